@@ -1,0 +1,3 @@
+//! A job runtime whose tasks are sandboxed WebAssembly components.
+
+pub mod model;
