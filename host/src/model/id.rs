@@ -1,0 +1,305 @@
+//! Names of things. Each kind of id is a type of its own, and an id that exists is a valid one.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Timestamp;
+use super::limits::{ID_BYTES_MAX, PLUGIN_NAME_BYTES_MAX, TASK_NAME_BYTES_MAX};
+
+/// A text that is not an id of the kind asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a valid {kind}: {rule}")]
+pub struct IdError {
+    text: String,
+    kind: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $check:path, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text`.
+            ///
+            /// # Errors
+            /// [`IdError`] with the rule that `text` breaks.
+            pub fn new(text: &str) -> Result<Self, IdError> {
+                if $check(text) {
+                    Ok(Self(Arc::from(text)))
+                } else {
+                    Err(IdError { text: text.chars().take(ID_BYTES_MAX).collect(), kind: $kind, rule: $rule })
+                }
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// The name of a plugin. Lower case, because it becomes part of ids, file names and log lines on every system.
+    PluginName, "plugin name", is_plugin_name,
+    "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+text_id! {
+    /// The name of a task inside its plugin: what the author called it.
+    TaskName, "task name", is_task_name,
+    "use 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+text_id! {
+    /// The id of a task: `plugin:task` for one that a plugin offers, any other id for one made by configuration.
+    TaskId, "task id", is_general_id,
+    "use 1 to 191 bytes without blanks at the ends and without control characters"
+}
+text_id! {
+    /// The id of a schedule, chosen by its creator or generated.
+    ScheduleId, "schedule id", is_general_id,
+    "use 1 to 191 bytes without blanks at the ends and without control characters"
+}
+text_id! {
+    /// The identity of a scheduler process. One that keeps it over restarts takes back its own jobs at once.
+    SchedulerId, "scheduler identity", is_general_id,
+    "use 1 to 191 bytes without blanks at the ends and without control characters"
+}
+text_id! {
+    /// The name of a job executor, such as `wasm`.
+    ExecutorName, "executor name", is_plugin_name,
+    "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+
+impl TaskId {
+    /// The id of the task `task` that `plugin` offers.
+    pub fn of_plugin(plugin: &PluginName, task: &TaskName) -> TaskId {
+        // Two names of at most 64 bytes and a colon always keep the law of a task id.
+        TaskId(Arc::from(format!("{plugin}:{task}")))
+    }
+}
+
+fn is_plugin_name(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= PLUGIN_NAME_BYTES_MAX
+        && text.bytes().next().is_some_and(word)
+        && text.bytes().all(|byte| word(byte) || b"._-".contains(&byte))
+}
+
+fn is_task_name(text: &str) -> bool {
+    text.len() <= TASK_NAME_BYTES_MAX
+        && text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn is_general_id(text: &str) -> bool {
+    // NUL is among the control characters: PostgreSQL cannot store it in a text.
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+/// The id of a job: a UUID of version 7, so that ids sort by age.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// The id in its 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The id from its 16 bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> JobId {
+        JobId(Uuid::from_bytes(bytes))
+    }
+}
+
+impl FromStr for JobId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Uuid::try_parse(text).map(JobId).map_err(|_| IdError {
+            text: text.chars().take(ID_BYTES_MAX).collect(),
+            kind: "job id",
+            rule: "it is a UUID such as 0198c5b2-7c1e-7c3a-9d2f-3f1d9a6b2c44",
+        })
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Makes [`JobId`]s that grow strictly within one source, also inside one microsecond, so that "older" and "smaller id"
+/// are the same thing for the jobs of one process.
+#[derive(Debug)]
+pub struct JobIdSource {
+    random: fastrand::Rng,
+    last: u128,
+}
+
+impl JobIdSource {
+    /// A source whose random bits come from `random`.
+    pub fn new(random: fastrand::Rng) -> JobIdSource {
+        JobIdSource { random, last: 0 }
+    }
+
+    /// An id for something made at `now`, larger than every id this source has made before.
+    pub fn next(&mut self, now: Timestamp) -> JobId {
+        // RFC 9562, section 6.2, method 3: the twelve bits after the milliseconds hold the fraction of the millisecond.
+        let micros = u128::try_from(now.as_micros()).unwrap_or(0);
+        let (millis, fraction) = (micros / 1_000, (micros % 1_000) * 4_096 / 1_000);
+        let fresh =
+            (millis << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | u128::from(self.random.u64(..) >> 2);
+        self.last = fresh.max(self.last + 1);
+        JobId(Uuid::from_u128(self.last))
+    }
+}
+
+/// What a holder of leases shows with every write, so that a late one changes nothing: 128 random bits for each acquisition.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken([u8; 16]);
+
+impl LeaseToken {
+    /// A token that nobody has had before.
+    pub fn random(random: &mut fastrand::Rng) -> LeaseToken {
+        LeaseToken(random.u128(..).to_be_bytes())
+    }
+
+    /// The token in its 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The token from its 16 bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> LeaseToken {
+        LeaseToken(bytes)
+    }
+}
+
+impl fmt::Debug for LeaseToken {
+    /// Only the beginning: whoever knows a token may write to the job.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}{:02x}…", self.0[0], self.0[1])
+    }
+}
+
+/// The SHA-256 digest of a component: the name of one version of a plugin.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest from its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    /// The digest in its 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// 64 hexadecimal digits.
+impl FromStr for Digest {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let nibble = |at: usize| text.as_bytes().get(at).and_then(|&byte| char::from(byte).to_digit(16));
+        let mut bytes = [0_u8; 32];
+        let complete = text.len() == 64
+            && bytes.iter_mut().enumerate().all(|(i, byte)| match (nibble(2 * i), nibble(2 * i + 1)) {
+                (Some(high), Some(low)) => {
+                    *byte = u8::try_from(high * 16 + low).unwrap_or(u8::MAX);
+                    true
+                }
+                _ => false,
+            });
+        complete.then_some(Digest(bytes)).ok_or_else(|| IdError {
+            text: text.chars().take(ID_BYTES_MAX).collect(),
+            kind: "SHA-256 digest",
+            rule: "it has 64 hexadecimal digits",
+        })
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_break_a_file_name_or_a_database_are_refused() {
+        for bad in ["", "Upper", "../up", "-dash", "a b", "ä", &"x".repeat(65)] {
+            assert!(PluginName::new(bad).is_err(), "{bad}");
+        }
+        assert!(PluginName::new("my-plugin_2.0").is_ok());
+        for bad in ["", " x", "x ", "a\0b", "line\nbreak", &"x".repeat(192)] {
+            assert!(ScheduleId::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(ScheduleId::new("Nightly report, Köln").is_ok());
+    }
+
+    #[test]
+    fn job_ids_of_one_source_grow_strictly_and_sort_by_time() {
+        let mut source = JobIdSource::new(fastrand::Rng::with_seed(7));
+        let now = Timestamp::from_micros(1_790_000_000_000_123).expect("in range");
+        let ids: Vec<JobId> = (0..10_000).map(|_| source.next(now)).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        let later = source.next(Timestamp::from_micros(1_790_000_000_001_123).expect("in range"));
+        assert!(ids.iter().all(|id| *id < later));
+        assert_eq!(Uuid::from_bytes(*later.as_bytes()).get_version_num(), 7);
+        assert_eq!(Uuid::from_bytes(*later.as_bytes()).get_variant(), uuid::Variant::RFC4122);
+    }
+
+    #[test]
+    fn a_digest_is_written_and_read_in_hexadecimal() {
+        let digest = Digest::from_bytes([0xa5; 32]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert!("a5".parse::<Digest>().is_err());
+        assert!("g".repeat(64).parse::<Digest>().is_err());
+    }
+}

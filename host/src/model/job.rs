@@ -1,0 +1,181 @@
+//! Jobs: requests to run a task once.
+
+use std::time::Duration;
+
+use super::Timestamp;
+use super::id::{Digest, ExecutorName, JobId, LeaseToken, ScheduleId, SchedulerId, TaskId};
+use super::outcome::{JobError, Outcome, Usage};
+use super::payload::{Metadata, Payload};
+use super::retry::Backoff;
+
+/// What a job is to do: fixed when it is created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSpec {
+    /// Its id.
+    pub id: JobId,
+    /// The task it runs.
+    pub task_id: TaskId,
+    /// The schedule that made it, where one did.
+    pub schedule_id: Option<ScheduleId>,
+    /// The fire time it was made for; unique among the jobs of one schedule.
+    pub scheduled_fire_time: Option<Timestamp>,
+    /// How much later than its fire time it may be started, drawn at random when it was made.
+    pub jitter: Duration,
+    /// Its arguments.
+    pub args: Payload,
+    /// The settings it inherited.
+    pub settings: JobSettings,
+    /// Before this time it is not started.
+    pub due_at: Timestamp,
+    /// After this time it is not started either, and ends as missed.
+    pub start_deadline: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// The settings that a job carries, inherited once and for all when it was created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSettings {
+    /// The executor, where one was named.
+    pub executor: Option<ExecutorName>,
+    /// Wall-clock limit of one attempt.
+    pub timeout: Duration,
+    /// Fuel of one attempt.
+    pub fuel: u64,
+    /// Memory of one attempt, in bytes.
+    pub memory_bytes: u64,
+    /// How often the job is tried in all.
+    pub max_attempts: u32,
+    /// How many crashes of a worker it survives beyond its own attempts.
+    pub crash_retries: u32,
+    /// The pauses between attempts.
+    pub backoff: Backoff,
+    /// Jobs of higher priority start first.
+    pub priority: i32,
+    /// How long it is kept after it ended; zero keeps no result.
+    pub result_ttl: Duration,
+    /// Metadata of task, schedule and job, merged.
+    pub metadata: Metadata,
+}
+
+/// Where a job is in its life.
+///
+/// ```text
+///              acquire                 release: finished
+///   queued ───────────────► running ──────────────────────► finished
+///     ▲ │                     │                                ▲
+///     │ └── cancel, deadline ─┼────────────────────────────────┘
+///     └────────────────────── ┘  release: retry, give back; lease ran out
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// Waiting to be acquired, now or when it is due.
+    Queued,
+    /// Leased to a worker.
+    Running,
+    /// Ended; see its [`Outcome`].
+    Finished,
+}
+
+super::outcome::names! { JobState {
+    Queued => "queued",
+    Running => "running",
+    Finished => "finished",
+} }
+
+/// A job as a store holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What it is to do.
+    pub spec: JobSpec,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Attempts begun so far.
+    pub attempt: u32,
+    /// Attempts that ended with the disappearance of their worker.
+    pub crashes: u32,
+    /// Whether somebody asked for it to stop.
+    pub cancel_requested: bool,
+    /// The claim of the worker that runs it.
+    pub lease: Option<Lease>,
+    /// Who ran it last.
+    pub scheduler_id: Option<SchedulerId>,
+    /// The version of the plugin that its last attempt ran.
+    pub plugin_digest: Option<Digest>,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// What its last attempt said of its progress.
+    pub progress: Option<Progress>,
+    /// How it ended; `Some` exactly when it is finished.
+    pub outcome: Option<Outcome>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What it returned, while that is kept.
+    pub result: Option<Payload>,
+    /// Why it failed; of a queued job, why its last attempt did.
+    pub error: Option<JobError>,
+    /// What its last attempt cost.
+    pub usage: Option<Usage>,
+    /// When it and its result are cleaned up.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A claim that ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it.
+    pub holder: SchedulerId,
+    /// What the holder shows with every write.
+    pub token: LeaseToken,
+    /// When it ends unless it is extended.
+    pub expires_at: Timestamp,
+}
+
+/// What a guest says of how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all, where that is known.
+    pub total: Option<u64>,
+    /// A note for people; may be empty.
+    pub note: String,
+}
+
+/// One captured line of an attempt's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The attempt that wrote it.
+    pub attempt: u32,
+    /// Its place among the lines of that attempt, from 0.
+    pub sequence: u32,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Where it came from, and how grave it is.
+    pub level: LogLevel,
+    /// What part of the guest wrote it; `stdout` and `stderr` for output.
+    pub target: String,
+    /// The text, without its line end.
+    pub message: String,
+    /// Named values beside the text.
+    pub fields: Vec<(String, String)>,
+}
+
+/// How grave a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the usual five levels")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+super::outcome::names! { LogLevel {
+    Trace => "trace",
+    Debug => "debug",
+    Info => "info",
+    Warn => "warn",
+    Error => "error",
+} }

@@ -1,0 +1,62 @@
+//! Every maximum of the runtime, each with its reason.
+//!
+//! A limit that an operator may move is only a default here, and says so; the rest are fixed.
+
+use std::time::Duration;
+
+/// Longest name of a plugin, in bytes: it becomes part of task ids and log lines.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 64;
+/// Longest name of a task inside its plugin, in bytes.
+pub const TASK_NAME_BYTES_MAX: usize = 64;
+/// Longest id of a task, schedule or scheduler, in bytes: index keys of 191 bytes fit every database we store in.
+pub const ID_BYTES_MAX: usize = 191;
+/// Longest description of a task, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+/// Longest JSON Schema (or example) that a task may declare, in bytes.
+pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+
+/// Most tasks that one plugin may offer.
+pub const TASKS_PER_PLUGIN_MAX: usize = 256;
+/// Largest component that is accepted, in bytes.
+pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest arguments of a job, in bytes. Default; an operator may move it.
+pub const ARGS_BYTES_MAX: usize = 1024 * 1024;
+/// Largest result of a job, in bytes. Default; an operator may move it.
+pub const RESULT_BYTES_MAX: usize = 1024 * 1024;
+/// Largest metadata of a task, schedule or job, in bytes of JSON. Default; an operator may move it.
+pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Deepest nesting of JSON that is accepted from outside: deeper values cost stack to read.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Captured log of one attempt, in bytes. Default; what comes after it is counted and dropped, the guest goes on.
+pub const LOG_BYTES_MAX: usize = 1024 * 1024;
+/// Captured log of one attempt, in lines. Default; see [`LOG_BYTES_MAX`].
+pub const LOG_LINES_MAX: usize = 10_000;
+/// Longest single captured line, in bytes; the rest of the line is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Longest error message or note of progress kept from a guest, in bytes; the rest is cut.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Most links of an error's context chain that are kept.
+pub const ERROR_CONTEXT_MAX: usize = 32;
+
+/// Time limit of one attempt where nobody says anything else.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// Fuel of one attempt where nobody says anything else; one unit is about one instruction.
+pub const FUEL_DEFAULT: u64 = 50_000_000_000;
+/// Memory of one attempt where nobody says anything else: the sum over all memories and tables of its instance.
+pub const MEMORY_BYTES_DEFAULT: u64 = 256 * 1024 * 1024;
+/// How long a result is kept where nobody says anything else.
+pub const RESULT_TTL_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a job is tried where nobody says anything else.
+pub const MAX_ATTEMPTS_DEFAULT: u32 = 1;
+/// How many crashes of a worker one job survives beyond its own attempts.
+pub const CRASH_RETRIES_DEFAULT: u32 = 1;
+/// Longest span that a setting may name: ten years. Longer ones are typing errors.
+pub const SPAN_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// Most attempts that a job may ask for.
+pub const MAX_ATTEMPTS_MAX: u32 = 1_000;
+/// Most jobs that one missed stretch of a schedule may create under `coalesce: all`. Default; an operator may move it.
+pub const CATCH_UP_MAX: usize = 1_000;
+/// Most rows that one page of a list holds.
+pub const PAGE_ROWS_MAX: usize = 1_000;
