@@ -1,0 +1,69 @@
+//! The fake host of the thread, if a test has put one up.
+
+use std::time::Duration;
+
+use crate::context::Job;
+use crate::log::Level;
+use crate::scheduler::{JobRequest, JobResult, ResumeFrom, ScheduleRequest, SchedulerError};
+use crate::testing::{Progress, Request, fake};
+
+pub(crate) fn current() -> Job {
+    fake(|host| host.job.clone()).unwrap_or_else(|| {
+        panic!("there is no job outside the sandbox; in a test, use `guest_sdk::testing::Host`");
+    })
+}
+
+pub(crate) fn is_cancelled() -> bool {
+    fake(|host| host.look_at_cancellation()).unwrap_or(false)
+}
+
+pub(crate) fn remaining() -> Duration {
+    fake(|host| host.remaining).unwrap_or(Duration::MAX)
+}
+
+pub(crate) fn log(level: Level, target: &str, message: &str, fields: &[(&str, String)]) {
+    if fake(|host| host.record_line(level, target, message, fields)).is_none() {
+        let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        eprintln!("{level:?} {target}: {message}{fields}");
+    }
+}
+
+pub(crate) fn progress(done: u64, total: Option<u64>, note: &str) {
+    fake(|host| host.progress.push(Progress { done, total, note: note.to_owned() }));
+}
+
+pub(crate) fn add_job(request: JobRequest) -> Result<String, SchedulerError> {
+    ask(Request::AddJob(request))
+}
+
+pub(crate) fn add_schedule(request: ScheduleRequest) -> Result<String, SchedulerError> {
+    ask(Request::AddSchedule(request))
+}
+
+pub(crate) fn job_result(job_id: &str) -> Result<Option<JobResult>, SchedulerError> {
+    fake(|host| host.job_result(job_id)).unwrap_or_else(|| Err(outside()))
+}
+
+pub(crate) fn cancel_job(job_id: &str) -> Result<(), SchedulerError> {
+    ask(Request::CancelJob(job_id.to_owned())).map(drop)
+}
+
+pub(crate) fn pause_schedule(id: &str) -> Result<(), SchedulerError> {
+    ask(Request::PauseSchedule(id.to_owned())).map(drop)
+}
+
+pub(crate) fn unpause_schedule(id: &str, from: ResumeFrom) -> Result<(), SchedulerError> {
+    ask(Request::UnpauseSchedule(id.to_owned(), from)).map(drop)
+}
+
+pub(crate) fn remove_schedule(id: &str) -> Result<(), SchedulerError> {
+    ask(Request::RemoveSchedule(id.to_owned())).map(drop)
+}
+
+fn ask(request: Request) -> Result<String, SchedulerError> {
+    fake(|host| host.accept(request)).unwrap_or_else(|| Err(outside()))
+}
+
+fn outside() -> SchedulerError {
+    SchedulerError::Unavailable("there is no scheduler outside the sandbox; see `guest_sdk::testing::Host`".to_owned())
+}
