@@ -113,11 +113,14 @@ impl Arguments {
     fn by_position<V>(&mut self, list: Vec<V>, wrap: impl Fn(V) -> Value) -> Result<(), TaskError> {
         let (given, taken) = (list.len(), self.parameters.len());
         if given > taken {
-            return Err(TaskError::invalid_args(format!(
-                "$[{taken}]: {given} arguments are too many; {}",
-                self.takes()
-            ))
-            .details(serde_json::json!({ "path": format!("$[{taken}]") })));
+            let trouble = match taken {
+                0 => "the task takes no arguments".to_owned(),
+                _ => format!("an argument too many; {}", self.takes()),
+            };
+            let path = format!("$[{taken}]");
+            return Err(
+                TaskError::invalid_args(format!("{path}: {trouble}")).details(serde_json::json!({ "path": path }))
+            );
         }
         for (slot, value) in self.values.iter_mut().zip(list) {
             *slot = Some(wrap(value));
@@ -236,7 +239,7 @@ mod tests {
             (r#"{"name":5}"#, "$.name: invalid type: integer `5`, expected a string"),
             ("{}", "$.name: missing; the task takes (name, counts?)"),
             (r#"{"nmae":""}"#, "$.nmae: no such argument; the task takes (name, counts?)"),
-            (r#"["Ada",[],3]"#, "$[2]: 3 arguments are too many; the task takes (name, counts?)"),
+            (r#"["Ada",[],3]"#, "$[2]: an argument too many; the task takes (name, counts?)"),
             (
                 "5",
                 "$: expected an object (arguments by name) or an array (by position), found a number; the task takes (name, counts?)",

@@ -14,10 +14,12 @@
     reason = "generated code"
 )]
 
+use super::exports::Plugin;
+
 wit_bindgen::generate!({
     // Beside this crate as long as both live in one repository. To publish the crate, the folder must be put inside it.
     path: "../wit",
     world: "plugin",
 });
 
-export!(super::exports::Plugin with_types_in self);
+export!(Plugin with_types_in self);

@@ -34,6 +34,7 @@ pub struct TaskEntry {
 inventory::collect!(TaskEntry);
 
 /// A task as the host and the tests see it.
+#[cfg_attr(target_family = "wasm", expect(unreachable_pub, reason = "public through `testing`, which components lack"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskDescription {
     /// Its name, unique in the plugin.

@@ -85,6 +85,7 @@ fn run(function: &ItemFn, signature: &Signature) -> TokenStream {
         ::guest_sdk::__private::finish(args.encoding, ::guest_sdk::__private::Returned(returned).into_result())
     };
     quote! {
+        #[allow(clippy::let_unit_value, clippy::redundant_closure, reason = "the author's types decide what is written here")]
         fn run(
             args: &::guest_sdk::Payload,
         ) -> ::core::result::Result<::guest_sdk::Payload, ::guest_sdk::TaskError> {
@@ -92,7 +93,6 @@ fn run(function: &ItemFn, signature: &Signature) -> TokenStream {
             use ::guest_sdk::__private::Plain as _;
             let #arguments = ::guest_sdk::__private::Arguments::decode(args, PARAMETERS)?;
             #(#reads)*
-            #[allow(clippy::let_unit_value, reason = "a task may return nothing")]
             let returned = #ident(#context #(#variables),*);
             #finish
         }
