@@ -8,6 +8,10 @@
 //! * A subscriber that is too slow loses events and is told how many ([`Delivery::Missed`]); it slows nobody else down.
 //! * An event is published after its change was stored, never before.
 
+pub mod local;
+pub mod sqlite;
+pub mod wire;
+
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 

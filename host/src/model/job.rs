@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::Timestamp;
 use super::id::{Digest, ExecutorName, JobId, LeaseToken, ScheduleId, SchedulerId, TaskId};
+use super::limits::CRASH_RETRIES_DEFAULT;
 use super::outcome::{JobError, Outcome, Usage};
 use super::payload::{Metadata, Payload};
 use super::retry::Backoff;
+use super::settings::ResolvedSettings;
 
 /// What a job is to do: fixed when it is created.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,24 @@ pub struct JobSettings {
     pub result_ttl: Duration,
     /// Metadata of task, schedule and job, merged.
     pub metadata: Metadata,
+}
+
+impl From<ResolvedSettings> for JobSettings {
+    /// What a job takes along of the settings that hold for it when it is created.
+    fn from(settings: ResolvedSettings) -> JobSettings {
+        JobSettings {
+            executor: settings.executor,
+            timeout: settings.timeout,
+            fuel: settings.fuel,
+            memory_bytes: settings.memory_bytes,
+            max_attempts: settings.max_attempts,
+            crash_retries: CRASH_RETRIES_DEFAULT,
+            backoff: settings.backoff,
+            priority: settings.priority,
+            result_ttl: settings.result_ttl,
+            metadata: settings.metadata,
+        }
+    }
 }
 
 /// Where a job is in its life.
@@ -118,6 +138,20 @@ pub struct Job {
     pub usage: Option<Usage>,
     /// When it and its result are cleaned up.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// Whether another attempt is left after the running one has failed. Crashes of workers that are forgiven
+    /// (`crash_retries`) do not count as attempts.
+    pub fn has_attempt_left(&self) -> bool {
+        let forgiven = self.crashes.min(self.spec.settings.crash_retries);
+        self.attempt.saturating_sub(forgiven) < self.spec.settings.max_attempts
+    }
+
+    /// Whether the job is queued again after the worker that ran it has vanished; `crashes` counts the crashes before this one.
+    pub fn survives_crash(&self) -> bool {
+        self.crashes < self.spec.settings.crash_retries || self.has_attempt_left()
+    }
 }
 
 /// A claim that ends by itself.

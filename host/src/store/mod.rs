@@ -189,8 +189,9 @@ pub trait JobQueue: Send + Sync {
     /// Log lines of a job after the given place, in order.
     async fn job_logs(&self, request: ReadLogs) -> Result<Vec<LogLine>, StoreError>;
 
-    /// The earliest time at which a queued job may be due. Only a hint to sleep by: a saturated task's jobs may be among them.
-    /// `None`: nothing is queued.
+    /// The earliest `due_at` after `now` among the queued jobs: how long the job loop may sleep once it has acquired all that was to be
+    /// had at `now`. Jobs that were due by then and are still queued wait for a slot of their task, not for a time. `None`: nothing
+    /// will become due.
     async fn job_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// How many jobs are in each state, for `status`; exact for queued and running.
