@@ -147,11 +147,6 @@ impl Job {
         let forgiven = self.crashes.min(self.spec.settings.crash_retries);
         self.attempt.saturating_sub(forgiven) < self.spec.settings.max_attempts
     }
-
-    /// Whether the job is queued again after the worker that ran it has vanished; `crashes` counts the crashes before this one.
-    pub fn survives_crash(&self) -> bool {
-        self.crashes < self.spec.settings.crash_retries || self.has_attempt_left()
-    }
 }
 
 /// A claim that ends by itself.

@@ -32,8 +32,15 @@
 //! Request struct in [`request`] → method here with its atomicity and retry lines → the memory store → SQL → conformance
 //! cases.
 
+mod decorate;
+pub mod detached;
 pub mod error;
+#[cfg(any(test, feature = "test-util"))]
+pub mod faulty;
+pub mod memory;
 pub mod request;
+pub mod retrying;
+pub mod rules;
 
 use async_trait::async_trait;
 
@@ -152,9 +159,11 @@ pub trait JobQueue: Send + Sync {
     /// A page of jobs, youngest first.
     async fn job_list(&self, filter: JobFilter) -> Result<Page<Job>, StoreError>;
 
-    /// Leases up to `limit` due jobs to the caller, counts the attempt, and ends those whose start deadline has passed.
+    /// Leases up to `limit` due jobs to the caller, counts the attempt, sets `started_at`, and ends those whose start deadline
+    /// has passed. The deadline is about the first attempt: a job that has begun one is no longer ended by it.
     ///
-    /// Never are more jobs of one task leased than its `max_running_jobs`, counted over all holders from the live leases
+    /// A job counts as running until it is released or [`Housekeeping::recover`] takes it back, so that a holder who is late but
+    /// alive still fills its slot. Never are more jobs of one task leased than its `max_running_jobs`, counted over all holders from the live leases
     /// themselves; a saturated task blocks no other task's jobs. Atomic: a job is leased to one holder or none. Retry with the same
     /// token: answers what the first call leased.
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError>;
@@ -171,6 +180,9 @@ pub trait JobQueue: Send + Sync {
 
     /// Ends attempts: stores the result and last log lines, frees the slot, finishes the job or puts it back into the queue.
     ///
+    /// A job that somebody asked to stop does not go back into the queue: where the ending is a retry or the attempt was given
+    /// back, it ends as cancelled. A schedule among the effects whose id is taken under `ConflictPolicy::Error` is left out.
+    ///
     /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`. Retry:
     /// safe, the second call answers `LeaseLost` for what the first one did.
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError>;
@@ -181,7 +193,8 @@ pub trait JobQueue: Send + Sync {
     /// Atomic. Retry: safe. Errors: `NotFound`.
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError>;
 
-    /// Puts a finished job back into the queue for one more attempt.
+    /// Puts a finished job back into the queue for one more attempt, due at once and without a start deadline. What its last
+    /// attempt cost and why it failed stays readable until the next one ends.
     ///
     /// Atomic. Errors: `NotFound`; `Conflict` where it is not finished.
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;
@@ -203,12 +216,13 @@ pub trait JobQueue: Send + Sync {
 pub trait Housekeeping: Send + Sync {
     /// Ends the leases that ran out before `now`, or that `holder` has (a scheduler that came back under its old identity, and
     /// holds nothing any more). Their jobs are queued again at once, where an attempt or a crash retry is left, and else
-    /// end as abandoned; a job that was asked to stop ends as cancelled. Schedules simply become free.
+    /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Schedules simply become free.
     ///
     /// Each job stands alone. Retry: safe.
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError>;
 
-    /// Removes finished jobs past their `expires_at` with their results and logs, and schedules that have no more fire times and no jobs.
+    /// Removes finished jobs past their `expires_at` with their results and logs, schedules that have no more fire times, no jobs
+    /// and no pause, and schedulers that were not heard of for [`rules::SCHEDULERS_KEPT`].
     /// Removes at most `limit` of each; answers what it removed.
     ///
     /// Each removal stands alone. Retry: safe.

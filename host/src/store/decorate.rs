@@ -1,0 +1,104 @@
+//! What all decorators of a store share: the list of every call, written once.
+//!
+//! A decorator has a method `call(&self, what: Call, work)`, where `work` makes the call on the store it is given. The macro
+//! turns that into the four traits. It says for each call what a second one does ([`Repeat`]), as the traits document it.
+
+/// A call that a decorator passes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    /// The method's name.
+    pub(super) name: &'static str,
+    /// What happens when it is made again after an answer that was lost.
+    pub(super) repeat: Repeat,
+}
+
+/// What a second, identical call does where the first one took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Nothing more, and it answers the same.
+    SameAnswer,
+    /// Nothing more, but the answer tells what it found: that the work was done already.
+    OtherAnswer,
+    /// It fails, or does it again.
+    Never,
+}
+
+/// Implements the four traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
+/// `each`: it clones them for every run. Arguments after the semicolon go by reference.
+macro_rules! decorate {
+    ($type:ident, $mode:ident) => {
+        $crate::store::decorate::decorate! { @trait $type, $mode, Catalog,
+            plugin_put(request: PutPlugin;) -> PluginPut = OtherAnswer;
+            plugin_get(; name: PluginName) -> Option<PluginVersion> = SameAnswer;
+            plugin_list(;) -> Vec<PluginVersion> = SameAnswer;
+            plugin_history(; name: PluginName) -> Vec<PluginVersion> = SameAnswer;
+            plugin_activate(request: ActivatePlugin;) -> PluginPut = OtherAnswer;
+            plugin_remove(; name: PluginName) -> Option<Vec<TaskId>> = OtherAnswer;
+            plugin_bytes(; digest: Digest) -> Option<Vec<u8>> = SameAnswer;
+            task_put(task: Task;) -> Put = OtherAnswer;
+            task_get(; id: TaskId) -> Option<TaskRow> = SameAnswer;
+            task_list(;) -> Vec<TaskRow> = SameAnswer;
+            task_remove(; id: TaskId) -> bool = OtherAnswer;
+            catalog_revision(;) -> i64 = SameAnswer;
+        }
+        $crate::store::decorate::decorate! { @trait $type, $mode, ScheduleQueue,
+            schedule_add(request: AddSchedule;) -> ScheduleAdded = Never;
+            schedule_get(; id: ScheduleId) -> Option<Schedule> = SameAnswer;
+            schedule_list(filter: ScheduleFilter;) -> Page<Schedule> = SameAnswer;
+            schedule_remove(; id: ScheduleId) -> Option<Schedule> = OtherAnswer;
+            schedule_pause(request: PauseSchedule;) -> Schedule = SameAnswer;
+            schedule_unpause(request: UnpauseSchedule;) -> Schedule = Never;
+            schedule_acquire(request: AcquireSchedules;) -> AcquiredSchedules = SameAnswer;
+            schedule_fire(fires: Vec<FireSchedule>;) -> Vec<Fired> = OtherAnswer;
+            schedule_next_due(;) -> Option<Timestamp> = SameAnswer;
+        }
+        $crate::store::decorate::decorate! { @trait $type, $mode, JobQueue,
+            job_add(jobs: Vec<JobSpec>;) -> () = SameAnswer;
+            job_get(id: JobId;) -> Option<Job> = SameAnswer;
+            job_list(filter: JobFilter;) -> Page<Job> = SameAnswer;
+            job_acquire(request: AcquireJobs;) -> AcquiredJobs = SameAnswer;
+            job_extend(request: ExtendJobs;) -> Vec<Extended> = SameAnswer;
+            job_report(reports: Vec<JobReport>;) -> () = SameAnswer;
+            job_release(request: ReleaseJobs;) -> Vec<Released> = OtherAnswer;
+            job_cancel(id: JobId, now: Timestamp;) -> Cancelled = OtherAnswer;
+            job_retry(id: JobId, now: Timestamp;) -> Job = Never;
+            job_logs(request: ReadLogs;) -> Vec<LogLine> = SameAnswer;
+            job_next_due(now: Timestamp;) -> Option<Timestamp> = SameAnswer;
+            job_counts(;) -> JobCounts = SameAnswer;
+        }
+        $crate::store::decorate::decorate! { @trait $type, $mode, Housekeeping,
+            recover(request: Recover;) -> Recovered = OtherAnswer;
+            cleanup(now: Timestamp, limit: usize;) -> CleanedUp = OtherAnswer;
+            scheduler_put(scheduler: SchedulerRow;) -> () = SameAnswer;
+            scheduler_list(;) -> Vec<SchedulerRow> = SameAnswer;
+            store_clock(;) -> Option<Timestamp> = SameAnswer;
+            @also
+            async fn close(&self) {
+                self.shut().await;
+            }
+        }
+    };
+    (@trait $type:ident, $mode:ident, $trait:ident, $(
+        $name:ident($($arg:ident: $kind:ty),*; $($lent:ident: $lent_kind:ty)?) -> $answer:ty = $repeat:ident;
+    )* $(@also $($more:tt)*)?) => {
+        #[async_trait::async_trait]
+        impl $crate::store::$trait for $type {
+            $(
+                async fn $name(&self, $($arg: $kind,)* $($lent: &$lent_kind)?) -> Result<$answer, StoreError> {
+                    let call = Call { name: stringify!($name), repeat: Repeat::$repeat };
+                    $(let $lent = $lent.clone();)?
+                    self.call(call, move |store| {
+                        $(let $arg = $crate::store::decorate::decorate!(@take $mode, $arg);)*
+                        $(let $lent = $crate::store::decorate::decorate!(@take $mode, $lent);)?
+                        async move { store.$name($($arg,)* $(&$lent)?).await }
+                    })
+                    .await
+                }
+            )*
+            $($($more)*)?
+        }
+    };
+    (@take once, $arg:ident) => { $arg };
+    (@take each, $arg:ident) => { $arg.clone() };
+}
+pub(super) use decorate;
