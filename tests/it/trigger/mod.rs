@@ -1,0 +1,3 @@
+//! Triggers: what they answer, beside recorded cases, measured defects of others, and brute force.
+
+mod vectors;
