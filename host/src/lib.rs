@@ -5,3 +5,4 @@ pub mod clock;
 pub mod executor;
 pub mod model;
 pub mod store;
+pub mod trigger;

@@ -1,0 +1,165 @@
+//! Fires that were missed: which of them are wanted, and where the trigger stands after all of them, without visiting
+//! each.
+
+use super::error::TriggerError;
+use super::fire::Fire;
+use super::state::{Position, TriggerState};
+use super::{Trigger, combine::Budget};
+use crate::model::Timestamp;
+
+/// Which of several due fires are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The one that is due longest.
+    Earliest,
+    /// The one that was due last.
+    Latest,
+    /// All of them, from the earliest on, but not more than this.
+    All {
+        /// The most that are wanted.
+        at_most: usize,
+    },
+}
+
+/// What [`Trigger::catch_up`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// The due fires that are wanted, from the earliest to the latest. Empty only if none is due, or none wanted.
+    pub fires: Vec<Fire>,
+    /// The due fires that are not wanted.
+    pub skipped: Skipped,
+    /// Where the trigger stands when everything that is due has fired. It is the state that was given if nothing is due.
+    pub state: TriggerState,
+    /// The first fire that is not due yet: what the new state gives next. `None` if there is none.
+    pub next: Option<Fire>,
+}
+
+/// A number of fires that were passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// How many there are.
+    pub count: u64,
+    /// Whether there may be more: counting stops after [`Skipped::COUNTED_MAX`] where it would mean visiting each.
+    pub or_more: bool,
+}
+
+impl Skipped {
+    /// How far fires are counted one by one.
+    pub const COUNTED_MAX: u64 = 1_000;
+}
+
+impl Trigger {
+    /// Everything that is due at `now` (fires at that very instant included), after what `state` has behind it.
+    ///
+    /// The cost does not grow with the number of missed fires: after a thousand the rest is jumped over.
+    ///
+    /// An `and` trigger whose missed fires are jumped over takes up its children afresh at the far side. With a threshold
+    /// longer than a child's own period its later fires may then pair up differently from those of an uninterrupted walk.
+    ///
+    /// # Errors
+    /// [`TriggerError::MaxIterations`] from an `and` trigger; [`TriggerError::State`] for a state of another trigger.
+    pub fn catch_up(&self, state: &TriggerState, now: Timestamp, keep: Keep) -> Result<CatchUp, TriggerError> {
+        self.check_state(state)?;
+        let mut walk = Walk { trigger: self, position: state.0.clone(), now, next: None };
+        let mut fires = Vec::new();
+        let wanted = match keep {
+            Keep::Earliest => 1,
+            Keep::Latest => 0,
+            Keep::All { at_most } => at_most,
+        };
+        while fires.len() < wanted {
+            match walk.due()? {
+                Some(fire) => fires.push(fire),
+                None => return Ok(walk.done(fires, Skipped::default())),
+            }
+        }
+        let mut skipped = Skipped { count: 0, or_more: false };
+        let mut latest = None;
+        while let Some(fire) = walk.due()? {
+            latest = Some(fire);
+            skipped.count += 1;
+            if skipped.count == Skipped::COUNTED_MAX {
+                let uncounted = self.count(&walk.position, now);
+                latest = self.latest(&walk.position, now)?.or(latest);
+                skipped.count += uncounted.unwrap_or(0);
+                skipped.or_more = uncounted.is_none();
+                self.skip_past(&mut walk.position, now);
+            }
+        }
+        if keep == Keep::Latest
+            && let Some(latest) = latest
+        {
+            fires.push(latest);
+            skipped.count -= 1;
+        }
+        Ok(walk.done(fires, skipped))
+    }
+
+    /// How many fires are due at `now`, where arithmetic can tell.
+    fn count(&self, position: &Position, now: Timestamp) -> Option<u64> {
+        match (self, position) {
+            (Trigger::Interval(interval), Position::After(after)) => Some(interval.count(*after, now)),
+            _ => None,
+        }
+    }
+
+    /// The last fire that is due at `now`: found by halving, not by walking.
+    fn latest(&self, position: &Position, now: Timestamp) -> Result<Option<Fire>, TriggerError> {
+        let from = |micros: i64| -> Result<Option<Fire>, TriggerError> {
+            let mut position = position.clone();
+            if let Some(before) = Timestamp::from_micros(micros - 1) {
+                self.skip_past(&mut position, before);
+            }
+            let fire = self.advance(&mut position, &mut Budget::new())?;
+            Ok(fire.filter(|fire| fire.at <= now))
+        };
+        let now_micros = now.as_micros();
+        let start = Timestamp::MIN.as_micros();
+        let mut back = 1_000_000;
+        let mut latest = loop {
+            let since = now_micros.saturating_sub(back).max(start);
+            match from(since)? {
+                Some(fire) => break fire,
+                None if since == start => return Ok(None),
+                None => back = back.saturating_mul(2),
+            }
+        };
+        // No fire is due after `until`.
+        let mut until = now_micros;
+        while latest.at.as_micros() < until {
+            let known = latest.at.as_micros();
+            let middle = known + (until - known + 1) / 2;
+            match from(middle)? {
+                Some(fire) if fire.at > latest.at => latest = fire,
+                _ => until = middle - 1,
+            }
+        }
+        Ok(Some(latest))
+    }
+}
+
+/// A trigger on its way through what is due.
+struct Walk<'a> {
+    trigger: &'a Trigger,
+    position: Position,
+    now: Timestamp,
+    next: Option<Fire>,
+}
+
+impl Walk<'_> {
+    /// The following fire, if it is due. If it is not, the trigger stays before it.
+    fn due(&mut self) -> Result<Option<Fire>, TriggerError> {
+        let mut position = self.position.clone();
+        let fire = self.trigger.advance(&mut position, &mut Budget::new())?;
+        if let Some(fire) = fire.filter(|fire| fire.at <= self.now) {
+            self.position = position;
+            return Ok(Some(fire));
+        }
+        self.next = fire;
+        Ok(None)
+    }
+
+    fn done(self, fires: Vec<Fire>, skipped: Skipped) -> CatchUp {
+        CatchUp { fires, skipped, state: TriggerState(self.position), next: self.next }
+    }
+}

@@ -1,0 +1,3 @@
+//! The tests that look at the whole: rules held across modules, and the parts working together.
+
+mod trigger;
