@@ -4,5 +4,6 @@ pub mod broker;
 pub mod clock;
 pub mod executor;
 pub mod model;
+pub mod scheduler;
 pub mod store;
 pub mod trigger;

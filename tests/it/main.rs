@@ -1,3 +1,4 @@
 //! The tests that look at the whole: rules held across modules, and the parts working together.
 
+mod tidy;
 mod trigger;

@@ -1,0 +1,177 @@
+//! Starting and stopping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::core::Core;
+use super::outbox::Outbox;
+use super::running::{Interrupt, Running};
+use super::time::StoreTime;
+use super::{Options, Parts, housekeeping, job_loop, lease, schedule_loop, wake, writer};
+use crate::model::{EventKind, SchedulerId, Timestamp};
+use crate::store::StoreError;
+
+/// How long a killed attempt may take to come back before stopping goes on without it. An executor that keeps its contract needs
+/// milliseconds.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A scheduler that is about to start.
+#[derive(Debug)]
+pub struct Scheduler;
+
+/// Why a scheduler did not start.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("scheduler `{identity}` cannot start")]
+pub struct StartError {
+    /// Which one.
+    pub identity: SchedulerId,
+    /// The cause.
+    #[source]
+    pub source: StoreError,
+}
+
+impl Scheduler {
+    /// Starts a scheduler on the current tokio runtime. It first takes back what an earlier one of the same identity left.
+    ///
+    /// # Errors
+    /// [`StartError`] when the store cannot be used; nothing runs then.
+    pub async fn start(parts: Parts, options: Options) -> Result<Handle, StartError> {
+        let identity = options.identity.clone();
+        let failed = |source| StartError { identity: identity.clone(), source };
+        let subscription = parts.broker.subscribe();
+        let core = Arc::new(core_of(&parts, options));
+        core.time.measure(&*core.store).await.map_err(failed)?;
+        let started_at = core.time.now();
+        housekeeping::recover(&core, Some(core.options.identity.clone())).await.map_err(failed)?;
+        core.store.scheduler_put(housekeeping::row(&core, started_at, None)).await.map_err(failed)?;
+
+        core.spawn_loop("wake", wake::run(Arc::clone(&core), subscription));
+        core.spawn_loop("housekeeping", housekeeping::run(Arc::clone(&core), started_at));
+        if core.options.role.fires_schedules() {
+            core.spawn_loop("schedules", schedule_loop::run(Arc::clone(&core)));
+        }
+        let writes = serve_attempts(&core);
+        if core.options.role.runs_jobs() {
+            core.spawn_loop("jobs", job_loop::run(Arc::clone(&core), writes));
+        }
+        let told = CancellationToken::new();
+        let outbox = TaskTracker::new();
+        outbox.spawn({
+            let (core, told) = (Arc::clone(&core), told.clone());
+            async move { core.outbox.run(parts.broker, told).await }
+        });
+        core.outbox.tell([EventKind::SchedulerStarted { scheduler_id: core.options.identity.clone() }]);
+        let role = core.options.role.as_str();
+        tracing::info!(scheduler.id = %core.options.identity, role, "scheduler started");
+        Ok(Handle { core, started_at, outbox, told })
+    }
+}
+
+pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
+    Core {
+        store: Arc::clone(&parts.store),
+        executors: parts.executors.clone(),
+        time: StoreTime::new(Arc::clone(&parts.clock)),
+        running: Running::default(),
+        outbox: Outbox::new(Arc::clone(&parts.clock)),
+        schedules_changed: Notify::new(),
+        jobs_changed: Notify::new(),
+        stop_taking: CancellationToken::new(),
+        stop_serving: CancellationToken::new(),
+        fatal: CancellationToken::new(),
+        attempts: TaskTracker::new(),
+        loops: TaskTracker::new(),
+        options,
+    }
+}
+
+/// Starts what every attempt needs: the writer, whose entrance is the answer, and the lease keeper.
+pub(super) fn serve_attempts(core: &Arc<Core>) -> mpsc::Sender<writer::Write> {
+    let (writes, receiver) = mpsc::channel(writer::WRITES_MAX);
+    core.spawn_loop("writer", writer::run(Arc::clone(core), receiver));
+    core.spawn_loop("leases", lease::run(Arc::clone(core)));
+    writes
+}
+
+/// A running scheduler. Dropping it without [`Handle::stop`] tells its loops to end and its attempts to stop, and waits for nothing.
+pub struct Handle {
+    core: Arc<Core>,
+    started_at: Timestamp,
+    outbox: TaskTracker,
+    told: CancellationToken,
+}
+
+/// How stopping went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StopReport {
+    /// Attempts that were still running when the drain timeout was over, and were interrupted.
+    pub interrupted: usize,
+    /// Attempts that did not come back even after they were killed; their leases run out.
+    pub left_behind: usize,
+}
+
+impl Handle {
+    /// The scheduler's identity.
+    pub fn identity(&self) -> &SchedulerId {
+        &self.core.options.identity
+    }
+
+    /// Waits until the scheduler stops by itself, which only happens when one of its loops has panicked. Call [`Handle::stop`] then.
+    pub async fn failed(&self) {
+        self.core.fatal.cancelled().await;
+    }
+
+    /// Stops: takes nothing new, waits for running jobs up to the drain timeout, interrupts the rest and gives their jobs back.
+    pub async fn stop(self) -> StopReport {
+        let core = &self.core;
+        core.stop_taking.cancel();
+        core.attempts.close();
+        let mut report = StopReport::default();
+        if !wait_for(core, core.options.drain_timeout).await {
+            report.interrupted = core.attempts.len();
+            tracing::info!(count = report.interrupted, "drain timeout is over; interrupting running jobs");
+            core.running.interrupt_all(Interrupt::Stopping);
+            if !wait_for(core, core.options.cancel_grace.saturating_add(KILLED_WITHIN)).await {
+                report.left_behind = core.attempts.len();
+                tracing::error!(count = report.left_behind, "attempts did not stop; their leases will run out");
+            }
+        }
+        core.stop_serving.cancel();
+        core.loops.close();
+        if report.left_behind == 0 {
+            core.loops.wait().await;
+        }
+        let stopped_at = Some(core.time.now());
+        if let Err(error) = core.store.scheduler_put(housekeeping::row(core, self.started_at, stopped_at)).await {
+            tracing::warn!(error = %super::chain(&error), "the store was not told that the scheduler stopped");
+        }
+        core.outbox.tell([EventKind::SchedulerStopped { scheduler_id: core.options.identity.clone() }]);
+        self.told.cancel();
+        self.outbox.close();
+        self.outbox.wait().await;
+        tracing::info!(scheduler.id = %core.options.identity, "scheduler stopped");
+        report
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.stop_taking.cancel();
+        self.core.running.interrupt_all(Interrupt::Stopping);
+        self.core.stop_serving.cancel();
+        self.told.cancel();
+    }
+}
+
+/// Waits for all attempts to end; `false` when `span` was over first.
+async fn wait_for(core: &Core, span: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = core.attempts.wait() => true,
+        () = core.time.sleep(span) => false,
+    }
+}

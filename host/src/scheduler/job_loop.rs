@@ -1,0 +1,131 @@
+//! Takes due jobs, as many as there are free slots, and starts their attempts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::catalog::{CatalogCache, Resolved};
+use super::core::Core;
+use super::runner;
+use super::writer::Write;
+use crate::model::{EventKind, Job, JobId, LeaseToken, Outcome, Timestamp};
+use crate::store::{AcquireJobs, AcquiredJobs, StoreError};
+
+/// Most jobs that one call leases: what fits comfortably into one statement of every database.
+const ACQUIRE_MAX: usize = 500;
+
+/// Takes jobs until stopping begins. `writes` goes to every attempt; the writer ends when the last of them has.
+pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
+    let slots = Arc::new(Semaphore::new(core.options.max_concurrent_jobs.max(1)));
+    let mut catalog = CatalogCache::new(Arc::clone(&core.store));
+    while !core.stop_taking.is_cancelled() {
+        let Some(permit) = free_slot(&core, &slots).await else { return };
+        let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
+        let asked_at = core.time.now();
+        match take(&core, &mut catalog, limit).await {
+            Ok(taken) => {
+                let is_full = taken.len() == limit;
+                start(&core, taken, permit, &slots, &writes);
+                if !is_full {
+                    wait(&core, asked_at).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %super::chain(&error), "jobs could not be acquired; trying again");
+                drop(permit);
+                super::pause(&core, core.options.poll_interval).await;
+            }
+        }
+    }
+}
+
+/// Waits for a free slot; `None` once stopping begins.
+async fn free_slot(core: &Core, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = core.stop_taking.cancelled() => None,
+        permit = Arc::clone(slots).acquire_owned() => permit.ok(),
+    }
+}
+
+/// Leases jobs and finds out what they run.
+async fn take(core: &Core, catalog: &mut CatalogCache, limit: usize) -> Result<Vec<(Job, Resolved)>, StoreError> {
+    let acquired = acquire(core, limit, None).await?;
+    let mut taken = Vec::with_capacity(acquired.jobs.len());
+    for job in acquired.jobs {
+        // A failure here leaves leased jobs behind, which nobody extends: they come back when the lease runs out.
+        let resolved = catalog.resolve(&job.spec.task_id, acquired.catalog_revision).await?;
+        taken.push((job, resolved));
+    }
+    Ok(taken)
+}
+
+/// Leases up to `limit` due jobs, or only the one that is named, and tells everyone.
+pub(super) async fn acquire(core: &Core, limit: usize, only: Option<JobId>) -> Result<AcquiredJobs, StoreError> {
+    let now = core.time.now();
+    let request = AcquireJobs {
+        holder: core.options.identity.clone(),
+        token: LeaseToken::random(&mut fastrand::Rng::new()),
+        now,
+        lease_until: now.saturating_add(core.options.lease_duration),
+        limit,
+        only,
+    };
+    let acquired = core.store.job_acquire(request).await?;
+    core.outbox.tell(acquired.jobs.iter().map(|job| EventKind::JobAcquired {
+        job_id: job.spec.id,
+        task_id: job.spec.task_id.clone(),
+        scheduler_id: core.options.identity.clone(),
+    }));
+    core.outbox.tell(acquired.missed.iter().map(|job| EventKind::JobReleased {
+        job_id: job.id,
+        task_id: job.task_id.clone(),
+        scheduler_id: None,
+        outcome: Some(Outcome::MissedStartDeadline),
+    }));
+    for job in &acquired.unreadable {
+        tracing::error!(job.id = job.id, reason = job.reason, "a stored job cannot be read; it has ended");
+        if let Ok(job_id) = job.id.parse() {
+            core.outbox.tell([EventKind::JobDeserializationFailed { job_id, message: job.reason.clone() }]);
+        }
+    }
+    Ok(acquired)
+}
+
+/// Starts an attempt for each job. Each holds its slot until its end is on its way to the store.
+fn start(
+    core: &Arc<Core>,
+    taken: Vec<(Job, Resolved)>,
+    first: OwnedSemaphorePermit,
+    slots: &Arc<Semaphore>,
+    writes: &mpsc::Sender<Write>,
+) {
+    let mut first = Some(first);
+    for (job, resolved) in taken {
+        // Only this loop takes slots, so the ones that were counted are still there.
+        let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
+        let attempt = runner::run(Arc::clone(core), job, resolved, writes.clone());
+        core.attempts.spawn(async move {
+            attempt.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Waits until there may be something new after `asked_at`: a hint, a job that becomes due, or the poll interval.
+async fn wait(core: &Core, asked_at: Timestamp) {
+    let poll_at = core.time.now().saturating_add(core.options.poll_interval);
+    let due_at = core.store.job_next_due(asked_at).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %super::chain(&error), "the next due job could not be asked for; polling");
+        None
+    });
+    tokio::select! {
+        () = core.stop_taking.cancelled() => {}
+        () = core.jobs_changed.notified() => {}
+        () = core.time.sleep_until(due_at.map_or(poll_at, |due_at| due_at.min(poll_at))) => {}
+    }
+}
+
+/// How often at most a job that waits for its turn is looked at by [`super::run_one`].
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);

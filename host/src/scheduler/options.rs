@@ -1,0 +1,208 @@
+//! What a scheduler is made of and how it is set.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::executor::{Executor, Limits};
+use crate::model::limits;
+use crate::model::{ExecutorName, JobSettings, SchedulerId, Target};
+use crate::store::Store;
+
+/// What a scheduler works with. All of it may be shared with other schedulers and with the program around them.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// How it hears of changes, and tells of its own.
+    pub broker: Arc<dyn Broker>,
+    /// What runs the jobs.
+    pub executors: Executors,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The executors of a scheduler, by name.
+#[derive(Clone, Default)]
+pub struct Executors {
+    by_name: HashMap<ExecutorName, Arc<dyn Executor>>,
+}
+
+impl Executors {
+    /// The name of the executor that runs plugins where a job names none.
+    pub const WASM: &'static str = "wasm";
+    /// The name of the executor that runs native functions where a job names none.
+    pub const INLINE: &'static str = "inline";
+
+    /// These executors and one more, in place of one of the same name.
+    #[must_use]
+    pub fn with(mut self, name: ExecutorName, executor: Arc<dyn Executor>) -> Executors {
+        self.by_name.insert(name, executor);
+        self
+    }
+
+    /// The executor for a job: the one it names, else the usual one for what it runs. The error is the name that is unknown.
+    pub(super) fn pick(&self, named: Option<&ExecutorName>, target: &Target) -> Result<&Arc<dyn Executor>, String> {
+        let name = named.map_or(
+            match target {
+                Target::Plugin { .. } => Self::WASM,
+                Target::Native { .. } => Self::INLINE,
+            },
+            ExecutorName::as_str,
+        );
+        self.by_name
+            .iter()
+            .find(|(known, _)| known.as_str() == name)
+            .map(|(_, found)| found)
+            .ok_or_else(|| name.to_owned())
+    }
+
+    /// The names, in alphabetical order.
+    pub fn names(&self) -> Vec<&ExecutorName> {
+        let mut names: Vec<_> = self.by_name.keys().collect();
+        names.sort();
+        names
+    }
+}
+
+impl fmt::Debug for Executors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// Which part of the work a scheduler does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Fires schedules and runs jobs.
+    #[default]
+    Both,
+    /// Only fires schedules.
+    Scheduler,
+    /// Only runs jobs.
+    Worker,
+}
+
+impl Role {
+    /// Whether it fires schedules.
+    pub const fn fires_schedules(self) -> bool {
+        matches!(self, Role::Both | Role::Scheduler)
+    }
+
+    /// Whether it runs jobs.
+    pub const fn runs_jobs(self) -> bool {
+        matches!(self, Role::Both | Role::Worker)
+    }
+
+    /// `both`, `scheduler` or `worker`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Both => "both",
+            Role::Scheduler => "scheduler",
+            Role::Worker => "worker",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Role::Both, Role::Scheduler, Role::Worker]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not a role: use both, scheduler or worker"))
+    }
+}
+
+/// How a scheduler is set.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its identity. One that comes back under the same identity takes back at once what it left.
+    pub identity: SchedulerId,
+    /// Which part of the work it does.
+    pub role: Role,
+    /// How many jobs it runs at the same time, at least 1.
+    pub max_concurrent_jobs: usize,
+    /// How long its leases last. They are extended at a third of this; when it dies, others wait for this long.
+    pub lease_duration: Duration,
+    /// How often finished jobs and schedules are cleaned up.
+    pub cleanup_interval: Duration,
+    /// How long stopping waits for running jobs before it interrupts them.
+    pub drain_timeout: Duration,
+    /// How often it looks into the store although nobody told it to.
+    pub poll_interval: Duration,
+    /// How long a job that was asked to stop may take for that before it is stopped.
+    pub cancel_grace: Duration,
+    /// Most jobs that one missed stretch of a schedule creates under `coalesce: all`.
+    pub catch_up_max: usize,
+    /// What the operator allows at most, whatever a job asks for.
+    pub caps: Caps,
+}
+
+impl Options {
+    /// The usual settings for a scheduler of that identity.
+    pub fn new(identity: SchedulerId) -> Options {
+        Options {
+            identity,
+            role: Role::Both,
+            max_concurrent_jobs: 100,
+            lease_duration: Duration::from_secs(15),
+            cleanup_interval: Duration::from_secs(15 * 60),
+            drain_timeout: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(1),
+            cancel_grace: Duration::from_secs(5),
+            catch_up_max: limits::CATCH_UP_MAX,
+            caps: Caps::default(),
+        }
+    }
+}
+
+/// What the operator allows at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Wall-clock time of one attempt.
+    pub timeout: Duration,
+    /// Fuel of one attempt.
+    pub fuel: u64,
+    /// Memory of one attempt, in bytes.
+    pub memory_bytes: u64,
+    /// Result of one job, in bytes.
+    pub result_bytes: usize,
+    /// Captured log of one attempt, in bytes.
+    pub log_bytes: usize,
+    /// Captured log of one attempt, in lines.
+    pub log_lines: usize,
+}
+
+impl Default for Caps {
+    /// A day, a thousand times the usual fuel, 4 GiB, and the usual bounds of results and logs.
+    fn default() -> Self {
+        Caps {
+            timeout: Duration::from_secs(24 * 60 * 60),
+            fuel: limits::FUEL_DEFAULT * 1_000,
+            memory_bytes: 4 * 1024 * 1024 * 1024,
+            result_bytes: limits::RESULT_BYTES_MAX,
+            log_bytes: limits::LOG_BYTES_MAX,
+            log_lines: limits::LOG_LINES_MAX,
+        }
+    }
+}
+
+impl Caps {
+    /// What an attempt of a job with these settings may use.
+    pub fn limits(&self, settings: &JobSettings) -> Limits {
+        Limits {
+            timeout: settings.timeout.min(self.timeout),
+            fuel: settings.fuel.min(self.fuel),
+            memory_bytes: settings.memory_bytes.min(self.memory_bytes),
+            result_bytes: self.result_bytes,
+            log_bytes: self.log_bytes,
+            log_lines: self.log_lines,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Runs one job right here, without a scheduler around it.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::catalog::CatalogCache;
+use super::core::Core;
+use super::handle::{core_of, serve_attempts};
+use super::running::Interrupt;
+use super::{Options, Parts, job_loop, runner, wake, writer};
+use crate::model::{Job, JobId, JobState};
+use crate::store::{StoreError, Subject};
+
+/// Runs the job `id` to its end, all its attempts, and answers it as it is stored then.
+///
+/// It is an ordinary job: leased, limited by its task's `max_running_jobs`, and run here unless another scheduler takes it first, in
+/// which case this waits for its end. Dropping the future stops a running attempt; its lease runs out and the job goes
+/// on elsewhere.
+///
+/// # Errors
+/// The store's; `NotFound` where the job is gone.
+pub async fn run_one(parts: &Parts, options: Options, id: JobId) -> Result<Job, StoreError> {
+    let subscription = parts.broker.subscribe();
+    let core = Arc::new(core_of(parts, options));
+    core.time.measure(&*core.store).await?;
+    let _guard = StopOnDrop(Arc::clone(&core));
+    core.spawn_loop("wake", wake::run(Arc::clone(&core), subscription));
+    let outbox = TaskTracker::new();
+    let told = core.stop_serving.child_token();
+    outbox.spawn({
+        let (core, broker) = (Arc::clone(&core), Arc::clone(&parts.broker));
+        async move { core.outbox.run(broker, told).await }
+    });
+    let writes = serve_attempts(&core);
+    let ended = attempts(&core, id, &writes).await;
+    drop(writes);
+    core.stop_serving.cancel();
+    core.loops.close();
+    core.loops.wait().await;
+    outbox.close();
+    outbox.wait().await;
+    ended
+}
+
+async fn attempts(
+    core: &Arc<Core>,
+    id: JobId,
+    writes: &tokio::sync::mpsc::Sender<writer::Write>,
+) -> Result<Job, StoreError> {
+    let mut catalog = CatalogCache::new(Arc::clone(&core.store));
+    loop {
+        let acquired = job_loop::acquire(core, 1, Some(id)).await?;
+        let revision = acquired.catalog_revision;
+        for job in acquired.jobs {
+            let resolved = catalog.resolve(&job.spec.task_id, revision).await?;
+            runner::run(Arc::clone(core), job, resolved, writes.clone()).await;
+            // The end is stored when the writer says that jobs have changed.
+            core.jobs_changed.notified().await;
+        }
+        let job = core.store.job_get(id).await?.ok_or_else(|| StoreError::NotFound(Subject::Job(id)))?;
+        if job.state == JobState::Finished {
+            return Ok(job);
+        }
+        // A job that is due and still queued waits for a slot of its task; one that is not due waits for that.
+        let now = core.time.now();
+        let look_again = now.saturating_add(job_loop::LOOK_AGAIN);
+        let is_due_later = job.state == JobState::Queued && job.spec.due_at > now;
+        let until = if is_due_later { job.spec.due_at.min(look_again) } else { look_again };
+        tokio::select! {
+            () = core.jobs_changed.notified() => {}
+            () = core.time.sleep_until(until) => {}
+        }
+    }
+}
+
+/// Ends the loops and the attempt when the caller goes away in the middle.
+struct StopOnDrop(Arc<Core>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.running.interrupt_all(Interrupt::Stopping);
+        self.0.stop_serving.cancel();
+    }
+}

@@ -1,0 +1,228 @@
+//! One attempt, from its lease to its release.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::catalog::Resolved;
+use super::core::Core;
+use super::running::{Attempt, Interrupt};
+use super::writer::Write;
+use crate::executor::{Finished, Invocation, Report, Retry, RunControl, Runnable, Verdict};
+use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Progress, Timestamp, Usage};
+use crate::store::{Effects, Ending, JobReport, ReleaseJob};
+
+/// Most lines that wait between a guest and its runner.
+const REPORTS_MAX: usize = 256;
+/// How long a running attempt's lines wait before they are stored, so that `jobs logs --follow` is alive and a talkative
+/// guest does not cost a write for every line.
+const FLUSH_AFTER: Duration = Duration::from_millis(250);
+/// Lines that are stored at once without waiting any longer.
+const FLUSH_LINES: usize = 1_000;
+
+/// Runs one attempt of `job` and hands its end to the writer.
+pub(super) async fn run(core: Arc<Core>, job: Job, resolved: Resolved, writes: mpsc::Sender<Write>) {
+    // An acquired job has a lease; one without cannot be released either.
+    let Some(token) = job.lease.as_ref().map(|lease| lease.token) else { return };
+    let job = Arc::new(job);
+    let attempt = core.running.begin(job.spec.id, token);
+    let span =
+        tracing::info_span!("attempt", job.id = %job.spec.id, task.id = %job.spec.task_id, attempt = job.attempt);
+    let runner = Runner { core, job, attempt, writes, buffer: Buffer::default() };
+    runner.run(resolved).instrument(span).await;
+}
+
+struct Runner {
+    core: Arc<Core>,
+    job: Arc<Job>,
+    attempt: Attempt,
+    writes: mpsc::Sender<Write>,
+    buffer: Buffer,
+}
+
+/// What the guest has said and nobody has stored yet.
+#[derive(Default)]
+struct Buffer {
+    lines: Vec<LogLine>,
+    progress: Option<Progress>,
+    flush_at: Option<Timestamp>,
+}
+
+/// What a runner waits for.
+enum Step {
+    Finished(Box<Finished>),
+    Panicked,
+    Said(Report),
+    FlushDue,
+    AskedToStop,
+    GraceOver,
+}
+
+impl Runner {
+    async fn run(mut self, resolved: Resolved) {
+        let started_at = self.core.time.now();
+        let plugin_digest = resolved.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
+        let mut finished = match resolved {
+            Ok(runnable) => self.execute(runnable, started_at).await,
+            Err(error) => failed(error, Retry::Backoff),
+        };
+        finished.usage.queued = started_at.saturating_since(self.job.spec.due_at);
+
+        let interrupt = self.core.running.interrupt_of(self.job.spec.id);
+        if interrupt == Some(Interrupt::LeaseLost) {
+            tracing::warn!("an attempt was stopped: its lease was lost");
+            self.core.running.end(self.job.spec.id, self.attempt.token);
+            return;
+        }
+        let is_success = matches!(finished.verdict, Verdict::Success(_));
+        let ending = self.ending(finished.verdict, interrupt);
+        log_end(&ending);
+        let release = ReleaseJob {
+            id: self.job.spec.id,
+            token: self.attempt.token,
+            ending,
+            usage: Some(finished.usage),
+            plugin_digest,
+            started_at: Some(started_at),
+            lines: self.buffer.lines,
+            progress: self.buffer.progress,
+            effects: if is_success { finished.effects } else { Effects::default() },
+        };
+        // The writer ends after the last sender, and this is one.
+        let _closed = self.writes.send(Write::Release(Box::new(release), self.job.spec.task_id.clone())).await;
+    }
+
+    /// Runs the attempt, passing on what the guest says and what others ask of it.
+    async fn execute(&mut self, runnable: Arc<Runnable>, started_at: Timestamp) -> Finished {
+        let core = Arc::clone(&self.core);
+        let executor = match core.executors.pick(self.job.spec.settings.executor.as_ref(), &runnable.target) {
+            Ok(executor) => executor,
+            Err(name) => return failed(no_executor(&core, &name), Retry::Backoff),
+        };
+        let (reports, mut said) = mpsc::channel(REPORTS_MAX);
+        let invocation = Invocation {
+            job: Arc::clone(&self.job),
+            runnable,
+            limits: core.options.caps.limits(&self.job.spec.settings),
+            scheduler_id: core.options.identity.clone(),
+            started_at,
+        };
+        let control = RunControl { cancel: self.attempt.cancel.clone(), kill: self.attempt.kill.clone(), reports };
+        let mut execution = AssertUnwindSafe(executor.run(invocation, control)).catch_unwind();
+        let mut kill_at = None;
+        let finished = loop {
+            let step = tokio::select! {
+                biased;
+                Some(report) = said.recv() => Step::Said(report),
+                ended = &mut execution => ended.map_or(Step::Panicked, |finished| Step::Finished(Box::new(finished))),
+                () = sleep_until(&core, self.buffer.flush_at) => Step::FlushDue,
+                () = self.attempt.cancel.cancelled(), if kill_at.is_none() => Step::AskedToStop,
+                () = sleep_until(&core, kill_at), if !self.attempt.kill.is_cancelled() => Step::GraceOver,
+            };
+            match step {
+                Step::Finished(finished) => break *finished,
+                Step::Panicked => {
+                    break failed(JobError::new(ErrorKind::HostError, "the executor panicked"), Retry::Backoff);
+                }
+                Step::Said(report) => self.take(report).await,
+                Step::FlushDue => self.flush().await,
+                Step::AskedToStop => kill_at = Some(core.time.now().saturating_add(core.options.cancel_grace)),
+                Step::GraceOver => self.attempt.kill.cancel(),
+            }
+        };
+        while let Ok(report) = said.try_recv() {
+            self.take(report).await;
+        }
+        finished
+    }
+
+    async fn take(&mut self, report: Report) {
+        match report {
+            Report::Line(line) => self.buffer.lines.push(line),
+            Report::Progress(progress) => self.buffer.progress = Some(progress),
+        }
+        if self.buffer.lines.len() >= FLUSH_LINES {
+            self.flush().await;
+        } else if self.buffer.flush_at.is_none() {
+            self.buffer.flush_at = Some(self.core.time.now().saturating_add(FLUSH_AFTER));
+        }
+    }
+
+    async fn flush(&mut self) {
+        let Buffer { lines, progress, .. } = std::mem::take(&mut self.buffer);
+        let report = JobReport { id: self.job.spec.id, token: self.attempt.token, lines, progress };
+        let _closed = self.writes.send(Write::Report(report)).await;
+    }
+
+    /// What becomes of the job.
+    fn ending(&self, verdict: Verdict, interrupt: Option<Interrupt>) -> Ending {
+        match (verdict, interrupt) {
+            (Verdict::Success(payload), _) => {
+                let keeps_result = !self.job.spec.settings.result_ttl.is_zero();
+                self.finished(Outcome::Success, keeps_result.then_some(payload), None)
+            }
+            // Whoever is asked to stop may say so with an error of its own; what was asked for is what happened.
+            (Verdict::Failure { error, .. }, Some(Interrupt::Cancelled)) => {
+                self.finished(Outcome::Cancelled, None, Some(error))
+            }
+            (_, Some(Interrupt::Stopping)) => Ending::GivenBack,
+            (Verdict::Cancelled, _) => self.finished(Outcome::Cancelled, None, None),
+            (Verdict::Failure { error, retry }, _) => match self.pause(retry) {
+                Some(pause) if self.job.has_attempt_left() => {
+                    Ending::Retry { due_at: self.core.time.now().saturating_add(pause), error }
+                }
+                _ => self.finished(Outcome::Error, None, Some(error)),
+            },
+        }
+    }
+
+    fn pause(&self, retry: Retry) -> Option<Duration> {
+        match retry {
+            Retry::Never => None,
+            Retry::After(pause) => Some(pause.min(crate::model::limits::SPAN_MAX)),
+            Retry::Backoff => Some(self.job.spec.settings.backoff.delay(self.job.attempt, fastrand::f64())),
+        }
+    }
+
+    fn finished(&self, outcome: Outcome, result: Option<crate::model::Payload>, error: Option<JobError>) -> Ending {
+        let expires_at = self.core.time.now().saturating_add(self.job.spec.settings.result_ttl);
+        Ending::Finished { outcome, result, error, expires_at }
+    }
+}
+
+/// Waits until that time of the store; for ever where there is none.
+async fn sleep_until(core: &Core, time: Option<Timestamp>) {
+    match time {
+        Some(time) => core.time.sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn failed(error: JobError, retry: Retry) -> Finished {
+    Finished { verdict: Verdict::Failure { error, retry }, usage: Usage::default(), effects: Effects::default() }
+}
+
+fn no_executor(core: &Core, name: &str) -> JobError {
+    let known: Vec<&str> = core.executors.names().iter().map(|name| name.as_str()).collect();
+    JobError::new(
+        ErrorKind::HostError,
+        format!("scheduler `{}` has no executor named `{name}`; it has: {}", core.options.identity, known.join(", ")),
+    )
+}
+
+fn log_end(ending: &Ending) {
+    match ending {
+        Ending::Finished { outcome, error: None, .. } => tracing::debug!(%outcome, "attempt ended"),
+        Ending::Finished { outcome, error: Some(error), .. } => {
+            tracing::info!(%outcome, error.kind = %error.kind, "attempt failed");
+        }
+        Ending::Retry { due_at, error } => {
+            tracing::info!(error.kind = %error.kind, %due_at, "attempt failed; the job will be tried again");
+        }
+        Ending::GivenBack => tracing::info!("attempt given back: the scheduler is stopping"),
+    }
+}

@@ -1,0 +1,112 @@
+//! Fires due schedules: acquire, plan, store.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::plan::{Plan, Planner};
+use crate::model::{EventKind, JobIdSource, LeaseToken};
+use crate::store::{AcquireSchedules, Fired, LeasedSchedule, StoreError};
+
+/// Most schedules that one round leases and fires.
+const ACQUIRE_MAX: usize = 200;
+
+/// Fires schedules until stopping begins.
+pub(super) async fn run(core: Arc<Core>) {
+    let mut ids = JobIdSource::new(fastrand::Rng::new());
+    while !core.stop_taking.is_cancelled() {
+        match round(&core, &mut ids).await {
+            // A full round: there may be more.
+            Ok(count) if count == ACQUIRE_MAX => {}
+            Ok(_) => wait(&core).await,
+            Err(error) => {
+                tracing::warn!(error = %super::chain(&error), "due schedules could not be fired; trying again");
+                super::pause(&core, core.options.poll_interval).await;
+            }
+        }
+    }
+}
+
+/// Fires what is due, up to [`ACQUIRE_MAX`], and answers how many that were.
+async fn round(core: &Core, ids: &mut JobIdSource) -> Result<usize, StoreError> {
+    let now = core.time.now();
+    let token = LeaseToken::random(&mut fastrand::Rng::new());
+    let request = AcquireSchedules {
+        holder: core.options.identity.clone(),
+        token,
+        now,
+        lease_until: now.saturating_add(core.options.lease_duration),
+        limit: ACQUIRE_MAX,
+    };
+    let acquired = core.store.schedule_acquire(request).await?;
+    for schedule in &acquired.unreadable {
+        tracing::error!(
+            schedule.id = schedule.id,
+            reason = schedule.reason,
+            "a stored schedule cannot be read; it rests"
+        );
+        if let Ok(schedule_id) = schedule.id.parse() {
+            let message = schedule.reason.clone();
+            core.outbox.tell([EventKind::ScheduleDeserializationFailed { schedule_id, message }]);
+        }
+    }
+    let count = acquired.schedules.len();
+    if count > 0 {
+        let plans = plan(core, ids, &acquired.schedules, token);
+        let fires = plans.iter().map(|plan| plan.fire.clone()).collect();
+        let answers = core.store.schedule_fire(fires).await?;
+        tell(core, plans, &answers);
+    }
+    Ok(count)
+}
+
+fn plan(core: &Core, ids: &mut JobIdSource, leased: &[LeasedSchedule], token: LeaseToken) -> Vec<Plan> {
+    let mut planner = Planner {
+        now: core.time.now(),
+        ids,
+        random: &mut fastrand::Rng::new(),
+        catch_up_max: core.options.catch_up_max,
+    };
+    leased.iter().map(|leased| planner.plan(&leased.schedule, leased.task.as_ref(), token)).collect()
+}
+
+fn tell(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
+    let mut has_jobs = false;
+    for (plan, answer) in plans.into_iter().zip(answers) {
+        let schedule_id = &plan.fire.id;
+        if *answer == Fired::LeaseLost {
+            tracing::info!(schedule.id = %schedule_id, "a schedule changed hands while it fired; nothing was stored");
+            continue;
+        }
+        if let Some(reason) = &plan.fire.pause {
+            tracing::error!(schedule.id = %schedule_id, ?reason, "a trigger failed; its schedule rests");
+        }
+        if plan.skipped.count > 0 {
+            let (count, or_more) = (plan.skipped.count, plan.skipped.or_more);
+            tracing::warn!(schedule.id = %schedule_id, count, or_more, "fire times passed without a job of their own");
+        }
+        has_jobs |= !plan.fire.jobs.is_empty();
+        core.outbox.tell(plan.fire.jobs.iter().map(|job| EventKind::JobAdded {
+            job_id: job.id,
+            task_id: job.task_id.clone(),
+            schedule_id: job.schedule_id.clone(),
+        }));
+        core.outbox.tell([plan.event]);
+    }
+    if has_jobs {
+        core.jobs_changed.notify_one();
+    }
+}
+
+/// Waits until there may be something due: a hint, the next fire time, or the poll interval.
+async fn wait(core: &Core) {
+    let poll_at = core.time.now().saturating_add(core.options.poll_interval);
+    let due_at = core.store.schedule_next_due().await.unwrap_or_else(|error| {
+        tracing::warn!(error = %super::chain(&error), "the next due schedule could not be asked for; polling");
+        None
+    });
+    tokio::select! {
+        () = core.stop_taking.cancelled() => {}
+        () = core.schedules_changed.notified() => {}
+        () = core.time.sleep_until(due_at.map_or(poll_at, |due_at| due_at.min(poll_at))) => {}
+    }
+}
