@@ -1,4 +1,5 @@
 //! The tests that look at the whole: rules held across modules, and the parts working together.
 
+mod scheduler;
 mod tidy;
 mod trigger;

@@ -1,1 +1,4 @@
 //! Test support.
+
+pub mod stage;
+pub mod wait;

@@ -52,6 +52,7 @@ async fn attempts(
     loop {
         let acquired = job_loop::acquire(core, 1, Some(id)).await?;
         let revision = acquired.catalog_revision;
+        let has_run = !acquired.jobs.is_empty();
         for job in acquired.jobs {
             let resolved = catalog.resolve(&job.spec.task_id, revision).await?;
             runner::run(Arc::clone(core), job, resolved, writes.clone()).await;
@@ -61,6 +62,10 @@ async fn attempts(
         let job = core.store.job_get(id).await?.ok_or_else(|| StoreError::NotFound(Subject::Job(id)))?;
         if job.state == JobState::Finished {
             return Ok(job);
+        }
+        if has_run {
+            // The next attempt may be due already.
+            continue;
         }
         // A job that is due and still queued waits for a slot of its task; one that is not due waits for that.
         let now = core.time.now();

@@ -1,0 +1,237 @@
+//! Jobs: order, limits, retries, cancellation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::executor::Retry;
+use host::model::{Backoff, EventKind, JobState, Outcome, Settings};
+use host::scheduler::Options;
+use tests::stage::{Stage, at_most, fail, run_until, run_until_cancelled, run_until_killed, succeed, unlimited};
+use tests::wait::wait_for;
+
+/// No spread, so that times can be told.
+fn steady_backoff() -> Backoff {
+    Backoff { jitter_percent: 0, ..Backoff::default() }
+}
+
+#[tokio::test]
+async fn a_submitted_job_runs_at_once_and_its_result_is_kept() {
+    let stage = Stage::default();
+    let task = stage.task("t", Settings::default(), succeed()).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    let job = stage.finished(id).await;
+    assert_eq!(job.outcome, Some(Outcome::Success));
+    assert_eq!(job.result.map(|result| result.data.to_vec()), Some(b"\"done\"".to_vec()));
+    assert_eq!(job.scheduler_id.map(|id| id.to_string()), Some("one".to_owned()));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn every_job_runs_although_the_broker_delivers_nothing() {
+    let stage = Stage::default().silent();
+    let task = stage.task("t", unlimited(), succeed()).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    stage.schedule("s", &task, r#"{"type":"interval","seconds":10}"#, Default::default()).await;
+    for _ in 0..20 {
+        stage.submit(stage.job(&task).await).await;
+    }
+    stage
+        .advance_until("all jobs to finish by polling", Duration::from_millis(300), || async {
+            let jobs = stage.jobs().await;
+            jobs.len() >= 23 && jobs.iter().all(|job| job.state == JobState::Finished)
+        })
+        .await;
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_retryable_failure_is_tried_again_after_its_backoff_until_attempts_run_out() {
+    let stage = Stage::default();
+    let settings = Settings { max_attempts: Some(3), backoff: Some(steady_backoff()), ..Settings::default() };
+    let task = stage.task("t", settings, fail(Retry::Backoff)).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    for (attempt, pause) in [(1, 1), (2, 2)] {
+        let job = wait_for("the attempt to fail", || async {
+            let job = stage.stored(id).await;
+            (job.state == JobState::Queued && job.attempt == attempt).then_some(job)
+        })
+        .await;
+        assert_eq!(job.error.expect("it says why").message, format!("attempt {attempt} failed"));
+        stage.clock.advance(Duration::from_secs(pause));
+    }
+    let job = stage.finished(id).await;
+    assert_eq!((job.outcome, job.attempt), (Some(Outcome::Error), 3));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_permanent_failure_is_not_tried_again() {
+    let stage = Stage::default();
+    let settings = Settings { max_attempts: Some(3), ..Settings::default() };
+    let task = stage.task("t", settings, fail(Retry::Never)).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    let job = stage.finished(id).await;
+    assert_eq!((job.outcome, job.attempt), (Some(Outcome::Error), 1));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_guest_may_choose_its_own_pause() {
+    let stage = Stage::default();
+    let settings = Settings { max_attempts: Some(2), ..Settings::default() };
+    let task = stage.task("t", settings, fail(Retry::After(Duration::from_secs(90)))).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    let job = wait_for("the first attempt to fail", || async {
+        Some(stage.stored(id).await).filter(|job| job.state == JobState::Queued && job.attempt == 1)
+    })
+    .await;
+    assert_eq!(job.spec.due_at, tests::stage::at("12:01:30"));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_saturated_task_never_runs_more_than_it_may_and_blocks_nobody() {
+    let stage = Stage::default();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let narrow = stage.task("narrow", at_most(2), run_until(&gate)).await;
+    let wide = stage.task("wide", unlimited(), succeed()).await;
+    let schedulers = [stage.start(Stage::options("one")).await, stage.start(Stage::options("two")).await];
+    let mut blocked = Vec::new();
+    for _ in 0..20 {
+        blocked.push(stage.submit(stage.job(&narrow).await).await);
+    }
+    wait_for("two jobs of the narrow task to run", || async { (stage.executor.running() == 2).then_some(()) }).await;
+    let free = stage.submit(stage.job(&wide).await).await;
+    stage.finished(free).await;
+    assert_eq!(stage.executor.running(), 2);
+    gate.add_permits(20);
+    for id in blocked {
+        assert_eq!(stage.finished(id).await.outcome, Some(Outcome::Success));
+    }
+    // The two of the narrow task, and the one of the wide.
+    assert!(stage.executor.most_running() <= 3, "{} ran at once", stage.executor.most_running());
+    for scheduler in schedulers {
+        scheduler.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_scheduler_never_runs_more_jobs_than_it_has_slots() {
+    let stage = Stage::default();
+    let task = stage.task("t", unlimited(), succeed()).await;
+    for _ in 0..200 {
+        stage.submit(stage.job(&task).await).await;
+    }
+    let scheduler = stage.start(Options { max_concurrent_jobs: 3, ..Stage::options("one") }).await;
+    wait_for("all jobs to finish", || async {
+        stage.jobs().await.iter().all(|job| job.state == JobState::Finished).then_some(())
+    })
+    .await;
+    assert!(stage.executor.most_running() <= 3, "{} ran at once", stage.executor.most_running());
+    assert_eq!(stage.executor.attempts().len(), 200);
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_start_by_priority_then_by_age() {
+    let stage = Stage::default();
+    let task = stage.task("t", unlimited(), succeed()).await;
+    let mut ids = Vec::new();
+    for priority in [0, 5, 0, -1, 5] {
+        let mut job = stage.job(&task).await;
+        job.settings.priority = priority;
+        ids.push(stage.submit(job).await);
+    }
+    let scheduler = stage.start(Options { max_concurrent_jobs: 1, ..Stage::options("one") }).await;
+    for id in &ids {
+        stage.finished(*id).await;
+    }
+    let order: Vec<_> = stage.executor.attempts().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(order, [ids[1], ids[4], ids[0], ids[2], ids[3]]);
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_running_job_that_is_cancelled_is_asked_and_ends_as_cancelled() {
+    let stage = Stage::default();
+    let task = stage.task("t", Settings::default(), run_until_cancelled()).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    wait_for("the job to run", || async { (stage.executor.running() == 1).then_some(()) }).await;
+    cancel(&stage, id).await;
+    assert_eq!(stage.finished(id).await.outcome, Some(Outcome::Cancelled));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_listen_is_stopped_after_its_grace_period() {
+    let stage = Stage::default().silent();
+    let task = stage.task("t", Settings::default(), run_until_killed()).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    stage.advance_until("the job to run", Duration::from_millis(100), || async { stage.executor.running() == 1 }).await;
+    // Nobody tells the worker: it learns of it with the next extension of the lease.
+    stage.store.job_cancel(id, host::clock::Clock::now(&stage.clock)).await.expect("the job exists");
+    stage
+        .advance_until("the job to be killed", Duration::from_millis(100), || async {
+            stage.stored(id).await.state == JobState::Finished
+        })
+        .await;
+    assert_eq!(stage.stored(id).await.outcome, Some(Outcome::Cancelled));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_past_its_start_deadline_never_starts() {
+    let stage = Stage::default();
+    let task = stage.task("t", Settings::default(), succeed()).await;
+    let mut job = stage.job(&task).await;
+    job.start_deadline = Some(tests::stage::at("12:00:10"));
+    let id = stage.submit(job).await;
+    stage.clock.advance(Duration::from_secs(11));
+    let scheduler = stage.start(Stage::options("one")).await;
+    let job = stage.finished(id).await;
+    assert_eq!((job.outcome, job.attempt), (Some(Outcome::MissedStartDeadline), 0));
+    assert!(stage.executor.attempts().is_empty());
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_executor_is_missing_ends_with_an_error_that_names_it() {
+    let stage = Stage::default();
+    let settings = Settings { executor: Some("gpu".parse().expect("a name")), ..Settings::default() };
+    let task = stage.task("t", settings, succeed()).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    let error = stage.finished(id).await.error.expect("it says why");
+    assert!(error.message.contains("`gpu`") && error.message.contains("inline"), "{}", error.message);
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn run_one_runs_that_job_here_with_all_its_attempts_and_leaves_the_others() {
+    let stage = Stage::default();
+    let settings = Settings {
+        max_attempts: Some(2),
+        backoff: Some(Backoff { initial: Duration::ZERO, ..steady_backoff() }),
+        ..unlimited()
+    };
+    let task = stage.task("t", settings, fail(Retry::Backoff)).await;
+    let other = stage.submit(stage.job(&task).await).await;
+    let id = stage.submit(stage.job(&task).await).await;
+    let parts = stage.parts(Arc::clone(&stage.executor));
+    let job = host::scheduler::run_one(&parts, Stage::options("here"), id).await.expect("the job exists");
+    assert_eq!((job.outcome, job.attempt), (Some(Outcome::Error), 2));
+    assert_eq!(stage.stored(other).await.state, JobState::Queued);
+}
+
+async fn cancel(stage: &Stage, id: host::model::JobId) {
+    let now = host::clock::Clock::now(&stage.clock);
+    stage.store.job_cancel(id, now).await.expect("the job exists");
+    let event = host::model::Event { at: now, kind: EventKind::JobCancelRequested { job_id: id } };
+    stage.broker.publish(vec![event]).await.expect("the broker takes an event");
+}

@@ -1,0 +1,340 @@
+//! A stage for schedulers: a memory store, a clock that is moved by hand, and an executor that does what the test says.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use host::broker::local::LocalBroker;
+use host::broker::{Broker, BrokerError, Subscription};
+use host::clock::{Clock, ManualClock};
+use host::executor::{Executor, Finished, Invocation, Retry, RunControl, Verdict};
+use host::model::{
+    Coalesce, ConflictPolicy, ErrorKind, Event, Job, JobError, JobId, JobIdSource, JobSettings, JobSpec, JobState,
+    Parallelism, Payload, Schedule, ScheduleId, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
+    Usage,
+};
+use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
+use host::store::memory::MemoryStore;
+use host::store::{AddSchedule, Effects, Store};
+use host::trigger::Trigger;
+
+use crate::wait::wait_for;
+
+/// What a scripted function does with an attempt.
+pub type Script = Arc<dyn Fn(Invocation, RunControl) -> BoxFuture<'static, Verdict> + Send + Sync>;
+
+/// An executor that does what the test says.
+#[derive(Default)]
+pub struct ScriptedExecutor {
+    scripts: Mutex<HashMap<TaskName, Script>>,
+    running: AtomicUsize,
+    most_running: AtomicUsize,
+    attempts: Mutex<Vec<(JobId, u32)>>,
+}
+
+impl ScriptedExecutor {
+    /// The attempts that were begun, in order.
+    pub fn attempts(&self) -> Vec<(JobId, u32)> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The most attempts that ran at the same time.
+    pub fn most_running(&self) -> usize {
+        self.most_running.load(Ordering::SeqCst)
+    }
+
+    /// The attempts that run now.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts an attempt for as long as it lives, also when it is dropped in the middle.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Executor for ScriptedExecutor {
+    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
+        let now_running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        let _counted = Counted(&self.running);
+        self.most_running.fetch_max(now_running, Ordering::SeqCst);
+        let begun = (invocation.job.spec.id, invocation.job.attempt);
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(begun);
+        let function = invocation.runnable.target.function().clone();
+        let script = self.scripts.lock().unwrap_or_else(PoisonError::into_inner).get(&function).cloned();
+        let script = script.unwrap_or_else(|| panic!("the test has no script for {function}"));
+        let verdict = script(invocation, control).await;
+        Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+    }
+}
+
+/// Ends well at once.
+pub fn succeed() -> Script {
+    Arc::new(|_, _| Box::pin(async { Verdict::Success(Payload::json(&serde_json::json!("done"))) }))
+}
+
+/// Fails at once.
+pub fn fail(retry: Retry) -> Script {
+    Arc::new(move |invocation, _| {
+        let error = JobError::new(ErrorKind::GuestError, format!("attempt {} failed", invocation.job.attempt));
+        Box::pin(async move { Verdict::Failure { error, retry } })
+    })
+}
+
+/// Runs until it is asked to stop, and then says that it was.
+pub fn run_until_cancelled() -> Script {
+    Arc::new(|_, control| {
+        Box::pin(async move {
+            control.cancel.cancelled().await;
+            Verdict::Cancelled
+        })
+    })
+}
+
+/// Runs until it is killed, whatever it is asked.
+pub fn run_until_killed() -> Script {
+    Arc::new(|_, control| {
+        Box::pin(async move {
+            control.kill.cancelled().await;
+            Verdict::Cancelled
+        })
+    })
+}
+
+/// Runs until the test opens the gate.
+pub fn run_until(gate: &Arc<tokio::sync::Semaphore>) -> Script {
+    let gate = Arc::clone(gate);
+    Arc::new(move |_, control| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            tokio::select! {
+                permit = gate.acquire() => permit.expect("a gate is never closed").forget(),
+                () = control.kill.cancelled() => return Verdict::Cancelled,
+            }
+            Verdict::Success(Payload::no_args())
+        })
+    })
+}
+
+/// A broker that delivers nothing to anyone.
+pub struct SilentBroker {
+    // Kept, so that subscriptions stay open and silent.
+    senders: Mutex<Vec<tokio::sync::mpsc::Sender<host::broker::Delivery>>>,
+}
+
+#[async_trait]
+impl Broker for SilentBroker {
+    async fn publish(&self, _events: Vec<Event>) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn subscribe(&self) -> Subscription {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        Subscription::new(receiver)
+    }
+
+    async fn close(&self) {}
+}
+
+/// Where schedulers of a test play.
+pub struct Stage {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// The clock.
+    pub clock: ManualClock,
+    /// What runs the jobs of the schedulers that [`Stage::start`] starts.
+    pub executor: Arc<ScriptedExecutor>,
+    ids: Mutex<JobIdSource>,
+}
+
+/// When every test begins.
+pub const NOON: &str = "2026-05-01T12:00:00Z";
+
+impl Default for Stage {
+    fn default() -> Self {
+        Stage::with_store(Arc::new(MemoryStore::new()))
+    }
+}
+
+impl Stage {
+    /// A stage on another store.
+    pub fn with_store(store: Arc<dyn Store>) -> Stage {
+        Stage {
+            store,
+            broker: Arc::new(LocalBroker::new()),
+            clock: ManualClock::new(NOON.parse().expect("a time")),
+            executor: Arc::new(ScriptedExecutor::default()),
+            ids: Mutex::new(JobIdSource::new(fastrand::Rng::with_seed(1))),
+        }
+    }
+
+    /// The same clock and executor with another store in front, and a broker of its own.
+    #[must_use]
+    pub fn with_same_players(&self, store: Arc<dyn Store>) -> Stage {
+        Stage { clock: self.clock.clone(), executor: Arc::clone(&self.executor), ..Stage::with_store(store) }
+    }
+
+    /// The same with a broker that delivers nothing.
+    #[must_use]
+    pub fn silent(self) -> Stage {
+        Stage { broker: Arc::new(SilentBroker { senders: Mutex::new(Vec::new()) }), ..self }
+    }
+
+    /// The usual options for a scheduler of that identity.
+    pub fn options(identity: &str) -> Options {
+        Options::new(SchedulerId::new(identity).expect("an identity"))
+    }
+
+    /// What schedulers on this stage work with, and this executor.
+    pub fn parts(&self, executor: Arc<ScriptedExecutor>) -> Parts {
+        Parts {
+            store: Arc::clone(&self.store),
+            broker: Arc::clone(&self.broker),
+            executors: Executors::default().with(Executors::INLINE.parse().expect("a name"), executor),
+            clock: Arc::new(self.clock.clone()),
+        }
+    }
+
+    /// Starts a scheduler.
+    pub async fn start(&self, options: Options) -> Handle {
+        Scheduler::start(self.parts(Arc::clone(&self.executor)), options).await.expect("the scheduler starts")
+    }
+
+    /// Puts a task into the store, and what it does into the executor.
+    pub async fn task(&self, name: &str, settings: Settings, script: Script) -> TaskId {
+        let function = TaskName::new(name).expect("a name");
+        self.executor.scripts.lock().unwrap_or_else(PoisonError::into_inner).insert(function.clone(), script);
+        let task = Task {
+            id: TaskId::new(name).expect("an id"),
+            target: Target::Native { function },
+            description: String::new(),
+            args_schema: None,
+            result_schema: None,
+            example_args: None,
+            configured: settings,
+            declared: Settings::default(),
+            defaults: Settings::default(),
+        };
+        self.store.task_put(task.clone()).await.expect("the store takes a task");
+        task.id
+    }
+
+    /// A job of a task, not queued yet.
+    pub async fn job(&self, task_id: &TaskId) -> JobSpec {
+        let task = self.store.task_get(task_id).await.expect("the store answers").expect("the task exists").task;
+        let now = self.clock.now();
+        JobSpec {
+            id: self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now),
+            task_id: task_id.clone(),
+            schedule_id: None,
+            scheduled_fire_time: None,
+            jitter: Duration::ZERO,
+            args: Payload::no_args(),
+            settings: JobSettings::from(task.resolved()),
+            due_at: now,
+            start_deadline: None,
+            created_at: now,
+        }
+    }
+
+    /// Queues a job and tells everyone.
+    pub async fn submit(&self, job: JobSpec) -> JobId {
+        let (job_id, task_id) = (job.id, job.task_id.clone());
+        self.store.job_add(vec![job]).await.expect("the store takes a job");
+        let kind = host::model::EventKind::JobAdded { job_id, task_id, schedule_id: None };
+        self.broker.publish(vec![Event { at: self.clock.now(), kind }]).await.expect("the broker takes an event");
+        job_id
+    }
+
+    /// Puts a schedule into the store.
+    pub async fn schedule(&self, id: &str, task_id: &TaskId, trigger: &str, coalesce: Coalesce) -> ScheduleId {
+        let created_at = self.clock.now();
+        let trigger = Trigger::from_json(trigger, created_at).expect("a trigger");
+        let schedule = Schedule {
+            id: ScheduleId::new(id).expect("an id"),
+            task_id: task_id.clone(),
+            trigger: trigger.to_json().to_string(),
+            trigger_state: trigger.initial_state().to_json(),
+            args: Payload::no_args(),
+            coalesce,
+            max_jitter: Duration::ZERO,
+            settings: Settings::default(),
+            pause: None,
+            next_fire_time: Some(trigger.first_fire().expect("it fires").at),
+            last_fire_time: None,
+            created_at,
+        };
+        let id = schedule.id.clone();
+        self.store.schedule_add(AddSchedule { schedule, conflict: ConflictPolicy::Error }).await.expect("a new id");
+        id
+    }
+
+    /// The job as it is stored.
+    pub async fn stored(&self, id: JobId) -> Job {
+        self.store.job_get(id).await.expect("the store answers").expect("the job exists")
+    }
+
+    /// Waits until the job has finished; the clock stands still.
+    pub async fn finished(&self, id: JobId) -> Job {
+        wait_for("the job to finish", || async {
+            Some(self.stored(id).await).filter(|job| job.state == JobState::Finished)
+        })
+        .await
+    }
+
+    /// Moves the clock on in steps until the condition holds.
+    pub async fn advance_until<F: Future<Output = bool>>(
+        &self,
+        what: &str,
+        step: Duration,
+        mut condition: impl FnMut() -> F,
+    ) {
+        wait_for(what, || {
+            let holds = condition();
+            async move {
+                if holds.await {
+                    return Some(());
+                }
+                self.clock.advance(step);
+                None
+            }
+        })
+        .await;
+    }
+
+    /// All jobs, oldest first.
+    pub async fn jobs(&self) -> Vec<Job> {
+        let filter = host::store::JobFilter { limit: host::model::limits::PAGE_ROWS_MAX, ..Default::default() };
+        let mut rows = self.store.job_list(filter).await.expect("the store answers").rows;
+        rows.reverse();
+        rows
+    }
+}
+
+/// A layer that only says how many jobs may run at once.
+pub fn at_most(count: u32) -> Settings {
+    Settings { max_running_jobs: NonZeroU32::new(count).map(Parallelism::AtMost), ..Settings::default() }
+}
+
+/// A layer that allows any number of jobs at once.
+pub fn unlimited() -> Settings {
+    Settings { max_running_jobs: Some(Parallelism::Unlimited), ..Settings::default() }
+}
+
+/// A time of the test's day.
+pub fn at(time: &str) -> Timestamp {
+    format!("2026-05-01T{time}Z").parse().expect("a time of day")
+}
