@@ -6,13 +6,13 @@ use guest_sdk::task;
 
 /// Panics with this message.
 #[task]
-pub fn panics(#[arg(default = "on purpose")] message: String) {
+fn panics(#[arg(default = "on purpose")] message: String) {
     panic!("{message}");
 }
 
 /// Panics after it has filled the log, so that the panic's own line finds it full.
 #[task]
-pub fn panics_after_logging() {
+fn panics_after_logging() {
     crate::output::fill_log(2 << 20);
     panic!("after 2 MiB of log");
 }
@@ -20,19 +20,19 @@ pub fn panics_after_logging() {
 /// Leaves the process with this exit code. 0 is no success either: a task returns.
 #[task]
 #[expect(clippy::disallowed_methods, reason = "this is the fault")]
-pub fn exits(code: i32) {
+fn exits(code: i32) {
     std::process::exit(code);
 }
 
 /// Aborts, which is a trap without a word.
 #[task]
-pub fn aborts() {
+fn aborts() {
     std::process::abort();
 }
 
 /// Divides by zero in a way that the compiler does not guard: a trap.
 #[task]
-pub fn traps() -> u32 {
+fn traps() -> u32 {
     core_trap()
 }
 
@@ -53,7 +53,7 @@ fn unimplemented_natively() -> u32 {
 
 /// Recurses until the stack ends.
 #[task]
-pub fn recurses() -> u64 {
+fn recurses() -> u64 {
     #[expect(unconditional_recursion, reason = "this is the fault")]
     fn down(depth: u64) -> u64 {
         let here = black_box([depth; 16]);

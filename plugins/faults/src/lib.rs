@@ -2,8 +2,6 @@
 //!
 //! A fault that the optimiser could see through is hidden from it by [`black_box`].
 
-#![allow(missing_docs, reason = "the description of each task is its documentation")]
-
 mod endings;
 mod output;
 mod resources;
@@ -17,24 +15,24 @@ use guest_sdk::{Context, TaskError, task};
 
 /// Does nothing and succeeds.
 #[task(max_running_jobs = none)]
-pub fn noop() {}
+fn noop() {}
 
 /// Gives back its argument.
 #[task(max_running_jobs = none)]
-pub fn echo(value: serde_json::Value) -> serde_json::Value {
+fn echo(value: serde_json::Value) -> serde_json::Value {
     value
 }
 
 /// Counts the calls of this instance: always 1, since every attempt has one of its own.
 #[task(max_running_jobs = none)]
-pub fn fresh() -> u32 {
+fn fresh() -> u32 {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     CALLS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Loops for ever without a host call.
 #[task]
-pub fn spin() {
+fn spin() {
     loop {
         black_box(());
     }
@@ -42,13 +40,13 @@ pub fn spin() {
 
 /// Sleeps in one host call. `ms` is how long.
 #[task(max_running_jobs = none)]
-pub fn sleep(ms: u64) {
+fn sleep(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }
 
 /// Looks every few milliseconds whether it was cancelled, and then ends in good order.
 #[task(max_running_jobs = none)]
-pub fn until_cancelled(ctx: &Context) -> Result<(), TaskError> {
+fn until_cancelled(ctx: &Context) -> Result<(), TaskError> {
     loop {
         ctx.check()?;
         std::thread::sleep(Duration::from_millis(5));
@@ -57,13 +55,13 @@ pub fn until_cancelled(ctx: &Context) -> Result<(), TaskError> {
 
 /// Says that it was cancelled, though nobody asked it to stop.
 #[task]
-pub fn claims_cancelled() -> Result<(), TaskError> {
+fn claims_cancelled() -> Result<(), TaskError> {
     Err(TaskError::cancelled())
 }
 
 /// Fails in the first `times` attempts, and then gives the number of the attempt.
 #[task(max_attempts = 10, backoff(initial = "1ms", max = "2ms", factor = 1, jitter = 0), max_running_jobs = none)]
-pub fn flaky(ctx: &Context, times: u32) -> Result<u32, TaskError> {
+fn flaky(ctx: &Context, times: u32) -> Result<u32, TaskError> {
     if ctx.attempt() <= times {
         return Err(TaskError::retryable(format!("attempt {} fails", ctx.attempt())).code("flaky"));
     }
@@ -72,7 +70,7 @@ pub fn flaky(ctx: &Context, times: u32) -> Result<u32, TaskError> {
 
 /// Fails in the first attempt and asks for another after `ms`.
 #[task(max_attempts = 2)]
-pub fn retry_after(ctx: &Context, ms: u64) -> Result<u32, TaskError> {
+fn retry_after(ctx: &Context, ms: u64) -> Result<u32, TaskError> {
     if ctx.attempt() == 1 {
         return Err(TaskError::retry_after(Duration::from_millis(ms), "not yet"));
     }
@@ -81,7 +79,7 @@ pub fn retry_after(ctx: &Context, ms: u64) -> Result<u32, TaskError> {
 
 /// Fails for good, with a code, two causes and details.
 #[task(max_attempts = 5)]
-pub fn permanent() -> Result<(), TaskError> {
+fn permanent() -> Result<(), TaskError> {
     Err(TaskError::permanent("the cause of the cause")
         .context("the cause")
         .context("it cannot be done")

@@ -6,13 +6,13 @@ use guest_sdk::{Context, TaskError, log, task};
 
 /// Prints this many bytes to stdout, in lines of 100.
 #[task]
-pub fn prints(bytes: u64) -> u64 {
+fn prints(bytes: u64) -> u64 {
     write_lines(std::io::stdout().lock(), bytes)
 }
 
 /// Prints this many bytes to stderr, in lines of 100.
 #[task]
-pub fn prints_errors(bytes: u64) -> u64 {
+fn prints_errors(bytes: u64) -> u64 {
     write_lines(std::io::stderr().lock(), bytes)
 }
 
@@ -25,7 +25,7 @@ fn write_lines(mut out: impl std::io::Write, bytes: u64) -> u64 {
 
 /// Prints one line of each kind: to stdout, to stderr, and to the log.
 #[task]
-pub fn says_something() -> Result<(), TaskError> {
+fn says_something() -> Result<(), TaskError> {
     println!("to stdout");
     eprintln!("to stderr");
     log::warn!(number = 7, "to the log");
@@ -34,7 +34,7 @@ pub fn says_something() -> Result<(), TaskError> {
 
 /// Prints bytes that are no UTF-8, an unfinished line, and control characters.
 #[task]
-pub fn prints_garbage() -> Result<(), TaskError> {
+fn prints_garbage() -> Result<(), TaskError> {
     let mut out = std::io::stdout().lock();
     out.write_all(b"\xff\xfe\x00 \x1b[31mred\x1b[0m \xe2\x80\xae rtl, no newline")?;
     out.flush()?;
@@ -43,13 +43,13 @@ pub fn prints_garbage() -> Result<(), TaskError> {
 
 /// Logs this many bytes, in lines of 1,000.
 #[task]
-pub fn logs(bytes: u64) {
+fn logs(bytes: u64) {
     fill_log(bytes);
 }
 
 /// Logs one line of this many bytes.
 #[task]
-pub fn logs_a_long_line(bytes: usize) {
+fn logs_a_long_line(bytes: usize) {
     log::log(log::Level::Info, "faults", &"x".repeat(bytes), &[]);
 }
 
@@ -62,36 +62,36 @@ pub(crate) fn fill_log(bytes: u64) {
 
 /// Returns a string of this many bytes.
 #[task]
-pub fn returns(bytes: usize) -> String {
+fn returns(bytes: usize) -> String {
     "x".repeat(bytes)
 }
 
 /// Returns a value that has no form in JSON: a map whose keys are no text.
 #[task]
-pub fn returns_nonsense() -> std::collections::BTreeMap<Pair, u8> {
+fn returns_nonsense() -> std::collections::BTreeMap<Pair, u8> {
     [(Pair(1, 2), 3)].into()
 }
 
 /// A key that JSON cannot have.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
-pub struct Pair(u8, u8);
+struct Pair(u8, u8);
 
 /// Returns lists in lists, this deep.
 #[task]
-pub fn returns_nested(depth: u32) -> serde_json::Value {
+fn returns_nested(depth: u32) -> serde_json::Value {
     (0..depth).fold(serde_json::Value::Null, |inner, _| serde_json::Value::Array(vec![inner]))
 }
 
 /// Fails with an error of this many bytes, with as many again in each of 100 causes.
 #[task]
-pub fn fails_at_length(bytes: usize) -> Result<(), TaskError> {
+fn fails_at_length(bytes: usize) -> Result<(), TaskError> {
     let text = "x".repeat(bytes);
     Err((0..100).fold(TaskError::permanent(text.clone()), |error, _| error.context(text.clone())))
 }
 
 /// Reports progress this many times, and more of it than there is.
 #[task]
-pub fn reports_progress(ctx: &Context, times: u64) {
+fn reports_progress(ctx: &Context, times: u64) {
     for time in 0..times {
         ctx.progress_note(time + 1, times / 2, "over the top");
     }

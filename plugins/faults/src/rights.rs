@@ -7,19 +7,19 @@ use guest_sdk::{OrPermanent as _, TaskError, task};
 
 /// Reads a file and answers with its text.
 #[task(max_running_jobs = none)]
-pub fn reads_file(path: String) -> Result<String, TaskError> {
+fn reads_file(path: String) -> Result<String, TaskError> {
     std::fs::read_to_string(path).or_permanent()
 }
 
 /// Writes a file.
 #[task(max_running_jobs = none)]
-pub fn writes_file(path: String, text: String) -> Result<(), TaskError> {
+fn writes_file(path: String, text: String) -> Result<(), TaskError> {
     std::fs::write(path, text).or_permanent()
 }
 
 /// Appends to a file without end, until that fails.
 #[task]
-pub fn fills_disk(path: String) -> Result<u64, TaskError> {
+fn fills_disk(path: String) -> Result<u64, TaskError> {
     let mut file = std::fs::File::create(path).or_permanent()?;
     let block = vec![0; 1 << 20];
     let mut blocks = 0;
@@ -31,31 +31,31 @@ pub fn fills_disk(path: String) -> Result<u64, TaskError> {
 
 /// The names of what is in a folder.
 #[task(max_running_jobs = none)]
-pub fn lists_folder(path: String) -> Result<Vec<String>, TaskError> {
+fn lists_folder(path: String) -> Result<Vec<String>, TaskError> {
     let entries = std::fs::read_dir(path).or_permanent()?;
     Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
 /// The environment, as name and value.
 #[task(max_running_jobs = none)]
-pub fn reads_env() -> Vec<(String, String)> {
+fn reads_env() -> Vec<(String, String)> {
     std::env::vars().collect()
 }
 
 /// The arguments of the process.
 #[task(max_running_jobs = none)]
-pub fn reads_process_arguments() -> Vec<String> {
+fn reads_process_arguments() -> Vec<String> {
     std::env::args().collect()
 }
 
 /// Connects to an address.
 #[task(max_running_jobs = none)]
-pub fn connects(address: String) -> Result<(), TaskError> {
+fn connects(address: String) -> Result<(), TaskError> {
     std::net::TcpStream::connect(address).map(drop).or_permanent()
 }
 
 /// Asks for a job of that task, without arguments, and answers with its ID.
 #[task(max_running_jobs = none)]
-pub fn adds_job(task: String) -> Result<String, SchedulerError> {
+fn adds_job(task: String) -> Result<String, SchedulerError> {
     JobRequest::new(task).submit()
 }

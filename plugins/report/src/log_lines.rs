@@ -1,5 +1,6 @@
 //! The figures of a log, one line at a time.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
@@ -59,12 +60,13 @@ impl Counter {
             *self.figures.by_level.entry(level.to_owned()).or_default() += 1;
         }
         let message = shape(&words.collect::<Vec<_>>().join(" "));
-        match self.messages.get_mut(&message) {
-            Some(times) => *times += 1,
-            None if self.messages.len() < MESSAGES_MAX => {
-                self.messages.insert(message, 1);
+        let is_room = self.messages.len() < MESSAGES_MAX;
+        match self.messages.entry(message) {
+            Entry::Occupied(mut times) => *times.get_mut() += 1,
+            Entry::Vacant(place) if is_room => {
+                place.insert(1);
             }
-            None => self.figures.truncated = true,
+            Entry::Vacant(_) => self.figures.truncated = true,
         }
     }
 
