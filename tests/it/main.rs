@@ -3,3 +3,4 @@
 mod scheduler;
 mod tidy;
 mod trigger;
+mod wit;

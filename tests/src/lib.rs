@@ -1,4 +1,5 @@
 //! Test support.
 
+pub mod artifacts;
 pub mod stage;
 pub mod wait;
