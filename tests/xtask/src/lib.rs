@@ -2,9 +2,13 @@
 //!
 //! Each command is a module with `Arguments` and `run`.
 
+pub mod bench;
+pub mod demo;
+pub mod host;
 pub mod plugins;
 pub mod setup;
 pub mod shell;
+pub mod test;
 pub mod toolchain;
 
 use std::path::{Path, PathBuf};

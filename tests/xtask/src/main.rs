@@ -19,12 +19,21 @@ enum Command {
     Setup(xtask::setup::Arguments),
     /// Build every plugin as a component, and print where they are.
     Plugins(xtask::plugins::Arguments),
+    /// Run the main job end to end in a temporary folder: register, schedule, serve, look at the jobs.
+    Demo(xtask::demo::Arguments),
+    /// Run all tests.
+    Test(xtask::test::Arguments),
+    /// Measure, and print ratios.
+    Bench(xtask::bench::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Setup(arguments) => xtask::setup::run(&arguments),
         Command::Plugins(arguments) => xtask::plugins::run(&arguments),
+        Command::Demo(arguments) => xtask::demo::run(&arguments),
+        Command::Test(arguments) => xtask::test::run(&arguments),
+        Command::Bench(arguments) => xtask::bench::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,7 +14,7 @@ use crate::shell::{self, find, say};
 use crate::toolchain::{COMPONENT_TARGET, TARGET, Toolchain};
 
 /// What the command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
     /// Only what building plugins needs, without the database servers for the tests.
     #[arg(long)]

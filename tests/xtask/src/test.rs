@@ -1,0 +1,28 @@
+//! All tests, with everything they need.
+
+use std::process::Command;
+
+use crate::shell::run as run_command;
+use crate::{host, plugins, setup, workspace};
+
+/// What the command takes.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// What `cargo test` takes, such as a part of a test's name.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// Sets up what is missing, builds the plugins and `host`, and runs the tests of the whole workspace.
+///
+/// # Errors
+///
+/// If a test fails.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    setup::run(&setup::Arguments::default())?;
+    plugins::build()?;
+    host::build()?;
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(workspace()).args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest);
+    run_command(&mut command)
+}
