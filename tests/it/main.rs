@@ -3,4 +3,5 @@
 mod scheduler;
 mod tidy;
 mod trigger;
+mod wasm;
 mod wit;
