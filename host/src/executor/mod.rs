@@ -8,6 +8,7 @@
 //! * It says nothing to the store. What a guest says while it runs goes through `control.reports`, which has a bound; when
 //!   that is full the executor waits for a moment or drops and counts, it never grows.
 
+pub mod inline;
 pub mod wasm;
 
 use std::sync::Arc;

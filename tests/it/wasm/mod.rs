@@ -237,3 +237,8 @@ async fn a_function_that_the_plugin_does_not_have_fails_for_good() {
     let ended = sandbox.run(Run::new(digest, "nothing-of-that-name", json!({}))).await;
     assert_eq!(ended.error().kind, ErrorKind::GuestError);
 }
+
+/// A job of no plugin with these arguments, for tests of other executors.
+pub(crate) fn native_invocation(args: Value) -> Invocation {
+    Run::new(Digest::from_bytes([0; 32]), "native", args).invocation()
+}
