@@ -1,13 +1,12 @@
 //! Triggers: what they answer, beside recorded cases, measured defects of others, and brute force.
 
 mod brute;
-//mod calendar;
-//mod catch_up;
-//mod combine;
-//mod cron;
+mod calendar;
+mod catch_up;
+mod combine;
 mod defects;
 mod dst;
-//mod input;
+mod input;
 mod state;
 mod vectors;
 
