@@ -13,14 +13,12 @@ fn walk(start: NaiveDate, months: u32, days: u64, count: usize) -> Vec<NaiveDate
     while dates.len() < count {
         let last = dates[dates.len() - 1];
         let mut next = last;
-        let mut total = 0;
-        while months > 0 {
-            total += months;
+        if months > 0 {
             // chrono moves a day that does not exist to the end of its month, so a day that was kept exists.
-            next = last.checked_add_months(Months::new(total)).expect("before the year 9999");
-            if next.day() == last.day() {
-                break;
-            }
+            next = (1..)
+                .map(|count| last.checked_add_months(Months::new(count * months)).expect("before the year 9999"))
+                .find(|next| next.day() == last.day())
+                .expect("an endless range");
         }
         dates.push(next.checked_add_days(Days::new(days)).expect("before the year 9999"));
     }

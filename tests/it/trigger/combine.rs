@@ -6,7 +6,7 @@ use host::trigger::{Trigger, TriggerError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{at, fires, refusal, texts, trigger};
+use super::{at, fires, measured, refusal, texts, trigger};
 
 /// Parts that meet now and then.
 fn part() -> impl Strategy<Value = Value> {
@@ -112,13 +112,13 @@ fn parts_that_never_meet_end_in_an_error_soon_even_when_they_are_nested() {
     for _ in 0..3 {
         nested = json!({"type": "and", "max_iterations": 1_000_000, "threshold": 0, "triggers": [nested, odd(1)]});
     }
-    let started = std::time::Instant::now();
     let trigger = trigger(nested);
     let mut state = trigger.initial_state();
     for _ in 0..3 {
-        assert!(matches!(trigger.next(&mut state), Err(TriggerError::MaxIterations { .. })));
+        let (answer, took) = measured(|| trigger.next(&mut state));
+        assert!(matches!(answer, Err(TriggerError::MaxIterations { .. })));
+        assert!(took.as_secs() < 20, "{took:?}");
     }
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
 #[test]

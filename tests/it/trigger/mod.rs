@@ -55,6 +55,13 @@ fn texts(trigger: &Trigger, count: usize) -> Vec<String> {
     fires(trigger, count).iter().map(ToString::to_string).collect()
 }
 
+/// How long something takes.
+#[expect(clippy::disallowed_methods, reason = "measures the code under test, which no injected clock can tell")]
+fn measured<T>(work: impl FnOnce() -> T) -> (T, std::time::Duration) {
+    let started = std::time::Instant::now();
+    (work(), started.elapsed())
+}
+
 /// How far `chrono-tz` says local time is ahead of UTC.
 fn offset(tz: chrono_tz::Tz, seconds: i64) -> i64 {
     use chrono::Offset;
