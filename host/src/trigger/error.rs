@@ -1,6 +1,6 @@
 //! What can be wrong with a trigger, said so that the reader can put it right without looking anything up.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Why a trigger was refused, or could not give its next fire time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +94,12 @@ impl fmt::Display for Invalid {
             write!(f, "{}: ", self.field)?;
         }
         if let Some(token) = &self.token {
-            write!(f, "`{}` ", token.escape_debug())?;
+            f.write_char('`')?;
+            for letter in token.chars() {
+                // A control character would spoil the line that the error is.
+                if letter.is_control() { write!(f, "{}", letter.escape_debug())? } else { f.write_char(letter)? }
+            }
+            f.write_str("` ")?;
             if let Some(position) = self.position {
                 write!(f, "at character {position} ")?;
             }

@@ -69,10 +69,12 @@ impl Items {
     fn has(&self, low: u32, value: u32) -> bool {
         self.0.iter().any(|item| match *item {
             Item::Star => true,
-            Item::Every(step) => (value - low) % step == 0,
+            Item::Every(step) => (value - low).is_multiple_of(step),
             Item::Value(only) => value == only,
             Item::Range(first, last) => (first..=last).contains(&value),
-            Item::RangeStep(first, last, step) => (first..=last).contains(&value) && (value - first) % step == 0,
+            Item::RangeStep(first, last, step) => {
+                (first..=last).contains(&value) && (value - first).is_multiple_of(step)
+            }
             Item::Nth(..) | Item::LastDay => false,
         })
     }

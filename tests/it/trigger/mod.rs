@@ -1,13 +1,12 @@
 //! Triggers: what they answer, beside recorded cases, measured defects of others, and brute force.
 
 mod brute;
-//mod calendar;
-//mod catch_up;
-//mod combine;
-//mod cron;
+mod calendar;
+mod catch_up;
+mod combine;
 mod defects;
 mod dst;
-//mod input;
+mod input;
 mod state;
 mod vectors;
 
@@ -54,6 +53,13 @@ fn fires(trigger: &Trigger, count: usize) -> Vec<Fire> {
 /// The first fires as text.
 fn texts(trigger: &Trigger, count: usize) -> Vec<String> {
     fires(trigger, count).iter().map(ToString::to_string).collect()
+}
+
+/// How long something takes.
+#[expect(clippy::disallowed_methods, reason = "measures the code under test, which no injected clock can tell")]
+fn measured<T>(work: impl FnOnce() -> T) -> (T, std::time::Duration) {
+    let started = std::time::Instant::now();
+    (work(), started.elapsed())
 }
 
 /// How far `chrono-tz` says local time is ahead of UTC.

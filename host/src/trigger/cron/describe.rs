@@ -103,7 +103,12 @@ impl CronTrigger {
             }
             Some(seconds) => match minutes[..] {
                 [minute] => format!("{seconds} of minute {minute}"),
-                _ => format!("{seconds} of {}", self.of_unit(&minutes, "minute", 60).replacen("at ", "", 1)),
+                _ => match regular(&minutes) {
+                    Some((step, 0, last)) if step > 1 && last + step >= 60 => {
+                        format!("{seconds} of every {} minute", ordinal(step))
+                    }
+                    _ => format!("{seconds} of {}", self.of_unit(&minutes, "minute", 60).replacen("at ", "", 1)),
+                },
             },
         };
         let spans_hour = repeat.starts_with("every");
@@ -176,6 +181,17 @@ impl CronTrigger {
         let text = self.effective_text(field);
         (text != "*").then(|| field::parse(field, text, 0).ok())?
     }
+}
+
+/// `2nd`, `5th`.
+fn ordinal(number: u8) -> String {
+    let ending = match (number % 10, number / 10) {
+        (1, tens) if tens != 1 => "st",
+        (2, tens) if tens != 1 => "nd",
+        (3, tens) if tens != 1 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 /// The numbers of the bits below `end` that are set.

@@ -1,0 +1,114 @@
+//! Catching up: whatever was missed, the wanted fires are found, the state stands after all of them, and the cost does
+//! not grow with their number.
+
+use host::trigger::{Keep, Skipped, Trigger};
+use serde_json::json;
+
+use super::{at, measured, trigger};
+
+fn every_second() -> Trigger {
+    trigger(json!({"type": "cron", "second": "*", "timezone": "Europe/Berlin", "start_time": "2026-01-01T00:00:00Z"}))
+}
+
+#[test]
+fn nothing_due_leaves_the_state_where_it_is() {
+    let trigger = every_second();
+    let state = trigger.initial_state();
+    let found = trigger.catch_up(&state, at("2025-12-31T23:59:59.999999Z"), Keep::Latest).expect("no error");
+    assert!(found.fires.is_empty());
+    assert_eq!(found.skipped, Skipped { count: 0, or_more: false });
+    assert_eq!(found.state, state);
+    assert_eq!(found.next.map(|fire| fire.at), Some(at("2026-01-01T00:00:00Z")));
+}
+
+#[test]
+fn a_fire_at_this_very_instant_is_due() {
+    let trigger = every_second();
+    let now = at("2026-01-01T00:00:00Z");
+    let found = trigger.catch_up(&trigger.initial_state(), now, Keep::Earliest).expect("no error");
+    assert_eq!(found.fires.iter().map(|fire| fire.at).collect::<Vec<_>>(), [now]);
+    assert_eq!(found.next.map(|fire| fire.at), Some(at("2026-01-01T00:00:01Z")));
+}
+
+#[test]
+fn a_year_of_missed_seconds_costs_no_more_than_an_hour_of_them() {
+    let trigger = every_second();
+    let now = at("2027-01-01T00:00:00.5Z");
+    for keep in [Keep::Latest, Keep::Earliest, Keep::All { at_most: 1_000 }] {
+        let (found, took) = measured(|| trigger.catch_up(&trigger.initial_state(), now, keep).expect("no error"));
+        // Visiting each of the 31 million would take seconds even in a program that is built for speed.
+        assert!(took.as_millis() < 1_000, "{took:?}");
+        let (count, first) = match keep {
+            Keep::Latest => (1, "2027-01-01T00:00:00Z"),
+            Keep::Earliest => (1, "2026-01-01T00:00:00Z"),
+            Keep::All { at_most } => (at_most, "2026-01-01T00:00:00Z"),
+        };
+        assert_eq!((found.fires.len(), found.fires[0].at), (count, at(first)));
+        assert!(found.skipped.or_more && found.skipped.count >= 999, "{:?}", found.skipped);
+        assert_eq!(found.next.map(|fire| fire.at), Some(at("2027-01-01T00:00:01Z")));
+        assert_eq!(trigger.peek(&found.state).expect("no error"), found.next);
+    }
+}
+
+#[test]
+fn missed_fires_of_an_interval_are_counted_exactly_however_many_they_are() {
+    let interval = trigger(json!({"type": "interval", "microseconds": 1, "start_time": "2026-01-01T00:00:00Z"}));
+    let now = at("2026-01-02T00:00:00Z");
+    let found = interval.catch_up(&interval.initial_state(), now, Keep::Latest).expect("no error");
+    assert_eq!(found.fires[0].at, now);
+    assert_eq!(found.skipped, Skipped { count: 86_400_000_000, or_more: false });
+    let found = interval.catch_up(&interval.initial_state(), now, Keep::All { at_most: 7 }).expect("no error");
+    assert_eq!(found.skipped, Skipped { count: 86_400_000_001 - 7, or_more: false });
+}
+
+#[test]
+fn all_of_them_are_capped_and_the_rest_is_reported() {
+    let hourly = trigger(json!({"type": "cron", "minute": 0, "start_time": "2026-01-01T00:00:00Z"}));
+    let now = at("2026-01-01T09:30:00Z");
+    let found = hourly.catch_up(&hourly.initial_state(), now, Keep::All { at_most: 4 }).expect("no error");
+    let hours: Vec<_> = found.fires.iter().map(|fire| fire.to_string()[11..13].to_owned()).collect();
+    assert_eq!(hours, ["00", "01", "02", "03"]);
+    assert_eq!(found.skipped, Skipped { count: 6, or_more: false });
+    assert_eq!(found.next.map(|fire| fire.at), Some(at("2026-01-01T10:00:00Z")));
+    let none = hourly.catch_up(&hourly.initial_state(), now, Keep::All { at_most: 0 }).expect("no error");
+    assert_eq!((none.fires.len(), none.skipped.count), (0, 10));
+}
+
+#[test]
+fn a_trigger_that_ends_in_the_meantime_gives_its_last_fire_and_no_next_one() {
+    let ended = trigger(json!({"type": "cron", "second": "*", "start_time": "2026-01-01T00:00:00Z",
+        "end_time": "2026-03-01T12:00:00Z"}));
+    let found = ended.catch_up(&ended.initial_state(), at("2026-06-01T00:00:00Z"), Keep::Latest).expect("no error");
+    assert_eq!(found.fires[0].at, at("2026-03-01T12:00:00Z"));
+    assert_eq!(found.next, None);
+    assert_eq!(ended.peek(&found.state).expect("no error"), None);
+}
+
+#[test]
+fn combined_and_calendar_triggers_catch_up_as_well() {
+    let seconds = json!({"type": "cron", "second": "*", "start_time": "2026-01-01T00:00:00Z"});
+    let fives = json!({"type": "interval", "seconds": 5, "start_time": "2026-01-01T00:00:00Z"});
+    let both = json!([seconds, fives]);
+    let monthly = json!({"type": "calendar_interval", "months": 1, "days": 1, "start_date": "2026-01-01"});
+    let now = at("2026-12-31T23:59:58Z");
+    for (value, latest) in [
+        (json!({"type": "or", "triggers": both}), "2026-12-31T23:59:58Z"),
+        (json!({"type": "and", "triggers": both, "threshold": 0}), "2026-12-31T23:59:55Z"),
+        (monthly, "2026-12-12T00:00:00Z"),
+    ] {
+        let trigger = trigger(value.clone());
+        let found = trigger.catch_up(&trigger.initial_state(), now, Keep::Latest).expect("no error");
+        assert_eq!(found.fires[0].at, at(latest), "{value}");
+        assert_eq!(trigger.peek(&found.state).expect("no error"), found.next, "{value}");
+        assert!(found.next.is_some_and(|next| next.at > now), "{value}");
+    }
+}
+
+#[test]
+fn a_clock_at_the_end_of_time_is_caught_up_with() {
+    let trigger = every_second();
+    let found =
+        trigger.catch_up(&trigger.initial_state(), host::model::Timestamp::MAX, Keep::Latest).expect("no error");
+    assert_eq!(found.fires[0].at, at("9999-12-31T22:59:59Z"));
+    assert_eq!(found.next, None);
+}
