@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::TaskError;
-use crate::payload::{Encoding, Payload};
+use crate::payload::{Encoding, Payload, from_cbor};
 
 /// A parameter as the macro describes it.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Arguments {
                 Ok(other) => return Err(arguments.neither(json_type(&other))),
                 Err(error) => return Err(TaskError::invalid_args(format!("the arguments are not JSON: {error}"))),
             },
-            Encoding::Cbor => match ciborium::from_reader(payload.data.as_slice()) {
+            Encoding::Cbor => match from_cbor(&payload.data) {
                 Ok(ciborium::Value::Map(map)) => {
                     let named = map.into_iter().map(|(key, value)| match key {
                         ciborium::Value::Text(name) => (name, value),

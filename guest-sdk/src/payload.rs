@@ -5,6 +5,15 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// How deep values may lie in one another: as deep as in JSON with serde_json. ciborium's own limit of 256 is more than
+/// a stack of 64 KiB bears, and an error says more than a trap.
+const DEPTH_MAX: usize = 128;
+
+/// Reads CBOR, with the same bound on its depth as JSON.
+pub(crate) fn from_cbor<T: DeserializeOwned>(data: &[u8]) -> Result<T, ciborium::de::Error<std::io::Error>> {
+    ciborium::de::from_reader_with_recursion_limit(data, DEPTH_MAX)
+}
+
 /// How the bytes of a [`Payload`] are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
@@ -70,9 +79,7 @@ impl Payload {
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         match self.encoding {
             Encoding::Json => serde_json::from_slice(&self.data).map_err(|error| PayloadError(error.to_string())),
-            Encoding::Cbor => {
-                ciborium::from_reader(self.data.as_slice()).map_err(|error| PayloadError(error.to_string()))
-            }
+            Encoding::Cbor => from_cbor(&self.data).map_err(|error| PayloadError(error.to_string())),
         }
     }
 }
@@ -87,6 +94,18 @@ mod tests {
             let payload = Payload::encode(encoding, &("a", 1.5, [true, false])).unwrap();
             assert_eq!(payload.encoding, encoding);
             assert_eq!(payload.decode::<(String, f64, Vec<bool>)>().unwrap(), ("a".into(), 1.5, vec![true, false]));
+        }
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_refused_in_either_encoding() {
+        let nested = |encoding, open: &[u8], depth: usize, close: &[u8]| {
+            let data = [open.repeat(depth), b"1".to_vec(), close.repeat(depth)].concat();
+            Payload { encoding, data }.decode::<serde_json::Value>()
+        };
+        for depth in [100, 10_000] {
+            let (json, cbor) = (nested(Encoding::Json, b"[", depth, b"]"), nested(Encoding::Cbor, b"\x81", depth, b""));
+            assert_eq!((json.is_ok(), cbor.is_ok()), (depth == 100, depth == 100), "{depth}: {json:?} {cbor:?}");
         }
     }
 

@@ -41,17 +41,18 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// The component of the plugin in `plugins/<name>`.
+    /// The component of the plugin in `plugins/<name>`, or of an example in one of them.
     ///
     /// # Errors
     ///
     /// If there is no such plugin; the text lists those there are.
     pub fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let file = self.folder.join(format!("{}.wasm", name.replace('-', "_")));
-        if !file.is_file() {
-            bail!("there is no plugin `{name}`; there are: {}", self.names()?.join(", "));
+        let file = format!("{}.wasm", name.replace('-', "_"));
+        let places = [self.folder.join(&file), self.folder.join("examples").join(&file)];
+        match places.into_iter().find(|place| place.is_file()) {
+            Some(place) => Ok(place),
+            None => bail!("there is no plugin `{name}`; there are: {}", self.names()?.join(", ")),
         }
-        Ok(file)
     }
 
     /// The names of all plugins, sorted.
@@ -98,7 +99,7 @@ fn compile(target: &Path) -> anyhow::Result<()> {
     say(format_args!("building the plugins with {}", toolchain.rustc.display()));
     let mut cargo = toolchain.cargo();
     cargo.current_dir(workspace()).args(["build", "--locked", "--profile", PROFILE, "--target", TARGET]);
-    cargo.arg("--target-dir").arg(target);
+    cargo.args(["--lib", "--examples"]).arg("--target-dir").arg(target);
     for name in plugin_names()? {
         cargo.args(["--package", &name]);
     }
