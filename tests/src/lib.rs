@@ -1,5 +1,8 @@
-//! Test support.
+//! Test support: the conformance suites, the servers they run against, builders of test data, plugins built for tests.
 
 pub mod artifacts;
+pub mod backends;
+pub mod conformance;
+pub mod factory;
 pub mod stage;
 pub mod wait;

@@ -38,13 +38,16 @@ pub mod error;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
 pub mod memory;
+pub mod open;
 pub mod request;
 pub mod retrying;
 pub mod rules;
+pub mod sql;
 
 use async_trait::async_trait;
 
 pub use error::{Certainty, StoreError, Subject};
+pub use open::open;
 pub use request::*;
 
 use crate::model::{Digest, Job, JobId, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId, Timestamp};

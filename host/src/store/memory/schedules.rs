@@ -232,11 +232,10 @@ impl ScheduleQueue for MemoryStore {
 impl State {
     /// Leases what is due, earliest fire time first.
     fn lease_due(&mut self, request: &AcquireSchedules) -> Vec<ScheduleId> {
-        let due = self.schedules.due.iter().take_while(|(at, _)| *at <= request.now);
+        let due = self.schedules.due.iter().take_while(|(at, _)| *at <= request.now).take(request.limit);
         let fire_time = |id: &ScheduleId| self.schedules.rows.get(id).and_then(|entry| entry.schedule.next_fire_time);
         let mut due: Vec<(Option<Timestamp>, ScheduleId)> = due.map(|(_, id)| (fire_time(id), id.clone())).collect();
         due.sort();
-        due.truncate(request.limit);
         let ids: Vec<ScheduleId> = due.into_iter().map(|(_, id)| id).collect();
         for id in &ids {
             self.schedules.change(id, |entry| {

@@ -1,0 +1,204 @@
+//! Acquiring jobs: which ones start next, and the claim on them. The module above tells of lanes.
+
+use std::collections::{HashMap, HashSet};
+
+use super::jobs::limited;
+use super::query::{Dialect, q};
+use super::row;
+use super::tx::{Fault, Tx};
+use super::value::{Row, Value, args, list, values};
+use crate::model::{JobId, Outcome, Timestamp};
+use crate::store::{AcquireJobs, AcquiredJobs, EndedJob, rules};
+
+/// A job that could start, with its place in the order (the priority with its sign turned).
+type Candidate = (i64, JobId);
+
+pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<AcquiredJobs, Fault> {
+    let AcquireJobs { holder, token, now, .. } = request;
+    let Some(mut probe) = tx.fetch_one(q::job_probe, args![holder, *token, *now, *now]).await? else {
+        return Ok(AcquiredJobs::default());
+    };
+    let (is_repeated, has_missed, has_woken) = (probe.flag()?, probe.flag()?, probe.flag()?);
+    let mut acquired = AcquiredJobs { catalog_revision: probe.int()?, ..AcquiredJobs::default() };
+    if !is_repeated {
+        let chosen = match request.only {
+            Some(only) => choose_one(tx, request, only, &mut acquired).await?,
+            None => {
+                if has_missed {
+                    acquired.missed = end_missed(tx, *now).await?;
+                }
+                if has_woken {
+                    wake(tx, *now).await?;
+                }
+                choose(tx, request.limit).await?
+            }
+        };
+        if !claim(tx, request, chosen).await? {
+            return Ok(acquired);
+        }
+    }
+    read_claimed(tx, request, &mut acquired).await?;
+    Ok(acquired)
+}
+
+/// Ends jobs whose start deadline has passed.
+async fn end_missed(tx: &mut Tx, now: Timestamp) -> Result<Vec<EndedJob>, Fault> {
+    let limit = i64::try_from(rules::MISSED_MAX).unwrap_or(i64::MAX);
+    let (mut missed, mut rows) = (Vec::new(), Vec::new());
+    for mut row in tx.fetch(q::job_missed_select, args![now, limit]).await? {
+        let (id, task_id, result_ttl) = (row.job_id()?, row.task_id()?, row::span(row.int()?));
+        rows.push(ended(id, Outcome::MissedStartDeadline, now, result_ttl));
+        missed.push(EndedJob { id, task_id });
+    }
+    tx.execute_rows(q::job_end, rows).await?;
+    Ok(missed)
+}
+
+fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Duration) -> Vec<Value> {
+    values![id, outcome, now, rules::expiry(now, result_ttl), None::<String>, None::<i64>]
+}
+
+/// Moves jobs that have become due into their lanes.
+async fn wake(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
+    let limit = i64::try_from(rules::WOKEN_MAX).unwrap_or(i64::MAX);
+    let rows = tx.fetch(q::job_wake_select, args![now, limit]).await?;
+    let ids = rows.into_iter().map(|mut row| row.job_id()).collect::<Result<Vec<_>, _>>()?;
+    if !ids.is_empty() {
+        tx.execute(q::job_wake, vec![list(ids)]).await?;
+    }
+    Ok(())
+}
+
+/// The one job that was asked for, if it may start.
+async fn choose_one(
+    tx: &mut Tx,
+    request: &AcquireJobs,
+    only: JobId,
+    acquired: &mut AcquiredJobs,
+) -> Result<Vec<JobId>, Fault> {
+    let Some(mut row) = tx.fetch_one(q::job_only_select, args![only]).await? else { return Ok(Vec::new()) };
+    let (task_id, result_ttl, deadline) = (row.task_id()?, row::span(row.int()?), row.maybe_time()?);
+    if deadline.is_some_and(|deadline| deadline < request.now) {
+        tx.execute_rows(q::job_end, vec![ended(only, Outcome::MissedStartDeadline, request.now, result_ttl)]).await?;
+        acquired.missed.push(EndedJob { id: only, task_id });
+        return Ok(Vec::new());
+    }
+    match row.maybe_time()? {
+        Some(wakes_at) if wakes_at > request.now => return Ok(Vec::new()),
+        Some(_) => drop(tx.execute(q::job_wake, vec![list([only])]).await?),
+        None => {}
+    }
+    let is_free = limited(tx, [task_id.as_str()].into_iter()).await?.is_empty()
+        || quotas(tx, vec![task_id.to_string()]).await?.first().is_some_and(|(_, quota)| *quota > 0);
+    Ok(if is_free && request.limit > 0 { vec![only] } else { Vec::new() })
+}
+
+/// The jobs that start next, in order.
+async fn choose(tx: &mut Tx, limit: usize) -> Result<Vec<JobId>, Fault> {
+    let (mut own_lanes, mut has_shared, mut unlimited) = (Vec::new(), false, Vec::new());
+    for mut row in tx.fetch(q::job_lanes, Vec::new()).await? {
+        let (lane, max_running) = (row.text()?, row.maybe_int()?);
+        match max_running {
+            _ if lane.is_empty() => has_shared = true,
+            Some(_) => own_lanes.push(lane),
+            // The task has lost its limit, or has gone, since the job was queued.
+            None => unlimited.push((lane, i64::MAX)),
+        }
+    }
+    let mut lanes = if own_lanes.is_empty() { Vec::new() } else { quotas(tx, own_lanes).await? };
+    lanes.extend(unlimited);
+    let limit_rows = i64::try_from(limit).unwrap_or(i64::MAX);
+    lanes.retain(|(_, quota)| *quota > 0);
+    let heads = lanes.into_iter().map(|(lane, quota)| values![lane, quota.min(limit_rows)]).collect();
+    let mut candidates = candidates(tx.fetch_rows(q::job_lane_heads, heads).await?)?;
+    if has_shared {
+        candidates.extend(shared(tx, limit_rows).await?);
+    }
+    candidates.sort_unstable();
+    candidates.truncate(limit);
+    Ok(candidates.into_iter().map(|(_, id)| id).collect())
+}
+
+fn candidates(rows: Vec<Row>) -> Result<Vec<Candidate>, Fault> {
+    let read = |mut row: Row| {
+        let id = row.job_id()?;
+        Ok((row.int()?, id))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// How many more jobs of each of these limited tasks may start. Until the transaction ends nobody else starts any.
+async fn quotas(tx: &mut Tx, tasks: Vec<String>) -> Result<Vec<(String, i64)>, Fault> {
+    let mut quotas = Vec::with_capacity(tasks.len());
+    // Counted in a statement of its own, after the lock: it must see what the last holder of the lock has claimed.
+    for mut row in tx.fetch(q::job_lock_tasks, vec![list(tasks.iter().map(String::as_str))]).await? {
+        quotas.push((row.text()?, row.maybe_int()?.unwrap_or(i64::MAX)));
+    }
+    let mut running = HashMap::new();
+    for mut row in tx.fetch(q::job_running_counts, vec![list(tasks.iter().map(String::as_str))]).await? {
+        running.insert(row.text()?, row.int()?);
+    }
+    for (task, quota) in &mut quotas {
+        *quota = quota.saturating_sub(running.get(task).copied().unwrap_or(0)).max(0);
+    }
+    Ok(quotas)
+}
+
+/// The first jobs of the shared lane.
+async fn shared(tx: &mut Tx, limit: i64) -> Result<Vec<Candidate>, Fault> {
+    let (mut found, mut tasks) = (Vec::new(), HashSet::new());
+    for mut row in tx.fetch(q::job_shared_select, args![limit]).await? {
+        let id = row.job_id()?;
+        let (place, task) = (row.int()?, row.text()?);
+        tasks.insert(task.clone());
+        found.push((place, id, task));
+    }
+    // With several writers a job may have been queued while its task was being given a limit. It belongs into the task's lane.
+    let misplaced = match tx.dialect {
+        Dialect::Postgres | Dialect::Mysql if !tasks.is_empty() => {
+            limited(tx, tasks.iter().map(String::as_str)).await?
+        }
+        _ => HashSet::new(),
+    };
+    if !misplaced.is_empty() {
+        tx.execute(q::job_relane, vec![list(misplaced.iter().map(String::as_str))]).await?;
+    }
+    let right = found.into_iter().filter(|(_, _, task)| !misplaced.contains(task));
+    Ok(right.map(|(place, id, _)| (place, id)).collect())
+}
+
+/// Leases the chosen jobs. Answers whether there were any left to lease.
+async fn claim(tx: &mut Tx, request: &AcquireJobs, chosen: Vec<JobId>) -> Result<bool, Fault> {
+    if chosen.is_empty() {
+        return Ok(false);
+    }
+    let AcquireJobs { holder, token, now, lease_until, .. } = request;
+    let mut arguments = args![holder, *token, *lease_until, holder, *now];
+    arguments.push(list(chosen));
+    Ok(tx.execute(q::job_claim, arguments).await? > 0)
+}
+
+/// Reads what is under the lease. Jobs that cannot be read end here, so that they block nobody.
+async fn read_claimed(tx: &mut Tx, request: &AcquireJobs, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
+    for row in tx.fetch(q::job_claimed, args![&request.holder, request.token]).await? {
+        match row::job(row)? {
+            Ok(job) => acquired.jobs.push(job),
+            Err(bad) => acquired.unreadable.push(bad),
+        }
+    }
+    let ids = acquired.unreadable.iter().filter_map(|bad| bad.id.parse::<JobId>().ok());
+    let mut rows = Vec::new();
+    for head in super::jobs::heads(tx, ids).await? {
+        let reason = acquired.unreadable.iter().find(|bad| bad.id == head.id.to_string()).map(|bad| bad.reason.clone());
+        rows.push(head.ended(Outcome::DeserializationFailed, request.now, reason.map(unreadable_error)));
+    }
+    tx.execute_rows(q::job_end, rows).await?;
+    Ok(())
+}
+
+/// The stored form of what stands on a job that cannot be read.
+fn unreadable_error(reason: String) -> String {
+    use super::stored::Stored as _;
+    let message = format!("what is stored of this job cannot be read: {reason}");
+    crate::model::JobError::new(crate::model::ErrorKind::HostError, message).to_json()
+}

@@ -1,0 +1,139 @@
+//! The seam between the store and the three drivers: everything that names a driver's types is behind these two traits.
+
+use async_trait::async_trait;
+use sqlx::SqlStr;
+
+use super::query::Dialect;
+use super::value::{Arg, Row};
+use crate::store::StoreError;
+
+/// What kind of failure a driver's error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The database ended the transaction to solve a conflict with another one: running it again is the answer.
+    Collision,
+    /// The database is busy, starting or full for the moment: trying again later may help.
+    Busy,
+    /// The connection is gone: what was under way is rolled back, except perhaps a commit.
+    Gone,
+    /// The store cannot be used as it is: read-only, full disk, no rights.
+    Unusable,
+    /// Anything else.
+    Other,
+}
+
+/// One connection.
+#[async_trait]
+pub(super) trait Link: Send {
+    /// Runs a statement and answers its rows.
+    async fn fetch(&mut self, text: SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error>;
+
+    /// Runs a statement and answers how many rows it touched.
+    async fn execute(&mut self, text: SqlStr, args: Vec<Arg>) -> Result<u64, sqlx::Error>;
+
+    /// Runs statements without arguments.
+    async fn script(&mut self, text: SqlStr) -> Result<(), sqlx::Error>;
+
+    /// Begins a transaction that may write. Until it ends, dropping the link closes the connection: what was half done must not
+    /// reach the next user of the pool.
+    async fn begin(&mut self) -> Result<(), sqlx::Error>;
+
+    /// Ends the transaction.
+    async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error>;
+}
+
+/// A database of one of the three kinds.
+#[async_trait]
+pub(super) trait Database: Send + Sync {
+    /// Its kind.
+    fn dialect(&self) -> Dialect;
+
+    /// A connection to read with.
+    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error>;
+
+    /// A connection to write with.
+    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error>;
+
+    /// What kind of failure an error is.
+    fn classify(&self, error: &sqlx::Error) -> Failure;
+
+    /// Says that the error means "cannot be used", with the way out, where it does.
+    fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError>;
+
+    /// Closes every connection.
+    async fn close(&self);
+}
+
+/// Implements [`Link`] for a pooled connection of one driver. `bind` adds an argument of ours to the driver's.
+macro_rules! pooled_link {
+    ($link:ident, $driver:ty, $arguments:ty, $begin:literal, $bind:path) => {
+        /// A connection of the pool.
+        struct $link {
+            connection: Option<sqlx::pool::PoolConnection<$driver>>,
+            in_transaction: bool,
+        }
+
+        impl $link {
+            fn new(connection: sqlx::pool::PoolConnection<$driver>) -> $link {
+                $link { connection: Some(connection), in_transaction: false }
+            }
+
+            fn live(&mut self) -> Result<&mut <$driver as sqlx::Database>::Connection, sqlx::Error> {
+                self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+            }
+        }
+
+        impl Drop for $link {
+            fn drop(&mut self) {
+                if self.in_transaction
+                    && let Some(connection) = self.connection.take()
+                {
+                    drop(connection.detach());
+                }
+            }
+        }
+
+        fn arguments(args: Vec<Arg>) -> Result<$arguments, sqlx::Error> {
+            let mut bound = <$arguments>::default();
+            for arg in args {
+                $bind(&mut bound, arg).map_err(sqlx::Error::Encode)?;
+            }
+            Ok(bound)
+        }
+
+        #[async_trait::async_trait]
+        impl Link for $link {
+            async fn fetch(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
+                let args = arguments(args)?;
+                let rows = sqlx::query_with::<$driver, _>(text, args).fetch_all(self.live()?).await?;
+                rows.iter().map($crate::store::sql::value::read_row).collect()
+            }
+
+            async fn execute(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
+                let args = arguments(args)?;
+                let done = sqlx::query_with::<$driver, _>(text, args).execute(self.live()?).await?;
+                Ok(done.rows_affected())
+            }
+
+            async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), sqlx::Error> {
+                sqlx::raw_sql(text).execute(self.live()?).await.map(|_| ())
+            }
+
+            async fn begin(&mut self) -> Result<(), sqlx::Error> {
+                self.in_transaction = true;
+                let begun = self.script(sqlx::SqlSafeStr::into_sql_str($begin)).await;
+                // A transaction that did not begin leaves nothing behind, unless the connection itself is in doubt.
+                self.in_transaction = begun.is_ok() || !matches!(begun, Err(sqlx::Error::Database(_)));
+                begun
+            }
+
+            async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
+                let text = if commit { "COMMIT" } else { "ROLLBACK" };
+                self.script(sqlx::SqlSafeStr::into_sql_str(text)).await?;
+                self.in_transaction = false;
+                Ok(())
+            }
+        }
+    };
+}
+pub(super) use pooled_link;

@@ -1,0 +1,2 @@
+-- job_delete
+DELETE FROM jobs WHERE id IN (?*)

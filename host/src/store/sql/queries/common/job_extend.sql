@@ -1,0 +1,2 @@
+-- job_extend
+UPDATE jobs SET lease_until = ? WHERE id IN (?*)

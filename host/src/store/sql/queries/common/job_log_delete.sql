@@ -1,0 +1,2 @@
+-- job_log_delete
+DELETE FROM job_logs WHERE job_id IN (?*)

@@ -1,0 +1,2 @@
+-- job_next_due
+SELECT MIN(wakes_at) FROM jobs WHERE wakes_at > ?

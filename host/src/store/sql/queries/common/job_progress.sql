@@ -1,0 +1,5 @@
+-- job_progress
+UPDATE jobs
+SET progress = v.progress
+FROM ?table(id b, progress t)
+WHERE jobs.id = v.id

@@ -1,0 +1,2 @@
+-- plugin_delete
+DELETE FROM plugin_versions WHERE name = ?

@@ -1,0 +1,2 @@
+-- scheduler_delete_silent
+DELETE FROM schedulers WHERE seen_at < ?

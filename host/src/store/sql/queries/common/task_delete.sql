@@ -1,0 +1,2 @@
+-- task_delete
+DELETE FROM tasks WHERE id IN (?*)

@@ -1,0 +1,2 @@
+-- migration_lock
+SELECT GET_LOCK(CONCAT('host-migrations-', DATABASE()), 60)

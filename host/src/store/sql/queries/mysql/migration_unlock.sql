@@ -1,0 +1,2 @@
+-- migration_unlock
+SELECT RELEASE_LOCK(CONCAT('host-migrations-', DATABASE()))

@@ -1,0 +1,3 @@
+-- migration_unlock
+-- The lock ends with its transaction.
+SELECT 1

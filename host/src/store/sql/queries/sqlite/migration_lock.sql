@@ -1,0 +1,3 @@
+-- migration_lock
+-- The write transaction itself is the lock.
+SELECT 1

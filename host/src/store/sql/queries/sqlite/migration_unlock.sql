@@ -1,0 +1,3 @@
+-- migration_unlock
+-- See migration_lock.
+SELECT 1

@@ -1,0 +1,205 @@
+//! What the holder of a lease writes: extensions, reports, releases.
+
+use std::collections::HashMap;
+
+use super::jobs::{self, Head, heads};
+use super::query::q;
+use super::row;
+use super::schedules;
+use super::stored::Stored as _;
+use super::tx::{Fault, Tx};
+use super::value::{Value, args, list, values};
+use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
+use crate::store::{AddSchedule, Ending, ExtendJobs, Extended, JobReport, ReleaseJob, ReleaseJobs, Released, rules};
+
+fn by_id(heads: Vec<Head>) -> HashMap<JobId, Head> {
+    heads.into_iter().map(|head| (head.id, head)).collect()
+}
+
+pub(super) async fn extend(tx: &mut Tx, request: &ExtendJobs) -> Result<Vec<Extended>, Fault> {
+    let heads = by_id(heads(tx, request.leases.iter().map(|(id, _)| *id)).await?);
+    let (mut answers, mut held) = (Vec::with_capacity(request.leases.len()), Vec::new());
+    for &(id, token) in &request.leases {
+        let head = heads.get(&id).filter(|head| head.holds(token));
+        held.extend(head.map(|head| head.id));
+        let cancel_requested = head.is_some_and(|head| head.cancel_requested);
+        answers.push(Extended { id, held: head.is_some(), cancel_requested });
+    }
+    if !held.is_empty() {
+        let mut arguments = args![request.lease_until];
+        arguments.push(list(held));
+        tx.execute(q::job_extend, arguments).await?;
+    }
+    Ok(answers)
+}
+
+pub(super) async fn report(tx: &mut Tx, reports: &[JobReport]) -> Result<(), Fault> {
+    let heads = by_id(heads(tx, reports.iter().map(|report| report.id)).await?);
+    let (mut progress, mut lines) = (HashMap::new(), Vec::new());
+    for report in reports.iter().filter(|report| heads.get(&report.id).is_some_and(|head| head.holds(report.token))) {
+        lines.extend(report.lines.iter().map(|line| row::new_log_line(report.id, line.clone())));
+        if let Some(news) = &report.progress {
+            progress.insert(report.id, values![report.id, news.to_json()]);
+        }
+    }
+    tx.execute_rows(q::job_log_insert, lines).await?;
+    tx.execute_rows(q::job_progress, progress.into_values().collect()).await?;
+    Ok(())
+}
+
+/// What a batch of releases comes down to, in rows of statements.
+#[derive(Default)]
+struct Writes<'a> {
+    finished: Vec<Vec<Value>>,
+    requeued: Vec<Vec<Value>>,
+    lines: Vec<Vec<Value>>,
+    jobs: Vec<&'a JobSpec>,
+    schedules: Vec<&'a AddSchedule>,
+}
+
+pub(super) async fn release(tx: &mut Tx, request: &ReleaseJobs) -> Result<Vec<Released>, Fault> {
+    let mut heads = by_id(heads(tx, request.releases.iter().map(|release| release.id)).await?);
+    let mut answers = Vec::with_capacity(request.releases.len());
+    let mut writes = Writes::default();
+    for release in &request.releases {
+        // Taken out: the second of two releases of one job comes after the end of the lease.
+        let held = heads.get(&release.id).is_some_and(|head| head.holds(release.token));
+        let Some(head) = heads.remove(&release.id).filter(|_| held) else {
+            answers.push(Released::LeaseLost);
+            continue;
+        };
+        settle(&mut writes, &head, release, request.now);
+        answers.push(Released::Stored);
+    }
+    jobs::add(tx, &writes.jobs).await?;
+    for schedule in writes.schedules {
+        // An id that is taken leaves the schedule out; the guest's job has succeeded all the same.
+        let conflict =
+            if schedule.conflict == ConflictPolicy::Error { ConflictPolicy::Skip } else { schedule.conflict };
+        schedules::add(tx, &AddSchedule { conflict, ..schedule.clone() }).await?;
+    }
+    tx.execute_rows(q::job_log_insert, writes.lines).await?;
+    tx.execute_rows(q::job_finish, writes.finished).await?;
+    tx.execute_rows(q::job_requeue, writes.requeued).await?;
+    Ok(answers)
+}
+
+/// Adds what ending one attempt writes.
+fn settle<'a>(writes: &mut Writes<'a>, head: &Head, release: &'a ReleaseJob, now: Timestamp) {
+    if rules::effects_apply(release) {
+        writes.jobs.extend(&release.effects.jobs);
+        writes.schedules.extend(&release.effects.schedules);
+    }
+    writes.lines.extend(release.lines.iter().map(|line: &LogLine| row::new_log_line(release.id, line.clone())));
+    let cancelled = |error| Finish {
+        outcome: Outcome::Cancelled,
+        result: None,
+        error,
+        expires_at: rules::expiry(now, head.result_ttl),
+    };
+    match &release.ending {
+        Ending::Finished { outcome, result, error, expires_at } => {
+            let finish =
+                Finish { outcome: *outcome, result: result.as_ref(), error: error.as_ref(), expires_at: *expires_at };
+            writes.finished.push(finish.row(release, now));
+        }
+        Ending::Retry { error, .. } if head.cancel_requested => {
+            writes.finished.push(cancelled(Some(error)).row(release, now));
+        }
+        Ending::GivenBack if head.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
+        Ending::Retry { due_at, error } => {
+            let requeue = Requeue {
+                due_at: *due_at,
+                now,
+                error: Some(error),
+                release: Some(release),
+                started_at: release.started_at.or(head.started_at),
+                ..Requeue::of(head)
+            };
+            writes.requeued.push(requeue.row(head));
+        }
+        Ending::GivenBack => {
+            let requeue = Requeue {
+                now,
+                attempt: head.attempt.saturating_sub(1),
+                started_at: None,
+                release: Some(release),
+                ..Requeue::of(head)
+            };
+            writes.requeued.push(requeue.row(head));
+        }
+    }
+}
+
+/// The end of a job.
+struct Finish<'a> {
+    outcome: Outcome,
+    result: Option<&'a crate::model::Payload>,
+    error: Option<&'a JobError>,
+    expires_at: Timestamp,
+}
+
+impl Finish<'_> {
+    /// The row of `job_finish`.
+    fn row(&self, release: &ReleaseJob, now: Timestamp) -> Vec<Value> {
+        values![
+            release.id,
+            self.outcome,
+            now,
+            self.expires_at,
+            self.result.map(|result| result.encoding.as_str()),
+            self.result.map(|result| &*result.data),
+            self.error.map(|error| error.to_json()),
+            release.usage.map(|usage| usage.to_json()),
+            release.plugin_digest,
+            release.started_at,
+            release.progress.as_ref().map(|progress| progress.to_json()),
+        ]
+    }
+}
+
+/// A job's way back into the queue.
+pub(super) struct Requeue<'a> {
+    pub(super) due_at: Timestamp,
+    pub(super) now: Timestamp,
+    pub(super) attempt: u32,
+    pub(super) crashes: u32,
+    pub(super) keeps_deadline: bool,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) error: Option<&'a JobError>,
+    pub(super) release: Option<&'a ReleaseJob>,
+}
+
+impl Requeue<'_> {
+    /// One that changes nothing but the state.
+    pub(super) fn of(head: &Head) -> Self {
+        Requeue {
+            due_at: head.due_at,
+            now: head.due_at,
+            attempt: head.attempt,
+            crashes: head.crashes,
+            keeps_deadline: true,
+            started_at: head.started_at,
+            error: None,
+            release: None,
+        }
+    }
+
+    /// The row of `job_requeue`.
+    pub(super) fn row(&self, head: &Head) -> Vec<Value> {
+        let release = self.release;
+        values![
+            head.id,
+            self.due_at,
+            self.due_at <= self.now,
+            self.attempt,
+            self.crashes,
+            self.keeps_deadline,
+            self.started_at,
+            self.error.map(|error| error.to_json()),
+            release.and_then(|release| release.usage).map(|usage| usage.to_json()),
+            release.and_then(|release| release.plugin_digest),
+            release.and_then(|release| release.progress.as_ref()).map(|progress| progress.to_json()),
+        ]
+    }
+}

@@ -1,0 +1,411 @@
+//! The JSON forms of what is stored in one column: settings, targets, what a plugin offers and may do, errors, costs.
+//!
+//! Their version is the number of the schema: a change of a form that older rows cannot be read in comes with a migration.
+//! Durations are whole microseconds. Fields that say nothing are left out.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::value::Unfit;
+use crate::model::{
+    Backoff, DirAccess, ErrorKind, ExecutorName, GraceTime, Grant, Import, JobError, JobSettings, Metadata,
+    Parallelism, Progress, Settings, TaskDeclaration, TaskName, Usage,
+};
+
+/// A type with a stored form.
+pub(super) trait Stored: Sized {
+    type Form: Serialize + for<'de> Deserialize<'de>;
+    fn form(&self) -> Self::Form;
+    fn from_form(form: Self::Form) -> Result<Self, String>;
+
+    fn to_json(&self) -> String {
+        // The forms have text keys and finite numbers only, so they print without fail.
+        serde_json::to_string(&self.form()).unwrap_or_default()
+    }
+
+    fn from_json(text: &str) -> Result<Self, Unfit> {
+        let form = serde_json::from_str(text).map_err(|error| Unfit(error.to_string()))?;
+        Self::from_form(form).map_err(Unfit)
+    }
+}
+
+pub(super) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn span(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}
+
+/// `null` for "without limit", a number for a limit; the field is left out where nothing is said.
+type Limit<T> = Option<Option<T>>;
+
+/// Reads a field that is there, `null` or not; one that is not there stays `None` by its default.
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Limit<T>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct BackoffForm {
+    initial: u64,
+    max: u64,
+    factor_percent: u32,
+    jitter_percent: u8,
+}
+
+impl Stored for Backoff {
+    type Form = BackoffForm;
+
+    fn form(&self) -> BackoffForm {
+        let Backoff { initial, max, factor_percent, jitter_percent } = *self;
+        BackoffForm { initial: micros(initial), max: micros(max), factor_percent, jitter_percent }
+    }
+
+    fn from_form(form: BackoffForm) -> Result<Backoff, String> {
+        let BackoffForm { initial, max, factor_percent, jitter_percent } = form;
+        Ok(Backoff { initial: span(initial), max: span(max), factor_percent, jitter_percent })
+    }
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+pub(super) struct SettingsForm {
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    max_running_jobs: Limit<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    misfire_grace_time: Limit<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backoff: Option<BackoffForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+}
+
+fn executor(name: Option<String>) -> Result<Option<ExecutorName>, String> {
+    name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| error.to_string())
+}
+
+impl Stored for Settings {
+    type Form = SettingsForm;
+
+    fn form(&self) -> SettingsForm {
+        SettingsForm {
+            max_running_jobs: self.max_running_jobs.map(|limit| match limit {
+                Parallelism::Unlimited => None,
+                Parallelism::AtMost(max) => Some(max),
+            }),
+            misfire_grace_time: self.misfire_grace_time.map(|grace| match grace {
+                GraceTime::Unlimited => None,
+                GraceTime::Within(span) => Some(micros(span)),
+            }),
+            executor: self.executor.as_ref().map(ToString::to_string),
+            timeout: self.timeout.map(micros),
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            max_attempts: self.max_attempts,
+            backoff: self.backoff.as_ref().map(Stored::form),
+            priority: self.priority,
+            result_ttl: self.result_ttl.map(micros),
+            metadata: self.metadata.0.clone(),
+        }
+    }
+
+    fn from_form(form: SettingsForm) -> Result<Settings, String> {
+        Ok(Settings {
+            max_running_jobs: form
+                .max_running_jobs
+                .map(|limit| limit.map_or(Parallelism::Unlimited, Parallelism::AtMost)),
+            misfire_grace_time: form
+                .misfire_grace_time
+                .map(|grace| grace.map_or(GraceTime::Unlimited, |within| GraceTime::Within(span(within)))),
+            executor: executor(form.executor)?,
+            timeout: form.timeout.map(span),
+            fuel: form.fuel,
+            memory_bytes: form.memory_bytes,
+            max_attempts: form.max_attempts,
+            backoff: form.backoff.map(Backoff::from_form).transpose()?,
+            priority: form.priority,
+            result_ttl: form.result_ttl.map(span),
+            metadata: Metadata(form.metadata),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct JobSettingsForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    executor: Option<String>,
+    timeout: u64,
+    fuel: u64,
+    memory_bytes: u64,
+    max_attempts: u32,
+    crash_retries: u32,
+    backoff: BackoffForm,
+    priority: i32,
+    result_ttl: u64,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+}
+
+impl Stored for JobSettings {
+    type Form = JobSettingsForm;
+
+    fn form(&self) -> JobSettingsForm {
+        JobSettingsForm {
+            executor: self.executor.as_ref().map(ToString::to_string),
+            timeout: micros(self.timeout),
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            max_attempts: self.max_attempts,
+            crash_retries: self.crash_retries,
+            backoff: self.backoff.form(),
+            priority: self.priority,
+            result_ttl: micros(self.result_ttl),
+            metadata: self.metadata.0.clone(),
+        }
+    }
+
+    fn from_form(form: JobSettingsForm) -> Result<JobSettings, String> {
+        Ok(JobSettings {
+            executor: executor(form.executor)?,
+            timeout: span(form.timeout),
+            fuel: form.fuel,
+            memory_bytes: form.memory_bytes,
+            max_attempts: form.max_attempts,
+            crash_retries: form.crash_retries,
+            backoff: Backoff::from_form(form.backoff)?,
+            priority: form.priority,
+            result_ttl: span(form.result_ttl),
+            metadata: Metadata(form.metadata),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ErrorForm {
+    kind: String,
+    message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    context: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backtrace: Option<String>,
+}
+
+impl Stored for JobError {
+    type Form = ErrorForm;
+
+    fn form(&self) -> ErrorForm {
+        let JobError { kind, message, context, backtrace } = self.clone();
+        ErrorForm { kind: kind.to_string(), message, context, backtrace }
+    }
+
+    fn from_form(form: ErrorForm) -> Result<JobError, String> {
+        let kind = ErrorKind::from_name(&form.kind).ok_or_else(|| format!("unknown kind of error `{}`", form.kind))?;
+        Ok(JobError { kind, message: form.message, context: form.context, backtrace: form.backtrace })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UsageForm {
+    fuel: u64,
+    peak_memory_bytes: u64,
+    wall: u64,
+    queued: u64,
+}
+
+impl Stored for Usage {
+    type Form = UsageForm;
+
+    fn form(&self) -> UsageForm {
+        let Usage { fuel, peak_memory_bytes, wall, queued } = *self;
+        UsageForm { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued) }
+    }
+
+    fn from_form(form: UsageForm) -> Result<Usage, String> {
+        let UsageForm { fuel, peak_memory_bytes, wall, queued } = form;
+        Ok(Usage { fuel, peak_memory_bytes, wall: span(wall), queued: span(queued) })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ProgressForm {
+    done: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    note: String,
+}
+
+impl Stored for Progress {
+    type Form = ProgressForm;
+
+    fn form(&self) -> ProgressForm {
+        ProgressForm { done: self.done, total: self.total, note: self.note.clone() }
+    }
+
+    fn from_form(form: ProgressForm) -> Result<Progress, String> {
+        Ok(Progress { done: form.done, total: form.total, note: form.note })
+    }
+}
+
+/// The named values beside the text of a log line.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fields(pub(super) Vec<(String, String)>);
+
+impl Stored for Fields {
+    type Form = Vec<(String, String)>;
+
+    fn form(&self) -> Self::Form {
+        self.0.clone()
+    }
+
+    fn from_form(form: Self::Form) -> Result<Fields, String> {
+        Ok(Fields(form))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeclarationForm {
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    args_schema: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_schema: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    example_args: Option<String>,
+    settings: SettingsForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "right", rename_all = "snake_case")]
+enum GrantForm {
+    Dir { host: String, guest: String, writable: bool },
+    Env { name: String, value: Option<String> },
+}
+
+#[derive(Serialize, Deserialize)]
+struct ImportForm {
+    interface: String,
+    by_adapter: bool,
+}
+
+/// What a version of a plugin imports, may do and offers.
+#[derive(Debug, PartialEq)]
+pub(super) struct Details {
+    pub(super) imports: Vec<Import>,
+    pub(super) grants: Vec<Grant>,
+    pub(super) tasks: Vec<TaskDeclaration>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct DetailsForm {
+    imports: Vec<ImportForm>,
+    grants: Vec<GrantForm>,
+    tasks: Vec<DeclarationForm>,
+}
+
+impl Stored for Details {
+    type Form = DetailsForm;
+
+    fn form(&self) -> DetailsForm {
+        let import =
+            |import: &Import| ImportForm { interface: import.interface.clone(), by_adapter: import.by_adapter };
+        let task = |task: &TaskDeclaration| DeclarationForm {
+            name: task.name.to_string(),
+            description: task.description.clone(),
+            args_schema: task.args_schema.clone(),
+            result_schema: task.result_schema.clone(),
+            example_args: task.example_args.clone(),
+            settings: task.settings.form(),
+        };
+        DetailsForm {
+            imports: self.imports.iter().map(import).collect(),
+            grants: self.grants.iter().map(grant).collect(),
+            tasks: self.tasks.iter().map(task).collect(),
+        }
+    }
+
+    fn from_form(form: DetailsForm) -> Result<Details, String> {
+        let task = |form: DeclarationForm| {
+            Ok::<_, String>(TaskDeclaration {
+                name: TaskName::new(&form.name).map_err(|error| error.to_string())?,
+                description: form.description,
+                args_schema: form.args_schema,
+                result_schema: form.result_schema,
+                example_args: form.example_args,
+                settings: Settings::from_form(form.settings)?,
+            })
+        };
+        let import = |form: ImportForm| Import { interface: form.interface, by_adapter: form.by_adapter };
+        Ok(Details {
+            imports: form.imports.into_iter().map(import).collect(),
+            grants: form.grants.into_iter().map(granted).collect(),
+            tasks: form.tasks.into_iter().map(task).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn grant(grant: &Grant) -> GrantForm {
+    match grant {
+        Grant::Dir { host, guest, access } => GrantForm::Dir {
+            // Folders are named on the command line, in text; one whose name is no Unicode cannot be granted.
+            host: host.to_string_lossy().into_owned(),
+            guest: guest.clone(),
+            writable: *access == DirAccess::ReadWrite,
+        },
+        Grant::Env { name, value } => GrantForm::Env { name: name.clone(), value: value.clone() },
+    }
+}
+
+fn granted(form: GrantForm) -> Grant {
+    match form {
+        GrantForm::Dir { host, guest, writable } => {
+            let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
+            Grant::Dir { host: host.into(), guest, access }
+        }
+        GrantForm::Env { name, value } => Grant::Env { name, value },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unset_and_unlimited_stay_different() {
+        let unset = Settings::default();
+        let none = Settings {
+            max_running_jobs: Some(Parallelism::Unlimited),
+            misfire_grace_time: Some(GraceTime::Unlimited),
+            ..Settings::default()
+        };
+        assert_eq!(unset.to_json(), "{}");
+        assert_eq!(none.to_json(), r#"{"max_running_jobs":null,"misfire_grace_time":null}"#);
+        assert_eq!(Settings::from_json(&unset.to_json()), Ok(unset));
+        assert_eq!(Settings::from_json(&none.to_json()), Ok(none));
+    }
+
+    #[test]
+    fn the_largest_fuel_is_read_back_as_it_was() {
+        let usage = Usage { fuel: u64::MAX, ..Usage::default() };
+        assert_eq!(Usage::from_json(&usage.to_json()), Ok(usage));
+    }
+}

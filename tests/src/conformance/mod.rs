@@ -1,0 +1,3 @@
+//! The suites that hold every adapter of a port to the port's contract.
+
+pub mod store;

@@ -1,0 +1,287 @@
+//! Schedules: adding, pausing, firing.
+
+use std::time::Duration;
+
+use host::model::{Coalesce, ConflictPolicy, GraceTime, Pause, Schedule, Settings};
+use host::store::{
+    AddSchedule, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
+    UnpauseSchedule,
+};
+
+use super::{Rig, cases};
+use crate::factory::{add, schedule, schedule_id, scheduler, t, task, task_id};
+
+cases![
+    a_schedule_is_read_back_as_it_was,
+    a_taken_id_is_refused_and_nothing_changes,
+    replacing_keeps_when_it_was_created_and_last_fired,
+    skipping_keeps_the_old_one,
+    schedules_are_listed_by_id_in_pages,
+    schedules_can_be_listed_by_task,
+    removing_answers_what_was_removed,
+    due_schedules_are_acquired_earliest_first_with_their_tasks,
+    a_leased_schedule_is_not_acquired_again_until_the_lease_runs_out,
+    acquiring_again_with_the_same_token_answers_the_same,
+    paused_and_finished_schedules_are_not_acquired,
+    firing_stores_jobs_and_progress_and_ends_the_lease,
+    firing_with_a_lost_lease_changes_nothing,
+    a_fire_that_has_been_made_is_not_made_again,
+    pausing_ends_the_lease_on_it,
+    pausing_a_paused_one_keeps_its_reason,
+    a_trigger_that_fails_pauses_its_schedule_with_the_reason,
+    unpausing_goes_on_where_it_was_or_where_it_is_put,
+    unpausing_what_has_changed_meanwhile_is_refused,
+    the_next_due_time_is_the_earliest_fire_or_end_of_lease,
+    replacing_a_leased_schedule_ends_the_lease,
+    many_schedules_fire_in_one_call,
+];
+
+async fn a_schedule_is_read_back_as_it_was(rig: Rig) {
+    let full = Schedule {
+        coalesce: Coalesce::All,
+        max_jitter: Duration::from_micros(1_500_001),
+        settings: Settings {
+            misfire_grace_time: Some(GraceTime::Within(Duration::from_secs(5))),
+            priority: Some(-7),
+            ..Settings::default()
+        },
+        pause: Some(Pause::Failed("no such zone".into())),
+        last_fire_time: Some(t(-10)),
+        ..schedule("nightly", 5)
+    };
+    assert_eq!(rig.a.schedule_add(add(full.clone())).await.expect("added"), ScheduleAdded::Added);
+    assert_eq!(rig.b.schedule_get(&full.id).await.expect("read"), Some(full));
+    assert_eq!(rig.b.schedule_get(&schedule_id("none")).await.expect("read"), None);
+}
+
+async fn a_taken_id_is_refused_and_nothing_changes(rig: Rig) {
+    rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
+    let again = rig.b.schedule_add(add(schedule("s", 99))).await;
+    assert!(matches!(again, Err(StoreError::AlreadyExists(_))), "{again:?}");
+    assert_eq!(rig.a.schedule_get(&schedule_id("s")).await.expect("read"), Some(schedule("s", 5)));
+}
+
+async fn replacing_keeps_when_it_was_created_and_last_fired(rig: Rig) {
+    let old = Schedule { last_fire_time: Some(t(-5)), ..schedule("s", 5) };
+    rig.a.schedule_add(add(old)).await.expect("added");
+    let new = Schedule { created_at: t(50), task_id: task_id("p:other"), ..schedule("s", 60) };
+    let request = AddSchedule { schedule: new.clone(), conflict: ConflictPolicy::Replace };
+    assert_eq!(rig.b.schedule_add(request).await.expect("replaced"), ScheduleAdded::Replaced);
+    let stored = rig.a.schedule_get(&new.id).await.expect("read").expect("there");
+    assert_eq!(stored, Schedule { created_at: t(0), last_fire_time: Some(t(-5)), ..new });
+}
+
+async fn skipping_keeps_the_old_one(rig: Rig) {
+    rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
+    let request = AddSchedule { schedule: schedule("s", 99), conflict: ConflictPolicy::Skip };
+    assert_eq!(rig.a.schedule_add(request).await.expect("skipped"), ScheduleAdded::Skipped);
+    assert_eq!(rig.b.schedule_get(&schedule_id("s")).await.expect("read"), Some(schedule("s", 5)));
+}
+
+async fn schedules_are_listed_by_id_in_pages(rig: Rig) {
+    for id in ["d", "a", "c", "b", "E"] {
+        rig.a.schedule_add(add(schedule(id, 5))).await.expect("added");
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let filter = ScheduleFilter { after, limit: 2, ..ScheduleFilter::default() };
+        let page = rig.b.schedule_list(filter).await.expect("listed");
+        assert!(page.rows.len() <= 2);
+        seen.extend(page.rows.iter().map(|row| row.id.to_string()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["E", "a", "b", "c", "d"]);
+}
+
+async fn schedules_can_be_listed_by_task(rig: Rig) {
+    rig.a.schedule_add(add(schedule("mine", 5))).await.expect("added");
+    rig.a.schedule_add(add(Schedule { task_id: task_id("p:other"), ..schedule("other", 5) })).await.expect("added");
+    let filter = ScheduleFilter { task_id: Some(task_id("p:other")), limit: 10, ..ScheduleFilter::default() };
+    let page = rig.b.schedule_list(filter).await.expect("listed");
+    assert_eq!(page.rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["other"]);
+}
+
+async fn removing_answers_what_was_removed(rig: Rig) {
+    rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
+    assert_eq!(rig.b.schedule_remove(&schedule_id("s")).await.expect("removed"), Some(schedule("s", 5)));
+    assert_eq!(rig.a.schedule_remove(&schedule_id("s")).await.expect("asked"), None);
+    assert_eq!(rig.a.schedule_next_due().await.expect("read"), None);
+}
+
+async fn due_schedules_are_acquired_earliest_first_with_their_tasks(rig: Rig) {
+    rig.a.task_put(task("p:work", None)).await.expect("stored");
+    for (id, due) in [("late", 5), ("early", 1), ("next", 3), ("future", 11)] {
+        rig.a.schedule_add(add(schedule(id, due))).await.expect("added");
+    }
+    rig.a.schedule_add(add(Schedule { task_id: task_id("gone"), ..schedule("orphan", 4) })).await.expect("added");
+    let two = rig.a.schedule_acquire(rig.make.acquire_schedules(10, 2)).await.expect("acquired").schedules;
+    assert_eq!(two.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["early", "next"]);
+    assert_eq!(two[0].task, Some(task("p:work", None)));
+    let rest = rig.b.schedule_acquire(rig.make.acquire_schedules(10, 9)).await.expect("acquired").schedules;
+    assert_eq!(rest.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["orphan", "late"]);
+    assert_eq!(rest[0].task, None);
+}
+
+async fn a_leased_schedule_is_not_acquired_again_until_the_lease_runs_out(rig: Rig) {
+    rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
+    let first = rig.make.acquire_schedules(5, 1);
+    assert_eq!(rig.a.schedule_acquire(first).await.expect("acquired").schedules.len(), 1);
+    assert!(rig.b.schedule_acquire(rig.make.acquire_schedules(14, 1)).await.expect("asked").schedules.is_empty());
+    assert_eq!(rig.b.schedule_acquire(rig.make.acquire_schedules(15, 1)).await.expect("acquired").schedules.len(), 1);
+}
+
+async fn acquiring_again_with_the_same_token_answers_the_same(rig: Rig) {
+    for (id, due) in [("a", 2), ("b", 1), ("c", 3)] {
+        rig.a.schedule_add(add(schedule(id, due))).await.expect("added");
+    }
+    let request = rig.make.acquire_schedules(5, 2);
+    let names = |acquired: host::store::AcquiredSchedules| {
+        acquired.schedules.iter().map(|leased| leased.schedule.id.to_string()).collect::<Vec<_>>()
+    };
+    let first = names(rig.a.schedule_acquire(request.clone()).await.expect("acquired"));
+    assert_eq!(first, ["b", "a"]);
+    assert_eq!(names(rig.b.schedule_acquire(request).await.expect("acquired")), first);
+}
+
+async fn paused_and_finished_schedules_are_not_acquired(rig: Rig) {
+    rig.a.schedule_add(add(Schedule { pause: Some(Pause::Asked), ..schedule("paused", 1) })).await.expect("added");
+    rig.a.schedule_add(add(Schedule { next_fire_time: None, ..schedule("over", 1) })).await.expect("added");
+    assert!(rig.b.schedule_acquire(rig.make.acquire_schedules(100, 9)).await.expect("asked").schedules.is_empty());
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), None);
+}
+
+/// Leases the schedule `s`, which is due at 5.
+async fn leased(rig: &Rig) -> FireSchedule {
+    rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
+    let request = rig.make.acquire_schedules(5, 1);
+    rig.a.schedule_acquire(request.clone()).await.expect("acquired");
+    FireSchedule {
+        id: schedule_id("s"),
+        token: request.token,
+        jobs: vec![rig.make.fired("s", 5)],
+        trigger_state: "moved".into(),
+        next_fire_time: Some(t(15)),
+        last_fire_time: Some(t(5)),
+        pause: None,
+    }
+}
+
+async fn firing_stores_jobs_and_progress_and_ends_the_lease(rig: Rig) {
+    let fire = leased(&rig).await;
+    assert_eq!(rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired"), [Fired::Stored]);
+    let stored = rig.b.schedule_get(&fire.id).await.expect("read").expect("there");
+    assert_eq!(stored.trigger_state, "moved");
+    assert_eq!((stored.next_fire_time, stored.last_fire_time), (Some(t(15)), Some(t(5))));
+    assert_eq!(rig.job(fire.jobs[0].id).await.spec, fire.jobs[0]);
+    assert_eq!(rig.b.schedule_acquire(rig.make.acquire_schedules(15, 1)).await.expect("acquired").schedules.len(), 1);
+}
+
+async fn firing_with_a_lost_lease_changes_nothing(rig: Rig) {
+    let late = leased(&rig).await;
+    let taken = rig.b.schedule_acquire(rig.make.acquire_schedules(20, 1)).await.expect("acquired");
+    assert_eq!(taken.schedules.len(), 1);
+    assert_eq!(rig.a.schedule_fire(vec![late.clone()]).await.expect("asked"), [Fired::LeaseLost]);
+    assert_eq!(rig.b.job_get(late.jobs[0].id).await.expect("read"), None);
+    assert_eq!(rig.b.schedule_get(&late.id).await.expect("read"), Some(schedule("s", 5)));
+}
+
+async fn a_fire_that_has_been_made_is_not_made_again(rig: Rig) {
+    let fire = leased(&rig).await;
+    let made = rig.add(rig.make.fired("s", 5)).await;
+    assert_eq!(rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired"), [Fired::Stored]);
+    assert_eq!(rig.b.job_get(fire.jobs[0].id).await.expect("read"), None, "that fire had its job");
+    assert!(rig.b.job_get(made.id).await.expect("read").is_some());
+    assert_eq!(rig.b.job_counts().await.expect("counted").queued, 1);
+}
+
+async fn pausing_ends_the_lease_on_it(rig: Rig) {
+    let fire = leased(&rig).await;
+    let paused =
+        rig.b.schedule_pause(PauseSchedule { id: fire.id.clone(), reason: Pause::Asked }).await.expect("paused");
+    assert_eq!(paused.pause, Some(Pause::Asked));
+    assert_eq!(rig.a.schedule_fire(vec![fire]).await.expect("asked"), [Fired::LeaseLost]);
+}
+
+async fn pausing_a_paused_one_keeps_its_reason(rig: Rig) {
+    let broken = Pause::Failed("why".into());
+    rig.a.schedule_add(add(Schedule { pause: Some(broken.clone()), ..schedule("s", 5) })).await.expect("added");
+    let id = schedule_id("s");
+    let again = rig.b.schedule_pause(PauseSchedule { id, reason: Pause::Asked }).await.expect("paused");
+    assert_eq!(again.pause, Some(broken));
+    let none = rig.b.schedule_pause(PauseSchedule { id: schedule_id("none"), reason: Pause::Asked }).await;
+    assert!(matches!(none, Err(StoreError::NotFound(_))), "{none:?}");
+}
+
+async fn a_trigger_that_fails_pauses_its_schedule_with_the_reason(rig: Rig) {
+    let fire = leased(&rig).await;
+    let broken = Pause::Failed("the zone is gone".into());
+    let failing = FireSchedule { jobs: Vec::new(), pause: Some(broken.clone()), last_fire_time: None, ..fire };
+    assert_eq!(rig.a.schedule_fire(vec![failing]).await.expect("fired"), [Fired::Stored]);
+    let stored = rig.b.schedule_get(&schedule_id("s")).await.expect("read").expect("there");
+    assert_eq!((stored.pause, stored.last_fire_time), (Some(broken), None));
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), None);
+}
+
+async fn unpausing_goes_on_where_it_was_or_where_it_is_put(rig: Rig) {
+    let id = schedule_id("s");
+    rig.a.schedule_add(add(Schedule { pause: Some(Pause::Asked), ..schedule("s", 5) })).await.expect("added");
+    let going = rig.a.schedule_unpause(UnpauseSchedule { id: id.clone(), resume: None }).await.expect("unpaused");
+    assert_eq!((going.pause, going.next_fire_time), (None, Some(t(5))));
+    let resume =
+        ResumeFrom { expected_next_fire_time: Some(t(5)), trigger_state: "ahead".into(), next_fire_time: Some(t(100)) };
+    let ahead = rig.a.schedule_unpause(UnpauseSchedule { id, resume: Some(resume) }).await.expect("moved");
+    assert_eq!((ahead.trigger_state.as_str(), ahead.next_fire_time), ("ahead", Some(t(100))));
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(100)));
+}
+
+async fn unpausing_what_has_changed_meanwhile_is_refused(rig: Rig) {
+    rig.a.schedule_add(add(Schedule { pause: Some(Pause::Asked), ..schedule("s", 5) })).await.expect("added");
+    let resume = ResumeFrom { expected_next_fire_time: Some(t(4)), trigger_state: "x".into(), next_fire_time: None };
+    let refused = rig.a.schedule_unpause(UnpauseSchedule { id: schedule_id("s"), resume: Some(resume) }).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    let stored = rig.b.schedule_get(&schedule_id("s")).await.expect("read").expect("there");
+    assert_eq!((stored.pause, stored.next_fire_time), (Some(Pause::Asked), Some(t(5))));
+}
+
+async fn the_next_due_time_is_the_earliest_fire_or_end_of_lease(rig: Rig) {
+    assert_eq!(rig.a.schedule_next_due().await.expect("read"), None);
+    rig.a.schedule_add(add(schedule("b", 30))).await.expect("added");
+    rig.a.schedule_add(add(schedule("a", 5))).await.expect("added");
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(5)));
+    rig.a.schedule_acquire(rig.make.acquire_schedules(6, 1)).await.expect("acquired");
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(16)), "the end of the lease");
+}
+
+async fn replacing_a_leased_schedule_ends_the_lease(rig: Rig) {
+    let fire = leased(&rig).await;
+    let request = AddSchedule { schedule: schedule("s", 7), conflict: ConflictPolicy::Replace };
+    rig.b.schedule_add(request).await.expect("replaced");
+    assert_eq!(rig.a.schedule_fire(vec![fire]).await.expect("asked"), [Fired::LeaseLost]);
+    let request = host::store::AcquireSchedules { holder: scheduler("two"), ..rig.make.acquire_schedules(7, 1) };
+    assert_eq!(rig.b.schedule_acquire(request).await.expect("acquired").schedules.len(), 1);
+}
+
+async fn many_schedules_fire_in_one_call(rig: Rig) {
+    for at in 0..150 {
+        rig.a.schedule_add(add(schedule(&format!("s{at:03}"), 5))).await.expect("added");
+    }
+    let request = rig.make.acquire_schedules(5, 150);
+    let acquired = rig.a.schedule_acquire(request.clone()).await.expect("acquired").schedules;
+    assert_eq!(acquired.len(), 150);
+    let fires = acquired.iter().map(|leased| FireSchedule {
+        id: leased.schedule.id.clone(),
+        token: request.token,
+        jobs: vec![rig.make.fired(leased.schedule.id.as_str(), 5)],
+        trigger_state: "moved".into(),
+        next_fire_time: None,
+        last_fire_time: Some(t(5)),
+        pause: None,
+    });
+    let fired = rig.a.schedule_fire(fires.collect()).await.expect("fired");
+    assert!(fired.iter().all(|fired| *fired == Fired::Stored));
+    assert_eq!(rig.b.job_counts().await.expect("counted").queued, 150);
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), None);
+}
