@@ -1,3 +1,8 @@
-//! The `host` command.
+//! The `host` program.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    host::cli::run(Arc::new(host::assemble::Machine))
+}

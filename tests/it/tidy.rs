@@ -22,7 +22,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/"]),
     ("comfy_table", &["cli/"]),
     ("toml", &["cli/"]),
-    ("humantime", &["cli/"]),
+    ("humantime", &["config/units.rs"]),
     ("tracing_subscriber", &["cli/"]),
     ("anyhow", &["cli/", "main.rs", "assemble.rs"]),
     ("chrono", &["model/time.rs", "trigger/"]),

@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod backends;
+pub mod cli;
 pub mod conformance;
 pub mod factory;
 pub mod stage;

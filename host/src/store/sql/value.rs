@@ -142,7 +142,9 @@ impl Row {
         match self.next() {
             Value::Text(value) => Ok(Some(value)),
             // What MySQL's driver calls a text under a binary collation.
-            Value::Bytes(value) => String::from_utf8(value).map(Some).map_err(|_| Unfit("bytes that are no text".into())),
+            Value::Bytes(value) => {
+                String::from_utf8(value).map(Some).map_err(|_| Unfit("bytes that are no text".into()))
+            }
             Value::Null(_) => Ok(None),
             other => Err(Unfit(format!("{:?} in place of a text", other.kind()))),
         }

@@ -1,0 +1,88 @@
+//! Rights that an operator gives to a plugin, checked when they are given.
+
+use std::path::Path;
+
+use super::{AppError, AppResult};
+use crate::model::{DirAccess, Grant};
+
+/// Longest name of a folder inside a guest, or of a variable, in bytes.
+const NAME_BYTES_MAX: usize = 4_096;
+
+/// The right to a folder. It must exist now, and is remembered by its real, absolute path: what a symbolic link points at later, or where the
+/// host is started, does not change what was granted.
+///
+/// # Errors
+/// [`AppError::Invalid`] where there is no such folder or the name inside the guest is not usable.
+pub fn grant_dir(host: &Path, guest: &str, access: DirAccess) -> AppResult<Grant> {
+    let shown = host.display();
+    if guest.is_empty() || guest.len() > NAME_BYTES_MAX || guest.chars().any(char::is_control) {
+        return Err(AppError::invalid(format!("`{guest}` cannot be the name of a folder inside a plugin")));
+    }
+    let real = std::fs::canonicalize(host).map_err(|error| AppError::Invalid {
+        what: format!("the folder `{shown}` cannot be granted"),
+        causes: vec![error.to_string()],
+        hint: Some("a folder must exist before it is granted".to_owned()),
+    })?;
+    if !real.is_dir() {
+        return Err(AppError::invalid(format!("`{shown}` cannot be granted: it is not a folder"))
+            .with_hint("grant the folder that holds the file"));
+    }
+    Ok(Grant::Dir { host: real, guest: guest.to_owned(), access })
+}
+
+/// The right to an environment variable: with the value given, or with the one that the host process has when a job runs.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the name cannot be one.
+pub fn grant_env(name: &str, value: Option<&str>) -> AppResult<Grant> {
+    let is_bad = |text: &str| text.contains('\0') || text.len() > NAME_BYTES_MAX;
+    if name.is_empty() || name.contains('=') || is_bad(name) || value.is_some_and(is_bad) {
+        return Err(AppError::invalid(format!("`{name}` cannot be an environment variable")));
+    }
+    Ok(Grant::Env { name: name.to_owned(), value: value.map(str::to_owned) })
+}
+
+/// Refuses rights that contradict each other.
+pub(super) fn check_grants(grants: &[Grant]) -> AppResult<()> {
+    for (at, grant) in grants.iter().enumerate() {
+        let clashes = |other: &Grant| match (grant, other) {
+            (Grant::Dir { guest: a, .. }, Grant::Dir { guest: b, .. }) => a == b,
+            (Grant::Env { name: a, .. }, Grant::Env { name: b, .. }) => a == b,
+            _ => false,
+        };
+        if grants[..at].iter().any(clashes) {
+            let name = match grant {
+                Grant::Dir { guest, .. } => format!("folder `{guest}`"),
+                Grant::Env { name, .. } => format!("variable `{name}`"),
+            };
+            return Err(AppError::invalid(format!("the {name} is granted twice")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_cannot_be_granted() {
+        let error = grant_dir(Path::new("/no/such/folder"), "in", DirAccess::ReadOnly).expect_err("missing");
+        assert!(matches!(error, AppError::Invalid { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_granted_folder_is_remembered_by_its_real_path() {
+        let dir = std::env::temp_dir();
+        let Ok(Grant::Dir { host, .. }) = grant_dir(&dir.join("."), "in", DirAccess::ReadOnly) else {
+            panic!("the folder for temporary files exists");
+        };
+        assert_eq!(host, dir.canonicalize().expect("exists"));
+    }
+
+    #[test]
+    fn two_folders_under_one_name_are_refused() {
+        let dir = grant_dir(&std::env::temp_dir(), "in", DirAccess::ReadOnly).expect("exists");
+        assert!(check_grants(&[dir.clone(), dir]).is_err());
+    }
+}

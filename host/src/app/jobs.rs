@@ -1,0 +1,247 @@
+//! Jobs: submit, look at, wait for, cancel, retry.
+
+use std::time::Duration;
+
+use super::{App, AppError, AppResult, Arguments};
+use crate::broker::{Delivery, Subscription};
+use crate::model::limits::{CRASH_RETRIES_DEFAULT, PAGE_ROWS_MAX};
+use crate::model::{
+    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, ResolvedSettings, Settings,
+};
+use crate::store::{Cancelled, JobFilter, ReadLogs, Unreadable};
+
+/// A job that is to be queued.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// The task, by id or bare name.
+    pub task: String,
+    /// Its arguments.
+    pub args: Arguments,
+    /// Its own settings, over its task's.
+    pub settings: Settings,
+}
+
+/// A page of jobs, youngest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobList {
+    /// The jobs.
+    pub jobs: Vec<Job>,
+    /// Those that cannot be read.
+    pub unreadable: Vec<Unreadable>,
+    /// Whether there are more.
+    pub has_more: bool,
+}
+
+/// What cancelling a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelJob {
+    /// It was queued and has ended.
+    Ended,
+    /// It is running and was asked to stop.
+    Asked,
+}
+
+/// What a job wrote since one looked last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLines {
+    /// The lines, in order.
+    pub lines: Vec<LogLine>,
+    /// Where to go on reading.
+    pub next: Option<(u32, u32)>,
+}
+
+/// How often waiting looks into the store although nobody told it to: a hint may be lost.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl App {
+    /// Queues a job.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for settings that are not acceptable.
+    pub async fn job_submit(&self, new: NewJob) -> AppResult<JobId> {
+        self.check_settings(&new.settings)?;
+        let task = self.task_resolve(&new.task).await?.task;
+        let now = self.clock.now();
+        let spec = JobSpec {
+            id: self.next_job_id(),
+            task_id: task.id.clone(),
+            schedule_id: None,
+            scheduled_fire_time: None,
+            jitter: Duration::ZERO,
+            args: new.args.payload(task.args_schema.as_deref(), &self.caps)?,
+            settings: job_settings(&new.settings.over(&task.layered())),
+            due_at: now,
+            start_deadline: None,
+            created_at: now,
+        };
+        let id = spec.id;
+        self.store.job_add(vec![spec]).await?;
+        self.publish(vec![EventKind::JobAdded { job_id: id, task_id: task.id, schedule_id: None }]).await;
+        Ok(id)
+    }
+
+    /// The job of that id.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn job_get(&self, id: JobId) -> AppResult<Job> {
+        self.store.job_get(id).await?.ok_or_else(|| unknown_job(id))
+    }
+
+    /// Jobs that pass `filter`, youngest first, at most `limit`. `filter.limit` and `filter.after` are this method's business.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn job_list(&self, mut filter: JobFilter, limit: usize) -> AppResult<JobList> {
+        let mut list = JobList { jobs: Vec::new(), unreadable: Vec::new(), has_more: false };
+        loop {
+            filter.limit = (limit - list.jobs.len()).clamp(1, PAGE_ROWS_MAX);
+            let page = self.store.job_list(filter.clone()).await?;
+            list.jobs.extend(page.rows);
+            list.unreadable.extend(page.unreadable);
+            list.has_more = page.next.is_some();
+            if page.next.is_none() || list.jobs.len() >= limit {
+                return Ok(list);
+            }
+            filter.after = page.next;
+        }
+    }
+
+    /// Waits until a job has ended, however that is, and answers it.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also where the job is cleaned up while one waits.
+    pub async fn job_wait(&self, id: JobId) -> AppResult<Job> {
+        // Subscribed before the first look, so that an end between the two is heard.
+        let mut hints = self.broker.subscribe();
+        loop {
+            let job = self.job_get(id).await?;
+            if job.state == JobState::Finished {
+                return Ok(job);
+            }
+            self.wait_for_news(&mut hints, id).await;
+        }
+    }
+
+    /// Cancels a job: a queued one ends at once, a running one is asked to stop and stopped after a grace period.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`]; [`AppError::Refused`] where it has ended.
+    pub async fn job_cancel(&self, id: JobId) -> AppResult<CancelJob> {
+        let before = self.job_get(id).await?;
+        match self.store.job_cancel(id, self.clock.now()).await? {
+            Cancelled::AlreadyFinished => Err(AppError::refused(format!("job {id} has ended already"))),
+            Cancelled::Asked => {
+                self.publish(vec![EventKind::JobCancelRequested { job_id: id }]).await;
+                Ok(CancelJob::Asked)
+            }
+            Cancelled::Ended => {
+                let (task_id, outcome) = (before.spec.task_id, Some(Outcome::Cancelled));
+                self.publish(vec![EventKind::JobReleased { job_id: id, task_id, scheduler_id: None, outcome }]).await;
+                Ok(CancelJob::Ended)
+            }
+        }
+    }
+
+    /// Puts a job that has ended back into the queue for one more attempt.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`]; [`AppError::Refused`] where it has not ended.
+    pub async fn job_retry(&self, id: JobId) -> AppResult<Job> {
+        let job = self.store.job_retry(id, self.clock.now()).await?;
+        let (task_id, schedule_id) = (job.spec.task_id.clone(), job.spec.schedule_id.clone());
+        self.publish(vec![EventKind::JobAdded { job_id: id, task_id, schedule_id }]).await;
+        Ok(job)
+    }
+
+    /// The log lines of a job after a place; `None` is the beginning.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn job_logs(&self, id: JobId, after: Option<(u32, u32)>) -> AppResult<NewLines> {
+        self.job_get(id).await?;
+        let lines = self.store.job_logs(ReadLogs { id, after, limit: PAGE_ROWS_MAX }).await?;
+        let next = lines.last().map(|line| (line.attempt, line.sequence)).or(after);
+        Ok(NewLines { lines, next })
+    }
+
+    /// As [`App::job_logs`], but waits for lines to come. `None` once the job has ended and everything it wrote has been read.
+    ///
+    /// # Errors
+    /// As [`App::job_logs`].
+    pub async fn job_logs_follow(&self, id: JobId, after: Option<(u32, u32)>) -> AppResult<Option<NewLines>> {
+        let mut hints = self.broker.subscribe();
+        loop {
+            // Read in this order: what a job wrote is stored with its end, so lines that come after an end do not exist.
+            let has_ended = self.job_get(id).await?.state == JobState::Finished;
+            let news = self.job_logs(id, after).await?;
+            match (news.lines.is_empty(), has_ended) {
+                (false, _) => return Ok(Some(news)),
+                (true, true) => return Ok(None),
+                (true, false) => self.wait_for_news(&mut hints, id).await,
+            }
+        }
+    }
+
+    /// Waits for an event about a job, for a hint, or for [`LOOK_AGAIN`], whatever comes first.
+    async fn wait_for_news(&self, hints: &mut Subscription, id: JobId) {
+        let until = self.clock.now().saturating_add(LOOK_AGAIN);
+        let timer = self.clock.sleep_until(until);
+        tokio::pin!(timer);
+        loop {
+            let delivery = tokio::select! {
+                delivery = hints.next() => delivery,
+                () = &mut timer => return,
+            };
+            match delivery {
+                Some(Delivery::Event(event)) if !is_about(&event.kind, id) => {}
+                Some(_) => return,
+                // The broker is closed; only the timer is left.
+                None => return timer.await,
+            }
+        }
+    }
+}
+
+/// The settings that a job carries, from the layers of its task and its own laid over each other.
+pub(super) fn job_settings(layers: &Settings) -> JobSettings {
+    let ResolvedSettings {
+        executor,
+        timeout,
+        fuel,
+        memory_bytes,
+        max_attempts,
+        backoff,
+        priority,
+        result_ttl,
+        metadata,
+        max_running_jobs: _,
+        misfire_grace_time: _,
+    } = layers.resolve();
+    JobSettings {
+        executor,
+        timeout,
+        fuel,
+        memory_bytes,
+        max_attempts,
+        crash_retries: CRASH_RETRIES_DEFAULT,
+        backoff,
+        priority,
+        result_ttl,
+        metadata,
+    }
+}
+
+fn is_about(kind: &EventKind, id: JobId) -> bool {
+    match kind {
+        EventKind::JobAcquired { job_id, .. }
+        | EventKind::JobReleased { job_id, .. }
+        | EventKind::JobRemoved { job_id }
+        | EventKind::JobDeserializationFailed { job_id, .. } => *job_id == id,
+        _ => false,
+    }
+}
+
+fn unknown_job(id: JobId) -> AppError {
+    AppError::not_found("job", id).with_hint("`host jobs` lists jobs; a job is removed when its result expires")
+}

@@ -1,0 +1,127 @@
+//! The operations of the runtime: what the command line does, and what a program that embeds the runtime can do as well.
+//!
+//! An [`App`] is made from the parts that the composition root (or an embedding program) chose. Each operation checks its input, changes the
+//! store in one call where it can, and tells the broker afterwards: an event is never published for something that was not stored, and a
+//! broker that takes no events changes nothing about what was stored.
+//!
+//! One file for each noun; the methods are named noun first, like those of the store.
+
+mod arguments;
+mod check;
+mod error;
+mod events;
+mod grants;
+mod invoke;
+mod jobs;
+mod plugins;
+mod run;
+mod schedules;
+mod status;
+mod tasks;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use arguments::Arguments;
+pub use check::{SettingName, check_args, check_settings};
+pub use error::{AppError, AppResult};
+pub use events::{EventFilter, EventStream, Heard};
+pub use grants::{grant_dir, grant_env};
+pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
+pub use jobs::{CancelJob, JobList, NewJob, NewLines};
+pub use plugins::{PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
+pub use schedules::{NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
+pub use status::{Cleaned, Status};
+pub use tasks::ConfigureTask;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Caps;
+use crate::executor::PluginInspector;
+use crate::model::{Event, EventKind, JobId, JobIdSource, Settings};
+use crate::store::Store;
+
+/// What an [`App`] works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where everything is kept. An embedding program that races operations against timers should wrap it in the detached decorator.
+    pub store: Arc<dyn Store>,
+    /// Who is told of changes.
+    pub broker: Arc<dyn Broker>,
+    /// What looks into plugins before they are registered.
+    pub inspector: Arc<dyn PluginInspector>,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the random bits of ids come from.
+    pub random: fastrand::Rng,
+    /// Settings of tasks for which neither an operator nor the author said anything.
+    pub task_defaults: Settings,
+    /// What no job may exceed.
+    pub caps: Caps,
+}
+
+/// The operations. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct App {
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    inspector: Arc<dyn PluginInspector>,
+    clock: Arc<dyn Clock>,
+    job_ids: Arc<Mutex<JobIdSource>>,
+    random: Arc<Mutex<fastrand::Rng>>,
+    task_defaults: Arc<Settings>,
+    caps: Caps,
+}
+
+impl App {
+    /// The operations over `parts`.
+    pub fn new(mut parts: Parts) -> App {
+        App {
+            store: parts.store,
+            broker: parts.broker,
+            inspector: parts.inspector,
+            clock: parts.clock,
+            job_ids: Arc::new(Mutex::new(JobIdSource::new(parts.random.fork()))),
+            random: Arc::new(Mutex::new(parts.random)),
+            task_defaults: Arc::new(parts.task_defaults),
+            caps: parts.caps,
+        }
+    }
+
+    /// What no job may exceed.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// Finishes what is under way and lets go of the broker and the store. Operations fail from then on.
+    pub async fn close(&self) {
+        self.broker.close().await;
+        self.store.close().await;
+    }
+
+    /// Tells everyone what was stored. That nobody could be told is worth a line in the log and no more: whoever needs to know looks into the
+    /// store again after a while.
+    async fn publish(&self, kinds: Vec<EventKind>) {
+        if kinds.is_empty() {
+            return;
+        }
+        let at = self.clock.now();
+        let events = kinds.into_iter().map(|kind| Event { at, kind }).collect();
+        if let Err(error) = self.broker.publish(events).await {
+            let cause = error.source.to_string();
+            tracing::warn!(broker = error.broker, cause, "the broker did not take the events");
+        }
+    }
+
+    fn next_job_id(&self) -> JobId {
+        // A panic while the lock was held cannot leave the source in a state that matters.
+        self.job_ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.clock.now())
+    }
+
+    /// A few letters and digits that make a generated name unlike all others.
+    fn random_suffix(&self) -> String {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without the letters and digits that are read for one another.
+        const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+        (0..8).map(|_| char::from(LETTERS[random.usize(..LETTERS.len())])).collect()
+    }
+}

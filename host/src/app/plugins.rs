@@ -1,0 +1,327 @@
+//! Plugins: register, list, go back to an older version, remove, verify.
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::candidates;
+use super::grants::check_grants;
+use super::{App, AppError, AppResult, check_settings};
+use crate::executor::{Footprint, InspectError, Inspection};
+use crate::model::limits::COMPONENT_BYTES_MAX;
+use crate::model::{
+    Digest, EventKind, Grant, PluginName, PluginVersion, ScheduleId, Settings, Target, Task, TaskDeclaration, TaskId,
+};
+use crate::store::{ActivatePlugin, PluginPut, Put, PutPlugin, ScheduleFilter};
+
+/// A component that is to become a plugin, or a version of one.
+#[derive(Debug, Clone)]
+pub struct RegisterPlugin {
+    /// The plugin's name.
+    pub name: PluginName,
+    /// The component.
+    pub component: Vec<u8>,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+    /// What its digest must be, where the operator knows.
+    pub expected_digest: Option<Digest>,
+    /// Settings that the operator gives to each of its tasks, over what they have.
+    pub settings: Settings,
+}
+
+/// What registering did, or (planned) would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registration {
+    /// The version.
+    pub version: PluginVersion,
+    /// The version that was current before.
+    pub previous: Option<PluginVersion>,
+    /// The version's tasks with all their layers.
+    pub tasks: Vec<Task>,
+    /// What its memory costs every job.
+    pub footprint: Footprint,
+    /// What the store changed; `None` where this was a plan.
+    pub changes: Option<PluginPut>,
+}
+
+/// What removing a plugin did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginRemoved {
+    /// The tasks that went with it.
+    pub tasks: Vec<TaskId>,
+    /// Schedules that have no task now.
+    pub orphans: Vec<ScheduleId>,
+}
+
+/// Whether a plugin is still what was registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The plugin.
+    pub name: PluginName,
+    /// Its current version.
+    pub digest: Digest,
+    /// What is wrong; empty where nothing is.
+    pub faults: Vec<String>,
+}
+
+impl App {
+    /// Registers a component: checks it, asks it for its tasks under limits, stores it, and makes it the plugin's current version.
+    ///
+    /// The digest is compared before any of the component's code runs. Registering the same component again is safe; it changes the grants
+    /// and settings to what is given now.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] where the component or the settings are not acceptable; [`AppError::Refused`] where the digest is another one.
+    pub async fn plugin_register(&self, request: RegisterPlugin) -> AppResult<Registration> {
+        let component = request.component.clone();
+        let settings = request.settings.clone();
+        let mut planned = self.plugin_plan(request).await?;
+        let put = self.store.plugin_put(PutPlugin {
+            version: planned.version.clone(),
+            bytes: component,
+            tasks: planned.tasks.clone(),
+        });
+        let changes = put.await?;
+        if settings != Settings::default() {
+            // The store keeps the configured layer of tasks that it knows, so what is given now is laid over it.
+            for task in &planned.tasks {
+                self.store.task_put(task.clone()).await?;
+            }
+        }
+        self.publish(plugin_events(&planned.version, &changes)).await;
+        planned.changes = Some(changes);
+        Ok(planned)
+    }
+
+    /// Does everything that [`App::plugin_register`] does, short of storing it.
+    ///
+    /// # Errors
+    /// As [`App::plugin_register`].
+    pub async fn plugin_plan(&self, request: RegisterPlugin) -> AppResult<Registration> {
+        let RegisterPlugin { name, component, grants, expected_digest, settings } = request;
+        check_settings(&settings, &self.caps)?;
+        check_grants(&grants)?;
+        let size_bytes = component.len() as u64;
+        let inspection = self.inspect(component, &grants, expected_digest).await?;
+        let previous = self.store.plugin_get(&name).await?;
+        let mut tasks = Vec::with_capacity(inspection.tasks.len());
+        for declaration in &inspection.tasks {
+            let mut task = self.task_of(&name, declaration);
+            let known = self.store.task_get(&task.id).await?;
+            task.configured = settings.over(&known.map(|row| row.task.configured).unwrap_or_default());
+            tasks.push(task);
+        }
+        let Inspection { digest, imports, tasks: declarations, footprint } = inspection;
+        let version = PluginVersion {
+            name,
+            digest,
+            size_bytes,
+            imports,
+            grants,
+            tasks: declarations,
+            registered_at: self.clock.now(),
+        };
+        Ok(Registration { version, previous, tasks, footprint, changes: None })
+    }
+
+    /// The current versions of all plugins, by name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn plugin_list(&self) -> AppResult<Vec<PluginVersion>> {
+        Ok(self.store.plugin_list().await?)
+    }
+
+    /// The current version of a plugin.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] lists the plugins there are.
+    pub async fn plugin_get(&self, name: &PluginName) -> AppResult<PluginVersion> {
+        match self.store.plugin_get(name).await? {
+            Some(version) => Ok(version),
+            None => Err(self.unknown_plugin(name).await?),
+        }
+    }
+
+    /// All versions of a plugin, the newest registration first, and the digest of the current one.
+    ///
+    /// # Errors
+    /// As [`App::plugin_get`].
+    pub async fn plugin_history(&self, name: &PluginName) -> AppResult<(Vec<PluginVersion>, Digest)> {
+        let current = self.plugin_get(name).await?.digest;
+        Ok((self.store.plugin_history(name).await?, current))
+    }
+
+    /// Makes an older version current again: the one whose digest begins with `digest`, or the one registered before the current one.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::Invalid`] where the beginning of a digest fits several versions, [`AppError::Refused`] where there
+    /// is no older version.
+    pub async fn plugin_rollback(&self, name: &PluginName, digest: Option<&str>) -> AppResult<PluginVersion> {
+        let (versions, current) = self.plugin_history(name).await?;
+        let version = match digest {
+            Some(beginning) => pick_version(name, &versions, beginning)?,
+            None => {
+                let older = versions.iter().skip_while(|version| version.digest != current).nth(1);
+                older.ok_or_else(|| {
+                    AppError::refused(format!("plugin `{name}` has no version older than the current one"))
+                })?
+            }
+        };
+        let tasks = version.tasks.iter().map(|declaration| self.task_of(name, declaration)).collect();
+        let request = ActivatePlugin { name: name.clone(), digest: version.digest, tasks };
+        let changes = self.store.plugin_activate(request).await?;
+        self.publish(plugin_events(version, &changes)).await;
+        Ok(version.clone())
+    }
+
+    /// Removes a plugin with all its versions and tasks. Schedules and jobs stay; what they start fails as `plugin_unavailable`.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] lists the plugins there are.
+    pub async fn plugin_remove(&self, name: &PluginName) -> AppResult<PluginRemoved> {
+        let Some(tasks) = self.store.plugin_remove(name).await? else {
+            return Err(self.unknown_plugin(name).await?);
+        };
+        let mut events = vec![EventKind::PluginRemoved { plugin: name.clone() }];
+        events.extend(tasks.iter().cloned().map(|task_id| EventKind::TaskRemoved { task_id }));
+        self.publish(events).await;
+        let orphans = self.schedules_of(&tasks).await?;
+        Ok(PluginRemoved { tasks, orphans })
+    }
+
+    /// Looks whether plugins (all, or the one named) are still what was registered: the bytes are there, have the digest that names them, and
+    /// offer the tasks that are stored.
+    ///
+    /// # Errors
+    /// As [`App::plugin_get`]. What is wrong with a plugin is no error of this operation.
+    pub async fn plugin_verify(&self, name: Option<&PluginName>) -> AppResult<Vec<Verified>> {
+        let versions = match name {
+            Some(name) => vec![self.plugin_get(name).await?],
+            None => self.plugin_list().await?,
+        };
+        let mut verified = Vec::with_capacity(versions.len());
+        for version in versions {
+            let faults = self.faults_of(&version).await?;
+            verified.push(Verified { name: version.name, digest: version.digest, faults });
+        }
+        Ok(verified)
+    }
+
+    /// The ids of the schedules of `tasks`.
+    pub(super) async fn schedules_of(&self, tasks: &[TaskId]) -> AppResult<Vec<ScheduleId>> {
+        let mut ids = Vec::new();
+        for task_id in tasks {
+            let filter = ScheduleFilter { task_id: Some(task_id.clone()), ..ScheduleFilter::default() };
+            let (schedules, _) = self.schedule_list_all(filter).await?;
+            ids.extend(schedules.into_iter().map(|schedule| schedule.id));
+        }
+        Ok(ids)
+    }
+
+    async fn faults_of(&self, version: &PluginVersion) -> AppResult<Vec<String>> {
+        let Some(bytes) = self.store.plugin_bytes(&version.digest).await? else {
+            return Ok(vec!["the store does not have its bytes".to_owned()]);
+        };
+        let found = digest_of(bytes.clone()).await?;
+        if found != version.digest {
+            return Ok(vec![format!("the stored bytes have the digest {found}")]);
+        }
+        match self.inspector.inspect(bytes, &version.grants).await {
+            Err(error) => Ok(vec![error.reason]),
+            Ok(inspection) if inspection.tasks != version.tasks => {
+                Ok(vec!["it offers other tasks than when it was registered".to_owned()])
+            }
+            Ok(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn inspect(
+        &self,
+        component: Vec<u8>,
+        grants: &[Grant],
+        expected_digest: Option<Digest>,
+    ) -> AppResult<Inspection> {
+        check_size(component.len())?;
+        if let Some(expected) = expected_digest {
+            let found = digest_of(component.clone()).await?;
+            if found != expected {
+                return Err(AppError::refused(format!(
+                    "the component is not the expected one: its SHA-256 is {found}"
+                ))
+                .with_hint("compare with the digest that its author published, or leave out --sha256"));
+            }
+        }
+        Ok(self.inspector.inspect(component, grants).await?)
+    }
+
+    /// What a declared task is, stored, before anybody configured it.
+    fn task_of(&self, plugin: &PluginName, declaration: &TaskDeclaration) -> Task {
+        Task {
+            id: TaskId::of_plugin(plugin, &declaration.name),
+            target: Target::Plugin { plugin: plugin.clone(), function: declaration.name.clone() },
+            description: declaration.description.clone(),
+            args_schema: declaration.args_schema.clone(),
+            result_schema: declaration.result_schema.clone(),
+            example_args: declaration.example_args.clone(),
+            configured: Settings::default(),
+            declared: declaration.settings.clone(),
+            defaults: (*self.task_defaults).clone(),
+        }
+    }
+
+    async fn unknown_plugin(&self, name: &PluginName) -> AppResult<AppError> {
+        let known = self.store.plugin_list().await?;
+        let error = AppError::not_found("plugin", name);
+        Ok(if known.is_empty() {
+            error.with_hint("no plugin is registered yet; `host register FILE` registers one")
+        } else {
+            error.with_hint(format!("plugins: {}", candidates(name.as_str(), known.iter().map(|v| v.name.as_str()))))
+        })
+    }
+}
+
+/// The digest of a component, computed apart from the async threads.
+///
+/// # Errors
+/// [`AppError::Unexpected`] where the computation was torn down.
+pub async fn digest_of(component: Vec<u8>) -> AppResult<Digest> {
+    let hash = tokio::task::spawn_blocking(move || Digest::from_bytes(Sha256::digest(&component).into()));
+    hash.await.map_err(|error| AppError::unexpected("the digest was not computed", error))
+}
+
+fn check_size(bytes: usize) -> AppResult<()> {
+    match bytes {
+        0 => Err(AppError::invalid("the component is empty")),
+        1..=COMPONENT_BYTES_MAX => Ok(()),
+        _ => Err(AppError::invalid(format!("the component has {bytes} bytes, and may have {COMPONENT_BYTES_MAX}"))),
+    }
+}
+
+fn pick_version<'a>(name: &PluginName, versions: &'a [PluginVersion], beginning: &str) -> AppResult<&'a PluginVersion> {
+    let beginning = beginning.to_ascii_lowercase();
+    let fitting: Vec<_> =
+        versions.iter().filter(|version| version.digest.to_string().starts_with(&beginning)).collect();
+    match fitting[..] {
+        [version] => Ok(version),
+        [] => Err(AppError::not_found("version", format!("{beginning} of plugin {name}"))
+            .with_hint(format!("`host plugins history {name}` lists the versions"))),
+        _ => Err(AppError::invalid(format!("`{beginning}` is the beginning of several digests"))
+            .with_hint(format!("`host plugins history {name}` lists the versions"))),
+    }
+}
+
+fn plugin_events(version: &PluginVersion, changes: &PluginPut) -> Vec<EventKind> {
+    let mut events = Vec::new();
+    if changes.put != Put::Unchanged {
+        events.push(EventKind::PluginRegistered { plugin: version.name.clone(), digest: version.digest });
+    }
+    events.extend(changes.tasks_added.iter().cloned().map(|task_id| EventKind::TaskAdded { task_id }));
+    events.extend(changes.tasks_updated.iter().cloned().map(|task_id| EventKind::TaskUpdated { task_id }));
+    events.extend(changes.tasks_removed.iter().cloned().map(|task_id| EventKind::TaskRemoved { task_id }));
+    events
+}
+
+impl From<InspectError> for AppError {
+    fn from(error: InspectError) -> AppError {
+        AppError::Invalid { what: error.reason, causes: error.context, hint: error.hint }
+    }
+}

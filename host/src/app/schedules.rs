@@ -1,0 +1,299 @@
+//! Schedules: add, list, pause, unpause, remove, preview.
+
+use std::time::Duration;
+
+use super::check::check_span;
+use super::error::candidates;
+use super::{App, AppError, AppResult, Arguments};
+use crate::model::limits::PAGE_ROWS_MAX;
+use crate::model::{Coalesce, ConflictPolicy, EventKind, Pause, Schedule, ScheduleId, Settings, TaskId, Timestamp};
+use crate::store::{
+    AddSchedule, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError, UnpauseSchedule, Unreadable,
+};
+use crate::trigger::{Fire, Trigger, TriggerError, TriggerState};
+
+/// A schedule that is to be added.
+#[derive(Debug, Clone)]
+pub struct NewSchedule {
+    /// Its id; `None`: one is made from the task's name.
+    pub id: Option<ScheduleId>,
+    /// The task, by id or bare name.
+    pub task: String,
+    /// When it fires.
+    pub trigger: Trigger,
+    /// The arguments of its jobs.
+    pub args: Arguments,
+    /// Which of several missed fire times become jobs.
+    pub coalesce: Coalesce,
+    /// How much later than its fire time a job may start, drawn at random.
+    pub max_jitter: Duration,
+    /// Its own settings, over its task's.
+    pub settings: Settings,
+    /// Whether it is to rest until it is unpaused.
+    pub paused: bool,
+    /// What to do where its id is taken.
+    pub conflict: ConflictPolicy,
+}
+
+/// What adding a schedule did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleCreated {
+    /// The schedule that stands under the id now.
+    pub schedule: Schedule,
+    /// Whether that is the new one.
+    pub added: ScheduleAdded,
+}
+
+/// Where a schedule goes on after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeAt {
+    /// With the first fire time from now on.
+    Now,
+    /// With the first fire time from this time on.
+    Time(Timestamp),
+}
+
+/// The coming fire times of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulePreview {
+    /// The times, the first one being the schedule's next.
+    pub fires: Vec<Fire>,
+    /// Whether there are no more than these, although more were asked for.
+    pub is_exhausted: bool,
+}
+
+/// How often [`App::schedule_unpause`] looks again when the schedule changes under its hands.
+const UNPAUSE_TRIES: usize = 5;
+
+impl App {
+    /// Adds a schedule.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for a trigger that never fires and for settings that are not acceptable;
+    /// [`AppError::Refused`] where the id is taken and the policy is to refuse.
+    pub async fn schedule_add(&self, new: NewSchedule) -> AppResult<ScheduleCreated> {
+        self.check_settings(&new.settings)?;
+        check_span("max_jitter", new.max_jitter)?;
+        let first = new.trigger.first_fire()?;
+        let task = self.task_resolve(&new.task).await?.task;
+        let args = new.args.payload(task.args_schema.as_deref(), &self.caps)?;
+        let task_id = task.id;
+        let id = match new.id {
+            Some(id) => id,
+            None => self.generated_id(&task_id)?,
+        };
+        let schedule = Schedule {
+            id: id.clone(),
+            task_id: task_id.clone(),
+            trigger: new.trigger.to_json(),
+            trigger_state: new.trigger.initial_state().to_json(),
+            args,
+            coalesce: new.coalesce,
+            max_jitter: new.max_jitter,
+            settings: new.settings,
+            pause: new.paused.then_some(Pause::Asked),
+            next_fire_time: Some(first.at),
+            last_fire_time: None,
+            created_at: self.clock.now(),
+        };
+        let request = AddSchedule { schedule: schedule.clone(), conflict: new.conflict };
+        let added = match self.store.schedule_add(request).await {
+            Err(error @ StoreError::AlreadyExists(_)) => {
+                return Err(AppError::from(error).with_hint(
+                    "`--conflict replace` puts the new one in its place, `--conflict skip` keeps the old one",
+                ));
+            }
+            added => added?,
+        };
+        let next_fire_time = schedule.next_fire_time;
+        match added {
+            ScheduleAdded::Added => {
+                self.publish(vec![EventKind::ScheduleAdded { schedule_id: id, task_id, next_fire_time }]).await;
+                Ok(ScheduleCreated { schedule, added })
+            }
+            ScheduleAdded::Replaced => {
+                self.publish(vec![EventKind::ScheduleUpdated { schedule_id: id, task_id, next_fire_time }]).await;
+                Ok(ScheduleCreated { schedule, added })
+            }
+            // The old one may have gone in the meantime; the answer is then what would have stood there.
+            ScheduleAdded::Skipped => {
+                let kept = self.store.schedule_get(&id).await?;
+                Ok(ScheduleCreated { schedule: kept.unwrap_or(schedule), added })
+            }
+        }
+    }
+
+    /// The schedule of that id.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] lists some schedules there are.
+    pub async fn schedule_get(&self, id: &ScheduleId) -> AppResult<Schedule> {
+        match self.store.schedule_get(id).await? {
+            Some(schedule) => Ok(schedule),
+            None => Err(self.unknown_schedule(id).await?),
+        }
+    }
+
+    /// Schedules by id, at most `limit`, and those that cannot be read. `filter.limit` and `filter.after` are this method's business.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn schedule_list(
+        &self,
+        mut filter: ScheduleFilter,
+        limit: usize,
+    ) -> AppResult<(Vec<Schedule>, Vec<Unreadable>)> {
+        let (mut schedules, mut unreadable) = (Vec::new(), Vec::new());
+        while schedules.len() < limit {
+            filter.limit = (limit - schedules.len()).min(PAGE_ROWS_MAX);
+            let page = self.store.schedule_list(filter.clone()).await?;
+            schedules.extend(page.rows);
+            unreadable.extend(page.unreadable);
+            match page.next {
+                Some(next) => filter.after = Some(next),
+                None => break,
+            }
+        }
+        Ok((schedules, unreadable))
+    }
+
+    /// All schedules that pass `filter`.
+    pub(super) async fn schedule_list_all(
+        &self,
+        filter: ScheduleFilter,
+    ) -> AppResult<(Vec<Schedule>, Vec<Unreadable>)> {
+        self.schedule_list(filter, usize::MAX).await
+    }
+
+    /// Lets a schedule rest.
+    ///
+    /// # Errors
+    /// As [`App::schedule_get`].
+    pub async fn schedule_pause(&self, id: &ScheduleId) -> AppResult<Schedule> {
+        match self.store.schedule_pause(PauseSchedule { id: id.clone(), reason: Pause::Asked }).await {
+            Ok(schedule) => {
+                self.publish(vec![updated(&schedule)]).await;
+                Ok(schedule)
+            }
+            Err(StoreError::NotFound(_)) => Err(self.unknown_schedule(id).await?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Wakes a schedule that rests. With `resume`, the fire times before that time are passed over; without, those that were missed count
+    /// as missed, and coalesce.
+    ///
+    /// # Errors
+    /// As [`App::schedule_get`]; [`AppError::Refused`] where the trigger has no fire time from there on, or the schedule changed again and
+    /// again meanwhile.
+    pub async fn schedule_unpause(&self, id: &ScheduleId, resume: Option<ResumeAt>) -> AppResult<Schedule> {
+        let mut tries = 0;
+        loop {
+            let resume = match resume {
+                None => None,
+                Some(at) => Some(self.resume_from(&self.schedule_get(id).await?, at)?),
+            };
+            tries += 1;
+            match self.store.schedule_unpause(UnpauseSchedule { id: id.clone(), resume }).await {
+                Ok(schedule) => {
+                    self.publish(vec![updated(&schedule)]).await;
+                    return Ok(schedule);
+                }
+                Err(StoreError::NotFound(_)) => return Err(self.unknown_schedule(id).await?),
+                Err(StoreError::Conflict { .. }) if tries < UNPAUSE_TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Removes a schedule. Its jobs stay.
+    ///
+    /// # Errors
+    /// As [`App::schedule_get`].
+    pub async fn schedule_remove(&self, id: &ScheduleId) -> AppResult<Schedule> {
+        let Some(schedule) = self.store.schedule_remove(id).await? else {
+            return Err(self.unknown_schedule(id).await?);
+        };
+        let (schedule_id, task_id) = (schedule.id.clone(), schedule.task_id.clone());
+        self.publish(vec![EventKind::ScheduleRemoved { schedule_id, task_id, finished: false }]).await;
+        Ok(schedule)
+    }
+
+    /// The next `count` fire times of a schedule, as if it were not paused.
+    ///
+    /// # Errors
+    /// As [`App::schedule_get`]; [`AppError::Unexpected`] where what is stored of the trigger cannot be used.
+    pub async fn schedule_preview(&self, id: &ScheduleId, count: usize) -> AppResult<SchedulePreview> {
+        let schedule = self.schedule_get(id).await?;
+        let (trigger, mut state) = stored_trigger(&schedule)?;
+        let mut fires = Vec::new();
+        while fires.len() < count {
+            match trigger.next(&mut state)? {
+                Some(fire) => fires.push(fire),
+                None => return Ok(SchedulePreview { fires, is_exhausted: true }),
+            }
+        }
+        Ok(SchedulePreview { fires, is_exhausted: false })
+    }
+
+    fn resume_from(&self, schedule: &Schedule, at: ResumeAt) -> AppResult<ResumeFrom> {
+        let time = match at {
+            ResumeAt::Now => self.clock.now(),
+            ResumeAt::Time(time) => time,
+        };
+        let (trigger, mut state) = stored_trigger(schedule)?;
+        trigger.skip_to(&mut state, time)?;
+        let Some(next) = trigger.peek(&state)? else {
+            return Err(AppError::refused(format!("schedule `{}` has no fire time from {time} on", schedule.id))
+                .with_hint("unpause it without --resume-from, or remove it"));
+        };
+        Ok(ResumeFrom {
+            expected_next_fire_time: schedule.next_fire_time,
+            trigger_state: state.to_json(),
+            next_fire_time: Some(next.at),
+        })
+    }
+
+    fn generated_id(&self, task_id: &TaskId) -> AppResult<ScheduleId> {
+        // Task ids may be as long as schedule ids; the suffix must fit behind them.
+        let stem: String = task_id.as_str().chars().take(80).collect();
+        let id = format!("{}-{}", stem.trim_end(), self.random_suffix());
+        ScheduleId::new(&id).map_err(|error| AppError::unexpected("no schedule id was made", error))
+    }
+
+    async fn unknown_schedule(&self, id: &ScheduleId) -> AppResult<AppError> {
+        let (known, _) = self.schedule_list(ScheduleFilter::default(), PAGE_ROWS_MAX).await?;
+        let error = AppError::not_found("schedule", id);
+        Ok(if known.is_empty() {
+            error.with_hint("there are no schedules; `host schedule TASK --interval 30s` adds one")
+        } else {
+            let ids = known.iter().map(|schedule| schedule.id.as_str());
+            error.with_hint(format!("schedules: {}", candidates(id.as_str(), ids)))
+        })
+    }
+}
+
+/// The trigger of a stored schedule and where it stands.
+fn stored_trigger(schedule: &Schedule) -> AppResult<(Trigger, TriggerState)> {
+    let unreadable = |error| AppError::unexpected(format!("stored schedule `{}` is unreadable", schedule.id), error);
+    let trigger = Trigger::from_json(&schedule.trigger, schedule.created_at).map_err(unreadable)?;
+    let state = TriggerState::from_json(&schedule.trigger_state).map_err(unreadable)?;
+    Ok((trigger, state))
+}
+
+fn updated(schedule: &Schedule) -> EventKind {
+    EventKind::ScheduleUpdated {
+        schedule_id: schedule.id.clone(),
+        task_id: schedule.task_id.clone(),
+        next_fire_time: schedule.next_fire_time,
+    }
+}
+
+impl From<TriggerError> for AppError {
+    fn from(error: TriggerError) -> AppError {
+        match &error {
+            TriggerError::State { .. } => AppError::unexpected("a stored trigger cannot be used", error),
+            _ => AppError::invalid(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The state of the whole, and clean-up on request.
+
+use super::{App, AppResult};
+use crate::model::{EventKind, JobId, Outcome, ScheduleId, Timestamp};
+use crate::store::{JobCounts, Recover, SchedulerRow};
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Plugins.
+    pub plugins: usize,
+    /// Tasks.
+    pub tasks: usize,
+    /// Schedules.
+    pub schedules: usize,
+    /// Schedules that rest.
+    pub schedules_paused: usize,
+    /// The earliest time at which a schedule is to be looked at.
+    pub next_due: Option<Timestamp>,
+    /// Jobs by state.
+    pub jobs: JobCounts,
+    /// The schedulers that were heard of.
+    pub schedulers: Vec<SchedulerRow>,
+    /// By how many milliseconds the store's clock is ahead of this host's, where it has one.
+    pub store_clock_ahead_ms: Option<i64>,
+}
+
+/// What clean-up did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Jobs that were removed with their results and logs.
+    pub jobs: Vec<JobId>,
+    /// Schedules that were removed because they had ended.
+    pub schedules: Vec<ScheduleId>,
+    /// Jobs whose worker had vanished and that are queued again.
+    pub requeued: Vec<JobId>,
+    /// Jobs whose worker had vanished and that ended as abandoned or cancelled.
+    pub ended: Vec<JobId>,
+}
+
+/// How much one step of clean-up removes, so that no transaction becomes long.
+const STEP_ROWS: usize = 500;
+
+impl App {
+    /// How things stand.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn status(&self) -> AppResult<Status> {
+        let (schedules, _) = self.schedule_list_all(crate::store::ScheduleFilter::default()).await?;
+        let store_clock = self.store.store_clock().await?;
+        let now = self.clock.now();
+        Ok(Status {
+            plugins: self.store.plugin_list().await?.len(),
+            tasks: self.store.task_list().await?.len(),
+            schedules_paused: schedules.iter().filter(|schedule| schedule.pause.is_some()).count(),
+            schedules: schedules.len(),
+            next_due: self.store.schedule_next_due().await?,
+            jobs: self.store.job_counts().await?,
+            schedulers: self.store.scheduler_list().await?,
+            store_clock_ahead_ms: store_clock.map(|store| (store.as_micros() - now.as_micros()) / 1_000),
+        })
+    }
+
+    /// Takes back what vanished workers left, then removes expired jobs and ended schedules, until nothing is left to do.
+    ///
+    /// # Errors
+    /// Those of the store; what was done before is done.
+    pub async fn cleanup(&self) -> AppResult<Cleaned> {
+        let mut cleaned = Cleaned::default();
+        let now = match self.store.store_clock().await? {
+            Some(now) => now,
+            None => self.clock.now(),
+        };
+        let keep = self.task_defaults.resolve().result_ttl;
+        loop {
+            let recovered = self.store.recover(Recover { now, holder: None, limit: STEP_ROWS, keep }).await?;
+            let mut events = Vec::new();
+            let mut step = 0;
+            for (jobs, outcome) in [
+                (&recovered.requeued, None),
+                (&recovered.abandoned, Some(Outcome::Abandoned)),
+                (&recovered.cancelled, Some(Outcome::Cancelled)),
+            ] {
+                step += jobs.len();
+                for job in jobs {
+                    let task_id = job.task_id.clone();
+                    events.push(EventKind::JobReleased { job_id: job.id, task_id, scheduler_id: None, outcome });
+                    if outcome.is_some() { cleaned.ended.push(job.id) } else { cleaned.requeued.push(job.id) }
+                }
+            }
+            self.publish(events).await;
+            if step == 0 {
+                break;
+            }
+        }
+        loop {
+            let step = self.store.cleanup(now, STEP_ROWS).await?;
+            if step.jobs.is_empty() && step.schedules.is_empty() {
+                return Ok(cleaned);
+            }
+            let mut events: Vec<_> = step.jobs.iter().map(|id| EventKind::JobRemoved { job_id: *id }).collect();
+            events.extend(step.schedules.iter().map(|ended| EventKind::ScheduleRemoved {
+                schedule_id: ended.id.clone(),
+                task_id: ended.task_id.clone(),
+                finished: true,
+            }));
+            self.publish(events).await;
+            cleaned.jobs.extend(step.jobs);
+            cleaned.schedules.extend(step.schedules.into_iter().map(|ended| ended.id));
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Flags that several commands share, and what they mean.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::exit::{Failure, Outcomes};
+use crate::app::{Arguments, grant_dir, grant_env};
+use crate::config::units::{parse_duration, parse_size};
+use crate::model::{Backoff, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings};
+
+/// Settings of a job, over those of its task.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings (unset: inherited)")]
+pub(super) struct SettingsArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// How often a job is tried in all
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+    /// Pauses between attempts: `5s`, or `initial=1s,max=10m,factor=2,jitter=10%`
+    #[arg(long, value_name = "SPEC", value_parser = parse_backoff)]
+    backoff: Option<Backoff>,
+    /// Jobs of higher priority start first
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// How long results are kept; `0s` keeps none
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    result_ttl: Option<Duration>,
+    /// What runs the job: `wasm`, or another executor that the servers have
+    #[arg(long, value_name = "NAME")]
+    executor: Option<ExecutorName>,
+    /// A key of the metadata, with JSON or a text as its value; may be repeated
+    #[arg(long, value_name = "K=JSON")]
+    metadata: Vec<String>,
+}
+
+impl SettingsArgs {
+    pub(super) fn settings(&self) -> Outcomes<Settings> {
+        Ok(Settings {
+            executor: self.executor.clone(),
+            max_attempts: self.max_attempts,
+            backoff: self.backoff,
+            priority: self.priority,
+            result_ttl: self.result_ttl,
+            metadata: metadata(&self.metadata)?,
+            ..self.limits.settings()
+        })
+    }
+}
+
+/// Limits of one attempt.
+#[derive(Debug, Default, Args)]
+pub(super) struct LimitArgs {
+    /// Wall-clock limit of one attempt, such as `30s` or `5m`
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// Fuel of one attempt; one unit is about one instruction
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    fuel: Option<u64>,
+    /// Memory of one attempt, such as `256MiB`
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+}
+
+impl LimitArgs {
+    pub(super) fn settings(&self) -> Settings {
+        Settings { timeout: self.timeout, fuel: self.fuel, memory_bytes: self.memory, ..Settings::default() }
+    }
+}
+
+/// A number with `_` between its digits where that helps to read it.
+fn parse_count(text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|_| "it is a whole number, such as 50_000_000_000".to_owned())
+}
+
+/// The arguments of a job.
+#[derive(Debug, Default, Args)]
+pub(super) struct ArgumentArgs {
+    /// Arguments: a JSON object (named) or array (positional), `@FILE` or `-` for standard input
+    #[arg(long, value_name = "JSON", conflicts_with = "arg", allow_hyphen_values = true)]
+    args: Option<String>,
+    /// A named argument, its value being JSON or a text; may be repeated
+    #[arg(long, value_name = "K=V")]
+    arg: Vec<String>,
+}
+
+/// Most bytes of arguments that are read: far above every cap, far below what would hurt.
+const ARGS_READ_MAX: u64 = 64 * 1024 * 1024;
+
+impl ArgumentArgs {
+    pub(super) fn arguments(&self) -> Outcomes<Arguments> {
+        if let Some(text) = &self.args {
+            return Ok(Arguments::Json(read_json(&text_of(text)?)?));
+        }
+        if self.arg.is_empty() {
+            return Ok(Arguments::Absent);
+        }
+        let pairs = self.arg.iter().map(|pair| split_pair("--arg", pair)).collect::<Outcomes<_>>()?;
+        Ok(Arguments::Typed(pairs))
+    }
+}
+
+/// The text itself, or what the file or standard input that it names holds.
+fn text_of(text: &str) -> Outcomes<String> {
+    let read = |mut from: Box<dyn std::io::Read>| {
+        let mut content = String::new();
+        std::io::Read::read_to_string(&mut std::io::Read::take(&mut from, ARGS_READ_MAX), &mut content)?;
+        Ok(content)
+    };
+    let (name, content) = match text.strip_prefix('@') {
+        Some(path) => (path, std::fs::File::open(path).and_then(|file| read(Box::new(file)))),
+        None if text == "-" => ("standard input", read(Box::new(std::io::stdin()))),
+        None => return Ok(text.to_owned()),
+    };
+    content.map_err(|error: std::io::Error| {
+        Failure::App(crate::app::AppError::Invalid {
+            what: format!("the arguments cannot be read from {name}"),
+            causes: vec![error.to_string()],
+            hint: None,
+        })
+    })
+}
+
+/// Reads JSON; the error says where the fault is, by its path inside the value and its place in the text.
+fn read_json(text: &str) -> Outcomes<Value> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." { "at the top".to_owned() } else { format!("at `{path}`") };
+        json_fault(&format!("{place}: {}", error.inner()))
+    })?;
+    reader.end().map_err(|error| json_fault(&format!("after its end: {error}")))?;
+    Ok(value)
+}
+
+fn json_fault(fault: &str) -> Failure {
+    Failure::usage(
+        format!("--args is not valid JSON {fault}"),
+        r#"named arguments look like '{"name": "Ada"}', positional ones like '["Ada"]'; mind the shell's quotes"#,
+    )
+}
+
+/// Rights for a plugin.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Rights (default: none)")]
+pub(super) struct GrantArgs {
+    /// Show a folder to the plugin under a name of its own, to read (`:ro`, the default) or to write (`:rw`); may be repeated
+    #[arg(long, value_name = "HOST::GUEST[:ro|rw]")]
+    allow_dir: Vec<String>,
+    /// Show an environment variable, with a value given here or the one the host has when a job runs; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    allow_env: Vec<String>,
+    /// Not available yet, and refused rather than ignored
+    #[arg(long, hide = true, value_name = "PATTERN")]
+    allow_http: Vec<String>,
+    /// Not available yet, and refused rather than ignored
+    #[arg(long, hide = true, value_name = "GLOB")]
+    allow_schedule: Vec<String>,
+}
+
+impl GrantArgs {
+    pub(super) fn grants(&self) -> Outcomes<Vec<Grant>> {
+        for (flag, given) in [("--allow-http", &self.allow_http), ("--allow-schedule", &self.allow_schedule)] {
+            if !given.is_empty() {
+                let what = format!("{flag} is not available yet in this version");
+                return Err(Failure::usage(what, "leave it out; the plugin's calls that need it are denied"));
+            }
+        }
+        let dirs = self.allow_dir.iter().map(|text| dir_grant(text));
+        let variables = self.allow_env.iter().map(|text| match text.split_once('=') {
+            Some((name, value)) => Ok(grant_env(name, Some(value))?),
+            None => Ok(grant_env(text, None)?),
+        });
+        dirs.chain(variables).collect()
+    }
+}
+
+fn dir_grant(text: &str) -> Outcomes<Grant> {
+    let form =
+        || Failure::usage(format!("`{text}` is no grant of a folder"), "write it like /srv/in::in:ro or ./out::out:rw");
+    let (host, guest) = text.split_once("::").ok_or_else(form)?;
+    let (guest, access) = match guest.rsplit_once(':') {
+        Some((guest, "ro")) => (guest, DirAccess::ReadOnly),
+        Some((guest, "rw")) => (guest, DirAccess::ReadWrite),
+        Some(_) => return Err(form()),
+        None => (guest, DirAccess::ReadOnly),
+    };
+    if host.is_empty() || guest.is_empty() {
+        return Err(form());
+    }
+    Ok(grant_dir(Path::new(host), guest, access)?)
+}
+
+/// Metadata from `K=JSON` pairs; a value that is not JSON is a text.
+fn metadata(pairs: &[String]) -> Outcomes<Metadata> {
+    let mut object = Map::new();
+    for pair in pairs {
+        let (name, value) = split_pair("--metadata", pair)?;
+        let value = serde_json::from_str(&value).unwrap_or_else(|_| Value::String(value));
+        if object.insert(name.clone(), value).is_some() {
+            return Err(Failure::usage(format!("the metadata key `{name}` is given twice"), "give it once"));
+        }
+    }
+    Ok(Metadata(object))
+}
+
+fn split_pair(flag: &str, pair: &str) -> Outcomes<(String, String)> {
+    match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Failure::usage(format!("`{pair}` is no pair of name and value"), format!("write {flag} name=value"))),
+    }
+}
+
+/// `none`, or a span.
+pub(super) fn parse_grace_time(text: &str) -> Result<GraceTime, String> {
+    match text {
+        "none" => Ok(GraceTime::Unlimited),
+        _ => parse_duration(text).map(GraceTime::Within).map_err(|error| format!("{error}; or `none`")),
+    }
+}
+
+/// `none`, or a number from 1.
+pub(super) fn parse_parallelism(text: &str) -> Result<Parallelism, String> {
+    match text {
+        "none" => Ok(Parallelism::Unlimited),
+        _ => text
+            .parse::<NonZeroU32>()
+            .map(Parallelism::AtMost)
+            .map_err(|_| "it is a number from 1, or `none` for no limit".to_owned()),
+    }
+}
+
+/// One pause for all attempts, or the parts that differ from the default by name.
+pub(super) fn parse_backoff(text: &str) -> Result<Backoff, String> {
+    let form = || "write it like 5s, or initial=1s,max=10m,factor=2,jitter=10%".to_owned();
+    let span = |text: &str| parse_duration(text).map_err(|error| error.to_string());
+    if !text.contains('=') {
+        let pause = span(text)?;
+        return Ok(Backoff { initial: pause, max: pause, factor_percent: 100, jitter_percent: 0 });
+    }
+    let mut backoff = Backoff::default();
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or_else(form)?;
+        match name.trim() {
+            "initial" => backoff.initial = span(value)?,
+            "max" => backoff.max = span(value)?,
+            "factor" => {
+                // In percent, so that 1.5 is exact.
+                let factor: f64 = value.parse().map_err(|_| form())?;
+                let percent = (factor * 100.0).round();
+                backoff.factor_percent = format!("{percent:.0}").parse().map_err(|_| form())?;
+            }
+            "jitter" => backoff.jitter_percent = value.trim_end_matches('%').parse().map_err(|_| form())?,
+            _ => return Err(form()),
+        }
+    }
+    Ok(backoff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backoff_is_one_pause_or_its_parts_by_name() {
+        let pause = parse_backoff("5s").expect("a pause");
+        assert_eq!((pause.delay(1, 0.5), pause.delay(9, 0.9)), (Duration::from_secs(5), Duration::from_secs(5)));
+        let parts = parse_backoff("initial=2s,factor=1.5,jitter=0%").expect("parts");
+        assert_eq!(parts.delay(2, 0.1), Duration::from_secs(3));
+        for bad in ["", "soon", "initial=2", "pace=3s", "factor=fast"] {
+            assert!(parse_backoff(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn malformed_json_is_reported_with_the_path_of_the_fault() {
+        let Err(failure) = read_json(r#"{"people": [{"name": "Ada"}, {"name": Bob}]}"#) else {
+            panic!("it is not JSON")
+        };
+        let mut text = Vec::new();
+        failure.print(&mut text).expect("a vector takes everything");
+        let text = String::from_utf8(text).expect("UTF-8");
+        assert!(text.contains("at `people[1].name`"), "{text}");
+        assert!(text.contains("line 1 column 40"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_grant_is_read_only_unless_it_says_otherwise() {
+        let temp = std::env::temp_dir();
+        let access = |suffix: &str| match dir_grant(&format!("{}::in{suffix}", temp.display())) {
+            Ok(Grant::Dir { access, guest, .. }) => Some((guest, access)),
+            _ => None,
+        };
+        assert_eq!(access(""), Some(("in".to_owned(), DirAccess::ReadOnly)));
+        assert_eq!(access(":rw"), Some(("in".to_owned(), DirAccess::ReadWrite)));
+        assert_eq!(access(":rx"), None);
+        assert!(dir_grant("/tmp:in").is_err());
+    }
+}

@@ -1,0 +1,334 @@
+//! `host jobs`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::context::Context;
+use super::exit::{Failure, Outcomes};
+use super::output::{payload_value, printable, shortened, time, time_or_dash};
+use super::schedules::task_of_filter;
+use super::submit::parse_job_id;
+use super::wire::{JobWire, LogLineWire};
+use crate::app::{App, AppError, CancelJob};
+use crate::config::units::{format_duration, format_size};
+use crate::model::{Job, JobId, JobState, LogLine, Outcome, ScheduleId, Usage};
+use crate::store::JobFilter;
+
+#[derive(Debug, Args)]
+pub(super) struct JobsArgs {
+    #[command(subcommand)]
+    command: Option<JobsCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only those in this state
+    #[arg(long, value_name = "S")]
+    state: Option<StateArg>,
+    /// Only those that ended this way
+    #[arg(long, value_name = "O")]
+    outcome: Option<OutcomeArg>,
+    /// Only those of this task
+    #[arg(long, value_name = "T")]
+    task: Option<String>,
+    /// Only those of this schedule
+    #[arg(long, value_name = "ID")]
+    schedule: Option<ScheduleId>,
+    /// At most this many
+    #[arg(short, long = "limit", value_name = "N", default_value_t = 100)]
+    n: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum JobsCommand {
+    /// List jobs, the youngest first (also without any subcommand)
+    List(ListArgs),
+    /// One job
+    Show {
+        /// The job
+        #[arg(value_parser = parse_job_id)]
+        id: JobId,
+    },
+    /// What a job logged and printed
+    Logs {
+        /// The job
+        #[arg(value_parser = parse_job_id)]
+        id: JobId,
+        /// Go on until the job has ended
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Cancel a job: a queued one ends, a running one is asked to stop, then stopped
+    Cancel {
+        /// The job
+        #[arg(value_parser = parse_job_id)]
+        id: JobId,
+    },
+    /// What a job returned, as JSON
+    Result {
+        /// The job
+        #[arg(value_parser = parse_job_id)]
+        id: JobId,
+        /// Wait for the job to end
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Queue a job that has ended for one more attempt
+    Retry {
+        /// The job
+        #[arg(value_parser = parse_job_id)]
+        id: JobId,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StateArg {
+    Queued,
+    Running,
+    Finished,
+}
+
+/// Named as in JSON.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum OutcomeArg {
+    Success,
+    Error,
+    MissedStartDeadline,
+    DeserializationFailed,
+    Cancelled,
+    Abandoned,
+}
+
+pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
+    match args.command.unwrap_or(JobsCommand::List(args.list)) {
+        JobsCommand::List(args) => list(context, args).await,
+        JobsCommand::Show { id } => show(context, id).await,
+        JobsCommand::Logs { id, follow } => logs(context, id, follow).await,
+        JobsCommand::Cancel { id } => cancel(context, id).await,
+        JobsCommand::Result { id, wait } => result(context, id, wait).await,
+        JobsCommand::Retry { id } => {
+            let job = context.app().await?.job_retry(id).await?;
+            if context.out.json {
+                return Ok(context.out.json(&JobWire::from(&job))?);
+            }
+            Ok(context.out.line(&format!("job {id} is queued for attempt {}", job.attempt + 1))?)
+        }
+    }
+}
+
+async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
+    let app = context.app().await?;
+    let task_id = match args.task {
+        Some(task) => Some(task_of_filter(&app, &task).await?),
+        None => None,
+    };
+    let filter = JobFilter {
+        state: args.state.map(|state| match state {
+            StateArg::Queued => JobState::Queued,
+            StateArg::Running => JobState::Running,
+            StateArg::Finished => JobState::Finished,
+        }),
+        outcome: args.outcome.map(|outcome| match outcome {
+            OutcomeArg::Success => Outcome::Success,
+            OutcomeArg::Error => Outcome::Error,
+            OutcomeArg::MissedStartDeadline => Outcome::MissedStartDeadline,
+            OutcomeArg::DeserializationFailed => Outcome::DeserializationFailed,
+            OutcomeArg::Cancelled => Outcome::Cancelled,
+            OutcomeArg::Abandoned => Outcome::Abandoned,
+        }),
+        task_id,
+        schedule_id: args.schedule,
+        ..JobFilter::default()
+    };
+    let listed = app.job_list(filter, args.n.max(1)).await?;
+    for row in &listed.unreadable {
+        context.out.note(&format!("warning: job {} is unreadable: {}", row.id, row.reason))?;
+    }
+    if context.out.json {
+        context.out.json(&listed.jobs.iter().map(JobWire::from).collect::<Vec<_>>())?;
+    } else if listed.jobs.is_empty() {
+        context.out.note("no jobs")?;
+    } else {
+        let head = ["ID", "TASK", "STATE", "TRY", "CREATED", "TIME", "FUEL", "MEMORY", "RESULT"];
+        context.out.table(&head, listed.jobs.iter().map(row).collect())?;
+    }
+    if listed.has_more {
+        context.out.note("there are more; -n N shows more")?;
+    }
+    Ok(())
+}
+
+fn row(job: &Job) -> Vec<String> {
+    let state = match job.outcome {
+        Some(outcome) => outcome.as_str(),
+        None => job.state.as_str(),
+    };
+    let usage = job.usage.unwrap_or_default();
+    let cost = |text: String| if job.usage.is_some() { text } else { "-".to_owned() };
+    vec![
+        job.spec.id.to_string(),
+        job.spec.task_id.to_string(),
+        state.to_owned(),
+        format!("{}/{}", job.attempt, job.spec.settings.max_attempts),
+        time(job.spec.created_at),
+        cost(readable(usage.wall)),
+        cost(usage.fuel.to_string()),
+        cost(format_size(usage.peak_memory_bytes)),
+        shortened(&ending(job), 60),
+    ]
+}
+
+/// A measured span for people: to a tenth of a millisecond at most.
+fn readable(span: std::time::Duration) -> String {
+    if span.as_millis() >= 10_000 {
+        return format_duration(std::time::Duration::from_secs(span.as_secs()));
+    }
+    let tenths = span.as_micros() / 100;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
+/// What came of a job, in a line.
+fn ending(job: &Job) -> String {
+    match (&job.result, &job.error) {
+        (Some(result), _) => payload_value(result).map_or_else(|fault| fault, |value| value.to_string()),
+        (None, Some(error)) => format!("{}: {}", error.kind, error.message),
+        (None, None) => String::new(),
+    }
+}
+
+async fn show(context: &mut Context, id: JobId) -> Outcomes {
+    let job = context.app().await?.job_get(id).await?;
+    if context.out.json {
+        return Ok(context.out.json(&JobWire::from(&job))?);
+    }
+    let maybe = |text: Option<String>| text.unwrap_or_default();
+    let state = match job.outcome {
+        Some(outcome) => format!("{} ({outcome})", job.state),
+        None if job.cancel_requested => format!("{} (asked to stop)", job.state),
+        None => job.state.to_string(),
+    };
+    let error = job.error.as_ref().map(|error| {
+        let mut lines = vec![format!("{}: {}", error.kind, error.message)];
+        lines.extend(error.context.iter().map(|cause| format!("  {cause}")));
+        lines.extend(error.backtrace.iter().flat_map(|trace| trace.lines()).map(|line| format!("  {line}")));
+        lines.join("\n")
+    });
+    let progress = job.progress.as_ref().map(|progress| match progress.total {
+        Some(total) => format!("{} of {total} {}", progress.done, progress.note),
+        None => format!("{} {}", progress.done, progress.note),
+    });
+    let metadata = &job.spec.settings.metadata;
+    Ok(context.out.pairs(&[
+        ("job", id.to_string()),
+        ("task", job.spec.task_id.to_string()),
+        ("schedule", maybe(job.spec.schedule_id.as_ref().map(ToString::to_string))),
+        ("state", state),
+        ("attempt", format!("{} of {}", job.attempt, job.spec.settings.max_attempts)),
+        (
+            "arguments",
+            payload_value(&job.spec.args).map_or_else(|fault| fault, |args| shortened(&args.to_string(), 400)),
+        ),
+        ("result", maybe(job.result.as_ref().map(|_| shortened(&ending(&job), 400)))),
+        ("error", maybe(error)),
+        ("progress", maybe(progress)),
+        ("usage", maybe(job.usage.as_ref().map(usage))),
+        ("priority", job.spec.settings.priority.to_string()),
+        ("fire time", maybe(job.spec.scheduled_fire_time.map(time))),
+        ("start deadline", maybe(job.spec.start_deadline.map(time))),
+        ("created", time(job.spec.created_at)),
+        ("started", time_or_dash(job.started_at)),
+        ("finished", time_or_dash(job.finished_at)),
+        ("kept until", maybe(job.expires_at.map(time))),
+        ("scheduler", maybe(job.scheduler_id.as_ref().map(ToString::to_string))),
+        ("plugin", maybe(job.plugin_digest.map(|digest| digest.to_string()))),
+        ("metadata", if metadata.0.is_empty() { String::new() } else { metadata.to_json() }),
+    ])?)
+}
+
+/// What an attempt cost, in a line.
+pub(super) fn usage(usage: &Usage) -> String {
+    let (wall, memory) = (readable(usage.wall), format_size(usage.peak_memory_bytes));
+    format!("{wall}, {} fuel, {memory} of memory at most, queued for {}", usage.fuel, readable(usage.queued))
+}
+
+async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
+    let app = context.app().await?;
+    let mut next = None;
+    // Followed, each line is an answer of its own; else the lines are one answer, which is a list.
+    let mut listed = Vec::new();
+    loop {
+        let news = if follow { app.job_logs_follow(id, next).await? } else { Some(app.job_logs(id, next).await?) };
+        // Without following, an empty page is the end.
+        let Some(news) = news.filter(|news| !news.lines.is_empty()) else { break };
+        for line in &news.lines {
+            match (context.out.json, follow) {
+                (true, true) => context.out.json(&LogLineWire::from(line))?,
+                (true, false) => listed.push(LogLineWire::from(line)),
+                (false, _) => context.out.line(&log_line(line))?,
+            }
+        }
+        next = news.next;
+    }
+    if context.out.json && !follow { Ok(context.out.json(&listed)?) } else { Ok(()) }
+}
+
+/// Prints what a job logs beside the answer, until it has ended.
+pub(super) async fn follow_logs(context: &mut Context, app: &App, id: JobId) -> Outcomes {
+    let mut next = None;
+    while let Some(news) = app.job_logs_follow(id, next).await? {
+        for line in &news.lines {
+            context.out.note(&log_line(line))?;
+        }
+        next = news.next;
+    }
+    Ok(())
+}
+
+/// A line of a guest's log, made safe for a terminal.
+pub(super) fn log_line(line: &LogLine) -> String {
+    let mut text = format!("{} {:5} {}: {}", time(line.at), line.level.as_str(), line.target, line.message);
+    for (name, value) in &line.fields {
+        text.push_str(&format!(" {name}={value}"));
+    }
+    printable(&text).into_owned()
+}
+
+async fn cancel(context: &mut Context, id: JobId) -> Outcomes {
+    let app = context.app().await?;
+    let cancelled = app.job_cancel(id).await?;
+    if context.out.json {
+        return Ok(context.out.json(&JobWire::from(&app.job_get(id).await?))?);
+    }
+    Ok(context.out.line(&match cancelled {
+        CancelJob::Ended => format!("job {id} is cancelled"),
+        CancelJob::Asked => format!("job {id} is running and was asked to stop"),
+    })?)
+}
+
+async fn result(context: &mut Context, id: JobId, wait: bool) -> Outcomes {
+    let app = context.app().await?;
+    let job = if wait { app.job_wait(id).await? } else { app.job_get(id).await? };
+    match job.outcome {
+        None => Err(Failure::App(
+            AppError::refused(format!("job {id} has not ended: it is {}", job.state))
+                .with_hint("--wait waits for its end"),
+        )),
+        Some(Outcome::Success) => print_result(context, &job),
+        Some(outcome) => Err(Failure::Job { outcome, error: job.error }),
+    }
+}
+
+/// Prints what a job returned: JSON, whatever it is stored as.
+pub(super) fn print_result(context: &mut Context, job: &Job) -> Outcomes {
+    let Some(result) = &job.result else {
+        return Err(Failure::App(
+            AppError::not_found("result of job", job.spec.id)
+                .with_hint("results are kept for `result_ttl`, and not at all where that is zero"),
+        ));
+    };
+    let value = payload_value(result)
+        .map_err(|fault| Failure::App(AppError::Unexpected { what: format!("the result is {fault}"), source: None }))?;
+    Ok(context.out.json(&value)?)
+}

@@ -1,0 +1,28 @@
+//! Where log lines go: standard error, in the form that an operator reads.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use super::settings::GlobalArgs;
+
+/// Sets up logging for the process. `HOST_LOG` holds a filter such as `info,host::scheduler=debug`, and wins over the flags.
+pub(super) fn init(global: &GlobalArgs, is_server: bool) {
+    let usual = match (global.quiet, global.verbose, is_server) {
+        (true, ..) => "error",
+        (_, 0, false) => "warn",
+        (_, 0, true) => "info",
+        (_, 1, false) => "info",
+        (_, 1, true) => "info,host=debug",
+        (_, 2, _) => "info,host=debug",
+        _ => "debug,host=trace",
+    };
+    let filter = EnvFilter::try_from_env("HOST_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(!no_color && std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // Only an embedding program can have set up one before; then that one holds.
+    let _ = subscriber.try_init();
+}

@@ -1,0 +1,198 @@
+//! The command line: words to operations, answers to words.
+//!
+//! Each command is a file. A command reads its flags, calls one or two operations of [`crate::app`], and prints: the answer to standard output,
+//! everything else to standard error. What `--json` prints are the types of `wire`. How commands end is `exit`.
+//!
+//! The command line knows no adapters. What must be built before it can work is behind [`Machinery`], which the composition root implements.
+//!
+//! # To add a command
+//!
+//! Operation in `app` → file here with its `Args` and `run` → variant of `Command` → wire type, if it prints data → cases in
+//! `tests/it/cli`, with the help text among the snapshots.
+
+mod component;
+mod context;
+mod events;
+mod exit;
+mod flags;
+mod invoke;
+mod jobs;
+mod logs;
+mod new;
+mod output;
+mod plugins;
+mod register;
+mod rights;
+mod schedule;
+mod schedules;
+mod serve;
+mod settings;
+mod submit;
+mod system;
+mod tasks;
+mod trigger;
+mod wire;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use context::{Machinery, Migrating, Migration, Migrations, Opened};
+pub use exit::Exit;
+
+use context::Context;
+use exit::{Failure, Outcomes};
+use output::Output;
+use settings::GlobalArgs;
+
+/// A job runtime whose tasks are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, about, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 unexpected   2 bad usage or input   3 needs --yes   4 not found
+  5 store, broker or server out of reach   6 refused or in conflict
+  7 the job ended unsuccessfully   130 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Register a plugin, or a new version of one: check it, list its tasks, store it
+    Register(register::RegisterArgs),
+    /// List, inspect, roll back, remove or verify plugins
+    Plugins(plugins::PluginsArgs),
+    /// List, inspect or configure tasks
+    Tasks(tasks::TasksArgs),
+    /// Put a task on a schedule
+    Schedule(schedule::ScheduleArgs),
+    /// List, inspect, pause, unpause, remove or preview schedules
+    Schedules(schedules::SchedulesArgs),
+    /// Queue a job and print its ID
+    Submit(submit::SubmitArgs),
+    /// Queue a job, run it right here, print its result
+    Run(submit::RunArgs),
+    /// List, inspect, cancel or retry jobs, read their logs and results
+    Jobs(jobs::JobsArgs),
+    /// Fire schedules and run jobs until told to stop
+    Serve(settings::ServeArgs),
+    /// Print events as they happen
+    Events(events::EventsArgs),
+    /// Remove what has expired, take back what dead workers left
+    Cleanup,
+    /// How things stand: jobs, schedules, schedulers
+    Status,
+    /// Show or apply what brings the store's schema up to date
+    Migrate(system::MigrateArgs),
+    /// Print a completion script for a shell
+    Completions(system::CompletionsArgs),
+    /// Run a task straight from a file: no store, the limits of production, a report
+    Invoke(invoke::InvokeArgs),
+    /// Make a plugin crate that builds, with a task and a test
+    New(new::NewArgs),
+    /// Compute fire times without any store
+    Trigger(trigger::TriggerArgs),
+}
+
+impl Command {
+    /// Whether the command ends in its own way when it is interrupted.
+    fn minds_interrupts(&self) -> bool {
+        matches!(self, Command::Serve(_) | Command::Run(_) | Command::Invoke(_))
+    }
+}
+
+/// How long detached work may go on after the answer was given.
+const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// Runs the command that the process was started with, on `machinery`, and says how it ended.
+pub fn run(machinery: Arc<dyn Machinery>) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are answers and go to standard output; clap knows which is which.
+        Err(answer) => {
+            let exit = if answer.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nobody is left to tell that telling failed.
+            let _ = answer.print();
+            return exit.into();
+        }
+    };
+    logs::init(&cli.global, matches!(cli.command, Command::Serve(_)));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::Output(error)),
+    };
+    let ended = runtime.block_on(interruptible(machinery, cli));
+    runtime.shutdown_timeout(AFTERMATH);
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    // Nobody is left to tell that telling failed.
+    let _ = failure.print(&mut std::io::stderr());
+    failure.exit().into()
+}
+
+async fn interruptible(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
+    if cli.command.minds_interrupts() {
+        return command(machinery, cli).await;
+    }
+    // Dropping a command half way is sound: its store calls are detached and finish, or, with the process gone, are undone as a whole.
+    tokio::select! {
+        ended = command(machinery, cli) => ended,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    }
+}
+
+async fn command(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
+    let serve = match &cli.command {
+        Command::Serve(args) => Some(args),
+        _ => None,
+    };
+    let out = Output::new(cli.global.json, cli.global.quiet);
+    let mut context = Context::new(machinery, cli.global.config(serve)?, out);
+    let ended = dispatch(&mut context, cli.command).await;
+    context.close().await;
+    ended
+}
+
+async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
+    match command {
+        Command::Register(args) => register::run(context, args).await,
+        Command::Plugins(args) => plugins::run(context, args).await,
+        Command::Tasks(args) => tasks::run(context, args).await,
+        Command::Schedule(args) => schedule::run(context, args).await,
+        Command::Schedules(args) => schedules::run(context, args).await,
+        Command::Submit(args) => submit::submit(context, args).await,
+        Command::Run(args) => submit::run(context, args).await,
+        Command::Jobs(args) => jobs::run(context, args).await,
+        Command::Serve(_) => serve::run(context).await,
+        Command::Events(args) => events::run(context, args).await,
+        Command::Cleanup => system::cleanup(context).await,
+        Command::Status => system::status(context).await,
+        Command::Migrate(args) => system::migrate(context, args).await,
+        Command::Completions(args) => system::completions(context, &args, Cli::command()),
+        Command::Invoke(args) => invoke::run(context, args).await,
+        Command::New(args) => new::run(context, &args),
+        Command::Trigger(args) => trigger::run(context, args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

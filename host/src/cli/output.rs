@@ -1,0 +1,259 @@
+//! Where answers go: tables for people, JSON for programs, and nothing that a guest wrote reaches a terminal unchecked.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::model::{Encoding, Payload, Timestamp};
+
+/// The two places a command writes to: the answer, and everything else.
+pub(super) struct Output {
+    out: Box<dyn Write + Send>,
+    notes: Box<dyn Write + Send>,
+    /// Whether the answer is to be JSON.
+    pub(super) json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool, quiet: bool) -> Output {
+        Output { out: Box::new(io::stdout()), notes: Box::new(io::stderr()), json, quiet }
+    }
+
+    /// A line of the answer.
+    pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.out, "{line}")?;
+        self.out.flush()
+    }
+
+    /// The answer as JSON, on one line.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(value).map_err(io::Error::other)?;
+        self.line(&escape_invisible(&text))
+    }
+
+    /// The answer as a table; its head is left out with nothing below it.
+    pub(super) fn table(&mut self, head: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(head.to_vec());
+        for row in rows {
+            table.add_row(row.iter().map(|cell| printable(cell).into_owned()).collect::<Vec<_>>());
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        self.out.flush()
+    }
+
+    /// The answer as names and values, one pair a line; further lines of a value are indented.
+    pub(super) fn pairs(&mut self, pairs: &[(&str, String)]) -> io::Result<()> {
+        let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+        for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+            for (at, line) in value.lines().enumerate() {
+                let name = if at == 0 { format!("{name}:") } else { String::new() };
+                writeln!(self.out, "{name:width$}{}", printable(line))?;
+            }
+        }
+        self.out.flush()
+    }
+
+    /// A word beside the answer, unless the user wants silence.
+    pub(super) fn note(&mut self, note: &str) -> io::Result<()> {
+        if self.quiet { Ok(()) } else { writeln!(self.notes, "{}", printable(note)) }
+    }
+
+    /// Where errors and notes go.
+    pub(super) fn notes(&mut self) -> &mut dyn Write {
+        &mut *self.notes
+    }
+}
+
+/// `text` without what a terminal would obey instead of show: escape sequences, control characters (C0, C1, DEL), and the characters that turn
+/// the direction of writing. Line breaks and tabs become blanks, so that one value stays on one line.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => skip_escape(&mut chars),
+            // The one-character form of the sequence introducer.
+            '\u{9b}' => skip_csi(&mut chars),
+            '\n' | '\t' => clean.push(' '),
+            c if is_obeyed(c) => {}
+            c => clean.push(c),
+        }
+    }
+    Cow::Owned(clean)
+}
+
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || is_bidi(c)
+}
+
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// Skips what follows an escape character.
+fn skip_escape(chars: &mut Chars<'_>) {
+    match chars.next_if(|c| !c.is_control()) {
+        Some('[') => skip_csi(chars),
+        // Strings for the terminal (titles, links): up to a bell or a string terminator.
+        Some(']' | 'P' | 'X' | '^' | '_') => {
+            while let Some(c) = chars.next() {
+                if c == '\u{7}' || c == '\u{9c}' || c == '\u{1b}' && chars.next_if_eq(&'\\').is_some() {
+                    break;
+                }
+            }
+        }
+        // Intermediate characters, then one final.
+        Some(' '..='/') => {
+            while chars.next_if(|c| (' '..='/').contains(c)).is_some() {}
+            chars.next_if(|c| !c.is_control());
+        }
+        _ => {}
+    }
+}
+
+/// Skips parameters, intermediates and the final character of a control sequence.
+fn skip_csi(chars: &mut Chars<'_>) {
+    while chars.next_if(|c| (' '..='?').contains(c)).is_some() {}
+    chars.next_if(|c| ('@'..='~').contains(c));
+}
+
+/// JSON text in which DEL, C1 and direction-turning characters are escaped. They can stand only inside of strings, where an escape means the same.
+fn escape_invisible(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_obeyed) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_obeyed(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// At most `max` characters of `text`, with a mark where it was cut.
+pub(super) fn shortened(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// A payload as JSON, whatever its encoding. What cannot be read is an error in words.
+pub(super) fn payload_value(payload: &Payload) -> Result<serde_json::Value, String> {
+    match payload.encoding {
+        Encoding::Json => serde_json::from_slice(&payload.data).map_err(|error| format!("unreadable JSON: {error}")),
+        Encoding::Cbor => {
+            let value: ciborium::Value =
+                ciborium::from_reader(&payload.data[..]).map_err(|error| format!("unreadable CBOR: {error}"))?;
+            Ok(cbor_to_json(value))
+        }
+    }
+}
+
+/// The JSON that comes nearest to a CBOR value: bytes become arrays of numbers, tags vanish, keys become texts.
+fn cbor_to_json(value: ciborium::Value) -> serde_json::Value {
+    use ciborium::Value as Cbor;
+    match value {
+        Cbor::Bool(value) => value.into(),
+        Cbor::Integer(value) => {
+            let wide = i128::from(value);
+            match (i64::try_from(wide), u64::try_from(wide)) {
+                (Ok(small), _) => small.into(),
+                (_, Ok(large)) => large.into(),
+                _ => wide.to_string().into(),
+            }
+        }
+        Cbor::Float(value) => value.into(),
+        Cbor::Text(text) => text.into(),
+        Cbor::Bytes(bytes) => bytes.into(),
+        Cbor::Tag(_, inner) => cbor_to_json(*inner),
+        Cbor::Array(items) => items.into_iter().map(cbor_to_json).collect(),
+        Cbor::Map(fields) => {
+            let key = |key: Cbor| match cbor_to_json(key) {
+                serde_json::Value::String(text) => text,
+                other => other.to_string(),
+            };
+            fields.into_iter().map(|(name, value)| (key(name), cbor_to_json(value))).collect()
+        }
+        _ => serde_json::Value::Null,
+    }
+}
+
+/// A time for people: UTC, to the second.
+pub(super) fn time(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{}Z", text.split('.').next().unwrap_or(&text))
+}
+
+/// A time that may not be, for people.
+pub(super) fn time_or_dash(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), time)
+}
+
+/// `1 job`, `2 jobs`.
+pub(super) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_would_obey_passes() {
+        for (raw, shown) in [
+            ("plain ü 漢", "plain ü 漢"),
+            ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("\u{1b}]0;owned\u{7}title", "title"),
+            ("\u{1b}]8;;http://evil\u{1b}\\link", "link"),
+            ("\u{9b}2Jcleared", "cleared"),
+            ("\u{1b}(Bset", "set"),
+            ("a\u{8}\u{0}\u{7f}\u{85}b", "ab"),
+            ("user\u{202e}txt.exe\u{2066}", "usertxt.exe"),
+            ("two\nlines\tand a tab\r", "two lines and a tab"),
+            ("\u{1b}", ""),
+        ] {
+            assert_eq!(printable(raw), shown, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json() {
+        let value = serde_json::json!({"text": "a\u{9b}b\u{202e}c\u{7f}"});
+        let text = value.to_string();
+        let escaped = escape_invisible(&text);
+        assert!(!escaped.chars().any(is_obeyed), "{escaped:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("still JSON"), value);
+    }
+
+    #[test]
+    fn cbor_results_are_shown_as_json() {
+        let mut data = Vec::new();
+        ciborium::into_writer(&serde_json::json!({"n": -7, "list": [1.5, "x", null]}), &mut data).expect("encodes");
+        let payload = Payload { encoding: Encoding::Cbor, data: data.into() };
+        assert_eq!(payload_value(&payload), Ok(serde_json::json!({"n": -7, "list": [1.5, "x", null]})));
+        let broken = Payload { encoding: Encoding::Cbor, data: vec![0xff].into() };
+        assert!(payload_value(&broken).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! `host plugins`.
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use super::exit::{Exit, Failure, Outcomes};
+use super::output::{plural, printable, time};
+use super::rights::{asks, granted};
+use super::wire::PluginWire;
+use crate::config::units::format_size;
+use crate::model::{PluginName, PluginVersion};
+
+#[derive(Debug, Args)]
+pub(super) struct PluginsArgs {
+    #[command(subcommand)]
+    command: Option<PluginsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginsCommand {
+    /// List plugins (also without any subcommand)
+    List,
+    /// One plugin: its tasks, what it asks for, what it may do
+    Show {
+        /// The plugin
+        name: PluginName,
+    },
+    /// All versions of a plugin, the newest registration first
+    History {
+        /// The plugin
+        name: PluginName,
+    },
+    /// Make an older version of a plugin current again
+    Rollback {
+        /// The plugin
+        name: PluginName,
+        /// The beginning of the version's digest [default: the version before the current one]
+        digest: Option<String>,
+    },
+    /// Remove a plugin with all its versions and tasks; its schedules and jobs stay
+    Remove {
+        /// The plugin
+        name: PluginName,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Check that what is stored is what was registered
+    Verify {
+        /// The plugin [default: all]
+        name: Option<PluginName>,
+    },
+}
+
+pub(super) async fn run(context: &mut Context, args: PluginsArgs) -> Outcomes {
+    match args.command.unwrap_or(PluginsCommand::List) {
+        PluginsCommand::List => list(context).await,
+        PluginsCommand::Show { name } => show(context, &name).await,
+        PluginsCommand::History { name } => history(context, &name).await,
+        PluginsCommand::Rollback { name, digest } => rollback(context, &name, digest.as_deref()).await,
+        PluginsCommand::Remove { name, yes } => remove(context, &name, yes).await,
+        PluginsCommand::Verify { name } => verify(context, name.as_ref()).await,
+    }
+}
+
+async fn list(context: &mut Context) -> Outcomes {
+    let plugins = context.app().await?.plugin_list().await?;
+    if context.out.json {
+        return Ok(context.out.json(&plugins.iter().map(PluginWire::from).collect::<Vec<_>>())?);
+    }
+    if plugins.is_empty() {
+        return Ok(context.out.note("no plugins; `host register FILE` registers one")?);
+    }
+    let row = |plugin: &PluginVersion| {
+        let tasks: Vec<_> = plugin.tasks.iter().map(|task| task.name.as_str()).collect();
+        let (digest, registered) = (short(&plugin.digest.to_string()), time(plugin.registered_at));
+        vec![plugin.name.to_string(), digest, registered, plugin.grants.len().to_string(), tasks.join(", ")]
+    };
+    let rows = plugins.iter().map(row).collect();
+    Ok(context.out.table(&["NAME", "VERSION", "REGISTERED", "GRANTS", "TASKS"], rows)?)
+}
+
+async fn show(context: &mut Context, name: &PluginName) -> Outcomes {
+    let plugin = context.app().await?.plugin_get(name).await?;
+    if context.out.json {
+        return Ok(context.out.json(&PluginWire::from(&plugin))?);
+    }
+    let tasks: Vec<String> = plugin.tasks.iter().map(|task| format!("{name}:{}", task.name)).collect();
+    let grants: Vec<String> = plugin.grants.iter().map(granted).collect();
+    let grants = if grants.is_empty() { "nothing of this host".to_owned() } else { grants.join("\n") };
+    Ok(context.out.pairs(&[
+        ("name", name.to_string()),
+        ("digest", plugin.digest.to_string()),
+        ("size", format_size(plugin.size_bytes)),
+        ("registered", time(plugin.registered_at)),
+        ("tasks", tasks.join("\n")),
+        ("asks to", asks(&plugin.imports, &plugin.grants).join("\n")),
+        ("may use", grants),
+    ])?)
+}
+
+async fn history(context: &mut Context, name: &PluginName) -> Outcomes {
+    let (versions, current) = context.app().await?.plugin_history(name).await?;
+    if context.out.json {
+        return Ok(context.out.json(&versions.iter().map(PluginWire::from).collect::<Vec<_>>())?);
+    }
+    let row = |version: &PluginVersion| {
+        let mark = if version.digest == current { "current" } else { "" };
+        let (digest, registered) = (short(&version.digest.to_string()), time(version.registered_at));
+        vec![digest, registered, format_size(version.size_bytes), version.tasks.len().to_string(), mark.to_owned()]
+    };
+    let rows = versions.iter().map(row).collect();
+    Ok(context.out.table(&["VERSION", "REGISTERED", "SIZE", "TASKS", ""], rows)?)
+}
+
+async fn rollback(context: &mut Context, name: &PluginName, digest: Option<&str>) -> Outcomes {
+    let version = context.app().await?.plugin_rollback(name, digest).await?;
+    if context.out.json {
+        return Ok(context.out.json(&PluginWire::from(&version))?);
+    }
+    let registered = time(version.registered_at);
+    Ok(context
+        .out
+        .line(&format!("plugin `{name}` is at version {} of {registered}", short(&version.digest.to_string())))?)
+}
+
+async fn remove(context: &mut Context, name: &PluginName, yes: bool) -> Outcomes {
+    let app = context.app().await?;
+    if !yes {
+        let (versions, _) = app.plugin_history(name).await?;
+        let count = plural(versions.len(), "version");
+        return Err(Failure::NeedsYes(format!("this removes plugin `{name}` with its {count} and its tasks")));
+    }
+    let removed = app.plugin_remove(name).await?;
+    if context.out.json {
+        let tasks: Vec<String> = removed.tasks.iter().map(ToString::to_string).collect();
+        let orphans: Vec<String> = removed.orphans.iter().map(ToString::to_string).collect();
+        return Ok(context
+            .out
+            .json(&serde_json::json!({"name": name.as_str(), "tasks": tasks, "orphaned_schedules": orphans}))?);
+    }
+    if !removed.orphans.is_empty() {
+        let ids: Vec<&str> = removed.orphans.iter().map(|id| id.as_str()).collect();
+        context.out.note(&format!("schedules without a task now: {}", ids.join(", ")))?;
+    }
+    let tasks = plural(removed.tasks.len(), "task");
+    Ok(context.out.line(&format!("plugin `{name}` is removed with {tasks}"))?)
+}
+
+async fn verify(context: &mut Context, name: Option<&PluginName>) -> Outcomes {
+    let verified = context.app().await?.plugin_verify(name).await?;
+    if context.out.json {
+        let wire = verified.iter().map(|plugin| {
+            serde_json::json!({
+                "name": plugin.name.as_str(), "digest": plugin.digest.to_string(), "faults": plugin.faults,
+            })
+        });
+        context.out.json(&wire.collect::<Vec<_>>())?;
+    } else {
+        for plugin in &verified {
+            let state = if plugin.faults.is_empty() { "ok".to_owned() } else { plugin.faults.join("; ") };
+            context.out.line(&printable(&format!("{}: {state}", plugin.name)))?;
+        }
+    }
+    let is_sound = verified.iter().all(|plugin| plugin.faults.is_empty());
+    if is_sound { Ok(()) } else { Err(Failure::Silent(Exit::Unexpected)) }
+}
+
+/// The beginning of a digest, enough to tell versions apart.
+fn short(digest: &str) -> String {
+    digest.chars().take(12).collect()
+}

@@ -1,0 +1,243 @@
+//! `host schedule`: put a task on a schedule.
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, ValueEnum};
+
+use super::context::Context;
+use super::exit::{Failure, Outcomes};
+use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time};
+use super::output::time;
+use super::wire::ScheduleWire;
+use crate::app::NewSchedule;
+use crate::config::units::parse_duration;
+use crate::model::{Coalesce, ConflictPolicy, GraceTime, ScheduleId, Settings, Timestamp};
+use crate::store::ScheduleAdded;
+use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, RuleOptions, Trigger, TriggerError};
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("when").required(true).args(["interval", "cron", "at", "calendar", "trigger"])))]
+pub(super) struct ScheduleArgs {
+    /// The task: `plugin:task`, or the bare name where one plugin offers it
+    task: String,
+    /// Fire every so often, such as `30s` or `1h30m`; the first time at once
+    #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "When (one of)")]
+    interval: Option<Duration>,
+    /// Fire by crontab: five fields, six with seconds first, or a name such as `@daily`
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true, help_heading = "When (one of)")]
+    cron: Option<String>,
+    /// Fire once, at an RFC 3339 time
+    #[arg(long, value_name = "TIME", help_heading = "When (one of)")]
+    at: Option<Fire>,
+    /// Fire by the calendar, such as "2 months at 10:00"
+    #[arg(long, value_name = "PHRASE", help_heading = "When (one of)")]
+    calendar: Option<String>,
+    /// Fire by a trigger in its JSON form
+    #[arg(long, value_name = "JSON", help_heading = "When (one of)")]
+    trigger: Option<String>,
+
+    /// Time zone of --cron and --calendar, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Not before this time (RFC 3339) [default: now]
+    #[arg(long, value_name = "T")]
+    start: Option<Fire>,
+    /// Not after this time (RFC 3339)
+    #[arg(long, value_name = "T")]
+    end: Option<Fire>,
+    /// What a fixed time does on a day that does not have it, because the clock is put forward [default: run-after]
+    #[arg(long, value_name = "P")]
+    dst_gap: Option<DstGapArg>,
+    /// What a fixed time does on a day that has it twice, because the clock is put back [default: first]
+    #[arg(long, value_name = "P")]
+    dst_fold: Option<DstFoldArg>,
+
+    /// The schedule's ID [default: made from the task's]
+    #[arg(long, value_name = "ID")]
+    id: Option<ScheduleId>,
+    /// What to do where the ID is taken
+    #[arg(long, value_name = "P", value_enum, default_value_t)]
+    conflict: ConflictArg,
+    #[command(flatten)]
+    arguments: ArgumentArgs,
+    /// Which of several missed fire times become jobs
+    #[arg(long, value_name = "P", value_enum, default_value_t)]
+    coalesce: CoalesceArg,
+    /// How late a job may start, or `none` for no limit [default: the task's]
+    #[arg(long, value_name = "D", value_parser = parse_grace_time)]
+    misfire_grace_time: Option<GraceTime>,
+    /// Start each job up to this much later, at random
+    #[arg(long, value_name = "D", value_parser = parse_duration, default_value = "0s")]
+    max_jitter: Duration,
+    /// Let it rest until it is unpaused
+    #[arg(long)]
+    paused: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ConflictArg {
+    /// Refuse, change nothing
+    #[default]
+    Error,
+    /// Put the new one in the old one's place
+    Replace,
+    /// Keep the old one
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum CoalesceArg {
+    /// One job, for the latest
+    #[default]
+    Latest,
+    /// One job, for the earliest
+    Earliest,
+    /// A job for each, up to a bound
+    All,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DstGapArg {
+    /// It fires at the first instant after the gap
+    #[value(alias = "run_after")]
+    RunAfter,
+    /// It does not fire
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DstFoldArg {
+    /// It fires the first time
+    First,
+    /// It fires the second time
+    Last,
+    /// It fires both times
+    Both,
+}
+
+pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
+    let now = context.machinery.clock().now();
+    let trigger = args.trigger(now)?;
+    let arguments = args.arguments.arguments()?;
+    let settings = Settings { misfire_grace_time: args.misfire_grace_time, ..args.settings.settings()? };
+    let app = context.app().await?;
+    let created = app
+        .schedule_add(NewSchedule {
+            id: args.id,
+            task: args.task,
+            trigger: trigger.clone(),
+            args: arguments,
+            coalesce: match args.coalesce {
+                CoalesceArg::Latest => Coalesce::Latest,
+                CoalesceArg::Earliest => Coalesce::Earliest,
+                CoalesceArg::All => Coalesce::All,
+            },
+            max_jitter: args.max_jitter,
+            settings,
+            paused: args.paused,
+            conflict: match args.conflict {
+                ConflictArg::Error => ConflictPolicy::Error,
+                ConflictArg::Replace => ConflictPolicy::Replace,
+                ConflictArg::Skip => ConflictPolicy::Skip,
+            },
+        })
+        .await?;
+    let schedule = created.schedule;
+    if created.added == ScheduleAdded::Skipped {
+        context.out.note(&format!("schedule `{}` exists already and was kept as it is", schedule.id))?;
+    } else {
+        let next = schedule.next_fire_time.map_or_else(|| "never".to_owned(), time);
+        let rest = if schedule.pause.is_some() { "; it is paused" } else { "" };
+        context.out.note(&format!("{}: {}; first {next}{rest}", schedule.task_id, trigger.describe()))?;
+        for note in notes(&trigger, schedule.next_fire_time, now) {
+            context.out.note(&format!("note: {note}"))?;
+        }
+    }
+    if context.out.json {
+        let task = app.task_resolve(schedule.task_id.as_str()).await.ok();
+        return Ok(context.out.json(&ScheduleWire::new(&schedule, task.as_ref().map(|row| &row.task)))?);
+    }
+    Ok(context.out.line(schedule.id.as_str())?)
+}
+
+/// What somebody should know who made a schedule with this trigger.
+fn notes(trigger: &Trigger, first: Option<Timestamp>, now: Timestamp) -> Vec<String> {
+    let mut notes = trigger.notes();
+    if let (Trigger::Date(_), Some(first)) = (trigger, first)
+        && first < now
+    {
+        notes.push("that time has passed; the job starts as soon as a server sees it".to_owned());
+    }
+    notes
+}
+
+impl ScheduleArgs {
+    /// The trigger that the flags describe.
+    fn trigger(&self, now: Timestamp) -> Outcomes<Trigger> {
+        let options = RuleOptions {
+            timezone: self.timezone.clone(),
+            start: self.start,
+            end: self.end,
+            dst: DstPolicy {
+                gap: match self.dst_gap {
+                    None | Some(DstGapArg::RunAfter) => DstGap::RunAfter,
+                    Some(DstGapArg::Skip) => DstGap::Skip,
+                },
+                fold: match self.dst_fold {
+                    None | Some(DstFoldArg::First) => DstFold::First,
+                    Some(DstFoldArg::Last) => DstFold::Last,
+                    Some(DstFoldArg::Both) => DstFold::Both,
+                },
+            },
+            created_at: now,
+        };
+        let trigger = if let Some(length) = self.interval {
+            self.only_where("--interval", &["--start", "--end"])?;
+            Trigger::every(length, &options)
+        } else if let Some(expression) = &self.cron {
+            Trigger::from_cron_expression(expression, &options)
+        } else if let Some(phrase) = &self.calendar {
+            Trigger::from_calendar_phrase(phrase, &options)
+        } else if let Some(fire) = self.at {
+            self.only_where("--at", &[])?;
+            Ok(Trigger::at(fire))
+        } else {
+            self.only_where("--trigger", &[])?;
+            Trigger::from_json(self.trigger.as_deref().unwrap_or_default(), now)
+        };
+        trigger.map_err(trigger_fault)
+    }
+
+    /// Refuses flags that say nothing beside `flag`, instead of ignoring them.
+    fn only_where(&self, flag: &str, allowed: &[&str]) -> Outcomes {
+        let given = [
+            ("--timezone", self.timezone.is_some()),
+            ("--start", self.start.is_some()),
+            ("--end", self.end.is_some()),
+            ("--dst-gap", self.dst_gap.is_some()),
+            ("--dst-fold", self.dst_fold.is_some()),
+        ];
+        let idle: Vec<&str> = given
+            .iter()
+            .filter(|(name, is_given)| *is_given && !allowed.contains(name))
+            .map(|(name, _)| *name)
+            .collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        let have = if idle.len() == 1 { "has" } else { "have" };
+        let what = format!("{} {have} no meaning with {flag}", idle.join(" and "));
+        let hint = match flag {
+            "--trigger" => "say it inside the JSON",
+            _ => "leave it out, or use --cron or --calendar",
+        };
+        Err(Failure::usage(what, hint))
+    }
+}
+
+/// A fault in a trigger that somebody typed.
+pub(super) fn trigger_fault(error: TriggerError) -> Failure {
+    Failure::usage(error.to_string(), "`host trigger next JSON -n 5` shows what a trigger does before it is used")
+}

@@ -1,0 +1,222 @@
+//! `host schedules`.
+
+use std::collections::HashMap;
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use super::exit::Outcomes;
+use super::output::{payload_value, shortened, time_or_dash};
+use super::wire::{ScheduleDetails, ScheduleWire, coalesce_name};
+use crate::app::{App, ResumeAt};
+use crate::config::units::format_duration;
+use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::store::ScheduleFilter;
+use crate::trigger::Trigger;
+
+#[derive(Debug, Args)]
+pub(super) struct SchedulesArgs {
+    #[command(subcommand)]
+    command: Option<SchedulesCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only those of this task
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
+    /// At most this many
+    #[arg(short, long = "limit", value_name = "N", default_value_t = 1_000)]
+    n: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum SchedulesCommand {
+    /// List schedules (also without any subcommand)
+    List(ListArgs),
+    /// One schedule
+    Show {
+        /// The schedule
+        id: ScheduleId,
+    },
+    /// Let a schedule rest; its jobs go on
+    Pause {
+        /// The schedule
+        id: ScheduleId,
+    },
+    /// Wake a schedule
+    Unpause {
+        /// The schedule
+        id: ScheduleId,
+        /// Pass over the fire times before this time, `now` or RFC 3339 [default: those that were missed count as missed]
+        #[arg(long, value_name = "now|T", value_parser = parse_resume)]
+        resume_from: Option<ResumeAt>,
+    },
+    /// Remove a schedule; its jobs stay
+    Remove {
+        /// The schedule
+        id: ScheduleId,
+    },
+    /// The next fire times of a schedule, one a line
+    Preview {
+        /// The schedule
+        id: ScheduleId,
+        /// How many
+        #[arg(short, long = "count", value_name = "N", default_value_t = 10)]
+        n: usize,
+    },
+}
+
+fn parse_resume(text: &str) -> Result<ResumeAt, String> {
+    match text {
+        "now" => Ok(ResumeAt::Now),
+        _ => text.parse().map(ResumeAt::Time).map_err(|error| format!("{error}; or `now`")),
+    }
+}
+
+pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes {
+    let app = context.app().await?;
+    match args.command.unwrap_or(SchedulesCommand::List(args.list)) {
+        SchedulesCommand::List(args) => list(context, args).await,
+        SchedulesCommand::Show { id } => {
+            let schedule = app.schedule_get(&id).await?;
+            print(context, &app, &schedule).await
+        }
+        SchedulesCommand::Pause { id } => {
+            let schedule = app.schedule_pause(&id).await?;
+            done(context, &app, &schedule, &format!("schedule `{id}` is paused")).await
+        }
+        SchedulesCommand::Unpause { id, resume_from } => {
+            let schedule = app.schedule_unpause(&id, resume_from).await?;
+            let next = time_or_dash(schedule.next_fire_time);
+            done(context, &app, &schedule, &format!("schedule `{id}` goes on; next fire time {next}")).await
+        }
+        SchedulesCommand::Remove { id } => {
+            let schedule = app.schedule_remove(&id).await?;
+            done(context, &app, &schedule, &format!("schedule `{id}` is removed")).await
+        }
+        SchedulesCommand::Preview { id, n } => preview(context, &app, &id, n).await,
+    }
+}
+
+async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
+    let app = context.app().await?;
+    let task_id = match args.task {
+        Some(task) => Some(task_of_filter(&app, &task).await?),
+        None => None,
+    };
+    let limit = args.n.max(1);
+    let filter = ScheduleFilter { task_id, ..ScheduleFilter::default() };
+    let (mut schedules, unreadable) = app.schedule_list(filter, limit.saturating_add(1)).await?;
+    let is_cut = schedules.len() > limit;
+    schedules.truncate(limit);
+    for row in &unreadable {
+        context.out.note(&format!("warning: schedule `{}` is unreadable: {}", row.id, row.reason))?;
+    }
+    if context.out.json {
+        let tasks: HashMap<TaskId, Task> =
+            app.task_list().await?.into_iter().map(|row| (row.task.id.clone(), row.task)).collect();
+        let wire = schedules.iter().map(|schedule| ScheduleWire::new(schedule, tasks.get(&schedule.task_id)));
+        context.out.json(&wire.collect::<Vec<_>>())?;
+    } else if schedules.is_empty() {
+        context.out.note("no schedules; `host schedule TASK --interval 30s` adds one")?;
+    } else {
+        let row = |schedule: &Schedule| {
+            let (next, last) = (time_or_dash(schedule.next_fire_time), time_or_dash(schedule.last_fire_time));
+            let state = match &schedule.pause {
+                None => "active",
+                Some(Pause::Asked) => "paused",
+                Some(Pause::Failed(_)) => "failed",
+            };
+            vec![
+                schedule.id.to_string(),
+                schedule.task_id.to_string(),
+                state.to_owned(),
+                next,
+                last,
+                describe(schedule),
+            ]
+        };
+        let rows = schedules.iter().map(row).collect();
+        context.out.table(&["ID", "TASK", "STATE", "NEXT", "LAST", "FIRES"], rows)?;
+    }
+    if is_cut {
+        context.out.note("there are more; -n N shows more")?;
+    }
+    Ok(())
+}
+
+/// The id to filter by: of a task that exists, or, for schedules whose task is gone, the id as it was typed.
+pub(super) async fn task_of_filter(app: &App, task: &str) -> Outcomes<TaskId> {
+    match app.task_resolve(task).await {
+        Ok(row) => Ok(row.task.id),
+        Err(error) => match TaskId::new(task) {
+            Ok(id) if task.contains(':') => Ok(id),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+async fn preview(context: &mut Context, app: &App, id: &ScheduleId, count: usize) -> Outcomes {
+    let preview = app.schedule_preview(id, count).await?;
+    if context.out.json {
+        let times: Vec<String> = preview.fires.iter().map(ToString::to_string).collect();
+        return Ok(context.out.json(&times)?);
+    }
+    for fire in &preview.fires {
+        context.out.line(&fire.to_string())?;
+    }
+    if preview.is_exhausted {
+        context.out.note("there are no more fire times")?;
+    }
+    Ok(())
+}
+
+/// Prints the schedule as JSON, or a line.
+async fn done(context: &mut Context, app: &App, schedule: &Schedule, line: &str) -> Outcomes {
+    if context.out.json { print(context, app, schedule).await } else { Ok(context.out.line(line)?) }
+}
+
+async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcomes {
+    let task = app.task_list().await?.into_iter().map(|row| row.task).find(|task| task.id == schedule.task_id);
+    if context.out.json {
+        return Ok(context.out.json(&ScheduleDetails::new(schedule, task.as_ref(), describe(schedule)))?);
+    }
+    let wire = ScheduleWire::new(schedule, task.as_ref());
+    let state = match &schedule.pause {
+        None => "active".to_owned(),
+        Some(Pause::Asked) => "paused".to_owned(),
+        Some(Pause::Failed(reason)) => format!("paused, because its trigger failed: {reason}"),
+    };
+    let grace = wire.misfire_grace_time_ms.map_or_else(|| "none".to_owned(), |ms| format!("{ms} ms"));
+    let metadata =
+        if wire.metadata.is_empty() { String::new() } else { serde_json::Value::Object(wire.metadata).to_string() };
+    Ok(context.out.pairs(&[
+        ("schedule", schedule.id.to_string()),
+        ("task", schedule.task_id.to_string()),
+        ("fires", describe(schedule)),
+        ("state", state),
+        ("next", time_or_dash(schedule.next_fire_time)),
+        ("last", time_or_dash(schedule.last_fire_time)),
+        (
+            "arguments",
+            payload_value(&schedule.args).map_or_else(|fault| fault, |args| shortened(&args.to_string(), 400)),
+        ),
+        ("coalesce", coalesce_name(schedule.coalesce).to_owned()),
+        ("misfire grace time", grace),
+        ("max jitter", format_duration(schedule.max_jitter)),
+        ("metadata", metadata),
+        ("trigger", schedule.trigger.clone()),
+        ("created", super::output::time(schedule.created_at)),
+    ])?)
+}
+
+/// A stored trigger in words.
+fn describe(schedule: &Schedule) -> String {
+    match Trigger::from_json(&schedule.trigger, Timestamp::EPOCH) {
+        Ok(trigger) => trigger.describe(),
+        Err(error) => format!("unreadable trigger: {error}"),
+    }
+}

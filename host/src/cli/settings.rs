@@ -1,0 +1,426 @@
+//! Where settings come from: flags over environment over a file. (Clap lays flags over the environment; this file lays both over the file.)
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::exit::{Failure, Outcomes};
+use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
+use crate::app::{AppError, check_settings};
+use crate::config::units::{parse_duration, parse_size};
+use crate::config::{Caps, Config, Role, Serve, StoreUrl};
+use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct GlobalArgs {
+    /// Data store: `sqlite:///path/to.db`, `postgres://…`, `mysql://…` or `memory` [default: host.db in the data folder]
+    #[arg(long, global = true, env = "HOST_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
+    /// Event broker [default: the one that fits the store]
+    #[arg(long, global = true, env = "HOST_BROKER", value_name = "URL", hide_env_values = true)]
+    broker: Option<String>,
+    /// Folder for the database and compiled plugins [default: $XDG_DATA_HOME/host]
+    #[arg(long, global = true, env = "HOST_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Settings file (TOML); flags and environment win over it
+    #[arg(long, global = true, env = "HOST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Bring the schema of a database server up to date where it is older (SQLite's always is)
+    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE")]
+    auto_migrate: bool,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Log more; may be repeated
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Log errors only, and print no notes
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+}
+
+/// How `serve` works, where flags or the environment say so.
+#[derive(Debug, Default, Args)]
+pub(super) struct ServeArgs {
+    /// What it takes upon itself: `both`, `scheduler` (only fires schedules) or `worker` (only runs jobs) [default: both]
+    #[arg(long, env = "HOST_ROLE", value_name = "R", value_parser = parse_role)]
+    role: Option<Role>,
+    /// Its identity; one that keeps it over restarts takes back its own jobs at once [default: host-pid-random]
+    #[arg(long, env = "HOST_IDENTITY", value_name = "ID")]
+    identity: Option<SchedulerId>,
+    /// Most jobs that run at once in this process [default: 100]
+    #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive)]
+    max_concurrent_jobs: Option<usize>,
+    /// How long a claim on a job holds unless it is extended [default: 15s]
+    #[arg(long, env = "HOST_LEASE_DURATION", value_name = "D", value_parser = parse_span)]
+    lease_duration: Option<Duration>,
+    /// How often expired results are removed [default: 15m]
+    #[arg(long, env = "HOST_CLEANUP_INTERVAL", value_name = "D", value_parser = parse_span)]
+    cleanup_interval: Option<Duration>,
+    /// How long running jobs may go on once the process is asked to stop [default: 30s]
+    #[arg(long, env = "HOST_DRAIN_TIMEOUT", value_name = "D", value_parser = parse_duration)]
+    drain_timeout: Option<Duration>,
+    /// Most jobs that one missed stretch of a schedule makes under `--coalesce all` [default: 1000]
+    #[arg(long, env = "HOST_MAX_CATCH_UP", value_name = "N", value_parser = parse_positive)]
+    max_catch_up: Option<usize>,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    match text {
+        "both" => Ok(Role::Both),
+        "scheduler" => Ok(Role::Scheduler),
+        "worker" => Ok(Role::Worker),
+        _ => Err("it is `both`, `scheduler` or `worker`".to_owned()),
+    }
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("it is a number from 1".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
+/// Shortest span between two rounds of anything: shorter ones would only keep the store busy.
+const ROUND_MIN: Duration = Duration::from_millis(100);
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(span) if span < ROUND_MIN => Err("it is at least 100ms".to_owned()),
+        Ok(span) => Ok(span),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl GlobalArgs {
+    /// The settings that hold.
+    pub(super) fn config(&self, serve: Option<&ServeArgs>) -> Outcomes<Config> {
+        let file = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let data_dir = match self.data_dir.clone().or(file.data_dir) {
+            Some(dir) => dir,
+            None => default_data_dir()?,
+        };
+        let data_dir = std::path::absolute(&data_dir)
+            .map_err(|error| Failure::usage(format!("--data-dir: {error}"), "name a folder"))?;
+        let caps = file.caps.over(Caps::default());
+        let task_defaults = file.task_defaults.settings()?;
+        check_settings(&task_defaults, &caps)?;
+        Ok(Config {
+            store: self.store.clone().or(file.store).map_or_else(|| StoreUrl::in_data_dir(&data_dir), StoreUrl::new),
+            broker: self.broker.clone().or(file.broker),
+            data_dir,
+            task_defaults,
+            caps,
+            serve: serve_settings(serve.unwrap_or(&ServeArgs::default()), file.serve),
+            auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
+        })
+    }
+}
+
+fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
+    let usual = Serve::default();
+    Serve {
+        role: flags.role.or(file.role.map(|role| role.0)).unwrap_or(usual.role),
+        identity: flags.identity.clone().or(file.identity.map(|identity| identity.0)),
+        max_concurrent_jobs: flags
+            .max_concurrent_jobs
+            .or(file.max_concurrent_jobs.map(|count| count.0))
+            .unwrap_or(usual.max_concurrent_jobs),
+        lease_duration: flags.lease_duration.or(file.lease_duration.map(|span| span.0)).unwrap_or(usual.lease_duration),
+        cleanup_interval: flags
+            .cleanup_interval
+            .or(file.cleanup_interval.map(|span| span.0))
+            .unwrap_or(usual.cleanup_interval),
+        drain_timeout: flags.drain_timeout.or(file.drain_timeout.map(|span| span.0)).unwrap_or(usual.drain_timeout),
+        catch_up_max: flags.max_catch_up.or(file.max_catch_up.map(|count| count.0)).unwrap_or(usual.catch_up_max),
+    }
+}
+
+/// `$XDG_DATA_HOME/host`, by the rules of the XDG base directory specification.
+fn default_data_dir() -> Outcomes<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    base.map(|base| base.join("host")).ok_or_else(|| {
+        Failure::usage("there is no folder for data: neither XDG_DATA_HOME nor HOME is set", "name one with --data-dir")
+    })
+}
+
+/// The settings file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    store: Option<String>,
+    broker: Option<String>,
+    data_dir: Option<PathBuf>,
+    auto_migrate: Option<bool>,
+    #[serde(default)]
+    serve: ServeFile,
+    #[serde(default)]
+    task_defaults: TaskDefaultsFile,
+    #[serde(default)]
+    caps: CapsFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServeFile {
+    role: Option<Text<Role>>,
+    identity: Option<Text<SchedulerId>>,
+    max_concurrent_jobs: Option<Positive>,
+    lease_duration: Option<Text<Duration>>,
+    cleanup_interval: Option<Text<Duration>>,
+    drain_timeout: Option<Drain>,
+    max_catch_up: Option<Positive>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskDefaultsFile {
+    /// A number, or `"none"`.
+    max_running_jobs: Option<toml::Value>,
+    misfire_grace_time: Option<String>,
+    executor: Option<Text<ExecutorName>>,
+    timeout: Option<Drain>,
+    fuel: Option<u64>,
+    memory: Option<Size>,
+    max_attempts: Option<u32>,
+    backoff: Option<String>,
+    priority: Option<i32>,
+    result_ttl: Option<Drain>,
+    #[serde(default)]
+    metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CapsFile {
+    timeout: Option<Drain>,
+    fuel: Option<u64>,
+    memory: Option<Size>,
+    args: Option<Size>,
+    result: Option<Size>,
+    metadata: Option<Size>,
+    log: Option<Size>,
+    log_lines: Option<Positive>,
+}
+
+impl File {
+    fn read(path: &Path) -> Outcomes<File> {
+        let fault = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::App(AppError::Invalid {
+                what: format!("the settings file `{}` {what}", path.display()),
+                causes: error.to_string().lines().map(str::to_owned).collect(),
+                hint: None,
+            })
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| fault("cannot be read", &error))?;
+        toml::from_str(&text).map_err(|error| fault("is not valid", &error.to_string().trim_end()))
+    }
+}
+
+impl TaskDefaultsFile {
+    fn settings(self) -> Outcomes<Settings> {
+        let fault = |name: &str, error: String| {
+            Failure::App(AppError::invalid(format!("{name} under [task_defaults] is not valid: {error}")))
+        };
+        let max_running_jobs = self.max_running_jobs.map(|value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            parse_parallelism(&text).map_err(|error| fault("max_running_jobs", error))
+        });
+        let misfire_grace_time = self
+            .misfire_grace_time
+            .map(|text| parse_grace_time(&text).map_err(|error| fault("misfire_grace_time", error)));
+        let backoff = self.backoff.map(|text| parse_backoff(&text).map_err(|error| fault("backoff", error)));
+        Ok(Settings {
+            max_running_jobs: max_running_jobs.transpose()?,
+            misfire_grace_time: misfire_grace_time.transpose()?,
+            executor: self.executor.map(|name| name.0),
+            timeout: self.timeout.map(|span| span.0),
+            fuel: self.fuel,
+            memory_bytes: self.memory.map(|size| size.0),
+            max_attempts: self.max_attempts,
+            backoff: backoff.transpose()?,
+            priority: self.priority,
+            result_ttl: self.result_ttl.map(|span| span.0),
+            metadata: Metadata(self.metadata),
+        })
+    }
+}
+
+impl CapsFile {
+    fn over(self, usual: Caps) -> Caps {
+        let bytes =
+            |size: Option<Size>, usual: usize| size.map_or(usual, |size| usize::try_from(size.0).unwrap_or(usize::MAX));
+        Caps {
+            timeout: self.timeout.map_or(usual.timeout, |span| span.0),
+            fuel: self.fuel.unwrap_or(usual.fuel),
+            memory_bytes: self.memory.map_or(usual.memory_bytes, |size| size.0),
+            args_bytes: bytes(self.args, usual.args_bytes),
+            result_bytes: bytes(self.result, usual.result_bytes),
+            metadata_bytes: bytes(self.metadata, usual.metadata_bytes),
+            log_bytes: bytes(self.log, usual.log_bytes),
+            log_lines: self.log_lines.map_or(usual.log_lines, |count| count.0),
+        }
+    }
+}
+
+/// A value that is written as a text.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String", bound = "T: FromText")]
+struct Text<T: FromText>(T);
+
+/// What can be read from a text in the settings file, with the rules of the flag of that name.
+trait FromText: Sized {
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+impl<T: FromText> TryFrom<String> for Text<T> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        T::from_text(&text).map(Text).map_err(|error| format!("`{text}`: {error}"))
+    }
+}
+
+impl FromText for Role {
+    fn from_text(text: &str) -> Result<Self, String> {
+        parse_role(text)
+    }
+}
+
+impl FromText for SchedulerId {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: crate::model::IdError| error.to_string())
+    }
+}
+
+impl FromText for ExecutorName {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: crate::model::IdError| error.to_string())
+    }
+}
+
+impl FromText for Duration {
+    fn from_text(text: &str) -> Result<Self, String> {
+        parse_span(text)
+    }
+}
+
+/// A span that may be as short as one likes.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Drain(Duration);
+
+impl TryFrom<String> for Drain {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_duration(&text).map(Drain).map_err(|error| error.to_string())
+    }
+}
+
+/// A size: a text with a unit, or a plain number of bytes.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "toml::Value")]
+struct Size(u64);
+
+impl TryFrom<toml::Value> for Size {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        parse_size(&text).map(Size).map_err(|error| error.to_string())
+    }
+}
+
+/// A number from 1.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "u64")]
+struct Positive(usize);
+
+impl TryFrom<u64> for Positive {
+    type Error = String;
+
+    fn try_from(count: u64) -> Result<Self, String> {
+        parse_positive(&count.to_string()).map(Positive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<File, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_settings_file_can_say_everything() {
+        let file = read(
+            r#"
+            store = "sqlite:///srv/host.db"
+            broker = "sqlite:///srv/host.db"
+            data_dir = "/srv"
+            auto_migrate = true
+
+            [serve]
+            role = "worker"
+            identity = "worker-1"
+            max_concurrent_jobs = 8
+            lease_duration = "20s"
+            cleanup_interval = "1h"
+            drain_timeout = "0s"
+            max_catch_up = 10
+
+            [task_defaults]
+            max_running_jobs = "none"
+            misfire_grace_time = "30s"
+            timeout = "1m"
+            memory = "64MiB"
+            backoff = "5s"
+            metadata = { team = "ops" }
+
+            [caps]
+            timeout = "1h"
+            memory = 1073741824
+            args = "64KiB"
+            log_lines = 100
+            "#,
+        )
+        .expect("valid");
+        let caps = file.caps.over(Caps::default());
+        assert_eq!((caps.memory_bytes, caps.args_bytes, caps.log_lines), (1 << 30, 65_536, 100));
+        let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };
+        assert_eq!(defaults.memory_bytes, Some(64 << 20));
+        assert_eq!(defaults.metadata.to_json(), r#"{"team":"ops"}"#);
+        let serve = serve_settings(&ServeArgs::default(), file.serve);
+        assert_eq!((serve.role, serve.max_concurrent_jobs, serve.catch_up_max), (Role::Worker, 8, 10));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let file = read("[serve]\nrole = \"worker\"\nmax_concurrent_jobs = 8").expect("valid");
+        let flags = ServeArgs { max_concurrent_jobs: Some(3), ..ServeArgs::default() };
+        let serve = serve_settings(&flags, file.serve);
+        assert_eq!((serve.role, serve.max_concurrent_jobs), (Role::Worker, 3));
+        assert_eq!(serve.lease_duration, Serve::default().lease_duration);
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_values_are_refused_with_their_place() {
+        for (text, mention) in [
+            ("stroe = \"x\"", "unknown field `stroe`"),
+            ("[caps]\nmemroy = 1", "unknown field `memroy`"),
+            ("[serve]\nrole = \"boss\"", "`both`, `scheduler` or `worker`"),
+            ("[serve]\nmax_concurrent_jobs = 0", "a number from 1"),
+            ("[caps]\ntimeout = \"10\"", "10s or 10ms"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(mention), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `host status`, `host cleanup`, `host migrate`, `host completions`.
+
+use clap::Args;
+use clap_complete::Shell;
+use serde_json::json;
+
+use super::context::{Context, Migrating, Migrations};
+use super::exit::Outcomes;
+use super::output::{plural, time, time_or_dash};
+
+pub(super) async fn status(context: &mut Context) -> Outcomes {
+    let status = context.app().await?.status().await?;
+    let store = context.config.store.to_string();
+    if context.out.json {
+        let schedulers = status.schedulers.iter().map(|scheduler| {
+            json!({
+                "id": scheduler.id.as_str(),
+                "role": scheduler.role,
+                "started_at": scheduler.started_at.to_string(),
+                "seen_at": scheduler.seen_at.to_string(),
+                "stopped_at": scheduler.stopped_at.map(|at| at.to_string()),
+            })
+        });
+        return Ok(context.out.json(&json!({
+            "store": store,
+            "data_dir": context.config.data_dir.display().to_string(),
+            "plugins": status.plugins,
+            "tasks": status.tasks,
+            "schedules": {"total": status.schedules, "paused": status.schedules_paused},
+            "next_due": status.next_due.map(|at| at.to_string()),
+            "jobs": {"queued": status.jobs.queued, "running": status.jobs.running, "finished": status.jobs.finished},
+            "schedulers": schedulers.collect::<Vec<_>>(),
+            "store_clock_ahead_ms": status.store_clock_ahead_ms,
+        }))?);
+    }
+    let jobs = status.jobs;
+    let mut schedulers = status.schedulers.iter().map(|scheduler| match scheduler.stopped_at {
+        Some(stopped) => format!("{} ({}), stopped {}", scheduler.id, scheduler.role, time(stopped)),
+        None => format!("{} ({}), last heard of {}", scheduler.id, scheduler.role, time(scheduler.seen_at)),
+    });
+    let schedulers = schedulers.by_ref().collect::<Vec<_>>().join("\n");
+    let clock = status.store_clock_ahead_ms.map(|ahead| format!("{ahead} ms ahead of this host's"));
+    Ok(context.out.pairs(&[
+        ("store", store),
+        ("data folder", context.config.data_dir.display().to_string()),
+        ("plugins", format!("{} with {}", status.plugins, plural(status.tasks, "task"))),
+        ("schedules", format!("{}, {} of them paused", status.schedules, status.schedules_paused)),
+        ("next due", time_or_dash(status.next_due)),
+        ("jobs", format!("{} queued, {} running, {} finished", jobs.queued, jobs.running, jobs.finished)),
+        ("schedulers", if schedulers.is_empty() { "none was heard of".to_owned() } else { schedulers }),
+        ("store's clock", clock.unwrap_or_default()),
+    ])?)
+}
+
+pub(super) async fn cleanup(context: &mut Context) -> Outcomes {
+    let cleaned = context.app().await?.cleanup().await?;
+    if context.out.json {
+        let ids = |ids: &[crate::model::JobId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        return Ok(context.out.json(&json!({
+            "removed_jobs": ids(&cleaned.jobs),
+            "removed_schedules": cleaned.schedules.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+            "requeued_jobs": ids(&cleaned.requeued),
+            "ended_jobs": ids(&cleaned.ended),
+        }))?);
+    }
+    let (jobs, schedules) = (plural(cleaned.jobs.len(), "job"), plural(cleaned.schedules.len(), "schedule"));
+    context.out.line(&format!("removed {jobs} and {schedules}"))?;
+    if !cleaned.requeued.is_empty() || !cleaned.ended.is_empty() {
+        let (requeued, ended) = (plural(cleaned.requeued.len(), "job"), plural(cleaned.ended.len(), "job"));
+        context.out.line(&format!("of workers that vanished: {requeued} queued again, {ended} ended"))?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// Show the statements that would be run (also without any flag)
+    #[arg(long, conflicts_with = "apply")]
+    plan: bool,
+    /// Do it
+    #[arg(long)]
+    apply: bool,
+}
+
+pub(super) async fn migrate(context: &mut Context, args: MigrateArgs) -> Outcomes {
+    let migrating = if args.apply { Migrating::Apply } else { Migrating::Plan };
+    let migrations = context.machinery.migrate(&context.config, migrating).await?;
+    let Migrations { current, wanted, steps } = migrations;
+    if context.out.json {
+        let steps = steps.iter().map(|step| json!({"version": step.version, "name": step.name, "sql": step.text}));
+        let steps: Vec<_> = steps.collect();
+        return Ok(context
+            .out
+            .json(&json!({"current": current, "wanted": wanted, "applied": args.apply, "steps": steps}))?);
+    }
+    if steps.is_empty() {
+        return Ok(context.out.line(&format!("the schema is up to date, at version {current}"))?);
+    }
+    for step in &steps {
+        let (version, name) = (step.version, &step.name);
+        if args.apply {
+            context.out.line(&format!("applied {version:04} {name}"))?;
+        } else {
+            context.out.line(&format!("-- {version:04} {name}\n{}", step.text.trim_end()))?;
+        }
+    }
+    if !args.apply {
+        let count = plural(steps.len(), "step");
+        context.out.note(&format!(
+            "{count} to be applied, from version {current} to {wanted}; `host migrate --apply` does it"
+        ))?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn completions(context: &mut Context, args: &CompletionsArgs, mut command: clap::Command) -> Outcomes {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "host", &mut script);
+    Ok(context.out.line(String::from_utf8_lossy(&script).trim_end())?)
+}

@@ -1,0 +1,209 @@
+//! `host tasks`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::context::Context;
+use super::exit::Outcomes;
+use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
+use super::output::shortened;
+use super::wire::{TaskDetails, TaskWire};
+use crate::app::{ConfigureTask, SettingName};
+use crate::config::units::{format_duration, format_size};
+use crate::model::{GraceTime, Parallelism, Settings, Target};
+use crate::store::TaskRow;
+
+#[derive(Debug, Args)]
+pub(super) struct TasksArgs {
+    #[command(subcommand)]
+    command: Option<TasksCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum TasksCommand {
+    /// List tasks (also without any subcommand)
+    List,
+    /// One task: its settings, the schema of its arguments, an example
+    Show {
+        /// The task: `plugin:task`, or the bare name where one plugin offers it
+        id: String,
+    },
+    /// Set what is configured for a task, or make a second task over the same function
+    Configure(Box<ConfigureArgs>),
+    /// Remove a task that was made by `configure --from`
+    Remove {
+        /// The task
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigureArgs {
+    /// The task; with --from, the ID of the task to be made
+    id: String,
+    /// Make a second task over the function of this one
+    #[arg(long, value_name = "ID")]
+    from: Option<String>,
+    /// What it does, for people
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Most jobs of the task that run at once over all schedulers, or `none` for no limit
+    #[arg(long, value_name = "N", value_parser = parse_parallelism)]
+    max_running_jobs: Option<Parallelism>,
+    /// How late a scheduled job may start, or `none` for no limit
+    #[arg(long, value_name = "D", value_parser = parse_grace_time)]
+    misfire_grace_time: Option<GraceTime>,
+    /// Take a setting back, so that what the author or the host says holds again; may be repeated
+    #[arg(long, value_name = "SETTING")]
+    unset: Vec<UnsetArg>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// A setting that can be taken back: named as its flag.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum UnsetArg {
+    MaxRunningJobs,
+    MisfireGraceTime,
+    Executor,
+    Timeout,
+    Fuel,
+    Memory,
+    MaxAttempts,
+    Backoff,
+    Priority,
+    ResultTtl,
+    Metadata,
+}
+
+impl From<UnsetArg> for SettingName {
+    fn from(arg: UnsetArg) -> SettingName {
+        match arg {
+            UnsetArg::MaxRunningJobs => SettingName::MaxRunningJobs,
+            UnsetArg::MisfireGraceTime => SettingName::MisfireGraceTime,
+            UnsetArg::Executor => SettingName::Executor,
+            UnsetArg::Timeout => SettingName::Timeout,
+            UnsetArg::Fuel => SettingName::Fuel,
+            UnsetArg::Memory => SettingName::Memory,
+            UnsetArg::MaxAttempts => SettingName::MaxAttempts,
+            UnsetArg::Backoff => SettingName::Backoff,
+            UnsetArg::Priority => SettingName::Priority,
+            UnsetArg::ResultTtl => SettingName::ResultTtl,
+            UnsetArg::Metadata => SettingName::Metadata,
+        }
+    }
+}
+
+pub(super) async fn run(context: &mut Context, args: TasksArgs) -> Outcomes {
+    match args.command.unwrap_or(TasksCommand::List) {
+        TasksCommand::List => list(context).await,
+        TasksCommand::Show { id } => {
+            let row = context.app().await?.task_resolve(&id).await?;
+            print(context, &row)
+        }
+        TasksCommand::Configure(args) => configure(context, *args).await,
+        TasksCommand::Remove { id } => {
+            let id = context.app().await?.task_remove(&id).await?;
+            if context.out.json {
+                return Ok(context.out.json(&serde_json::json!({"id": id.as_str()}))?);
+            }
+            Ok(context.out.line(&format!("task `{id}` is removed"))?)
+        }
+    }
+}
+
+async fn list(context: &mut Context) -> Outcomes {
+    let rows = context.app().await?.task_list().await?;
+    if context.out.json {
+        return Ok(context.out.json(&rows.iter().map(TaskWire::from).collect::<Vec<_>>())?);
+    }
+    if rows.is_empty() {
+        return Ok(context.out.note("no tasks; `host register FILE` registers a plugin with its tasks")?);
+    }
+    let row = |row: &TaskRow| {
+        let settings = row.task.resolved();
+        let about = shortened(row.task.description.lines().next().unwrap_or(""), 60);
+        let running = format!("{}/{}", row.running_jobs, parallelism(settings.max_running_jobs));
+        vec![
+            row.task.id.to_string(),
+            running,
+            format_duration(settings.timeout),
+            format_size(settings.memory_bytes),
+            about,
+        ]
+    };
+    let rows = rows.iter().map(row).collect();
+    Ok(context.out.table(&["TASK", "RUNNING", "TIMEOUT", "MEMORY", "DESCRIPTION"], rows)?)
+}
+
+async fn configure(context: &mut Context, args: ConfigureArgs) -> Outcomes {
+    let settings = Settings {
+        max_running_jobs: args.max_running_jobs,
+        misfire_grace_time: args.misfire_grace_time,
+        ..args.settings.settings()?
+    };
+    let request = ConfigureTask {
+        id: args.id,
+        from: args.from,
+        description: args.description,
+        settings,
+        unset: args.unset.into_iter().map(SettingName::from).collect(),
+    };
+    let row = context.app().await?.task_configure(request).await?;
+    print(context, &row)
+}
+
+fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
+    if context.out.json {
+        return Ok(context.out.json(&TaskDetails::from(row))?);
+    }
+    let task = &row.task;
+    let settings = task.resolved();
+    let backoff = settings.backoff;
+    let runs = match &task.target {
+        Target::Plugin { plugin, function } => format!("`{function}` of plugin {plugin}"),
+        Target::Native { function } => format!("`{function}` of the embedding program"),
+    };
+    let metadata = if settings.metadata.0.is_empty() { String::new() } else { settings.metadata.to_json() };
+    Ok(context.out.pairs(&[
+        ("task", task.id.to_string()),
+        ("runs", runs),
+        ("description", task.description.clone()),
+        ("running", format!("{} of at most {}", row.running_jobs, parallelism(settings.max_running_jobs))),
+        ("misfire grace time", grace_time(settings.misfire_grace_time)),
+        ("timeout", format_duration(settings.timeout)),
+        ("fuel", settings.fuel.to_string()),
+        ("memory", format_size(settings.memory_bytes)),
+        ("attempts", settings.max_attempts.to_string()),
+        (
+            "backoff",
+            format!(
+                "{} growing to {}, times {}.{:02} each, spread by {} %",
+                format_duration(backoff.initial),
+                format_duration(backoff.max),
+                backoff.factor_percent / 100,
+                backoff.factor_percent % 100,
+                backoff.jitter_percent,
+            ),
+        ),
+        ("priority", settings.priority.to_string()),
+        ("results kept", format_duration(settings.result_ttl)),
+        ("metadata", metadata),
+        ("example", task.example_args.clone().unwrap_or_default()),
+        ("arguments", task.args_schema.clone().unwrap_or_default()),
+        ("result", task.result_schema.clone().unwrap_or_default()),
+    ])?)
+}
+
+fn parallelism(parallelism: Parallelism) -> String {
+    match parallelism {
+        Parallelism::Unlimited => "any number".to_owned(),
+        Parallelism::AtMost(count) => count.to_string(),
+    }
+}
+
+fn grace_time(grace: GraceTime) -> String {
+    match grace {
+        GraceTime::Unlimited => "none".to_owned(),
+        GraceTime::Within(span) => format_duration(span),
+    }
+}

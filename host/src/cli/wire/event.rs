@@ -1,0 +1,64 @@
+//! Events.
+
+use serde_json::{Map, Value};
+
+use crate::model::{Event, EventKind};
+
+/// An event as an object: `at`, `type`, and the ids that its type has.
+pub(crate) fn event(event: &Event) -> Value {
+    let mut object = Map::new();
+    object.insert("at".to_owned(), event.at.to_string().into());
+    object.insert("type".to_owned(), event.kind.event_type().as_str().into());
+    for (name, value) in ids(&event.kind) {
+        object.insert(name.to_owned(), value);
+    }
+    Value::Object(object)
+}
+
+fn ids(kind: &EventKind) -> Vec<(&'static str, Value)> {
+    fn text(value: &impl ToString) -> Value {
+        value.to_string().into()
+    }
+    fn maybe(value: &Option<impl ToString>) -> Value {
+        value.as_ref().map_or(Value::Null, text)
+    }
+    match kind {
+        EventKind::PluginRegistered { plugin, digest } => vec![("plugin", text(plugin)), ("digest", text(digest))],
+        EventKind::PluginRemoved { plugin } => vec![("plugin", text(plugin))],
+        EventKind::TaskAdded { task_id } | EventKind::TaskUpdated { task_id } | EventKind::TaskRemoved { task_id } => {
+            vec![("task_id", text(task_id))]
+        }
+        EventKind::ScheduleAdded { schedule_id, task_id, next_fire_time }
+        | EventKind::ScheduleUpdated { schedule_id, task_id, next_fire_time } => vec![
+            ("schedule_id", text(schedule_id)),
+            ("task_id", text(task_id)),
+            ("next_fire_time", maybe(next_fire_time)),
+        ],
+        EventKind::ScheduleRemoved { schedule_id, task_id, finished } => {
+            vec![("schedule_id", text(schedule_id)), ("task_id", text(task_id)), ("finished", (*finished).into())]
+        }
+        EventKind::ScheduleFailed { schedule_id, message }
+        | EventKind::ScheduleDeserializationFailed { schedule_id, message } => {
+            vec![("schedule_id", text(schedule_id)), ("message", text(message))]
+        }
+        EventKind::JobAdded { job_id, task_id, schedule_id } => {
+            vec![("job_id", text(job_id)), ("task_id", text(task_id)), ("schedule_id", maybe(schedule_id))]
+        }
+        EventKind::JobRemoved { job_id } | EventKind::JobCancelRequested { job_id } => vec![("job_id", text(job_id))],
+        EventKind::JobAcquired { job_id, task_id, scheduler_id } => {
+            vec![("job_id", text(job_id)), ("task_id", text(task_id)), ("scheduler_id", text(scheduler_id))]
+        }
+        EventKind::JobReleased { job_id, task_id, scheduler_id, outcome } => vec![
+            ("job_id", text(job_id)),
+            ("task_id", text(task_id)),
+            ("scheduler_id", maybe(scheduler_id)),
+            ("outcome", maybe(outcome)),
+        ],
+        EventKind::JobDeserializationFailed { job_id, message } => {
+            vec![("job_id", text(job_id)), ("message", text(message))]
+        }
+        EventKind::SchedulerStarted { scheduler_id } | EventKind::SchedulerStopped { scheduler_id } => {
+            vec![("scheduler_id", text(scheduler_id))]
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What the command line prints with `--json`: types of its own, so that a change inside never changes what scripts read.
+//!
+//! The keys are a contract. Times are RFC 3339 in UTC with microseconds, spans are whole milliseconds (`_ms`) or microseconds (`_us`), and what
+//! is not there is `null`, never a missing key. Lists are arrays of the plain objects; `show` prints the same object with details beside it.
+
+mod event;
+mod job;
+mod plugin;
+mod schedule;
+mod task;
+
+pub(super) use event::event;
+pub(super) use job::{JobErrorWire, JobWire, LogLineWire, UsageWire};
+pub(super) use plugin::PluginWire;
+pub(super) use schedule::{ScheduleDetails, ScheduleWire, coalesce_name};
+pub(super) use task::{TaskDetails, TaskWire};
+
+use std::time::Duration;
+
+/// Whole milliseconds.
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds.
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

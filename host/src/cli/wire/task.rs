@@ -1,0 +1,106 @@
+//! Tasks.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::millis;
+use crate::model::{GraceTime, Parallelism, Target};
+use crate::scheduler::Executors;
+use crate::store::TaskRow;
+
+/// A task with the settings that hold for it. `null` means unlimited for `max_running_jobs`, none for `misfire_grace_time_ms`.
+#[derive(Serialize)]
+pub(crate) struct TaskWire {
+    pub(crate) id: String,
+    pub(crate) plugin: Option<String>,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) max_running_jobs: Option<u32>,
+    pub(crate) misfire_grace_time_ms: Option<u64>,
+    pub(crate) executor: String,
+    pub(crate) timeout_ms: u64,
+    pub(crate) fuel: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) max_attempts: u32,
+    pub(crate) priority: i32,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) running_jobs: u64,
+}
+
+/// What `tasks show` prints beside the task itself.
+#[derive(Serialize)]
+pub(crate) struct TaskDetails {
+    #[serde(flatten)]
+    pub(crate) task: TaskWire,
+    pub(crate) backoff: BackoffWire,
+    pub(crate) result_ttl_ms: u64,
+    pub(crate) args_schema: Option<Value>,
+    pub(crate) result_schema: Option<Value>,
+    pub(crate) example_args: Option<Value>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct BackoffWire {
+    pub(crate) initial_ms: u64,
+    pub(crate) max_ms: u64,
+    pub(crate) factor_percent: u32,
+    pub(crate) jitter_percent: u8,
+}
+
+impl From<&TaskRow> for TaskWire {
+    fn from(row: &TaskRow) -> TaskWire {
+        let task = &row.task;
+        let settings = task.resolved();
+        let usual_executor = match task.target {
+            Target::Plugin { .. } => Executors::WASM,
+            Target::Native { .. } => Executors::INLINE,
+        };
+        TaskWire {
+            id: task.id.to_string(),
+            plugin: task.target.plugin().map(ToString::to_string),
+            name: task.target.function().to_string(),
+            description: task.description.clone(),
+            max_running_jobs: match settings.max_running_jobs {
+                Parallelism::Unlimited => None,
+                Parallelism::AtMost(count) => Some(count.get()),
+            },
+            misfire_grace_time_ms: grace_millis(settings.misfire_grace_time),
+            executor: settings.executor.map_or_else(|| usual_executor.to_owned(), |name| name.to_string()),
+            timeout_ms: millis(settings.timeout),
+            fuel: settings.fuel,
+            memory_bytes: settings.memory_bytes,
+            max_attempts: settings.max_attempts,
+            priority: settings.priority,
+            metadata: settings.metadata.0,
+            running_jobs: row.running_jobs,
+        }
+    }
+}
+
+impl From<&TaskRow> for TaskDetails {
+    fn from(row: &TaskRow) -> TaskDetails {
+        let settings = row.task.resolved();
+        // Registration has checked that these texts are JSON.
+        let json = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        TaskDetails {
+            task: TaskWire::from(row),
+            backoff: BackoffWire {
+                initial_ms: millis(settings.backoff.initial),
+                max_ms: millis(settings.backoff.max),
+                factor_percent: settings.backoff.factor_percent,
+                jitter_percent: settings.backoff.jitter_percent,
+            },
+            result_ttl_ms: millis(settings.result_ttl),
+            args_schema: json(&row.task.args_schema),
+            result_schema: json(&row.task.result_schema),
+            example_args: json(&row.task.example_args),
+        }
+    }
+}
+
+pub(super) fn grace_millis(grace: GraceTime) -> Option<u64> {
+    match grace {
+        GraceTime::Unlimited => None,
+        GraceTime::Within(span) => Some(millis(span)),
+    }
+}

@@ -1,0 +1,10 @@
+//! The `host` program from outside: what it prints, where, and how it ends.
+
+mod answers;
+mod bad_input;
+mod help;
+mod interrupts;
+mod new;
+mod serving;
+mod settings;
+mod triggers;

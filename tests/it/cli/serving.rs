@@ -1,0 +1,133 @@
+//! `serve` beside other commands.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::artifacts::plugin;
+use tests::cli::User;
+
+fn with_hello() -> User {
+    let user = User::new();
+    user.ok(["register".as_ref(), plugin("hello").as_os_str()]);
+    user
+}
+
+/// Looks again and again until `found` says something, for a minute.
+#[track_caller]
+fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    #[expect(clippy::disallowed_methods, reason = "the patience of a test is real time")]
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(60) {
+        if let Some(found) = found() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what} did not come about");
+}
+
+#[test]
+fn a_schedule_fires_and_its_jobs_run() {
+    let user = with_hello();
+    let server = user.start(["serve"], "ready: both");
+    user.ok(["schedule", "greet", "--arg", "name=Ada", "--interval", "200ms", "--id", "often"]);
+    let jobs = wait_for("two successes", || {
+        let jobs = user.json(&["jobs", "--outcome", "success"]);
+        (jobs.as_array().map_or(0, Vec::len) >= 2).then_some(jobs)
+    });
+    let job = &jobs[0];
+    assert_eq!((&job["schedule_id"], &job["result"]), (&json!("often"), &json!("Hello, Ada!")));
+    assert!(job["scheduled_fire_time"].is_string(), "{job}");
+    let schedulers = user.json(&["status"])["schedulers"].clone();
+    assert_eq!((&schedulers[0]["role"], &schedulers[0]["stopped_at"]), (&json!("both"), &Value::Null));
+    server.signal("TERM");
+    let said = server.end();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("stopped"), "{said:?}");
+    assert!(user.json(&["status"])["schedulers"][0]["stopped_at"].is_string());
+}
+
+#[test]
+fn a_job_that_is_submitted_in_one_process_runs_in_another() {
+    let user = with_hello();
+    let server = user.start(["serve", "--role", "worker", "--identity", "w1"], "ready: worker `w1`");
+    let said = user.host(["submit", "greet", "--arg", "name=Ada", "--wait"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Ada!\"\n"), "{said:?}");
+    let id = user.ok(["submit", "unreliable", "--max-attempts", "1", "--arg", "failures=5"]);
+    let said = user.host(["jobs", "result", &id, "--wait"]);
+    assert_eq!(said.code, Some(7), "{said:?}");
+    assert_eq!(user.json(&["jobs", "show", &id])["scheduler_id"], "w1");
+    server.signal("INT");
+    assert_eq!(server.end().code, Some(0));
+}
+
+#[test]
+fn a_running_job_is_cancelled_from_another_process() {
+    let user = with_hello();
+    let server = user.start(["serve"], "ready");
+    let id = user.ok(["submit", "count", "--arg", "to=100000"]);
+    wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
+    user.ok(["jobs", "cancel", &id]);
+    let said = user.host(["jobs", "result", &id, "--wait"]);
+    assert_eq!(said.code, Some(7), "{said:?}");
+    assert_eq!(user.json(&["jobs", "show", &id])["outcome"], "cancelled");
+    drop(server);
+}
+
+#[test]
+fn a_graceful_stop_waits_for_the_running_job() {
+    let user = with_hello();
+    let server = user.start(["serve"], "ready");
+    let id = user.ok(["submit", "count", "--arg", "to=10", "--arg", "pause_ms=100"]);
+    wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(0));
+    assert_eq!(user.json(&["jobs", "show", &id])["outcome"], "success");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let user = with_hello();
+    let server = user.start(["serve"], "ready");
+    let id = user.ok(["submit", "count", "--arg", "to=100000"]);
+    wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
+    server.signal("TERM");
+    wait_for("the stop to begin", || server.heard().contains("stopping").then_some(()));
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(130));
+}
+
+#[test]
+fn a_killed_server_loses_no_job() {
+    let user = with_hello();
+    let server = user.start(["serve", "--identity", "one", "--lease-duration", "1s"], "ready");
+    let id = user.ok(["submit", "count", "--arg", "to=20", "--arg", "pause_ms=100"]);
+    wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
+    server.signal("KILL");
+    assert_eq!(server.end().code, None);
+    // The same identity takes back at once what it left.
+    let _server = user.start(["serve", "--identity", "one"], "ready");
+    let said = user.host(["jobs", "result", &id, "--wait"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(user.json(&["jobs", "show", &id])["attempt"], 2);
+}
+
+#[test]
+fn events_of_other_processes_are_heard() {
+    let user = with_hello();
+    let listener = user.start(["events", "--type", "job_added", "--json"], "listening");
+    let id = user.ok(["submit", "greet", "--arg", "name=Ada"]);
+    let said = listener.end();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let event: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&event["type"], &event["job_id"]), (&json!("job_added"), &json!(id)));
+}
+
+#[test]
+fn run_works_beside_a_server_and_shows_what_the_task_logs() {
+    let user = with_hello();
+    let _server = user.start(["serve"], "ready");
+    let said = user.host(["run", "greet", "--arg", "name=Ada"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Ada!\"\n"), "{said:?}");
+    assert!(said.err.contains("greeting Ada"), "{said:?}");
+}

@@ -1,0 +1,69 @@
+//! Flags over environment over file.
+
+use tests::artifacts::plugin;
+use tests::cli::User;
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+    let user = User::new();
+    let home = user.home().display().to_string();
+    user.file("host.toml", format!("store = \"sqlite://{home}/file.db\"\ndata_dir = \"{home}/data\"\n"));
+    let store = |user: &User, flags: &[&str]| {
+        let status = user.json(&[&["status"], flags].concat());
+        status["store"].as_str().expect("a text").rsplit('/').next().expect("a name").to_owned()
+    };
+    assert_eq!(store(&user, &[]), "host.db");
+    assert_eq!(store(&user, &["--config", "host.toml"]), "file.db");
+    let user = user.with_env("HOST_STORE", &format!("sqlite://{home}/env.db"));
+    assert_eq!(store(&user, &["--config", "host.toml"]), "env.db");
+    let flag = format!("sqlite://{home}/flag.db");
+    assert_eq!(store(&user, &["--config", "host.toml", "--store", &flag]), "flag.db");
+}
+
+#[test]
+fn a_settings_file_with_an_unknown_key_is_refused_with_its_place() {
+    let user = User::new();
+    user.file("host.toml", "stroe = \"memory:\"\n");
+    let said = user.host(["--config", "host.toml", "status"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{said:?}");
+    assert!(said.err.starts_with("error: the settings file `host.toml` is not valid"), "{said:?}");
+    assert!(said.err.contains("line 1") && said.err.contains("stroe"), "{said:?}");
+    assert_eq!(user.host(["--config", "missing.toml", "status"]).code, Some(2));
+}
+
+#[test]
+fn task_defaults_and_caps_of_the_file_hold() {
+    let user = User::new();
+    user.file(
+        "host.toml",
+        "[task_defaults]\nmax_running_jobs = 3\nmetadata = { site = \"north\" }\n[caps]\ntimeout = \"1m\"\n",
+    );
+    let user = user.with_env("HOST_CONFIG", "host.toml");
+    user.ok(["register".as_ref(), plugin("hello").as_os_str()]);
+    let task = user.json(&["tasks", "show", "greet"]);
+    assert_eq!(task["max_running_jobs"], 3);
+    assert_eq!(task["metadata"], serde_json::json!({"site": "north", "team": "examples"}));
+    let said = user.host(["submit", "greet", "--timeout", "2m"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("above this host's cap of 1m"), "{said:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_data_folder_is_for_the_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let user = User::new();
+    user.ok(["status"]);
+    let mode = std::fs::metadata(user.home().join("data")).expect("it was made").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn data_lives_where_the_base_directory_specification_says() {
+    let user = User::new();
+    let mut command = user.command(["status", "--json"]);
+    let xdg = user.home().join("xdg");
+    let output = command.env_remove("HOST_DATA_DIR").env("XDG_DATA_HOME", &xdg).output().expect("starts");
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(status["data_dir"], xdg.join("host").display().to_string());
+}
