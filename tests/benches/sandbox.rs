@@ -60,12 +60,14 @@ fn main() -> anyhow::Result<()> {
     for parallel in [1, PARALLEL] {
         let mut best: HashMap<&str, Duration> = HashMap::new();
         for _ in 0..ROUNDS {
-            let bare_time = runtime.block_on(round(parallel, || {
-                let bare = Arc::clone(&bare);
+            let lane = Arc::clone(&bare);
+            let bare_time = runtime.block_on(round(parallel, move || {
+                let bare = Arc::clone(&lane);
                 async move { bare.job().await }
             }))?;
-            let ours = runtime.block_on(round(parallel, || {
-                let executor = Arc::clone(&executor);
+            let lane = Arc::clone(&executor);
+            let ours = runtime.block_on(round(parallel, move || {
+                let executor = Arc::clone(&lane);
                 async move { job(&executor, digest).await }
             }))?;
             for (name, time) in [("bare", bare_time), ("ours", ours)] {
