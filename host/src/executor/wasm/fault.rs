@@ -53,10 +53,11 @@ pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict
         Ending::Returned(Ok(payload)) => Verdict::Success(payload),
         Ending::Returned(Err(error)) => returned(error, guest),
         Ending::TimedOut => failure(timed_out(limits), Retry::Backoff),
-        Ending::Killed => killed(guest),
+        // Somebody asked for that, else the reins would not have been pulled.
+        Ending::Killed => Verdict::Cancelled,
         Ending::Broke(error) => match error.downcast_ref::<Interrupted>() {
             Some(Interrupted::TimedOut) => failure(with_stack(timed_out(limits), &error), Retry::Backoff),
-            Some(Interrupted::Killed) => killed(guest),
+            Some(Interrupted::Killed) => Verdict::Cancelled,
             None => broke(&error, guest, limits),
         },
     }
@@ -64,11 +65,6 @@ pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict
 
 fn failure(error: JobError, retry: Retry) -> Verdict {
     Verdict::Failure { error, retry }
-}
-
-/// A guest that had to be stopped. Somebody asked for that, else the reins would not have been pulled.
-fn killed(_guest: &Guest) -> Verdict {
-    Verdict::Cancelled
 }
 
 /// The guest's own error.

@@ -165,10 +165,10 @@ impl Executor for WasmExecutor {
         let elapsed = Stopwatch::start();
         let ready = tokio::select! {
             biased;
-            ready = self.get_ready(&invocation) => ready,
             // Nothing of the guest has begun, so being asked to stop is enough.
             () = control.cancel.cancelled() => return never_began(elapsed),
             () = control.kill.cancelled() => return never_began(elapsed),
+            ready = self.get_ready(&invocation) => ready,
         };
         let Ready { prepared, grants, place } = match ready {
             Ok(ready) => ready,
