@@ -45,7 +45,7 @@ impl Machinery for Machine {
         let app = App::new(Parts {
             store,
             broker,
-            inspector: Arc::clone(&sandbox) as Arc<dyn PluginInspector>,
+            inspector: Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>),
             clock,
             random: fastrand::Rng::new(),
             task_defaults: config.task_defaults.clone(),

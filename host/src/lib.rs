@@ -1,4 +1,99 @@
 //! A job runtime whose tasks are sandboxed WebAssembly components.
+//!
+//! An author writes functions with `#[task]` (crate `guest-sdk`) and builds a component. An operator registers it and puts its tasks on
+//! schedules. Each job runs in a fresh instance with limits on fuel, time and memory, and with no rights but those that were granted.
+//!
+//! This crate is the runtime and its command line, `host`. Everything that the command line does, a program can do by embedding the
+//! crate: the operations are in [`app`], and what does the work is a [`scheduler`].
+//!
+//! # Floors
+//!
+//! Imports go down only; a test holds that.
+//!
+//! | floor | modules | what they are |
+//! |---|---|---|
+//! | 7 | [`assemble`] | the composition root: the only place that names concrete stores, brokers and executors |
+//! | 6 | [`cli`] | words to operations, answers to words |
+//! | 5 | [`app`] | the operations: register, schedule, submit, cancel, inspect |
+//! | 4 | [`scheduler`] | the loops over the ports, and the pure planning |
+//! | 3 | adapters below [`store`], [`broker`] and [`executor`] | memory and SQL; within a process and between them; the sandbox |
+//! | 2 | [`store`], [`broker`], [`executor`] | the ports: traits, requests, errors, and the contracts in prose |
+//! | 1 | [`trigger`], [`clock`], [`config`] | pure rules, the only source of time, plain settings |
+//! | 0 | [`model`] | the nouns and their laws: no I/O, no async, no clock |
+//!
+//! # What holds everywhere
+//!
+//! * **Nothing is lost and nothing is done twice by accident.** A fire makes its jobs, moves its trigger and ends its lease in one
+//!   transaction; a job's end stores its result and frees its slot in one. Delivery is at least once: a job whose worker died runs
+//!   again.
+//! * **Claims end by themselves.** Whoever works on something holds a lease with a token, and every write shows it. A late one changes
+//!   nothing.
+//! * **Wake-ups are hints.** With a broker that delivers nothing, every job still runs, because everyone looks again after a while.
+//! * **A guest is bounded three ways at once**: fuel and interruption, memory, wall clock. Whatever it does comes back as an outcome.
+//! * **Time and chance are passed in**, so that tests can hold them still.
+//!
+//! # Embedding
+//!
+//! A program that runs closures of its own as tasks, here on a store that lives as long as the process. With another store, and the
+//! sandbox beside the closures, it works together with `host` processes on the same data.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use host::app::{App, NewJob, NewSchedule};
+//! use host::broker::local::LocalBroker;
+//! use host::clock::{Clock, SystemClock};
+//! use host::executor::inline::InlineExecutor;
+//! use host::model::{ExecutorName, Outcome, Settings, SchedulerId, TaskId, TaskName};
+//! use host::scheduler::{Executors, Options, Scheduler};
+//! use host::store::memory::MemoryStore;
+//! use host::trigger::{RuleOptions, Trigger};
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let clock = Arc::new(SystemClock);
+//! let app = App::new(host::app::Parts {
+//!     store: Arc::new(MemoryStore::new()),
+//!     broker: Arc::new(LocalBroker::new()),
+//!     inspector: None, // it takes no plugins
+//!     clock: clock.clone(),
+//!     random: fastrand::Rng::new(),
+//!     task_defaults: Settings::default(),
+//!     caps: host::config::Caps::default(),
+//! });
+//!
+//! // A task is a function with a name and settings.
+//! let double = TaskName::new("double")?;
+//! let native = InlineExecutor::new(clock.clone()).with(double.clone(), |_context, args| async move {
+//!     Ok(json!(args["n"].as_i64().unwrap_or(0) * 2))
+//! });
+//! app.task_add_native(TaskId::new("double")?, double, Settings::default()).await?;
+//!
+//! // A scheduler does the work, in this process or in any number of others.
+//! let executors = Executors::default().with(ExecutorName::new(Executors::INLINE)?, Arc::new(native));
+//! let options = Options::new(SchedulerId::new("example")?);
+//! let scheduler = Scheduler::start(app.scheduler_parts(executors), options).await?;
+//!
+//! // A schedule makes jobs…
+//! let every_hour = Trigger::every(Duration::from_secs(3600), &RuleOptions::new(clock.now()))?;
+//! let hourly = NewSchedule { args: json!({"n": 4}).into(), ..NewSchedule::new("double", every_hour) };
+//! let schedule = app.schedule_add(hourly).await?.schedule;
+//! assert!(schedule.next_fire_time.is_some());
+//!
+//! // …and so does whoever asks for one.
+//! let id = app.job_submit(NewJob { args: json!({"n": 21}).into(), ..NewJob::new("double") }).await?;
+//! let job = app.job_wait(id).await?;
+//! assert_eq!(job.outcome, Some(Outcome::Success));
+//! assert_eq!(&*job.result.expect("results are kept for a day").data, b"42");
+//!
+//! scheduler.stop().await;
+//! app.close().await;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 
 pub mod app;
 pub mod assemble;

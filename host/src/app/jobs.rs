@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
-use crate::model::limits::{CRASH_RETRIES_DEFAULT, PAGE_ROWS_MAX};
-use crate::model::{
-    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, ResolvedSettings, Settings,
-};
+use crate::model::limits::PAGE_ROWS_MAX;
+use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Settings};
 use crate::store::{Cancelled, JobFilter, ReadLogs, Unreadable};
 
 /// A job that is to be queued.
@@ -19,6 +17,13 @@ pub struct NewJob {
     pub args: Arguments,
     /// Its own settings, over its task's.
     pub settings: Settings,
+}
+
+impl NewJob {
+    /// A job of that task without arguments, with the task's settings.
+    pub fn new(task: impl Into<String>) -> NewJob {
+        NewJob { task: task.into(), args: Arguments::Absent, settings: Settings::default() }
+    }
 }
 
 /// A page of jobs, youngest first.
@@ -205,31 +210,7 @@ impl App {
 
 /// The settings that a job carries, from the layers of its task and its own laid over each other.
 pub(super) fn job_settings(layers: &Settings) -> JobSettings {
-    let ResolvedSettings {
-        executor,
-        timeout,
-        fuel,
-        memory_bytes,
-        max_attempts,
-        backoff,
-        priority,
-        result_ttl,
-        metadata,
-        max_running_jobs: _,
-        misfire_grace_time: _,
-    } = layers.resolve();
-    JobSettings {
-        executor,
-        timeout,
-        fuel,
-        memory_bytes,
-        max_attempts,
-        crash_retries: CRASH_RETRIES_DEFAULT,
-        backoff,
-        priority,
-        result_ttl,
-        metadata,
-    }
+    JobSettings::from(layers.resolve())
 }
 
 fn is_about(kind: &EventKind, id: JobId) -> bool {

@@ -47,8 +47,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Who is told of changes.
     pub broker: Arc<dyn Broker>,
-    /// What looks into plugins before they are registered.
-    pub inspector: Arc<dyn PluginInspector>,
+    /// What looks into plugins before they are registered; `None` where the program takes none, and all of its tasks are native.
+    pub inspector: Option<Arc<dyn PluginInspector>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
     /// Where the random bits of ids come from.
@@ -64,7 +64,7 @@ pub struct Parts {
 pub struct App {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
-    inspector: Arc<dyn PluginInspector>,
+    inspector: Option<Arc<dyn PluginInspector>>,
     clock: Arc<dyn Clock>,
     job_ids: Arc<Mutex<JobIdSource>>,
     random: Arc<Mutex<fastrand::Rng>>,

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::candidates;
 use super::grants::check_grants;
 use super::{App, AppError, AppResult, check_settings};
-use crate::executor::{Footprint, InspectError, Inspection};
+use crate::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use crate::model::limits::COMPONENT_BYTES_MAX;
 use crate::model::{
     Digest, EventKind, Grant, PluginName, PluginVersion, ScheduleId, Settings, Target, Task, TaskDeclaration, TaskId,
@@ -225,7 +225,7 @@ impl App {
         if found != version.digest {
             return Ok(vec![format!("the stored bytes have the digest {found}")]);
         }
-        match self.inspector.inspect(bytes, &version.grants).await {
+        match self.inspector()?.inspect(bytes, &version.grants).await {
             Err(error) => Ok(vec![error.reason]),
             Ok(inspection) if inspection.tasks != version.tasks => {
                 Ok(vec!["it offers other tasks than when it was registered".to_owned()])
@@ -250,7 +250,11 @@ impl App {
                 .with_hint("compare with the digest that its author published, or leave out --sha256"));
             }
         }
-        Ok(self.inspector.inspect(component, grants).await?)
+        Ok(self.inspector()?.inspect(component, grants).await?)
+    }
+
+    fn inspector(&self) -> AppResult<&dyn PluginInspector> {
+        self.inspector.as_deref().ok_or_else(|| AppError::refused("this program takes no plugins"))
     }
 
     /// What a declared task is, stored, before anybody configured it.

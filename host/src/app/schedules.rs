@@ -35,6 +35,23 @@ pub struct NewSchedule {
     pub conflict: ConflictPolicy,
 }
 
+impl NewSchedule {
+    /// A schedule of that task without arguments, with the task's settings, under a generated id.
+    pub fn new(task: impl Into<String>, trigger: Trigger) -> NewSchedule {
+        NewSchedule {
+            id: None,
+            task: task.into(),
+            trigger,
+            args: Arguments::Absent,
+            coalesce: Coalesce::default(),
+            max_jitter: Duration::ZERO,
+            settings: Settings::default(),
+            paused: false,
+            conflict: ConflictPolicy::default(),
+        }
+    }
+}
+
 /// What adding a schedule did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleCreated {

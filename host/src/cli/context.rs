@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::exit::Outcomes;
 use super::output::Output;
+use super::settings::{GlobalArgs, ServeArgs};
 use crate::app::{App, AppResult, Sandbox};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -72,14 +73,27 @@ pub struct Opened {
 /// What a command works with.
 pub(super) struct Context {
     pub(super) machinery: Arc<dyn Machinery>,
-    pub(super) config: Config,
     pub(super) out: Output,
+    flags: GlobalArgs,
+    serve: ServeArgs,
+    config: Option<Config>,
     opened: Option<Opened>,
 }
 
 impl Context {
-    pub(super) fn new(machinery: Arc<dyn Machinery>, config: Config, out: Output) -> Context {
-        Context { machinery, config, out, opened: None }
+    pub(super) fn new(machinery: Arc<dyn Machinery>, flags: GlobalArgs, serve: ServeArgs) -> Context {
+        let out = Output::new(flags.json, flags.quiet);
+        Context { machinery, out, flags, serve, config: None, opened: None }
+    }
+
+    /// The settings that hold; the file is read the first time. Commands that need none work without a home.
+    pub(super) fn config(&mut self) -> Outcomes<Config> {
+        if let Some(config) = &self.config {
+            return Ok(config.clone());
+        }
+        let config = self.flags.config(&self.serve)?;
+        self.config = Some(config.clone());
+        Ok(config)
     }
 
     /// The operations; the store is opened the first time.
@@ -92,7 +106,8 @@ impl Context {
         if let Some(opened) = &self.opened {
             return Ok(opened.clone());
         }
-        let opened = self.machinery.open(&self.config).await?;
+        let config = self.config()?;
+        let opened = self.machinery.open(&config).await?;
         self.opened = Some(opened.clone());
         Ok(opened)
     }

@@ -200,7 +200,7 @@ fn metadata(pairs: &[String]) -> Outcomes<Metadata> {
     let mut object = Map::new();
     for pair in pairs {
         let (name, value) = split_pair("--metadata", pair)?;
-        let value = serde_json::from_str(&value).unwrap_or_else(|_| Value::String(value));
+        let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
         if object.insert(name.clone(), value).is_some() {
             return Err(Failure::usage(format!("the metadata key `{name}` is given twice"), "give it once"));
         }

@@ -42,7 +42,8 @@ pub(super) async fn run(context: &mut Context, args: InvokeArgs) -> Outcomes {
     let grants = args.grants.grants()?;
     let component = read_component(&args.file).await?;
     let name = plugin_name(args.name, &args.file)?;
-    let sandbox = context.machinery.sandbox(&context.config, &component).await?;
+    let config = context.config()?;
+    let sandbox = context.machinery.sandbox(&config, &component).await?;
     let request = Invoke {
         name,
         component,
@@ -50,8 +51,8 @@ pub(super) async fn run(context: &mut Context, args: InvokeArgs) -> Outcomes {
         args: arguments,
         grants,
         settings: args.limits.settings(),
-        task_defaults: context.config.task_defaults.clone(),
-        caps: context.config.caps,
+        task_defaults: config.task_defaults,
+        caps: config.caps,
     };
     let cancel = CancellationToken::new();
     let cancelling = {

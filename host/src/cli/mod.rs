@@ -44,8 +44,7 @@ pub use exit::Exit;
 
 use context::Context;
 use exit::{Failure, Outcomes};
-use output::Output;
-use settings::GlobalArgs;
+use settings::{GlobalArgs, ServeArgs};
 
 /// A job runtime whose tasks are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -72,17 +71,17 @@ enum Command {
     /// List, inspect or configure tasks
     Tasks(tasks::TasksArgs),
     /// Put a task on a schedule
-    Schedule(schedule::ScheduleArgs),
+    Schedule(Box<schedule::ScheduleArgs>),
     /// List, inspect, pause, unpause, remove or preview schedules
     Schedules(schedules::SchedulesArgs),
     /// Queue a job and print its ID
-    Submit(submit::SubmitArgs),
+    Submit(Box<submit::SubmitArgs>),
     /// Queue a job, run it right here, print its result
-    Run(submit::RunArgs),
+    Run(Box<submit::RunArgs>),
     /// List, inspect, cancel or retry jobs, read their logs and results
     Jobs(jobs::JobsArgs),
     /// Fire schedules and run jobs until told to stop
-    Serve(settings::ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Print events as they happen
     Events(events::EventsArgs),
     /// Remove what has expired, take back what dead workers left
@@ -154,13 +153,13 @@ async fn interruptible(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
 }
 
 async fn command(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
-    let serve = match &cli.command {
-        Command::Serve(args) => Some(args),
-        _ => None,
+    let (serve, command) = match cli.command {
+        Command::Serve(args) => (*args, Command::Serve(Box::default())),
+        other => (ServeArgs::default(), other),
     };
-    let out = Output::new(cli.global.json, cli.global.quiet);
-    let mut context = Context::new(machinery, cli.global.config(serve)?, out);
-    let ended = dispatch(&mut context, cli.command).await;
+    let mut context = Context::new(machinery, cli.global, serve);
+    // On the heap: a command's future is large, and there is one.
+    let ended = Box::pin(dispatch(&mut context, command)).await;
     context.close().await;
     ended
 }
@@ -170,10 +169,10 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Register(args) => register::run(context, args).await,
         Command::Plugins(args) => plugins::run(context, args).await,
         Command::Tasks(args) => tasks::run(context, args).await,
-        Command::Schedule(args) => schedule::run(context, args).await,
+        Command::Schedule(args) => schedule::run(context, *args).await,
         Command::Schedules(args) => schedules::run(context, args).await,
-        Command::Submit(args) => submit::submit(context, args).await,
-        Command::Run(args) => submit::run(context, args).await,
+        Command::Submit(args) => submit::submit(context, *args).await,
+        Command::Run(args) => submit::run(context, *args).await,
         Command::Jobs(args) => jobs::run(context, args).await,
         Command::Serve(_) => serve::run(context).await,
         Command::Events(args) => events::run(context, args).await,

@@ -70,11 +70,6 @@ impl Output {
     pub(super) fn note(&mut self, note: &str) -> io::Result<()> {
         if self.quiet { Ok(()) } else { writeln!(self.notes, "{}", printable(note)) }
     }
-
-    /// Where errors and notes go.
-    pub(super) fn notes(&mut self) -> &mut dyn Write {
-        &mut *self.notes
-    }
 }
 
 /// `text` without what a terminal would obey instead of show: escape sequences, control characters (C0, C1, DEL), and the characters that turn

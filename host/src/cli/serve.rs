@@ -12,6 +12,7 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
     // Heard from here on, so that a signal during the start is not lost.
     let mut signals = Signals::listen().map_err(|error| AppError::unexpected("signals cannot be heard", error))?;
     let opened = context.opened().await?;
+    let store = context.config()?.store;
     let options = opened.options;
     let (role, drain) = (options.role.as_str(), options.drain_timeout);
     let parts = opened.app.scheduler_parts(opened.executors);
@@ -21,7 +22,7 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
         cause
     })?;
     let identity = handle.identity().clone();
-    context.out.note(&format!("ready: {role} `{identity}` on {}", context.config.store))?;
+    context.out.note(&format!("ready: {role} `{identity}` on {store}"))?;
     let failed = tokio::select! {
         () = signals.next() => false,
         () = handle.failed() => true,

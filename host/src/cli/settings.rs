@@ -98,7 +98,7 @@ fn parse_span(text: &str) -> Result<Duration, String> {
 
 impl GlobalArgs {
     /// The settings that hold.
-    pub(super) fn config(&self, serve: Option<&ServeArgs>) -> Outcomes<Config> {
+    pub(super) fn config(&self, serve: &ServeArgs) -> Outcomes<Config> {
         let file = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
         let data_dir = match self.data_dir.clone().or(file.data_dir) {
             Some(dir) => dir,
@@ -115,7 +115,7 @@ impl GlobalArgs {
             data_dir,
             task_defaults,
             caps,
-            serve: serve_settings(serve.unwrap_or(&ServeArgs::default()), file.serve),
+            serve: serve_settings(serve, file.serve),
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
         })
     }
@@ -123,20 +123,23 @@ impl GlobalArgs {
 
 fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
     let usual = Serve::default();
+    let span = |flag: Option<Duration>, file: Option<Text<Duration>>, usual| {
+        flag.or_else(|| file.map(|span| span.0)).unwrap_or(usual)
+    };
+    let count = |flag: Option<usize>, file: Option<Positive>, usual| {
+        flag.or_else(|| file.map(|count| count.0)).unwrap_or(usual)
+    };
     Serve {
-        role: flags.role.or(file.role.map(|role| role.0)).unwrap_or(usual.role),
-        identity: flags.identity.clone().or(file.identity.map(|identity| identity.0)),
-        max_concurrent_jobs: flags
-            .max_concurrent_jobs
-            .or(file.max_concurrent_jobs.map(|count| count.0))
-            .unwrap_or(usual.max_concurrent_jobs),
-        lease_duration: flags.lease_duration.or(file.lease_duration.map(|span| span.0)).unwrap_or(usual.lease_duration),
-        cleanup_interval: flags
-            .cleanup_interval
-            .or(file.cleanup_interval.map(|span| span.0))
-            .unwrap_or(usual.cleanup_interval),
-        drain_timeout: flags.drain_timeout.or(file.drain_timeout.map(|span| span.0)).unwrap_or(usual.drain_timeout),
-        catch_up_max: flags.max_catch_up.or(file.max_catch_up.map(|count| count.0)).unwrap_or(usual.catch_up_max),
+        role: flags.role.or_else(|| file.role.map(|role| role.0)).unwrap_or(usual.role),
+        identity: flags.identity.clone().or_else(|| file.identity.map(|identity| identity.0)),
+        max_concurrent_jobs: count(flags.max_concurrent_jobs, file.max_concurrent_jobs, usual.max_concurrent_jobs),
+        lease_duration: span(flags.lease_duration, file.lease_duration, usual.lease_duration),
+        cleanup_interval: span(flags.cleanup_interval, file.cleanup_interval, usual.cleanup_interval),
+        drain_timeout: flags
+            .drain_timeout
+            .or_else(|| file.drain_timeout.map(|span| span.0))
+            .unwrap_or(usual.drain_timeout),
+        catch_up_max: count(flags.max_catch_up, file.max_catch_up, usual.catch_up_max),
     }
 }
 

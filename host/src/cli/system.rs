@@ -10,7 +10,8 @@ use super::output::{plural, time, time_or_dash};
 
 pub(super) async fn status(context: &mut Context) -> Outcomes {
     let status = context.app().await?.status().await?;
-    let store = context.config.store.to_string();
+    let config = context.config()?;
+    let store = config.store.to_string();
     if context.out.json {
         let schedulers = status.schedulers.iter().map(|scheduler| {
             json!({
@@ -23,7 +24,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         });
         return Ok(context.out.json(&json!({
             "store": store,
-            "data_dir": context.config.data_dir.display().to_string(),
+            "data_dir": config.data_dir.display().to_string(),
             "plugins": status.plugins,
             "tasks": status.tasks,
             "schedules": {"total": status.schedules, "paused": status.schedules_paused},
@@ -42,7 +43,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
     let clock = status.store_clock_ahead_ms.map(|ahead| format!("{ahead} ms ahead of this host's"));
     Ok(context.out.pairs(&[
         ("store", store),
-        ("data folder", context.config.data_dir.display().to_string()),
+        ("data folder", config.data_dir.display().to_string()),
         ("plugins", format!("{} with {}", status.plugins, plural(status.tasks, "task"))),
         ("schedules", format!("{}, {} of them paused", status.schedules, status.schedules_paused)),
         ("next due", time_or_dash(status.next_due)),
@@ -84,7 +85,8 @@ pub(super) struct MigrateArgs {
 
 pub(super) async fn migrate(context: &mut Context, args: MigrateArgs) -> Outcomes {
     let migrating = if args.apply { Migrating::Apply } else { Migrating::Plan };
-    let migrations = context.machinery.migrate(&context.config, migrating).await?;
+    let config = context.config()?;
+    let migrations = context.machinery.migrate(&config, migrating).await?;
     let Migrations { current, wanted, steps } = migrations;
     if context.out.json {
         let steps = steps.iter().map(|step| json!({"version": step.version, "name": step.name, "sql": step.text}));

@@ -92,7 +92,7 @@ pub fn format_size(bytes: u64) -> String {
     let unit = SIZE_UNITS.iter().filter(|(name, _)| name.len() == 3).find(|(_, factor)| bytes >= *factor);
     match unit {
         None => format!("{bytes} B"),
-        Some((name, factor)) if bytes % factor == 0 => format!("{} {name}", bytes / factor),
+        Some((name, factor)) if bytes.is_multiple_of(*factor) => format!("{} {name}", bytes / factor),
         Some((name, factor)) => {
             // In tenths, rounded down: a limit must not look larger than it is.
             let tenths = u128::from(bytes) * 10 / u128::from(*factor);
