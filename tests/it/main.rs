@@ -1,5 +1,6 @@
 //! The tests that look at the whole: rules held across modules, and the parts working together.
 
+mod app;
 mod cli;
 mod inline;
 mod scheduler;

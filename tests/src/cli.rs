@@ -20,9 +20,10 @@ pub fn host_binary() -> &'static Path {
     })
 }
 
-/// A user with an empty home and a data folder of their own.
+/// A user with an empty home and a data folder of their own. Compiled plugins are shared with other tests, and with later runs: compiling is
+/// not what these tests are about, and takes a second.
 pub struct User {
-    home: TempDir,
+    folder: TempDir,
     env: Vec<(String, String)>,
 }
 
@@ -44,7 +45,15 @@ impl User {
     ///
     /// If no temporary folder can be made.
     pub fn new() -> User {
-        User { home: TempDir::new().expect("a temporary folder can be made"), env: Vec::new() }
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let cache = xtask::target_folder().join("cli-tests-cache");
+        std::fs::create_dir_all(&cache).expect("the target folder can be written");
+        let user = User { folder, env: Vec::new() };
+        std::fs::create_dir(user.home()).expect("the temporary folder can be written");
+        std::fs::create_dir(user.data()).expect("the temporary folder can be written");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(cache, user.data().join("cache")).expect("the temporary folder can be written");
+        user
     }
 
     /// This user with an environment variable.
@@ -55,8 +64,13 @@ impl User {
     }
 
     /// The user's home, where commands are run.
-    pub fn home(&self) -> &Path {
-        self.home.path()
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// The user's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Writes a file into the home and answers its path.
@@ -75,7 +89,7 @@ impl User {
         let mut command = Command::new(host_binary());
         command.args(args).current_dir(self.home()).stdin(Stdio::null()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", self.home()).env("HOST_DATA_DIR", self.home().join("data"));
+        command.env("HOME", self.home()).env("HOST_DATA_DIR", self.data());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -220,7 +220,7 @@ fn invoke_needs_no_store_and_reports_what_the_attempt_cost() {
     assert_eq!(said.code, Some(7), "{said:?}");
     let report: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(report["error"]["kind"], "out_of_fuel");
-    assert!(!user.home().join("data/host.db").exists(), "there is no store");
+    assert!(!user.data().join("host.db").exists(), "there is no store");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_bad_name_or_a_missing_sdk_makes_nothing() {
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{args:?}: {said:?}");
         assert!(said.err.starts_with("error: "), "{said:?}");
     }
-    assert_eq!(entries(user.home()), Vec::<String>::new());
+    assert_eq!(entries(&user.home()), Vec::<String>::new());
 }
 
 fn entries(folder: &Path) -> Vec<String> {

@@ -1,7 +1,8 @@
 //! `serve` beside other commands.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use host::clock::Stopwatch;
 use serde_json::{Value, json};
 use tests::artifacts::plugin;
 use tests::cli::User;
@@ -15,8 +16,7 @@ fn with_hello() -> User {
 /// Looks again and again until `found` says something, for a minute.
 #[track_caller]
 fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    #[expect(clippy::disallowed_methods, reason = "the patience of a test is real time")]
-    let since = Instant::now();
+    let since = Stopwatch::start();
     while since.elapsed() < Duration::from_secs(60) {
         if let Some(found) = found() {
             return found;

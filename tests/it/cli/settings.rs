@@ -53,8 +53,8 @@ fn task_defaults_and_caps_of_the_file_hold() {
 fn the_data_folder_is_for_the_user_alone() {
     use std::os::unix::fs::PermissionsExt;
     let user = User::new();
-    user.ok(["status"]);
-    let mode = std::fs::metadata(user.home().join("data")).expect("it was made").permissions().mode();
+    user.ok(["--data-dir", "own/data", "status"]);
+    let mode = std::fs::metadata(user.home().join("own/data")).expect("it was made").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
 
@@ -66,4 +66,15 @@ fn data_lives_where_the_base_directory_specification_says() {
     let output = command.env_remove("HOST_DATA_DIR").env("XDG_DATA_HOME", &xdg).output().expect("starts");
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(status["data_dir"], xdg.join("host").display().to_string());
+}
+
+#[test]
+fn commands_that_need_no_data_work_without_a_home() {
+    let user = User::new();
+    let trigger = r#"{"type":"date","run_time":"2026-01-01T00:00:00Z"}"#;
+    let output = user.command(["trigger", "next", trigger]).env_clear().output().expect("starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2026-01-01T00:00:00+00:00\n");
+    let output = user.command(["status"]).env_clear().output().expect("starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--data-dir"));
 }

@@ -1,0 +1,232 @@
+//! Operations, on a memory store and with a clock that is moved by hand: what the command line cannot show from outside.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use host::app::{
+    App, AppError, ConfigureTask, EventFilter, Heard, NewJob, NewSchedule, Parts, RegisterPlugin, ResumeAt,
+};
+use host::broker::local::LocalBroker;
+use host::broker::{Broker, BrokerError, Subscription};
+use host::clock::ManualClock;
+use host::config::Caps;
+use host::executor::{Footprint, InspectError, Inspection, PluginInspector};
+use host::model::{
+    Digest, Event, EventType, GraceTime, Grant, JobState, Metadata, Outcome, PluginName, ScheduleId, Settings,
+    TaskDeclaration, TaskName, Timestamp,
+};
+use host::store::memory::MemoryStore;
+use host::trigger::{RuleOptions, Trigger};
+use serde_json::json;
+
+/// An inspector that finds the tasks that a test names, and counts how often it was asked.
+struct Declared {
+    tasks: Mutex<Vec<TaskDeclaration>>,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl PluginInspector for Declared {
+    async fn inspect(&self, component: Vec<u8>, _grants: &[Grant]) -> Result<Inspection, InspectError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(Inspection {
+            digest: host::app::digest_of(component).await.expect("a digest"),
+            imports: Vec::new(),
+            tasks: self.tasks.lock().expect("no panic held it").clone(),
+            footprint: Footprint { initial_memory_bytes: 0, list_fuel: 0, compile: Duration::ZERO },
+        })
+    }
+}
+
+/// A broker that is out of reach.
+struct Gone;
+
+#[async_trait]
+impl Broker for Gone {
+    async fn publish(&self, _events: Vec<Event>) -> Result<(), BrokerError> {
+        Err(BrokerError { broker: "gone", source: Arc::new(std::io::Error::other("no route")) })
+    }
+
+    fn subscribe(&self) -> Subscription {
+        LocalBroker::new().subscribe()
+    }
+
+    async fn close(&self) {}
+}
+
+struct World {
+    app: App,
+    clock: ManualClock,
+    inspector: Arc<Declared>,
+}
+
+fn noon() -> Timestamp {
+    "2026-06-01T12:00:00Z".parse().expect("RFC 3339")
+}
+
+fn world_with(broker: Arc<dyn Broker>, task_defaults: Settings) -> World {
+    let clock = ManualClock::new(noon());
+    let inspector = Arc::new(Declared { tasks: Mutex::default(), asked: AtomicUsize::new(0) });
+    let app = App::new(Parts {
+        store: Arc::new(MemoryStore::new()),
+        broker,
+        inspector: Some(Arc::clone(&inspector) as Arc<dyn PluginInspector>),
+        clock: Arc::new(clock.clone()),
+        random: fastrand::Rng::with_seed(7),
+        task_defaults,
+        caps: Caps::default(),
+    });
+    World { app, clock, inspector }
+}
+
+fn world() -> World {
+    world_with(Arc::new(LocalBroker::new()), Settings::default())
+}
+
+impl World {
+    /// Registers a plugin of one version, made of `bytes`, with these tasks.
+    async fn register(&self, plugin: &str, bytes: &[u8], tasks: &[(&str, Settings)]) {
+        let declared = tasks.iter().map(|(name, settings)| TaskDeclaration {
+            name: TaskName::new(name).expect("a name"),
+            description: String::new(),
+            args_schema: None,
+            result_schema: None,
+            example_args: None,
+            settings: settings.clone(),
+        });
+        *self.inspector.tasks.lock().expect("no panic held it") = declared.collect();
+        self.app.plugin_register(request(plugin, bytes)).await.expect("it is registered");
+    }
+
+    fn every(&self, length: Duration) -> Trigger {
+        Trigger::every(length, &RuleOptions::new(noon())).expect("a length")
+    }
+}
+
+fn request(plugin: &str, bytes: &[u8]) -> RegisterPlugin {
+    RegisterPlugin {
+        name: PluginName::new(plugin).expect("a name"),
+        component: bytes.to_vec(),
+        grants: Vec::new(),
+        expected_digest: None,
+        settings: Settings::default(),
+    }
+}
+
+fn id(text: &str) -> ScheduleId {
+    ScheduleId::new(text).expect("an id")
+}
+
+#[tokio::test]
+async fn none_of_a_components_code_runs_when_its_digest_is_another_one() {
+    let world = world();
+    let expected_digest = Some(Digest::from_bytes([0; 32]));
+    let refused = world.app.plugin_register(RegisterPlugin { expected_digest, ..request("p", b"bytes") }).await;
+    assert!(matches!(refused, Err(AppError::Refused { .. })), "{refused:?}");
+    assert_eq!(world.inspector.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_job_inherits_from_configuration_before_attributes_before_defaults() {
+    let defaults =
+        Settings { priority: Some(1), fuel: Some(1_000), timeout: Some(Duration::from_secs(1)), ..Settings::default() };
+    let world = world_with(Arc::new(LocalBroker::new()), defaults);
+    let declared = Settings { priority: Some(2), fuel: Some(2_000), ..Settings::default() };
+    world.register("p", b"one", &[("t", declared)]).await;
+    let configured = Settings { priority: Some(3), metadata: metadata(json!({"a": 1})), ..Settings::default() };
+    let change = ConfigureTask { id: "t".to_owned(), settings: configured, ..ConfigureTask::default() };
+    world.app.task_configure(change).await.expect("it is configured");
+
+    let own = Settings { metadata: metadata(json!({"b": 2})), ..Settings::default() };
+    let job = world.app.job_submit(NewJob { settings: own, ..NewJob::new("t") }).await.expect("it is queued");
+    let settings = world.app.job_get(job).await.expect("it is there").spec.settings;
+    assert_eq!((settings.priority, settings.fuel, settings.timeout), (3, 2_000, Duration::from_secs(1)));
+    assert_eq!(settings.metadata, metadata(json!({"a": 1, "b": 2})));
+}
+
+#[tokio::test]
+async fn what_is_configured_survives_a_new_version_of_the_plugin() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let settings =
+        Settings { misfire_grace_time: Some(GraceTime::Within(Duration::from_secs(9))), ..Settings::default() };
+    let change = ConfigureTask { id: "p:t".to_owned(), settings, ..ConfigureTask::default() };
+    world.app.task_configure(change).await.expect("it is configured");
+    let newer =
+        Settings { misfire_grace_time: Some(GraceTime::Unlimited), max_attempts: Some(4), ..Settings::default() };
+    world.register("p", b"two", &[("t", newer)]).await;
+    let resolved = world.app.task_resolve("t").await.expect("it is there").task.resolved();
+    assert_eq!(resolved.misfire_grace_time, GraceTime::Within(Duration::from_secs(9)));
+    assert_eq!(resolved.max_attempts, 4);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_gone_changes_nothing_about_what_was_stored() {
+    let world = world_with(Arc::new(Gone), Settings::default());
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let job = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
+    assert_eq!(world.app.job_get(job).await.expect("it is there").state, JobState::Queued);
+    world.app.job_cancel(job).await.expect("it is cancelled");
+    let job = world.app.job_wait(job).await.expect("it has ended");
+    assert_eq!(job.outcome, Some(Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn waiting_looks_into_the_store_although_no_hint_comes() {
+    let world = world_with(Arc::new(Gone), Settings::default());
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let job = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
+    let end_it = async {
+        world.app.job_cancel(job).await.expect("it is cancelled");
+        world.clock.advance(Duration::from_secs(1));
+    };
+    let (ended, ()) = tokio::join!(world.app.job_wait(job), end_it);
+    assert_eq!(ended.expect("it has ended").outcome, Some(Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn events_are_told_after_the_change_and_only_to_who_asked() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let mut added = world.app.events(EventFilter { types: vec![EventType::JobAdded] });
+    let schedule = NewSchedule::new("t", world.every(Duration::from_secs(60)));
+    world.app.schedule_add(schedule).await.expect("it is added");
+    let job = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
+    let Some(Heard::Event(event)) = added.next().await else { panic!("an event") };
+    assert_eq!(event.kind.event_type(), EventType::JobAdded);
+    assert!(world.app.job_get(job).await.is_ok());
+}
+
+#[tokio::test]
+async fn unpausing_from_now_passes_over_what_was_missed_and_unpausing_plainly_does_not() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    for name in ["from-now", "plain"] {
+        let schedule =
+            NewSchedule { id: Some(id(name)), ..NewSchedule::new("t", world.every(Duration::from_secs(60))) };
+        world.app.schedule_add(schedule).await.expect("it is added");
+        world.app.schedule_pause(&id(name)).await.expect("it is paused");
+    }
+    world.clock.advance(Duration::from_secs(3_630));
+    let from_now = world.app.schedule_unpause(&id("from-now"), Some(ResumeAt::Now)).await.expect("it goes on");
+    assert_eq!(from_now.next_fire_time, Some(noon().saturating_add(Duration::from_secs(3_660))));
+    let plain = world.app.schedule_unpause(&id("plain"), None).await.expect("it goes on");
+    assert_eq!(plain.next_fire_time, Some(noon()));
+}
+
+#[tokio::test]
+async fn a_trigger_that_never_fires_makes_no_schedule() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let never = Trigger::from_json(r#"{"type":"cron","month":2,"day":30}"#, noon()).expect("it can be read");
+    let refused = world.app.schedule_add(NewSchedule::new("t", never)).await;
+    assert!(matches!(refused, Err(AppError::Invalid { .. })), "{refused:?}");
+    let (schedules, _) = world.app.schedule_list(host::store::ScheduleFilter::default(), 10).await.expect("a list");
+    assert_eq!(schedules, []);
+}
+
+fn metadata(value: serde_json::Value) -> Metadata {
+    Metadata(value.as_object().expect("an object").clone())
+}
