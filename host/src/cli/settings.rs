@@ -24,13 +24,13 @@ pub(super) struct GlobalArgs {
     #[arg(long, global = true, env = "HOST_BROKER", value_name = "URL", hide_env_values = true)]
     broker: Option<String>,
     /// Folder for the database and compiled plugins [default: $XDG_DATA_HOME/host]
-    #[arg(long, global = true, env = "HOST_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "HOST_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
     /// Settings file (TOML); flags and environment win over it
-    #[arg(long, global = true, env = "HOST_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "HOST_CONFIG", value_name = "FILE", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Bring the schema of a database server up to date where it is older (SQLite's always is)
-    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE")]
+    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true)]
     auto_migrate: bool,
     /// Print the answer as JSON
     #[arg(long, global = true)]
@@ -47,25 +47,25 @@ pub(super) struct GlobalArgs {
 #[derive(Debug, Default, Args)]
 pub(super) struct ServeArgs {
     /// What it takes upon itself: `both`, `scheduler` (only fires schedules) or `worker` (only runs jobs) [default: both]
-    #[arg(long, env = "HOST_ROLE", value_name = "R", value_parser = parse_role)]
+    #[arg(long, env = "HOST_ROLE", value_name = "R", value_parser = parse_role, hide_env_values = true)]
     role: Option<Role>,
     /// Its identity; one that keeps it over restarts takes back its own jobs at once [default: host-pid-random]
-    #[arg(long, env = "HOST_IDENTITY", value_name = "ID")]
+    #[arg(long, env = "HOST_IDENTITY", value_name = "ID", hide_env_values = true)]
     identity: Option<SchedulerId>,
     /// Most jobs that run at once in this process [default: 100]
-    #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive)]
+    #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_concurrent_jobs: Option<usize>,
     /// How long a claim on a job holds unless it is extended [default: 15s]
-    #[arg(long, env = "HOST_LEASE_DURATION", value_name = "D", value_parser = parse_span)]
+    #[arg(long, env = "HOST_LEASE_DURATION", value_name = "D", value_parser = parse_span, hide_env_values = true)]
     lease_duration: Option<Duration>,
     /// How often expired results are removed [default: 15m]
-    #[arg(long, env = "HOST_CLEANUP_INTERVAL", value_name = "D", value_parser = parse_span)]
+    #[arg(long, env = "HOST_CLEANUP_INTERVAL", value_name = "D", value_parser = parse_span, hide_env_values = true)]
     cleanup_interval: Option<Duration>,
     /// How long running jobs may go on once the process is asked to stop [default: 30s]
-    #[arg(long, env = "HOST_DRAIN_TIMEOUT", value_name = "D", value_parser = parse_duration)]
+    #[arg(long, env = "HOST_DRAIN_TIMEOUT", value_name = "D", value_parser = parse_duration, hide_env_values = true)]
     drain_timeout: Option<Duration>,
     /// Most jobs that one missed stretch of a schedule makes under `--coalesce all` [default: 1000]
-    #[arg(long, env = "HOST_MAX_CATCH_UP", value_name = "N", value_parser = parse_positive)]
+    #[arg(long, env = "HOST_MAX_CATCH_UP", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_catch_up: Option<usize>,
 }
 
