@@ -39,6 +39,8 @@ mod row;
 mod schedules;
 mod sqlite;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod value;
 mod writer;

@@ -77,6 +77,9 @@ impl PostgresDatabase {
             hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
             source: Some(Arc::new(Text(error.to_string()))),
         })?;
+        // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
+        // Every statement of ours has an index, so none is ever to be planned otherwise.
+        let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
         let options = options.application_name("host").statement_cache_capacity(512);
         let place = format!("{}:{}", options.get_host(), options.get_port());
         let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);

@@ -83,7 +83,7 @@ pub(super) mod q {
     queries! {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claim job_claimed
-            job_counts job_delete job_expired_select job_extend job_get job_gone_select job_head_select
+            job_counts job_delete job_extend job_get job_gone_select job_head_select
             job_limited_tasks job_list job_list_outcome job_list_schedule job_list_task
             job_list_unfinished job_lock_tasks job_log_delete job_log_list job_missed_select
             job_next_due job_only_select job_probe job_relane job_relane_task job_running_counts
@@ -103,7 +103,7 @@ pub(super) mod q {
             job_lane_heads
         }
         all_differ {
-            clock job_lanes migration_lock migration_unlock migrations_exist
+            clock job_expired_select job_lanes migration_lock migration_unlock migrations_exist
         }
     }
 }

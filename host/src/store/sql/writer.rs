@@ -105,17 +105,17 @@ async fn run_group(database: &dyn Database, texts: &Arc<Texts>, mut group: Vec<P
 type Answers = Vec<Result<Answer, StoreError>>;
 type ErrorFor = Box<dyn Fn(&'static str) -> StoreError + Send>;
 
-/// Runs a group in one transaction. `Err(None)`: nothing happened, each is to run alone. `Err(Some)`: nobody knows.
+/// Runs a group in one transaction. `Err(None)`: nothing happened, each is to run alone. `Err(Some)`: the error of each.
 async fn run_together(
     database: &dyn Database,
     texts: &Arc<Texts>,
     group: &[Piece],
 ) -> Result<Answers, Option<ErrorFor>> {
-    let Ok(link) = database.writer().await else { return Err(None) };
+    // Where the file cannot be had now, no member of the group would get it: each is told, instead of each waiting in turn.
+    let not_begun = |error| Some(shared_error(database, error, Certainty::NotApplied));
+    let link = database.writer().await.map_err(not_begun)?;
     let mut tx = Tx::new(link, Arc::clone(texts), database.dialect());
-    if tx.begin().await.is_err() {
-        return Err(None);
-    }
+    tx.begin().await.map_err(not_begun)?;
     let mut answers = Vec::with_capacity(group.len());
     for piece in group {
         tx.has_written = false;
@@ -132,19 +132,17 @@ async fn run_together(
     match commit(&mut tx).await {
         Ok(()) => Ok(answers),
         Err((_, Certainty::NotApplied)) => Err(None),
-        Err((error, Certainty::Unknown)) => {
-            let text = super::sqlite::Text(error.to_string());
-            let cause = store_error(database, "commit", error, Certainty::Unknown);
-            let shared = Arc::new(text);
-            Err(Some(Box::new(move |operation| match &cause {
-                StoreError::Backend { transient, .. } => StoreError::Backend {
-                    operation,
-                    certainty: Certainty::Unknown,
-                    transient: *transient,
-                    source: Arc::clone(&shared) as Arc<dyn std::error::Error + Send + Sync>,
-                },
-                other => other.clone(),
-            })))
-        }
+        Err((error, certainty)) => Err(Some(shared_error(database, error, certainty))),
     }
+}
+
+/// One failure as the error of each member of a group.
+fn shared_error(database: &dyn Database, error: sqlx::Error, certainty: Certainty) -> ErrorFor {
+    let failed = store_error(database, "group", error, certainty);
+    Box::new(move |operation| match failed.clone() {
+        StoreError::Backend { certainty, transient, source, .. } => {
+            StoreError::Backend { operation, certainty, transient, source }
+        }
+        other => other,
+    })
 }
