@@ -69,6 +69,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// `path` counts from the root of what is looked at: a checkout may itself lie in a folder of that name.
 fn is_test_file(path: &Path) -> bool {
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     name == "tests" || name.ends_with("_tests") || path.components().any(|part| part.as_os_str() == "tests")
@@ -96,7 +97,7 @@ fn host_sources() -> Vec<Source> {
     let root = workspace().join("host/src");
     let sources: Vec<Source> = rust_files(&root)
         .into_iter()
-        .filter(|path| !is_test_file(path))
+        .filter(|path| !is_test_file(path.strip_prefix(&root).expect("found below the root")))
         .map(|path| Source {
             code: product_lines(&fs::read_to_string(&path).expect("a source file is text")),
             path: path.strip_prefix(&root).expect("found below the root").to_string_lossy().into_owned(),
@@ -250,11 +251,15 @@ fn the_host_has_one_unsafe_block_and_the_guest_sdk_none_but_the_generated() {
     let mut found = Vec::new();
     for folder in ["host/src", "guest-sdk"] {
         for path in rust_files(&root.join(folder)) {
+            let name = path.strip_prefix(&root).expect("found below the root");
+            if is_test_file(name) {
+                continue;
+            }
             let text = fs::read_to_string(&path).expect("a source file is text");
-            let name = path.strip_prefix(&root).expect("found below the root").to_string_lossy().into_owned();
             let is_unsafe =
-                |line: &str| line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl");
-            found.extend(product_lines(&text).iter().filter(|(_, line)| is_unsafe(line)).map(|_| name.clone()));
+                |line: &str| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| line.contains(word));
+            let count = product_lines(&text).iter().filter(|(_, line)| is_unsafe(line)).count();
+            found.extend(std::iter::repeat_n(name.to_string_lossy().into_owned(), count));
         }
     }
     let allowed = ["host/src/executor/wasm/cache.rs"];

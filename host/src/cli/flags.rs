@@ -285,7 +285,7 @@ mod tests {
         failure.print(&mut text).expect("a vector takes everything");
         let text = String::from_utf8(text).expect("UTF-8");
         assert!(text.contains("at `people[1].name`"), "{text}");
-        assert!(text.contains("line 1 column 40"), "{text}");
+        assert!(text.contains("line 1 column 39"), "{text}");
     }
 
     #[test]
