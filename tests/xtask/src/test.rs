@@ -13,7 +13,8 @@ pub struct Arguments {
     rest: Vec<String>,
 }
 
-/// Sets up what is missing, builds the plugins and `host`, and runs the tests of the whole workspace.
+/// Sets up what is missing, builds the plugins and `host`, and runs the tests of the whole workspace, the stores' on all four data
+/// stores (`TEST_BACKENDS=memory,sqlite` narrows that).
 ///
 /// # Errors
 ///
@@ -24,5 +25,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     host::build()?;
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(workspace()).args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest);
+    // Set-up has installed the servers, so every store is tested unless somebody narrows it.
+    if std::env::var_os("TEST_BACKENDS").is_none() {
+        command.env("TEST_BACKENDS", "memory,sqlite,postgres,mysql");
+    }
     run_command(&mut command)
 }
