@@ -12,14 +12,14 @@ use crate::broker::local::LocalBroker;
 use crate::broker::sqlite::SqliteBroker;
 use crate::cli::{Machinery, Migrating, Migration, Migrations, Opened};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Role, StoreUrl};
+use crate::config::{Config, StoreUrl};
 use crate::executor::wasm::{WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl, Runnable,
     Verdict,
 };
 use crate::model::{Digest, ErrorKind, ExecutorName, Grant, JobError, SchedulerId, Usage};
-use crate::scheduler::{self, Executors, Options};
+use crate::scheduler::{Executors, Options};
 use crate::store::detached::Detached;
 use crate::store::retrying::Retrying;
 use crate::store::sql::{OpenOptions, migrate};
@@ -147,26 +147,14 @@ fn options_of(config: &Config) -> AppResult<Options> {
         Some(identity) => identity.clone(),
         None => fresh_identity()?,
     };
-    let caps = &config.caps;
     Ok(Options {
-        role: match serve.role {
-            Role::Both => scheduler::Role::Both,
-            Role::Scheduler => scheduler::Role::Scheduler,
-            Role::Worker => scheduler::Role::Worker,
-        },
+        role: serve.role,
         max_concurrent_jobs: serve.max_concurrent_jobs,
         lease_duration: serve.lease_duration,
         cleanup_interval: serve.cleanup_interval,
         drain_timeout: serve.drain_timeout,
         catch_up_max: serve.catch_up_max,
-        caps: scheduler::Caps {
-            timeout: caps.timeout,
-            fuel: caps.fuel,
-            memory_bytes: caps.memory_bytes,
-            result_bytes: caps.result_bytes,
-            log_bytes: caps.log_bytes,
-            log_lines: caps.log_lines,
-        },
+        caps: config.caps,
         ..Options::new(identity)
     })
 }

@@ -3,6 +3,7 @@
 mod app;
 mod cli;
 mod inline;
+mod readme;
 mod scheduler;
 mod tidy;
 mod trigger;

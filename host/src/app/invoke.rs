@@ -15,7 +15,7 @@ use crate::executor::{
     Executor, Finished, Inspection, Invocation, Limits, PluginInspector, Report, RunControl, Runnable, RunnablePlugin,
 };
 use crate::model::{
-    Grant, Job, JobIdSource, JobSettings, JobSpec, JobState, LogLine, Payload, PluginName, Progress, SchedulerId,
+    Grant, Job, JobIdSource, JobSpec, JobState, LogLine, Payload, PluginName, Progress, SchedulerId,
     Settings, Target, TaskDeclaration, TaskId,
 };
 
@@ -85,7 +85,7 @@ pub async fn invoke(sandbox: &Sandbox, request: Invoke, cancel: CancellationToke
     let settings = request.settings.over(&task.settings).over(&request.task_defaults);
     let args = request.args.payload(task.args_schema.as_deref(), &request.caps)?;
     let job = job_of(sandbox, &request, &task, args, &settings);
-    let limits = limits_of(&job.spec.settings, &request.caps);
+    let limits = Limits::of(&job.spec.settings, &request.caps);
     let invocation = Invocation {
         started_at: job.spec.created_at,
         job: Arc::new(job),
@@ -181,17 +181,6 @@ fn job_of(sandbox: &Sandbox, request: &Invoke, task: &TaskDeclaration, args: Pay
         error: None,
         usage: None,
         expires_at: None,
-    }
-}
-
-fn limits_of(settings: &JobSettings, caps: &Caps) -> Limits {
-    Limits {
-        timeout: settings.timeout.min(caps.timeout),
-        fuel: settings.fuel.min(caps.fuel),
-        memory_bytes: settings.memory_bytes.min(caps.memory_bytes),
-        result_bytes: caps.result_bytes,
-        log_bytes: caps.log_bytes,
-        log_lines: caps.log_lines,
     }
 }
 

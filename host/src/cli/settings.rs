@@ -47,7 +47,7 @@ pub(super) struct GlobalArgs {
 #[derive(Debug, Default, Args)]
 pub(super) struct ServeArgs {
     /// What it takes upon itself: `both`, `scheduler` (only fires schedules) or `worker` (only runs jobs) [default: both]
-    #[arg(long, env = "HOST_ROLE", value_name = "R", value_parser = parse_role, hide_env_values = true)]
+    #[arg(long, env = "HOST_ROLE", value_name = "R", hide_env_values = true)]
     role: Option<Role>,
     /// Its identity; one that keeps it over restarts takes back its own jobs at once [default: host-pid-random]
     #[arg(long, env = "HOST_IDENTITY", value_name = "ID", hide_env_values = true)]
@@ -67,15 +67,6 @@ pub(super) struct ServeArgs {
     /// Most jobs that one missed stretch of a schedule makes under `--coalesce all` [default: 1000]
     #[arg(long, env = "HOST_MAX_CATCH_UP", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_catch_up: Option<usize>,
-}
-
-fn parse_role(text: &str) -> Result<Role, String> {
-    match text {
-        "both" => Ok(Role::Both),
-        "scheduler" => Ok(Role::Scheduler),
-        "worker" => Ok(Role::Worker),
-        _ => Err("it is `both`, `scheduler` or `worker`".to_owned()),
-    }
 }
 
 fn parse_positive(text: &str) -> Result<usize, String> {
@@ -291,7 +282,7 @@ impl<T: FromText> TryFrom<String> for Text<T> {
 
 impl FromText for Role {
     fn from_text(text: &str) -> Result<Self, String> {
-        parse_role(text)
+        text.parse()
     }
 }
 

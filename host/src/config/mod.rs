@@ -116,6 +116,38 @@ pub enum Role {
     Worker,
 }
 
+impl Role {
+    /// Whether it fires schedules.
+    pub const fn fires_schedules(self) -> bool {
+        matches!(self, Role::Both | Role::Scheduler)
+    }
+
+    /// Whether it runs jobs.
+    pub const fn runs_jobs(self) -> bool {
+        matches!(self, Role::Both | Role::Worker)
+    }
+
+    /// `both`, `scheduler` or `worker`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Both => "both",
+            Role::Scheduler => "scheduler",
+            Role::Worker => "worker",
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Role::Both, Role::Scheduler, Role::Worker]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| "it is `both`, `scheduler` or `worker`".to_owned())
+    }
+}
+
 /// How `serve` works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Serve {

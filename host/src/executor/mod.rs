@@ -18,9 +18,10 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Caps;
 use crate::model::{
-    Digest, Grant, Import, Job, JobError, LogLine, Payload, PluginName, Progress, SchedulerId, Target, TaskDeclaration,
-    Timestamp, Usage,
+    Digest, Grant, Import, Job, JobError, JobSettings, LogLine, Payload, PluginName, Progress, SchedulerId, Target,
+    TaskDeclaration, Timestamp, Usage,
 };
 use crate::store::Effects;
 
@@ -84,6 +85,20 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Captured log, in lines.
     pub log_lines: usize,
+}
+
+impl Limits {
+    /// What an attempt of a job with these settings may use, within the operator's caps.
+    pub fn of(settings: &JobSettings, caps: &Caps) -> Limits {
+        Limits {
+            timeout: settings.timeout.min(caps.timeout),
+            fuel: settings.fuel.min(caps.fuel),
+            memory_bytes: settings.memory_bytes.min(caps.memory_bytes),
+            result_bytes: caps.result_bytes,
+            log_bytes: caps.log_bytes,
+            log_lines: caps.log_lines,
+        }
+    }
 }
 
 /// The reins of one attempt.

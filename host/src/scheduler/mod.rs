@@ -40,8 +40,9 @@ mod writer;
 
 use std::time::Duration;
 
+pub use crate::config::{Caps, Role};
 pub use handle::{Handle, Scheduler, StartError, StopReport};
-pub use options::{Caps, Executors, Options, Parts, Role};
+pub use options::{Executors, Options, Parts};
 pub use run_one::run_one;
 
 /// An error with its causes in one line, for logs and for messages that are stored.

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::executor::{Executor, Limits};
+use crate::config::{Caps, Role};
+use crate::executor::Executor;
 use crate::model::limits;
-use crate::model::{ExecutorName, JobSettings, SchedulerId, Target};
+use crate::model::{ExecutorName, SchedulerId, Target};
 use crate::store::Store;
 
 /// What a scheduler works with. All of it may be shared with other schedulers and with the program around them.
@@ -75,50 +75,6 @@ impl fmt::Debug for Executors {
     }
 }
 
-/// Which part of the work a scheduler does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Role {
-    /// Fires schedules and runs jobs.
-    #[default]
-    Both,
-    /// Only fires schedules.
-    Scheduler,
-    /// Only runs jobs.
-    Worker,
-}
-
-impl Role {
-    /// Whether it fires schedules.
-    pub const fn fires_schedules(self) -> bool {
-        matches!(self, Role::Both | Role::Scheduler)
-    }
-
-    /// Whether it runs jobs.
-    pub const fn runs_jobs(self) -> bool {
-        matches!(self, Role::Both | Role::Worker)
-    }
-
-    /// `both`, `scheduler` or `worker`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Role::Both => "both",
-            Role::Scheduler => "scheduler",
-            Role::Worker => "worker",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Role::Both, Role::Scheduler, Role::Worker]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a role: use both, scheduler or worker"))
-    }
-}
-
 /// How a scheduler is set.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -158,51 +114,6 @@ impl Options {
             cancel_grace: Duration::from_secs(5),
             catch_up_max: limits::CATCH_UP_MAX,
             caps: Caps::default(),
-        }
-    }
-}
-
-/// What the operator allows at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
-    /// Wall-clock time of one attempt.
-    pub timeout: Duration,
-    /// Fuel of one attempt.
-    pub fuel: u64,
-    /// Memory of one attempt, in bytes.
-    pub memory_bytes: u64,
-    /// Result of one job, in bytes.
-    pub result_bytes: usize,
-    /// Captured log of one attempt, in bytes.
-    pub log_bytes: usize,
-    /// Captured log of one attempt, in lines.
-    pub log_lines: usize,
-}
-
-impl Default for Caps {
-    /// A day, a thousand times the usual fuel, 4 GiB, and the usual bounds of results and logs.
-    fn default() -> Self {
-        Caps {
-            timeout: Duration::from_secs(24 * 60 * 60),
-            fuel: limits::FUEL_DEFAULT * 1_000,
-            memory_bytes: 4 * 1024 * 1024 * 1024,
-            result_bytes: limits::RESULT_BYTES_MAX,
-            log_bytes: limits::LOG_BYTES_MAX,
-            log_lines: limits::LOG_LINES_MAX,
-        }
-    }
-}
-
-impl Caps {
-    /// What an attempt of a job with these settings may use.
-    pub fn limits(&self, settings: &JobSettings) -> Limits {
-        Limits {
-            timeout: settings.timeout.min(self.timeout),
-            fuel: settings.fuel.min(self.fuel),
-            memory_bytes: settings.memory_bytes.min(self.memory_bytes),
-            result_bytes: self.result_bytes,
-            log_bytes: self.log_bytes,
-            log_lines: self.log_lines,
         }
     }
 }

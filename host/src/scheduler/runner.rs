@@ -12,7 +12,7 @@ use super::catalog::Resolved;
 use super::core::Core;
 use super::running::{Attempt, Interrupt};
 use super::writer::Write;
-use crate::executor::{Finished, Invocation, Report, Retry, RunControl, Runnable, Verdict};
+use crate::executor::{Finished, Invocation, Limits, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Progress, Timestamp, Usage};
 use crate::store::{Effects, Ending, JobReport, ReleaseJob};
 
@@ -107,7 +107,7 @@ impl Runner {
         let invocation = Invocation {
             job: Arc::clone(&self.job),
             runnable,
-            limits: core.options.caps.limits(&self.job.spec.settings),
+            limits: Limits::of(&self.job.spec.settings, &core.options.caps),
             scheduler_id: core.options.identity.clone(),
             started_at,
         };
