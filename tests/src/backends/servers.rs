@@ -46,7 +46,7 @@ pub(super) fn postgres_schema(number: u64) -> Result<String> {
     }
     let port = server.as_ref().map_or(0, |server| server.port);
     let schema = format!("test_{}_{number}", std::process::id());
-    let base = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    let base = format!("postgres://postgres:secret@127.0.0.1:{port}/postgres");
     output(Command::new(postgres_program("psql")?).args([&base, "-qc", &format!("CREATE SCHEMA {schema}")]))?;
     Ok(format!("{base}?options=-csearch_path%3D{schema}"))
 }
@@ -68,7 +68,11 @@ fn start_postgres() -> Result<Server> {
     let data = folder.path().join("data");
     let data_text = data.to_string_lossy().into_owned();
     let initdb = postgres_program("initdb")?;
-    let options = ["-D", &data_text, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret")?;
+    let password = format!("--pwfile={}", password.display());
+    let options =
+        ["-D", &data_text, "-U", "postgres", "-A", "scram-sha-256", &password, "-E", "UTF8", "--locale=C", "--no-sync"];
     output(unprivileged(&initdb, folder.path())?.args(options))?;
     let port = free_port()?;
     let socket_folder = folder.path().to_string_lossy().into_owned();
