@@ -23,6 +23,7 @@ fn main() -> Result<()> {
     let measured = runtime.block_on(async {
         for backend in Backend::enabled()? {
             println!("{backend}");
+            floor(backend).await?;
             rates(backend).await?;
             behind_a_backlog(backend, 100_000, "100,000 jobs of a saturated task", |make, count| {
                 (0..count).map(|_| make.urgent("p:full", 9)).collect()
@@ -40,6 +41,75 @@ fn main() -> Result<()> {
     });
     stop_all();
     measured
+}
+
+/// Jobs a second through the bare driver: a row inserted and later marked as finished, nothing else.
+macro_rules! bare {
+    ($pool:expr, $insert:literal, $update:literal, $batch:expr, $make:expr) => {{
+        let pool = $pool;
+        let watch = Stopwatch::start();
+        let mut count = 0_u32;
+        while watch.elapsed() < LONG_ENOUGH {
+            let ids: Vec<Vec<u8>> = (0..$batch).map(|_| $make.job_id().as_bytes().to_vec()).collect();
+            let mut transaction = pool.begin().await?;
+            for id in &ids {
+                sqlx::query($insert).bind(id.as_slice()).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            let mut transaction = pool.begin().await?;
+            for id in &ids {
+                sqlx::query($update).bind(id.as_slice()).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            count += $batch;
+        }
+        let rate = f64::from(count) / watch.elapsed().as_secs_f64();
+        pool.close().await;
+        rate
+    }};
+}
+
+/// What the database does for a bare row, with a commit for each and one for a hundred: what the rates below are to be held against.
+async fn floor(backend: Backend) -> Result<()> {
+    let make = Factory::new(7);
+    for batch in [1, 100] {
+        let Some(place) = backend.place()? else { return Ok(()) };
+        // In the store's own schema, so that the same indexes are kept.
+        tests::backends::open(&place.url).await?.close().await;
+        let rate = match backend {
+            Backend::Memory => return Ok(()),
+            Backend::Sqlite => {
+                let options: sqlx::sqlite::SqliteConnectOptions = place.url.parse()?;
+                let options = options.synchronous(sqlx::sqlite::SqliteSynchronous::Full);
+                bare!(
+                    sqlx::SqlitePool::connect_with(options).await?,
+                    "INSERT INTO jobs (id, task_id, jitter, args_encoding, args, settings, place, result_ttl, due_at, created_at, lane)
+                     VALUES (?, 'p:work', 0, 'json', x'7b7d', '{}', 0, 0, 0, 0, '')",
+                    "UPDATE jobs SET state = 'finished', outcome = 'success', lane = NULL WHERE id = ?",
+                    batch,
+                    make
+                )
+            }
+            Backend::Postgres => bare!(
+                sqlx::PgPool::connect(&place.url).await?,
+                "INSERT INTO jobs (id, task_id, jitter, args_encoding, args, settings, place, result_ttl, due_at, created_at, lane)
+                 VALUES ($1, 'p:work', 0, 'json', '{}', '{}', 0, 0, 0, 0, '')",
+                "UPDATE jobs SET state = 'finished', outcome = 'success', lane = NULL WHERE id = $1",
+                batch,
+                make
+            ),
+            Backend::Mysql => bare!(
+                sqlx::MySqlPool::connect(&place.url).await?,
+                "INSERT INTO jobs (id, task_id, jitter, args_encoding, args, settings, place, result_ttl, due_at, created_at, lane)
+                 VALUES (?, 'p:work', 0, 'json', '{}', '{}', 0, 0, 0, 0, '')",
+                "UPDATE jobs SET state = 'finished', outcome = 'success', lane = NULL WHERE id = ?",
+                batch,
+                make
+            ),
+        };
+        println!("  floor: {rate:.0} bare rows a second inserted and updated, {batch} a commit, one caller");
+    }
+    Ok(())
 }
 
 /// Jobs a second of each step, by batch and callers.
@@ -61,7 +131,10 @@ async fn rates(backend: Backend) -> Result<()> {
                 async move {
                     let (token, ids) = acquire(&store, &make, batch).await;
                     let count = ids.len();
-                    taken.lock().expect("not poisoned").push((token, ids));
+                    // The last call of a caller finds nothing; there is nothing to release for it.
+                    if count > 0 {
+                        taken.lock().expect("not poisoned").push((token, ids));
+                    }
                     (count, make)
                 }
             })

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tests::backends::{Backend, stop_all};
-use tests::conformance::store::{Case, GROUPS, Rig, Wrapping};
+use tests::conformance::store::{Case, GROUPS, Rig, Wrapping, opening};
 use tests::factory::Factory;
 
 fn main() -> ExitCode {
@@ -35,6 +35,13 @@ fn run() -> Result<ExitCode> {
                     trials.push(trial.with_ignored_flag(!enabled.contains(&backend)));
                 }
             }
+        }
+    }
+    for backend in [Backend::Postgres, Backend::Mysql] {
+        for (name, case) in opening::CASES {
+            let run = move || case(backend).map_err(|error| Failed::from(format!("{error:#}")));
+            let trial = Trial::test(format!("store::{backend}::opening::{name}"), run);
+            trials.push(trial.with_ignored_flag(!enabled.contains(&backend)));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +14,7 @@ use host::model::{ErrorKind, JobError, JobId, JobState};
 use host::store::retrying::Retrying;
 use host::store::{AcquireJobs, Ending, JobFilter, Recover, ReleaseJobs, Released, Store};
 use libtest_mimic::{Arguments, Trial};
-use tests::backends::{Backend, open, stop_all};
+use tests::backends::{Backend, OwnServer, open, stop_all};
 use tests::factory::{Factory, recover, release, scheduler, success, t, task};
 
 /// Jobs that the processes share.
@@ -55,6 +55,12 @@ fn run() -> Result<ExitCode> {
                 case(backend).map_err(|error| format!("{error:#}").into())
             });
             trials.push(trial.with_ignored_flag(ignored));
+        }
+        if backend != Backend::Sqlite {
+            let name = format!("processes::{backend}::what_a_server_has_stored_outlives_its_crash_and_work_goes_on");
+            let run =
+                move || block_on(a_crashed_server_loses_nothing(backend)).map_err(|error| format!("{error:#}").into());
+            trials.push(Trial::test(name, run).with_ignored_flag(ignored));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -161,6 +167,52 @@ fn kill_once(backend: Backend, round: u64, seed: u64) -> Result<()> {
     victim.wait()?;
     ensure!(lines.len() >= enough, "the process ended by itself after {} of {enough} operations", lines.len());
     block_on(check(&place.url, &lines))
+}
+
+async fn a_crashed_server_loses_nothing(backend: Backend) -> Result<()> {
+    let mut server = OwnServer::start(backend == Backend::Postgres)?;
+    let url = server.url();
+    let store = connect(&url).await?;
+    store.task_put(task("p:two", Some(2))).await?;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..4 {
+        callers.spawn(work_through_a_crash(Arc::clone(&store), caller, Arc::clone(&told)));
+    }
+    for crash in 1..=2 {
+        // In the middle of the work: after so many acknowledged operations.
+        let watch = Stopwatch::start();
+        while told.lock().expect("not poisoned").len() < crash * 150 {
+            ensure!(watch.elapsed() < HANGS_AFTER, "no work is done");
+            tokio::task::yield_now().await;
+        }
+        server = tokio::task::spawn_blocking(move || server.crash_and_restart().map(|()| server)).await??;
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended??;
+    }
+    let told = std::mem::take(&mut *told.lock().expect("not poisoned"));
+    ensure!(told.len() >= 600, "only {} operations were acknowledged", told.len());
+    check(&url, &told).await
+}
+
+/// Adds, acquires and releases, and notes what was acknowledged. Calls that fail are made again by the store's decorator.
+async fn work_through_a_crash(store: Arc<dyn Store>, caller: u64, told: Arc<Mutex<Vec<String>>>) -> Result<()> {
+    let make = Factory::new(caller);
+    for _ in 0..100 {
+        let job = make.job(["p:two", "p:free"][make.below(2)]);
+        store.job_add(vec![job.clone()]).await?;
+        told.lock().expect("not poisoned").push(format!("added {}", job.id));
+        let request = AcquireJobs { holder: scheduler("victim"), ..make.acquire(1, 2) };
+        let token = request.token;
+        for job in store.job_acquire(request).await?.jobs {
+            let id = job.spec.id;
+            // A release whose answer was lost is answered `LeaseLost` when it is made again: stored it is in any case.
+            store.job_release(ReleaseJobs { now: t(2), releases: vec![release(id, token, success(9_000))] }).await?;
+            told.lock().expect("not poisoned").push(format!("finished {id}"));
+        }
+    }
+    Ok(())
 }
 
 /// Everything that was told is there, nothing is torn, and every job can still come to its end.

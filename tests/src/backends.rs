@@ -12,7 +12,7 @@ use host::store::sql::{OpenOptions, SqlStore};
 
 mod servers;
 
-pub use servers::stop_all;
+pub use servers::{OwnServer, stop_all};
 
 /// A kind of data store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,8 +29,8 @@
 //!
 //! # To add an operation
 //!
-//! Request struct in [`request`] → method here with its atomicity and retry lines → the memory store → SQL → conformance
-//! cases.
+//! Request struct in [`request`] → method here with its atomicity and retry lines → its line in the list of the decorators
+//! (`decorate.rs`) → the memory store → SQL → conformance cases.
 
 mod decorate;
 pub mod detached;

@@ -46,7 +46,7 @@ pub(super) fn postgres_schema(number: u64) -> Result<String> {
     }
     let port = server.as_ref().map_or(0, |server| server.port);
     let schema = format!("test_{}_{number}", std::process::id());
-    let base = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    let base = format!("postgres://postgres:secret@127.0.0.1:{port}/postgres");
     output(Command::new(postgres_program("psql")?).args([&base, "-qc", &format!("CREATE SCHEMA {schema}")]))?;
     Ok(format!("{base}?options=-csearch_path%3D{schema}"))
 }
@@ -65,24 +65,30 @@ pub(super) fn mysql_database(number: u64) -> Result<String> {
 
 fn start_postgres() -> Result<Server> {
     let folder = open_folder()?;
-    let data = folder.path().join("data");
-    let data_text = data.to_string_lossy().into_owned();
-    let initdb = postgres_program("initdb")?;
-    let options = ["-D", &data_text, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
-    output(unprivileged(&initdb, folder.path())?.args(options))?;
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret")?;
+    let (data, password) = (folder.path().join("data"), format!("--pwfile={}", password.display()));
+    let options = ["-U", "postgres", "-A", "scram-sha-256", &password, "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
+    output(unprivileged(&postgres_program("initdb")?, folder.path())?.args(options).arg(data))?;
     let port = free_port()?;
-    let socket_folder = folder.path().to_string_lossy().into_owned();
-    let process = unprivileged(&postgres_program("postgres")?, folder.path())?
-        .args(["-D", &data_text, "-k", &socket_folder, "-h", "127.0.0.1", "-p", &port.to_string()])
-        // A server that is thrown away need not survive a power cut; one that crashes still recovers from its log.
-        .args(["-c", "fsync=off", "-c", "max_connections=400", "-c", "shared_buffers=64MB"])
-        .stdout(log(folder.path())?)
-        .stderr(log(folder.path())?)
-        .spawn()?;
+    let process = launch_postgres(folder.path(), port)?;
     let mut server = Server { process, folder, port };
-    let ready = postgres_program("pg_isready")?;
-    wait_for(&mut server, || Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status())?;
+    postgres_ready(&mut server)?;
     Ok(server)
+}
+
+fn launch_postgres(folder: &Path, port: u16) -> Result<Child> {
+    let mut command = unprivileged(&postgres_program("postgres")?, folder)?;
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+    // Written to the log at every commit, but not forced to the disk: that is for power cuts, which the tests do not make.
+    command.args(["-c", "fsync=off", "-c", "max_connections=400", "-c", "shared_buffers=64MB"]);
+    Ok(command.stdout(log(folder)?).stderr(log(folder)?).spawn()?)
+}
+
+fn postgres_ready(server: &mut Server) -> Result<()> {
+    let (ready, port) = (postgres_program("pg_isready")?, server.port.to_string());
+    wait_for(server, || Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port]).status())
 }
 
 fn start_mysql() -> Result<Server> {
@@ -92,25 +98,72 @@ fn start_mysql() -> Result<Server> {
     let options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data];
     output(unprivileged(&install, folder.path())?.args(options))?;
     let port = free_port()?;
-    let socket = format!("--socket={}", folder.path().join("socket").display());
-    let process = unprivileged(&program("mariadbd", &["/usr/sbin"])?, folder.path())?
-        .args(["--no-defaults", &data, &socket, "--bind-address=127.0.0.1", &format!("--port={port}")])
-        .args(["--max-connections=400", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"])
-        .stdout(log(folder.path())?)
-        .stderr(log(folder.path())?)
-        .spawn()?;
+    let process = launch_mysql(folder.path(), port)?;
     let mut server = Server { process, folder, port };
-    let admin = program("mariadb-admin", &["/usr/bin"])?;
-    let socket = format!("--socket={}", server.folder.path().join("socket").display());
-    wait_for(&mut server, || {
-        Command::new(&admin)
-            .args(["--no-defaults", &socket, "-uroot", "ping"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-    })?;
+    mysql_ready(&mut server)?;
     mysql(&server, "CREATE USER test@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'127.0.0.1'")?;
     Ok(server)
+}
+
+fn launch_mysql(folder: &Path, port: u16) -> Result<Child> {
+    let data = format!("--datadir={}", folder.join("data").display());
+    let socket = format!("--socket={}", folder.join("socket").display());
+    let mut command = unprivileged(&program("mariadbd", &["/usr/sbin"])?, folder)?;
+    command.args(["--no-defaults", &data, &socket, "--bind-address=127.0.0.1", &format!("--port={port}")]);
+    // 2: written to the log at every commit, but not forced to the disk, as above.
+    command.args(["--max-connections=400", "--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"]);
+    Ok(command.stdout(log(folder)?).stderr(log(folder)?).spawn()?)
+}
+
+fn mysql_ready(server: &mut Server) -> Result<()> {
+    let admin = program("mariadb-admin", &["/usr/bin"])?;
+    let socket = format!("--socket={}", server.folder.path().join("socket").display());
+    wait_for(server, || {
+        let mut ping = Command::new(&admin);
+        ping.args(["--no-defaults", &socket, "-uroot", "ping"]).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    })
+}
+
+/// A server that a test has for itself, to crash it.
+pub struct OwnServer {
+    server: Server,
+    is_postgres: bool,
+}
+
+impl OwnServer {
+    /// Starts one; of PostgreSQL, or else MariaDB.
+    pub fn start(is_postgres: bool) -> Result<OwnServer> {
+        let server = if is_postgres { start_postgres()? } else { start_mysql()? };
+        if !is_postgres {
+            mysql(&server, "CREATE DATABASE crash")?;
+        }
+        Ok(OwnServer { server, is_postgres })
+    }
+
+    /// Where its store is.
+    pub fn url(&self) -> String {
+        let port = self.server.port;
+        if self.is_postgres {
+            format!("postgres://postgres:secret@127.0.0.1:{port}/postgres")
+        } else {
+            format!("mysql://test:secret@127.0.0.1:{port}/crash")
+        }
+    }
+
+    /// Ends it without a chance to tidy up, and starts it again in the same place.
+    pub fn crash_and_restart(&mut self) -> Result<()> {
+        let server = &mut self.server;
+        if self.is_postgres {
+            // What `pg_ctl stop -m immediate` sends. A kill would leave its children behind, which keep the next one from starting.
+            output(Command::new("kill").args(["-QUIT", &server.process.id().to_string()]))?;
+        } else {
+            server.process.kill()?;
+        }
+        server.process.wait()?;
+        let (folder, port) = (server.folder.path().to_owned(), server.port);
+        server.process = if self.is_postgres { launch_postgres(&folder, port)? } else { launch_mysql(&folder, port)? };
+        if self.is_postgres { postgres_ready(server) } else { mysql_ready(server) }
+    }
 }
 
 fn mysql(server: &Server, statement: &str) -> Result<()> {

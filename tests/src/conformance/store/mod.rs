@@ -22,6 +22,7 @@ mod concurrency;
 mod jobs;
 mod leases;
 mod model_based;
+pub mod opening;
 mod recovery;
 mod results;
 mod schedules;
