@@ -6,11 +6,8 @@ use std::process::{Command, Stdio};
 /// The shell blocks of the README, in order.
 fn blocks() -> Vec<String> {
     let text = std::fs::read_to_string(xtask::workspace().join("README.md")).expect("there is a README");
-    let blocks: Vec<String> = text
-        .split("```sh\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().expect("a block ends").to_owned())
-        .collect();
+    let blocks: Vec<String> =
+        text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().expect("a block ends").to_owned()).collect();
     assert!(blocks.len() > 5, "the README has lost its commands");
     blocks
 }
@@ -36,7 +33,8 @@ fn run(script: &str, home: &Path) {
 fn the_demo_does_the_main_job() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let commands = blocks().remove(0);
-    let demo = commands.lines().find(|line| line.starts_with("cargo xtask demo")).expect("the first block has the demo");
+    let demo =
+        commands.lines().find(|line| line.starts_with("cargo xtask demo")).expect("the first block has the demo");
     run(demo, home.path());
     // The block's other command is the one that runs this test.
     let others: Vec<&str> = commands.lines().filter(|line| *line != demo).collect();
