@@ -15,6 +15,7 @@ use host::store::retrying::Retrying;
 use host::store::{AcquireJobs, Ending, JobFilter, Recover, ReleaseJobs, Released, Store};
 use libtest_mimic::{Arguments, Trial};
 use tests::backends::{Backend, OwnServer, open, stop_all};
+use tests::conformance::store::opening::OpeningCase;
 use tests::factory::{Factory, recover, release, scheduler, success, t, task};
 
 /// Jobs that the processes share.
@@ -46,7 +47,7 @@ fn run() -> Result<ExitCode> {
     let mut trials = Vec::new();
     for backend in [Backend::Sqlite, Backend::Postgres, Backend::Mysql] {
         let ignored = !enabled.contains(&backend);
-        let cases: [(&str, fn(Backend) -> Result<()>); 2] = [
+        let cases: [(&str, OpeningCase); 2] = [
             ("jobs_shared_by_processes_run_once_each_and_within_their_limits", processes_share_jobs),
             ("what_a_killed_process_was_told_is_stored_is_stored_and_every_job_ends", a_killed_process_loses_nothing),
         ];

@@ -7,8 +7,11 @@ use host::store::sql::{OpenOptions, SqlStore, migrate};
 
 use crate::backends::Backend;
 
-/// The cases, for back ends that are servers.
-pub const CASES: [(&str, fn(Backend) -> Result<()>); 5] = [
+/// A case that opens its store itself.
+pub type OpeningCase = fn(Backend) -> Result<()>;
+
+/// The cases with their names, for back ends that are servers.
+pub const CASES: [(&str, OpeningCase); 5] = [
     ("a_wrong_password_is_refused_at_once_with_a_hint", |backend| run(wrong_password(backend))),
     ("a_missing_database_is_refused_with_how_to_make_it", |backend| run(missing_database(backend))),
     ("a_server_that_is_not_there_is_worth_another_try", |backend| run(no_server(backend))),
