@@ -120,17 +120,10 @@ async fn batch(opened: &Opened) -> anyhow::Result<(Duration, Duration)> {
     let task = store.task_get(&task_id).await?.ok_or_else(|| anyhow::anyhow!("the task is there"))?.task;
     let clock = parts(opened).clock;
     let mut ids = host::model::JobIdSource::new(fastrand::Rng::new());
-    let job = |ids: &mut host::model::JobIdSource| JobSpec {
-        id: ids.next(clock.now()),
-        task_id: task_id.clone(),
-        schedule_id: None,
-        scheduled_fire_time: None,
-        jitter: Duration::ZERO,
-        args: Payload::no_args(),
-        settings: JobSettings::from(task.resolved()),
-        due_at: clock.now(),
-        start_deadline: None,
-        created_at: clock.now(),
+    let settings = JobSettings::from(task.resolved());
+    let job = |ids: &mut host::model::JobIdSource| {
+        let now = clock.now();
+        JobSpec::direct(ids.next(now), task_id.clone(), Payload::no_args(), settings.clone(), now)
     };
     let queueing = Stopwatch::start();
     for _ in 0..JOBS / 1_000 {

@@ -113,36 +113,9 @@ fn invocation(digest: Digest) -> Invocation {
         result_ttl: Duration::from_secs(60),
         metadata: Metadata::default(),
     };
-    let spec = JobSpec {
-        id: JobIdSource::new(fastrand::Rng::new()).next(now),
-        task_id: TaskId::of_plugin(&plugin, &function),
-        schedule_id: None,
-        scheduled_fire_time: None,
-        jitter: Duration::ZERO,
-        args: Payload::no_args(),
-        settings,
-        due_at: now,
-        start_deadline: None,
-        created_at: now,
-    };
-    let job = Job {
-        spec,
-        state: JobState::Running,
-        attempt: 1,
-        crashes: 0,
-        cancel_requested: false,
-        lease: None,
-        scheduler_id: None,
-        plugin_digest: None,
-        started_at: None,
-        progress: None,
-        outcome: None,
-        finished_at: None,
-        result: None,
-        error: None,
-        usage: None,
-        expires_at: None,
-    };
+    let id = JobIdSource::new(fastrand::Rng::new()).next(now);
+    let spec = JobSpec::direct(id, TaskId::of_plugin(&plugin, &function), Payload::no_args(), settings, now);
+    let job = Job { state: JobState::Running, attempt: 1, ..Job::queued(spec) };
     let runnable = Runnable {
         target: Target::Plugin { plugin: plugin.clone(), function },
         plugin: Some(RunnablePlugin { name: plugin, digest, grants: Arc::from([]) }),

@@ -138,18 +138,7 @@ impl Factory {
 
     /// A job that is due at once.
     pub fn job(&self, task: &str) -> JobSpec {
-        JobSpec {
-            id: self.job_id(),
-            task_id: task_id(task),
-            schedule_id: None,
-            scheduled_fire_time: None,
-            jitter: Duration::ZERO,
-            args: Payload::no_args(),
-            settings: job_settings(),
-            due_at: t(0),
-            start_deadline: None,
-            created_at: t(0),
-        }
+        JobSpec::direct(self.job_id(), task_id(task), Payload::no_args(), job_settings(), t(0))
     }
 
     /// A job with a priority.

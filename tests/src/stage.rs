@@ -236,18 +236,8 @@ impl Stage {
     pub async fn job(&self, task_id: &TaskId) -> JobSpec {
         let task = self.store.task_get(task_id).await.expect("the store answers").expect("the task exists").task;
         let now = self.clock.now();
-        JobSpec {
-            id: self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now),
-            task_id: task_id.clone(),
-            schedule_id: None,
-            scheduled_fire_time: None,
-            jitter: Duration::ZERO,
-            args: Payload::no_args(),
-            settings: JobSettings::from(task.resolved()),
-            due_at: now,
-            start_deadline: None,
-            created_at: now,
-        }
+        let id = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now);
+        JobSpec::direct(id, task_id.clone(), Payload::no_args(), JobSettings::from(task.resolved()), now)
     }
 
     /// Queues a job and tells everyone.

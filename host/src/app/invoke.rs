@@ -15,8 +15,8 @@ use crate::executor::{
     Executor, Finished, Inspection, Invocation, Limits, PluginInspector, Report, RunControl, Runnable, RunnablePlugin,
 };
 use crate::model::{
-    Grant, Job, JobIdSource, JobSpec, JobState, LogLine, Payload, PluginName, Progress, SchedulerId,
-    Settings, Target, TaskDeclaration, TaskId,
+    Grant, Job, JobIdSource, JobSpec, JobState, LogLine, Payload, PluginName, Progress, SchedulerId, Settings, Target,
+    TaskDeclaration, TaskId,
 };
 
 /// A sandbox that holds one component.
@@ -152,36 +152,10 @@ fn find_task(request: &Invoke, inspection: &Inspection) -> AppResult<TaskDeclara
 
 fn job_of(sandbox: &Sandbox, request: &Invoke, task: &TaskDeclaration, args: Payload, settings: &Settings) -> Job {
     let now = sandbox.clock.now();
-    let spec = JobSpec {
-        id: JobIdSource::new(sandbox.random.clone()).next(now),
-        task_id: TaskId::of_plugin(&request.name, &task.name),
-        schedule_id: None,
-        scheduled_fire_time: None,
-        jitter: Duration::ZERO,
-        args,
-        settings: super::jobs::job_settings(settings),
-        due_at: now,
-        start_deadline: None,
-        created_at: now,
-    };
-    Job {
-        spec,
-        state: JobState::Running,
-        attempt: 1,
-        crashes: 0,
-        cancel_requested: false,
-        lease: None,
-        scheduler_id: None,
-        plugin_digest: None,
-        started_at: Some(now),
-        progress: None,
-        outcome: None,
-        finished_at: None,
-        result: None,
-        error: None,
-        usage: None,
-        expires_at: None,
-    }
+    let id = JobIdSource::new(sandbox.random.clone()).next(now);
+    let task_id = TaskId::of_plugin(&request.name, &task.name);
+    let spec = JobSpec::direct(id, task_id, args, super::jobs::job_settings(settings), now);
+    Job { state: JobState::Running, attempt: 1, started_at: Some(now), ..Job::queued(spec) }
 }
 
 fn identity() -> AppResult<SchedulerId> {

@@ -66,19 +66,9 @@ impl App {
     pub async fn job_submit(&self, new: NewJob) -> AppResult<JobId> {
         self.check_settings(&new.settings)?;
         let task = self.task_resolve(&new.task).await?.task;
-        let now = self.clock.now();
-        let spec = JobSpec {
-            id: self.next_job_id(),
-            task_id: task.id.clone(),
-            schedule_id: None,
-            scheduled_fire_time: None,
-            jitter: Duration::ZERO,
-            args: new.args.payload(task.args_schema.as_deref(), &self.caps)?,
-            settings: job_settings(&new.settings.over(&task.layered())),
-            due_at: now,
-            start_deadline: None,
-            created_at: now,
-        };
+        let args = new.args.payload(task.args_schema.as_deref(), &self.caps)?;
+        let settings = job_settings(&new.settings.over(&task.layered()));
+        let spec = JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, self.clock.now());
         let id = spec.id;
         self.store.job_add(vec![spec]).await?;
         self.publish(vec![EventKind::JobAdded { job_id: id, task_id: task.id, schedule_id: None }]).await;

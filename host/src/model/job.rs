@@ -35,6 +35,24 @@ pub struct JobSpec {
     pub created_at: Timestamp,
 }
 
+impl JobSpec {
+    /// A job that no schedule made: asked for at `now`, due at once.
+    pub fn direct(id: JobId, task_id: TaskId, args: Payload, settings: JobSettings, now: Timestamp) -> JobSpec {
+        JobSpec {
+            id,
+            task_id,
+            schedule_id: None,
+            scheduled_fire_time: None,
+            jitter: Duration::ZERO,
+            args,
+            settings,
+            due_at: now,
+            start_deadline: None,
+            created_at: now,
+        }
+    }
+}
+
 /// The settings that a job carries, inherited once and for all when it was created.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSettings {
@@ -141,6 +159,28 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job that has just been queued.
+    pub fn queued(spec: JobSpec) -> Job {
+        Job {
+            spec,
+            state: JobState::Queued,
+            attempt: 0,
+            crashes: 0,
+            cancel_requested: false,
+            lease: None,
+            scheduler_id: None,
+            plugin_digest: None,
+            started_at: None,
+            progress: None,
+            outcome: None,
+            finished_at: None,
+            result: None,
+            error: None,
+            usage: None,
+            expires_at: None,
+        }
+    }
+
     /// Whether another attempt is left after the running one has failed. Crashes of workers that are forgiven
     /// (`crash_retries`) do not count as attempts.
     pub fn has_attempt_left(&self) -> bool {

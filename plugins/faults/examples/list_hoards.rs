@@ -23,5 +23,5 @@ impl JsonSchema for Hoard {
 
 #[task]
 fn never_listed(argument: Hoard) {
-    drop(argument);
+    let Hoard = argument;
 }

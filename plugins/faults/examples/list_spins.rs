@@ -22,5 +22,5 @@ impl JsonSchema for Endless {
 
 #[task]
 fn never_listed(argument: Endless) {
-    drop(argument);
+    let Endless = argument;
 }

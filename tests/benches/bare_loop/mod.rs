@@ -22,7 +22,7 @@ mod bare {
 const FUEL: u64 = host::model::limits::FUEL_DEFAULT;
 
 /// Runs `jobs` jobs, `parallel` at a time, each lane on a task of its own.
-pub async fn round<F, R>(jobs: usize, parallel: usize, job: F) -> anyhow::Result<Duration>
+pub(crate) async fn round<F, R>(jobs: usize, parallel: usize, job: F) -> anyhow::Result<Duration>
 where
     F: Fn() -> R + Send + Sync + Clone + 'static,
     R: Future<Output = anyhow::Result<()>> + Send,
@@ -46,7 +46,7 @@ where
 }
 
 /// The floor for one plugin.
-pub struct BareLoop {
+pub(crate) struct BareLoop {
     engine: Engine,
     plugin: bare::PluginPre<State>,
 }
@@ -65,7 +65,7 @@ impl WasiView for State {
 
 impl BareLoop {
     /// Compiles the plugin.
-    pub fn new(bytes: &[u8]) -> anyhow::Result<BareLoop> {
+    pub(crate) fn new(bytes: &[u8]) -> anyhow::Result<BareLoop> {
         let mut pool = PoolingAllocationConfig::new();
         pool.max_unused_warm_slots(100).linear_memory_keep_resident(256 << 10).table_keep_resident(64 << 10);
         let mut config = Config::new();
@@ -93,7 +93,7 @@ impl BareLoop {
     }
 
     /// Calls a task that takes nothing, once, in a fresh instance.
-    pub async fn job(&self, task: &str) -> anyhow::Result<()> {
+    pub(crate) async fn job(&self, task: &str) -> anyhow::Result<()> {
         let limits = StoreLimitsBuilder::new().memory_size(256 << 20).build();
         let state = State { wasi: WasiCtx::builder().build(), table: ResourceTable::new(), limits };
         let mut store = Store::new(&self.engine, state);

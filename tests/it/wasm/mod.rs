@@ -133,18 +133,9 @@ impl Run {
         let plugin = PluginName::new("faults").expect("a name");
         let function = TaskName::new(&self.task).expect("a name");
         let now = SystemClock.now();
-        let spec = JobSpec {
-            id: JobIdSource::new(fastrand::Rng::new()).next(now),
-            task_id: TaskId::of_plugin(&plugin, &function),
-            schedule_id: None,
-            scheduled_fire_time: None,
-            jitter: Duration::ZERO,
-            args: Payload::json(&self.args),
-            settings: settings(&self.limits),
-            due_at: now,
-            start_deadline: None,
-            created_at: now,
-        };
+        let id = JobIdSource::new(fastrand::Rng::new()).next(now);
+        let task_id = TaskId::of_plugin(&plugin, &function);
+        let spec = JobSpec::direct(id, task_id, Payload::json(&self.args), settings(&self.limits), now);
         let runnable = Runnable {
             target: Target::Plugin { plugin: plugin.clone(), function },
             plugin: Some(RunnablePlugin { name: plugin, digest: self.digest, grants: self.grants.into() }),
@@ -175,24 +166,7 @@ fn settings(limits: &Limits) -> JobSettings {
 }
 
 fn running(spec: JobSpec) -> Job {
-    Job {
-        spec,
-        state: JobState::Running,
-        attempt: 1,
-        crashes: 0,
-        cancel_requested: false,
-        lease: None,
-        scheduler_id: None,
-        plugin_digest: None,
-        started_at: None,
-        progress: None,
-        outcome: None,
-        finished_at: None,
-        result: None,
-        error: None,
-        usage: None,
-        expires_at: None,
-    }
+    Job { state: JobState::Running, attempt: 1, ..Job::queued(spec) }
 }
 
 impl Ended {

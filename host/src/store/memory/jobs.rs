@@ -60,7 +60,7 @@ impl Jobs {
             set(&mut self.of_schedule, schedule, id, true);
         }
         let ready = spec.due_at <= spec.created_at;
-        let entry = Entry { job: queued(spec), ready, logs: BTreeMap::new() };
+        let entry = Entry { job: Job::queued(spec), ready, logs: BTreeMap::new() };
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
@@ -184,28 +184,6 @@ fn member(set: &mut BTreeSet<(Timestamp, JobId)>, value: (Timestamp, JobId), pre
         set.insert(value);
     } else {
         set.remove(&value);
-    }
-}
-
-/// A job that has just been queued.
-fn queued(spec: JobSpec) -> Job {
-    Job {
-        spec,
-        state: JobState::Queued,
-        attempt: 0,
-        crashes: 0,
-        cancel_requested: false,
-        lease: None,
-        scheduler_id: None,
-        plugin_digest: None,
-        started_at: None,
-        progress: None,
-        outcome: None,
-        finished_at: None,
-        result: None,
-        error: None,
-        usage: None,
-        expires_at: None,
     }
 }
 
