@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use host::model::{
     Parallelism, Payload, Schedule, ScheduleId, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
     Usage,
 };
-use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
+use host::scheduler::{Executors, Handle, Options, Parts, Scheduler, StopReport};
 use host::store::memory::MemoryStore;
 use host::store::{AddSchedule, Effects, Store};
 use host::trigger::Trigger;
@@ -303,6 +303,19 @@ impl Stage {
             }
         })
         .await;
+    }
+
+    /// Stops a scheduler while the clock goes on, a second at a time.
+    pub async fn stop_in_time(&self, scheduler: Handle) -> StopReport {
+        let is_over = AtomicBool::new(false);
+        let stopping = async {
+            let report = scheduler.stop().await;
+            is_over.store(true, Ordering::SeqCst);
+            report
+        };
+        let time =
+            self.advance_until("stopping to end", Duration::from_secs(1), || async { is_over.load(Ordering::SeqCst) });
+        futures_util::future::join(stopping, time).await.0
     }
 
     /// All jobs, oldest first.

@@ -1,7 +1,7 @@
 //! The attribute of the guest SDK. Use it as `guest_sdk::task`, where it is documented.
 //!
-//! The work is done in three steps: [`attributes`] and [`signature`] read what is there into plain structs and collect
-//! every fault with its place; [`expand`] writes the code. Whatever is wrong, the function itself is always written
+//! The work is done in three steps: `attributes` and `signature` read what is there into plain structs and collect
+//! every fault with its place; `expand` writes the code. Whatever is wrong, the function itself is always written
 //! out, so that one fault does not draw a tail of others behind it.
 
 mod attributes;

@@ -36,13 +36,25 @@ pub(super) struct Core {
     pub(super) attempts: TaskTracker,
     /// The loops.
     pub(super) loops: TaskTracker,
+    /// The writer, which ends by itself after the last attempt.
+    pub(super) writer: TaskTracker,
 }
 
 impl Core {
     /// Starts a loop. One that panics has a bug that may have left anything undone, so the whole scheduler stops.
     pub(super) fn spawn_loop(self: &Arc<Self>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&self.loops, name, work);
+    }
+
+    /// The same, counted by that tracker.
+    pub(super) fn spawn_on(
+        self: &Arc<Self>,
+        tracker: &TaskTracker,
+        name: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
         let core = Arc::clone(self);
-        self.loops.spawn(async move {
+        tracker.spawn(async move {
             let work = std::panic::AssertUnwindSafe(work);
             if futures_util::FutureExt::catch_unwind(work).await.is_err() {
                 tracing::error!(name, "a loop of the scheduler panicked; stopping");

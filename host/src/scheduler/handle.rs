@@ -85,6 +85,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
         fatal: CancellationToken::new(),
         attempts: TaskTracker::new(),
         loops: TaskTracker::new(),
+        writer: TaskTracker::new(),
         options,
     }
 }
@@ -92,7 +93,8 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
 /// Starts what every attempt needs: the writer, whose entrance is the answer, and the lease keeper.
 pub(super) fn serve_attempts(core: &Arc<Core>) -> mpsc::Sender<writer::Write> {
     let (writes, receiver) = mpsc::channel(writer::WRITES_MAX);
-    core.spawn_loop("writer", writer::run(Arc::clone(core), receiver));
+    core.spawn_on(&core.writer, "writer", writer::run(Arc::clone(core), receiver));
+    core.writer.close();
     core.spawn_loop("leases", lease::run(Arc::clone(core)));
     writes
 }
@@ -131,19 +133,24 @@ impl Handle {
         core.stop_taking.cancel();
         core.attempts.close();
         let mut report = StopReport::default();
-        if !wait_for(core, core.options.drain_timeout).await {
+        if !wait_for(core, &core.attempts, core.options.drain_timeout).await {
             report.interrupted = core.attempts.len();
             tracing::info!(count = report.interrupted, "drain timeout is over; interrupting running jobs");
             core.running.interrupt_all(Interrupt::Stopping);
-            if !wait_for(core, core.options.cancel_grace.saturating_add(KILLED_WITHIN)).await {
+            if !wait_for(core, &core.attempts, core.options.cancel_grace.saturating_add(KILLED_WITHIN)).await {
                 report.left_behind = core.attempts.len();
                 tracing::error!(count = report.left_behind, "attempts did not stop; their leases will run out");
             }
+        }
+        // What the attempts came to is worth waiting for, also while the store is away.
+        if report.left_behind == 0 && !wait_for(core, &core.writer, core.options.drain_timeout).await {
+            tracing::error!("the store did not take the ends of all jobs; those run again");
         }
         core.stop_serving.cancel();
         core.loops.close();
         if report.left_behind == 0 {
             core.loops.wait().await;
+            core.writer.wait().await;
         }
         let stopped_at = Some(core.time.now());
         if let Err(error) = core.store.scheduler_put(housekeeping::row(core, self.started_at, stopped_at)).await {
@@ -167,11 +174,11 @@ impl Drop for Handle {
     }
 }
 
-/// Waits for all attempts to end; `false` when `span` was over first.
-async fn wait_for(core: &Core, span: Duration) -> bool {
+/// Waits for everything that `tracker` counts to end; `false` when `span` was over first.
+async fn wait_for(core: &Core, tracker: &TaskTracker, span: Duration) -> bool {
     tokio::select! {
         biased;
-        () = core.attempts.wait() => true,
+        () = tracker.wait() => true,
         () = core.time.sleep(span) => false,
     }
 }

@@ -34,7 +34,9 @@ pub async fn run_one(parts: &Parts, options: Options, id: JobId) -> Result<Job, 
     });
     let writes = serve_attempts(&core);
     let ended = attempts(&core, id, &writes).await;
+    // The writer ends after the last of those who can write.
     drop(writes);
+    core.writer.wait().await;
     core.stop_serving.cancel();
     core.loops.close();
     core.loops.wait().await;

@@ -55,7 +55,7 @@ async fn store_reports(core: &Core, reports: Vec<JobReport>) {
     let mut left = reports;
     while let Err(error) = core.store.job_report(left.clone()).await {
         if error.is_transient() && !core.stop_serving.is_cancelled() {
-            core.time.sleep(RETRY_PAUSE).await;
+            pause(core).await;
         } else if left.len() > 1 {
             // One report may spoil the batch: write the first half alone, then go on with the second.
             let second = left.split_off(left.len() / 2);
@@ -74,7 +74,13 @@ async fn store_releases(core: &Core, releases: Vec<ReleaseJob>, tasks: &HashMap<
         let request = ReleaseJobs { now: core.time.now(), releases: left.clone() };
         match core.store.job_release(request).await {
             Ok(answers) => return after_release(core, &left, &answers, tasks),
-            Err(error) if error.is_transient() && !is_hopeless(core, &error) => core.time.sleep(RETRY_PAUSE).await,
+            Err(error) if error.is_transient() && core.stop_serving.is_cancelled() => {
+                // The scheduler stops while the store is away. The leases run out, and the jobs run again elsewhere.
+                tracing::error!(error = %super::chain(&error), count = left.len(), "the ends of jobs could not be stored");
+                left.iter().for_each(|release| core.running.end(release.id, release.token));
+                return;
+            }
+            Err(error) if error.is_transient() => pause(core).await,
             Err(_) if left.len() > 1 => {
                 // One release may spoil the batch: write the first half alone, then go on with the second.
                 let second = left.split_off(left.len() / 2);
@@ -92,9 +98,12 @@ async fn store_releases(core: &Core, releases: Vec<ReleaseJob>, tasks: &HashMap<
     }
 }
 
-/// Whether waiting is in vain: the scheduler is stopping and the store is away. The leases run out and others take over.
-fn is_hopeless(core: &Core, error: &StoreError) -> bool {
-    core.stop_serving.is_cancelled() && error.is_transient()
+/// Waits a little before a write is tried again; not at all once the scheduler stops.
+async fn pause(core: &Core) {
+    tokio::select! {
+        () = core.stop_serving.cancelled() => {}
+        () = core.time.sleep(RETRY_PAUSE) => {}
+    }
 }
 
 /// Puts an error in the place of a result that cannot be stored, so that the job ends; `false` where that was tried before.

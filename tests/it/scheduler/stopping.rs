@@ -1,8 +1,6 @@
 //! Stopping, in all its phases.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use host::model::{JobState, Outcome, Settings};
 use host::scheduler::{Options, StopReport};
@@ -36,15 +34,7 @@ async fn a_job_that_outlasts_the_drain_timeout_is_interrupted_and_given_back_unc
     let scheduler = stage.start(Stage::options("one")).await;
     let id = stage.submit(stage.job(&task).await).await;
     wait_for("the job to run", || async { (stage.executor.running() == 1).then_some(()) }).await;
-    let is_over = AtomicBool::new(false);
-    let stopping = async {
-        let report = scheduler.stop().await;
-        is_over.store(true, Ordering::SeqCst);
-        report
-    };
-    let time =
-        stage.advance_until("stopping to end", Duration::from_secs(1), || async { is_over.load(Ordering::SeqCst) });
-    let (report, ()) = futures_util::future::join(stopping, time).await;
+    let report = stage.stop_in_time(scheduler).await;
     assert_eq!(report, StopReport { interrupted: 1, left_behind: 0 });
     let job = stage.stored(id).await;
     assert_eq!((job.state, job.attempt), (JobState::Queued, 0));

@@ -2,7 +2,7 @@
 //! can afford to forget.
 //!
 //! One lock around plain maps. Every call takes it once, does everything, and lets go; nothing waits inside. The indexes
-//! beside the map of jobs are kept by two functions, [`jobs::Jobs::index`] and its opposite, and by nobody else.
+//! beside the map of jobs are kept by two functions, `jobs::Jobs::index` and its opposite, and by nobody else.
 
 mod catalog;
 mod housekeeping;

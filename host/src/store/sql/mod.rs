@@ -22,7 +22,7 @@
 //!
 //! # To add a dialect
 //!
-//! An arm in [`query::Dialect`] and the marks it fills in, a file beside `sqlite.rs`, a folder of migrations, and a back end in
+//! An arm in `query::Dialect` and the marks it fills in, a file beside `sqlite.rs`, a folder of migrations, and a back end in
 //! the conformance suite.
 
 mod acquire;
