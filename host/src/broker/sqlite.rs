@@ -30,6 +30,9 @@ const BATCHES_MAX: usize = 256;
 const EVENTS_KEPT: i64 = 10_000;
 /// Most events that are read at a time.
 const READ_MAX: i64 = 1_000;
+/// Most events that one statement writes: each costs two of the 32,766 values that a statement may have, and long statements
+/// gain nothing any more.
+const ROWS_MAX: usize = 200;
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -192,15 +195,15 @@ async fn append(
     sender: i64,
     events: impl Iterator<Item = Event>,
 ) -> Result<(), sqlx::Error> {
+    let texts: Vec<String> = events.map(|event| wire::encode(&event).to_string()).collect();
     let mut transaction = connection.begin().await?;
     let mut last = 0;
-    for event in events {
-        let inserted = sqlx::query("INSERT INTO events (sender, event) VALUES (?, ?)")
-            .bind(sender)
-            .bind(wire::encode(&event).to_string())
-            .execute(&mut *transaction)
-            .await?;
-        last = inserted.last_insert_rowid();
+    for chunk in texts.chunks(ROWS_MAX) {
+        let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new("INSERT INTO events (sender, event) ");
+        insert.push_values(chunk, |mut row, text| {
+            row.push_bind(sender).push_bind(text.as_str());
+        });
+        last = insert.build().execute(&mut *transaction).await?.last_insert_rowid();
     }
     sqlx::query("DELETE FROM events WHERE id <= ?").bind(last - EVENTS_KEPT).execute(&mut *transaction).await?;
     transaction.commit().await
@@ -262,5 +265,92 @@ async fn look(
             *version = current;
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::model::{EventKind, Timestamp};
+
+    fn event(number: i64) -> Event {
+        Event {
+            at: Timestamp::from_micros(number).expect("in range"),
+            kind: EventKind::SchedulerStarted { scheduler_id: "s".parse().expect("valid") },
+        }
+    }
+
+    /// A broker on that store, as another process would open it.
+    async fn broker(store: &Path) -> SqliteBroker {
+        SqliteBroker::open(store, Arc::new(SystemClock)).await.expect("the file can be made")
+    }
+
+    /// A folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            let path = std::env::temp_dir().join(format!("host-broker-{}-{:x}", std::process::id(), fastrand::u64(..)));
+            std::fs::create_dir(&path).expect("a temporary folder");
+            Folder(path)
+        }
+
+        fn store(&self) -> PathBuf {
+            self.0.join("host.db")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            // What is left over is the system's to clean up.
+            let _removed = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_process_receives_every_event_in_order_and_the_publisher_each_one_once() {
+        let folder = Folder::new();
+        let (here, there) = (broker(&folder.store()).await, broker(&folder.store()).await);
+        let (mut own, mut other) = (here.subscribe(), there.subscribe());
+        // More than one statement's worth, in several batches.
+        for batch in 0..3 {
+            here.publish((batch * 250..(batch + 1) * 250).map(event).collect()).await.expect("there is room");
+        }
+        for number in 0..750 {
+            assert_eq!(own.next().await, Some(Delivery::Event(event(number))));
+            assert_eq!(other.next().await, Some(Delivery::Event(event(number))));
+        }
+        there.publish(vec![event(-1)]).await.expect("there is room");
+        // Had its own events come back to the publisher, one of them would stand before this.
+        assert_eq!(own.next().await, Some(Delivery::Event(event(-1))));
+        here.close().await;
+        there.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_was_published_before_somebody_came_is_not_delivered_to_them() {
+        let folder = Folder::new();
+        let early = broker(&folder.store()).await;
+        early.publish(vec![event(1)]).await.expect("there is room");
+        // Closing writes what is left.
+        early.close().await;
+        let (late, writer) = (broker(&folder.store()).await, broker(&folder.store()).await);
+        let mut subscription = late.subscribe();
+        writer.publish(vec![event(2)]).await.expect("there is room");
+        assert_eq!(subscription.next().await, Some(Delivery::Event(event(2))));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_nobody_understands_is_a_hint() {
+        let folder = Folder::new();
+        let reader = broker(&folder.store()).await;
+        let mut subscription = reader.subscribe();
+        let mut stranger = connect(&events_path(&folder.store())).await.expect("the file is there");
+        sqlx::query("INSERT INTO events (sender, event) VALUES (1, 'from the future')")
+            .execute(&mut stranger)
+            .await
+            .expect("it can be written");
+        assert_eq!(subscription.next().await, Some(Delivery::Hint));
     }
 }
