@@ -198,5 +198,5 @@ pub fn success(expires: i64) -> Ending {
 
 /// Recovery at `t(now)` of what ran out.
 pub fn recover(now: i64) -> Recover {
-    Recover { now: t(now), holder: None, limit: 1_000, keep: Duration::from_secs(60) }
+    Recover { now: t(now), holder: None, limit: 1_000 }
 }

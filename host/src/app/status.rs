@@ -72,9 +72,8 @@ impl App {
             Some(now) => now,
             None => self.clock.now(),
         };
-        let keep = self.task_defaults.resolve().result_ttl;
         loop {
-            let recovered = self.store.recover(Recover { now, holder: None, limit: STEP_ROWS, keep }).await?;
+            let recovered = self.store.recover(Recover { now, holder: None, limit: STEP_ROWS }).await?;
             let mut events = Vec::new();
             let mut step = 0;
             for (jobs, outcome) in [

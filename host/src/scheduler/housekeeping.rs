@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use crate::model::{EventKind, Outcome, SchedulerId, Timestamp, limits};
+use crate::model::{EventKind, Outcome, SchedulerId, Timestamp};
 use crate::store::{EndedJob, Recover, Recovered, SchedulerRow, StoreError};
 
 /// How often at least expired leases are looked for.
@@ -53,8 +53,7 @@ pub(super) fn row(core: &Core, started_at: Timestamp, stopped_at: Option<Timesta
 /// Takes back what ran out, and what `holder` left.
 pub(super) async fn recover(core: &Core, holder: Option<SchedulerId>) -> Result<(), StoreError> {
     loop {
-        let request =
-            Recover { now: core.time.now(), holder: holder.clone(), limit: ROWS_MAX, keep: limits::RESULT_TTL_DEFAULT };
+        let request = Recover { now: core.time.now(), holder: holder.clone(), limit: ROWS_MAX };
         let recovered = core.store.recover(request).await?;
         let jobs = recovered.requeued.len() + recovered.abandoned.len() + recovered.cancelled.len();
         tell(core, &recovered);

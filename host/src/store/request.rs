@@ -1,7 +1,5 @@
 //! What goes into the calls of a store and what comes out.
 
-use std::time::Duration;
-
 use super::StoreError;
 use crate::model::{
     ConflictPolicy, Digest, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
@@ -409,8 +407,6 @@ pub struct Recover {
     pub holder: Option<SchedulerId>,
     /// At most this many jobs.
     pub limit: usize,
-    /// How long a job that ends here is kept, where its own `result_ttl` cannot be read.
-    pub keep: Duration,
 }
 
 /// What recovery did.

@@ -67,7 +67,6 @@ async fn a_job_that_kills_its_workers_is_abandoned_in_the_end() {
             now: host::clock::Clock::now(&stage.clock),
             holder: Some("phoenix".parse().expect("an identity")),
             limit: 10,
-            keep: Duration::from_secs(1),
         };
         stage.store.recover(recover).await.expect("the store answers");
     }
@@ -111,7 +110,6 @@ async fn a_worker_that_lost_its_lease_stops_the_attempt_and_writes_nothing() {
         now: host::clock::Clock::now(&stage.clock),
         holder: Some("slow".parse().expect("an identity")),
         limit: 10,
-        keep: Duration::from_secs(1),
     };
     stage.store.recover(recover).await.expect("the store answers");
     stage.store.job_cancel(id, host::clock::Clock::now(&stage.clock)).await.expect("it is queued");

@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
-    let Recover { now, holder, limit, .. } = request;
+    let Recover { now, holder, limit } = request;
     let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
     let rows = tx.fetch(q::job_expired_select, args![*now, holder.as_ref(), limit]).await?;
     let ids = rows.into_iter().map(|mut row| row.job_id()).collect::<Result<Vec<_>, _>>()?;
