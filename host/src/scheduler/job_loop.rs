@@ -19,13 +19,17 @@ const ACQUIRE_MAX: usize = 500;
 pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let slots = Arc::new(Semaphore::new(core.options.max_concurrent_jobs.max(1)));
     let mut catalog = CatalogCache::new(Arc::clone(&core.store));
+    // How long the last call took that filled every slot; nothing where the last one left some free.
+    let mut filled_in = Duration::ZERO;
     while !core.stop_taking.is_cancelled() {
         let Some(permit) = free_slot(&core, &slots).await else { return };
+        more_slots(&core, &slots, filled_in).await;
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
         let asked_at = core.time.now();
         match take(&core, &mut catalog, limit).await {
             Ok(taken) => {
                 let is_full = taken.len() == limit;
+                filled_in = if is_full { core.time.now().saturating_since(asked_at) } else { Duration::ZERO };
                 start(&core, taken, permit, &slots, &writes);
                 if !is_full {
                     wait(&core, asked_at).await;
@@ -46,6 +50,25 @@ async fn free_slot(core: &Core, slots: &Arc<Semaphore>) -> Option<OwnedSemaphore
         biased;
         () = core.stop_taking.cancelled() => None,
         permit = Arc::clone(slots).acquire_owned() => permit.ok(),
+    }
+}
+
+/// While there is more to do than there are slots: waits for half of the slots to be free, but no longer than the last call took.
+///
+/// A call to the store costs the same for one job as for dozens. Without this, short jobs would be taken one by one, each as soon as the
+/// first slot is free; with it, a long one waits at most as long again as it takes to be taken.
+async fn more_slots(core: &Core, slots: &Semaphore, filled_in: Duration) {
+    if filled_in.is_zero() {
+        return;
+    }
+    let half = u32::try_from(core.options.max_concurrent_jobs.min(ACQUIRE_MAX) / 2).unwrap_or(u32::MAX);
+    let give_up_at = core.time.now().saturating_add(filled_in);
+    tokio::select! {
+        biased;
+        // Given back at once: only this loop takes slots, so they are still there.
+        _half = slots.acquire_many(half) => {}
+        () = core.stop_taking.cancelled() => {}
+        () = core.time.sleep_until(give_up_at) => {}
     }
 }
 
