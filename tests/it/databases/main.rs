@@ -1,4 +1,4 @@
-//! What only real databases show: the schema as the migrations leave it.
+//! What only real databases show: the schema as the migrations leave it, and the plans of the hot statements.
 //!
 //! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
 //! cannot be used fails.
@@ -10,6 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tests::backends::{Backend, stop_all};
 
 mod ask;
+mod plans;
 mod schema;
 
 /// A test on a database.
@@ -21,6 +22,7 @@ const CASES: &[(&str, Case, &[Backend])] = &[
     ("schema::has_the_tables_and_indexes_that_sqlite_has", schema::agrees_with_sqlite, SERVERS),
     ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
     ("schema::has_noted_every_migration_under_its_number", schema::has_noted_migrations, DATABASES),
+    ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
 ];
 
 /// Every database.
