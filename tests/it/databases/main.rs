@@ -1,4 +1,5 @@
-//! What only real databases show: the schema as the migrations leave it, and the plans of the hot statements.
+//! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, disks that
+//! are full.
 //!
 //! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
 //! cannot be used fails.
@@ -7,9 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
-use tests::backends::{Backend, stop_all};
+use tests::backends::{Backend, SmallDisk, stop_all};
 
 mod ask;
+mod disk;
 mod plans;
 mod schema;
 
@@ -23,6 +25,12 @@ const CASES: &[(&str, Case, &[Backend])] = &[
     ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
     ("schema::has_noted_every_migration_under_its_number", schema::has_noted_migrations, DATABASES),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
+];
+
+/// The cases that fill a small disk.
+const DISK_CASES: &[(&str, Case, &[Backend])] = &[
+    ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::sqlite_survives, &[Backend::Sqlite]),
+    ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::server_survives, SERVERS),
 ];
 
 /// Every database.
@@ -47,6 +55,16 @@ fn run() -> Result<ExitCode> {
             let run = || case(*backend).map_err(|error| Failed::from(format!("{error:#}")));
             let trial = Trial::test(format!("{backend}::{name}"), run);
             trials.push(trial.with_ignored_flag(!enabled.contains(backend)));
+        }
+    }
+    // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
+    let refusal = SmallDisk::refusal();
+    for (name, case, backends) in DISK_CASES {
+        for backend in *backends {
+            let run = || case(*backend).map_err(|error| Failed::from(format!("{error:#}")));
+            let trial = Trial::test(format!("{backend}::{name}"), run);
+            let trial = refusal.iter().fold(trial, |trial, why| trial.with_kind(format!("no disk: {why}")));
+            trials.push(trial.with_ignored_flag(!enabled.contains(backend) || refusal.is_some()));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

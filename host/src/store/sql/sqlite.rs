@@ -146,7 +146,8 @@ pub(super) struct Text(pub(super) String);
 /// The primary result code: <https://www.sqlite.org/rescode.html>.
 fn code(error: &sqlx::Error) -> Option<u32> {
     let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+    // SQLITE_IOERR_SHMSIZE: there is no room even for the index of the write-ahead log, which is a full disk by another name.
+    Some(if extended == 4874 { 13 } else { extended & 0xff })
 }
 
 #[async_trait]
