@@ -102,7 +102,8 @@ async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dy
     Ok(Arc::new(Detached::new(Arc::new(retrying))))
 }
 
-/// Opens the broker that was named, or the one that the store's other processes would use as well.
+/// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
+/// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
 async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
     let url = match &config.broker {
         Some(url) => StoreUrl::new(url.as_str()),
@@ -111,12 +112,20 @@ async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<d
         None => StoreUrl::new("local"),
     };
     if let Some(path) = sqlite_path(&url) {
-        let broker = SqliteBroker::open(path, Arc::clone(clock)).await.map_err(|error| AppError::Unreachable {
-            what: error.to_string(),
-            hint: Some("`--broker local` works without one; other processes then wait for their next look".to_owned()),
-            source: Some(error.source),
-        })?;
-        return Ok(Arc::new(broker));
+        return match SqliteBroker::open(path, Arc::clone(clock)).await {
+            Ok(broker) => Ok(Arc::new(broker)),
+            Err(error) if config.broker.is_none() => {
+                tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
+                Ok(Arc::new(LocalBroker::new()))
+            }
+            Err(error) => Err(AppError::Unreachable {
+                what: error.to_string(),
+                hint: Some(
+                    "`--broker local` works without one; other processes then wait for their next look".to_owned(),
+                ),
+                source: Some(error.source),
+            }),
+        };
     }
     match url.expose() {
         "local" => Ok(Arc::new(LocalBroker::new())),

@@ -10,8 +10,10 @@ use host::store::Store;
 use host::store::memory::MemoryStore;
 use host::store::sql::{OpenOptions, SqlStore};
 
+mod disk;
 mod servers;
 
+pub use disk::SmallDisk;
 pub use servers::{OwnServer, stop_all};
 
 /// A kind of data store.

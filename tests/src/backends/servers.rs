@@ -1,6 +1,7 @@
 //! Database servers for tests: started when the first test asks, in a temporary folder, as an unprivileged user, on a free port of
 //! the loopback interface, and stopped by their process id.
 
+use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::disk::SmallDisk;
+
 /// How long a server may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server.
+#[derive(Debug)]
 struct Server {
     process: Child,
+    /// What its data lie on, where that is not the folder's disk. Before the folder, so that it is unmounted before that goes.
+    disk: Option<SmallDisk>,
     folder: tempfile::TempDir,
     port: u16,
 }
@@ -42,7 +48,7 @@ pub fn stop_all() {
 pub(super) fn postgres_schema(number: u64) -> Result<String> {
     let mut server = POSTGRES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if server.is_none() {
-        *server = Some(start_postgres().context("PostgreSQL for the tests does not start")?);
+        *server = Some(start_postgres(None).context("PostgreSQL for the tests does not start")?);
     }
     let port = server.as_ref().map_or(0, |server| server.port);
     let schema = format!("test_{}_{number}", std::process::id());
@@ -55,7 +61,7 @@ pub(super) fn postgres_schema(number: u64) -> Result<String> {
 pub(super) fn mysql_database(number: u64) -> Result<String> {
     let mut server = MYSQL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if server.is_none() {
-        *server = Some(start_mysql().context("MariaDB for the tests does not start")?);
+        *server = Some(start_mysql(None).context("MariaDB for the tests does not start")?);
     }
     let server = server.as_ref().context("the server was just started")?;
     let database = format!("test_{}_{number}", std::process::id());
@@ -63,16 +69,29 @@ pub(super) fn mysql_database(number: u64) -> Result<String> {
     Ok(format!("mysql://test:secret@127.0.0.1:{}/{database}", server.port))
 }
 
-fn start_postgres() -> Result<Server> {
+/// The folder for the data, on a disk of so many MiB where that is asked for.
+fn data_folder(folder: &Path, disk: Option<u32>) -> Result<Option<SmallDisk>> {
+    let Some(mebibytes) = disk else { return Ok(None) };
+    fs::create_dir(folder.join("data"))?;
+    let disk = SmallDisk::mount(&folder.join("data"), mebibytes)?;
+    Ok(Some(disk))
+}
+
+/// `disk`: its data, but not its write-ahead log, lie on a disk of so many MiB.
+fn start_postgres(disk: Option<u32>) -> Result<Server> {
     let folder = open_folder()?;
+    let disk = data_folder(folder.path(), disk)?;
     let password = folder.path().join("password");
     std::fs::write(&password, "secret")?;
     let (data, password) = (folder.path().join("data"), format!("--pwfile={}", password.display()));
     let options = ["-U", "postgres", "-A", "scram-sha-256", &password, "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
-    output(unprivileged(&postgres_program("initdb")?, folder.path())?.args(options).arg(data))?;
+    // The log beside the data: a server that cannot write it stops, and here it is to refuse.
+    let log = format!("--waldir={}", folder.path().join("log").display());
+    let mut init = unprivileged(&postgres_program("initdb")?, folder.path())?;
+    output(init.args(options).arg(data).args(disk.is_some().then_some(log)))?;
     let port = free_port()?;
     let process = launch_postgres(folder.path(), port)?;
-    let mut server = Server { process, folder, port };
+    let mut server = Server { process, disk, folder, port };
     postgres_ready(&mut server)?;
     Ok(server)
 }
@@ -91,15 +110,16 @@ fn postgres_ready(server: &mut Server) -> Result<()> {
     wait_for(server, || Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port]).status())
 }
 
-fn start_mysql() -> Result<Server> {
+fn start_mysql(disk: Option<u32>) -> Result<Server> {
     let folder = open_folder()?;
+    let disk = data_folder(folder.path(), disk)?;
     let data = format!("--datadir={}", folder.path().join("data").display());
     let install = program("mariadb-install-db", &["/usr/bin"])?;
     let options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data];
     output(unprivileged(&install, folder.path())?.args(options))?;
     let port = free_port()?;
     let process = launch_mysql(folder.path(), port)?;
-    let mut server = Server { process, folder, port };
+    let mut server = Server { process, disk, folder, port };
     mysql_ready(&mut server)?;
     mysql(&server, "CREATE USER test@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'127.0.0.1'")?;
     Ok(server)
@@ -125,6 +145,7 @@ fn mysql_ready(server: &mut Server) -> Result<()> {
 }
 
 /// A server that a test has for itself, to crash it.
+#[derive(Debug)]
 pub struct OwnServer {
     server: Server,
     is_postgres: bool,
@@ -133,11 +154,25 @@ pub struct OwnServer {
 impl OwnServer {
     /// Starts one; of PostgreSQL, or else MariaDB.
     pub fn start(is_postgres: bool) -> Result<OwnServer> {
-        let server = if is_postgres { start_postgres()? } else { start_mysql()? };
+        Self::start_on(is_postgres, None)
+    }
+
+    /// Starts one whose data lie on a disk of so many MiB, which can be filled.
+    pub fn start_on_small_disk(is_postgres: bool, mebibytes: u32) -> Result<OwnServer> {
+        Self::start_on(is_postgres, Some(mebibytes))
+    }
+
+    fn start_on(is_postgres: bool, disk: Option<u32>) -> Result<OwnServer> {
+        let server = if is_postgres { start_postgres(disk)? } else { start_mysql(disk)? };
         if !is_postgres {
             mysql(&server, "CREATE DATABASE crash")?;
         }
         Ok(OwnServer { server, is_postgres })
+    }
+
+    /// The disk that its data lie on, where it has one of its own.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.server.disk.as_ref()
     }
 
     /// Where its store is.

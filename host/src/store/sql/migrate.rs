@@ -236,4 +236,18 @@ mod tests {
         let versions: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=wanted()).collect::<Vec<_>>());
     }
+
+    #[test]
+    fn each_dialect_has_the_same_files_and_each_file_is_in_the_list() {
+        let listed: Vec<String> =
+            MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.name)).collect();
+        for dialect in ["sqlite", "postgres", "mysql"] {
+            let folder = format!("{}/src/store/sql/migrations/{dialect}", env!("CARGO_MANIFEST_DIR"));
+            let entries = std::fs::read_dir(&folder).expect("the folder of a dialect can be read");
+            let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
+            let mut files: Vec<String> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
+            files.sort();
+            assert_eq!(files, listed, "{dialect}");
+        }
+    }
 }

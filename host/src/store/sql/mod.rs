@@ -27,6 +27,8 @@
 
 mod acquire;
 mod catalog;
+#[cfg(any(test, feature = "test-util"))]
+pub mod explain;
 mod housekeeping;
 mod jobs;
 mod link;

@@ -83,6 +83,9 @@ fn options(url: &str) -> Result<(SqliteConnectOptions, String), StoreError> {
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(512)
+        // Every statement of ours has its index. With statistics (`ANALYZE`) the planner would rather make one for the arguments and read
+        // all jobs.
+        .pragma("automatic_index", "off")
         // 64 MiB of pages, and sorting in memory: the defaults are for telephones.
         .pragma("cache_size", "-65536")
         .pragma("temp_store", "memory");
@@ -143,7 +146,8 @@ pub(super) struct Text(pub(super) String);
 /// The primary result code: <https://www.sqlite.org/rescode.html>.
 fn code(error: &sqlx::Error) -> Option<u32> {
     let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+    // SQLITE_IOERR_SHMSIZE: there is no room even for the index of the write-ahead log, which is a full disk by another name.
+    Some(if extended == 4874 { 13 } else { extended & 0xff })
 }
 
 #[async_trait]

@@ -1,12 +1,10 @@
-//! What is particular to the store in SQL: refusals, schemas, content that cannot be read, query plans, full disks.
+//! What is particular to the store in SQL: refusals, schemas, content that cannot be read, full disks.
 //! What every store must do is in the conformance suite.
 
 use std::time::Duration;
 
-use super::query::q;
-use super::value::{Arg, Row, args, list};
 use super::{OpenOptions, SqlStore, Tx, migrate};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::SystemClock;
 use crate::model::{
     Backoff, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata, Outcome, Pause, Payload, Schedule,
     ScheduleId, SchedulerId, Settings, TaskId, Timestamp,
@@ -265,56 +263,5 @@ async fn the_views_tell_ids_and_times_in_words() {
     let text = sqlx::SqlSafeStr::into_sql_str("SELECT * FROM v_schedules");
     assert!(link.fetch(text, Vec::new()).await.expect("read").is_empty());
     drop(link);
-    store.close().await;
-}
-
-/// The plan of a statement, a step per line.
-async fn plan(store: &SqlStore, query: super::query::Query, arguments: Vec<Arg>) -> String {
-    let (text, arguments) = store.texts.fill(query, arguments);
-    let text = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", text.as_str()));
-    let mut link = store.database.reader().await.expect("a connection");
-    let rows = link.fetch(sqlx::SqlSafeStr::into_sql_str(text), arguments).await.expect("planned");
-    let step = |mut row: Row| {
-        let (_, _, _) = (row.int(), row.int(), row.int());
-        row.text().expect("a text")
-    };
-    rows.into_iter().map(step).collect::<Vec<_>>().join("\n")
-}
-
-#[tokio::test]
-async fn hot_statements_use_their_index() {
-    let folder = Folder::new("plans");
-    let store = open(&folder).await;
-    let (holder, id, now) = (SchedulerId::new("one").expect("valid"), jobs(1)[0].id, SystemClock.now());
-    let token = LeaseToken::random(&mut fastrand::Rng::with_seed(1));
-    let ids = || vec![list([id, id])];
-    for (query, arguments, index) in [
-        (q::job_lanes, Vec::new(), "jobs_ready"),
-        (q::job_lane_heads, args!["a", 1_i64], "jobs_ready"),
-        (q::job_shared_select, args![10_i64], "jobs_ready"),
-        (q::job_wake_select, args![now, 10_i64], "jobs_waiting"),
-        (q::job_missed_select, args![now, 10_i64], "jobs_deadline"),
-        (q::job_running_counts, vec![list(["a", "b"])], "jobs_running"),
-        (q::job_claimed, args![&holder, token], "jobs_leased"),
-        (q::job_head_select, ids(), "sqlite_autoindex_jobs_1"),
-        (q::job_next_due, args![now], "jobs_waiting"),
-        (q::job_gone_select, args![now, 10_i64], "jobs_expiring"),
-        (q::job_expired_select, args![now, &holder, 10_i64], "jobs_running"),
-        (q::schedule_due_select, args![now, 10_i64], "schedules_due"),
-        (q::schedule_next_due, Vec::new(), "schedules_due"),
-        (q::schedule_leased, args![&holder, token], "schedules_leased"),
-    ] {
-        let plan = plan(&store, query, arguments).await;
-        let bare = plan.lines().find(|step| step.starts_with("SCAN jobs") && !step.contains("INDEX"));
-        assert!(plan.contains(index) && bare.is_none(), "{}:\n{plan}", query.name);
-        assert!(
-            !plan.contains("TEMP B-TREE")
-                || query.name == "job_claimed"
-                || query.name == "schedule_leased"
-                || query.name == "job_expired_select",
-            "{}:\n{plan}",
-            query.name
-        );
-    }
     store.close().await;
 }

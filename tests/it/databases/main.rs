@@ -1,0 +1,78 @@
+//! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, disks that
+//! are full.
+//!
+//! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
+//! cannot be used fails.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tests::backends::{Backend, SmallDisk, stop_all};
+
+mod ask;
+mod disk;
+mod plans;
+mod schema;
+
+/// A test on a database.
+type Case = fn(Backend) -> Result<()>;
+
+/// The cases, and the databases that each is about.
+const CASES: &[(&str, Case, &[Backend])] = &[
+    ("schema::is_the_reviewed_one", schema::is_the_reviewed_one, DATABASES),
+    ("schema::has_the_tables_and_indexes_that_sqlite_has", schema::agrees_with_sqlite, SERVERS),
+    ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
+    ("schema::has_noted_every_migration_under_its_number", schema::has_noted_migrations, DATABASES),
+    ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
+];
+
+/// The cases that fill a small disk.
+const DISK_CASES: &[(&str, Case, &[Backend])] = &[
+    ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::sqlite_survives, &[Backend::Sqlite]),
+    ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::server_survives, SERVERS),
+];
+
+/// Every database.
+const DATABASES: &[Backend] = &[Backend::Sqlite, Backend::Postgres, Backend::Mysql];
+
+/// Those that are servers.
+const SERVERS: &[Backend] = &[Backend::Postgres, Backend::Mysql];
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let enabled = Backend::enabled()?;
+    let mut trials = Vec::new();
+    for (name, case, backends) in CASES {
+        for backend in *backends {
+            let run = || case(*backend).map_err(|error| Failed::from(format!("{error:#}")));
+            let trial = Trial::test(format!("{backend}::{name}"), run);
+            trials.push(trial.with_ignored_flag(!enabled.contains(backend)));
+        }
+    }
+    // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
+    let refusal = SmallDisk::refusal();
+    for (name, case, backends) in DISK_CASES {
+        for backend in *backends {
+            let run = || case(*backend).map_err(|error| Failed::from(format!("{error:#}")));
+            let trial = Trial::test(format!("{backend}::{name}"), run);
+            let trial = refusal.iter().fold(trial, |trial, why| trial.with_kind(format!("no disk: {why}")));
+            trials.push(trial.with_ignored_flag(!enabled.contains(backend) || refusal.is_some()));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    stop_all();
+    Ok(conclusion.exit_code())
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime starts").block_on(future)
+}
