@@ -1,5 +1,5 @@
-//! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, disks that
-//! are full.
+//! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, rows
+//! that only a race leaves behind, disks that are full.
 //!
 //! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
 //! cannot be used fails.
@@ -12,6 +12,7 @@ use tests::backends::{Backend, SmallDisk, stop_all};
 
 mod ask;
 mod disk;
+mod lanes;
 mod plans;
 mod schema;
 
@@ -24,6 +25,12 @@ const CASES: &[(&str, Case, &[Backend])] = &[
     ("schema::has_the_tables_and_indexes_that_sqlite_has", schema::agrees_with_sqlite, SERVERS),
     ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
     ("schema::has_noted_every_migration_under_its_number", schema::has_noted_migrations, DATABASES),
+    ("lanes::jobs_in_one_that_has_lost_its_task_are_found", lanes::lost_ones_are_emptied, DATABASES),
+    (
+        "lanes::jobs_of_a_limited_task_in_the_shared_one_keep_to_the_limit",
+        lanes::shared_one_does_not_pass_limits,
+        DATABASES,
+    ),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
 ];
 

@@ -13,32 +13,58 @@ use crate::store::{AcquireJobs, AcquiredJobs, EndedJob, rules};
 /// A job that could start, with its place in the order (the priority with its sign turned).
 type Candidate = (i64, JobId);
 
+/// What there is to look at.
+#[derive(Default)]
+struct Look {
+    /// The token is in use: this is the second call of the same acquisition.
+    is_repeated: bool,
+    has_missed: bool,
+    has_woken: bool,
+    catalog_revision: i64,
+    /// The lanes that are not empty, and how many jobs of the task may run at once.
+    lanes: Vec<(String, Option<i64>)>,
+}
+
 pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<AcquiredJobs, Fault> {
-    let AcquireJobs { holder, token, now, .. } = request;
-    let Some(mut probe) = tx.fetch_one(q::job_probe, args![holder, *token, *now, *now]).await? else {
-        return Ok(AcquiredJobs::default());
-    };
-    let (is_repeated, has_missed, has_woken) = (probe.flag()?, probe.flag()?, probe.flag()?);
-    let mut acquired = AcquiredJobs { catalog_revision: probe.int()?, ..AcquiredJobs::default() };
-    if !is_repeated {
-        let chosen = match request.only {
-            Some(only) => choose_one(tx, request, only, &mut acquired).await?,
-            None => {
-                if has_missed {
-                    acquired.missed = end_missed(tx, *now).await?;
-                }
-                if has_woken {
-                    wake(tx, *now).await?;
-                }
-                choose(tx, request.limit).await?
-            }
-        };
-        if !claim(tx, request, chosen).await? {
-            return Ok(acquired);
-        }
+    let now = request.now;
+    let mut look = look(tx, request).await?;
+    let mut acquired = AcquiredJobs { catalog_revision: look.catalog_revision, ..AcquiredJobs::default() };
+    if look.is_repeated {
+        let rows = tx.fetch(q::job_claimed, args![&request.holder, request.token]).await?;
+        take(tx, request, rows, &mut acquired).await?;
+        return Ok(acquired);
     }
-    read_claimed(tx, request, &mut acquired).await?;
+    let chosen = match request.only {
+        Some(only) => choose_one(tx, request, only, &mut acquired).await?,
+        None => {
+            if look.has_missed {
+                acquired.missed = end_missed(tx, now).await?;
+            }
+            if look.has_woken {
+                wake(tx, now).await?;
+                look = self::look(tx, request).await?;
+            }
+            choose(tx, look.lanes, request.limit).await?
+        }
+    };
+    if !chosen.is_empty() {
+        let rows = claim(tx, request, chosen).await?;
+        take(tx, request, rows, &mut acquired).await?;
+    }
     Ok(acquired)
+}
+
+async fn look(tx: &mut Tx, request: &AcquireJobs) -> Result<Look, Fault> {
+    let AcquireJobs { holder, token, now, .. } = request;
+    let mut look = Look::default();
+    for mut row in tx.fetch(q::job_look, args![holder, *token, *now, *now]).await? {
+        (look.is_repeated, look.has_missed, look.has_woken) = (row.flag()?, row.flag()?, row.flag()?);
+        look.catalog_revision = row.int()?;
+        let lane = row.maybe_text()?;
+        let max_running = row.maybe_int()?;
+        look.lanes.extend(lane.map(|lane| (lane, max_running)));
+    }
+    Ok(look)
 }
 
 /// Ends jobs whose start deadline has passed.
@@ -94,10 +120,9 @@ async fn choose_one(
 }
 
 /// The jobs that start next, in order.
-async fn choose(tx: &mut Tx, limit: usize) -> Result<Vec<JobId>, Fault> {
+async fn choose(tx: &mut Tx, lanes: Vec<(String, Option<i64>)>, limit: usize) -> Result<Vec<JobId>, Fault> {
     let (mut own_lanes, mut has_shared, mut unlimited) = (Vec::new(), false, Vec::new());
-    for mut row in tx.fetch(q::job_lanes, Vec::new()).await? {
-        let (lane, max_running) = (row.text()?, row.maybe_int()?);
+    for (lane, max_running) in lanes {
         match max_running {
             _ if lane.is_empty() => has_shared = true,
             Some(_) => own_lanes.push(lane),
@@ -146,46 +171,67 @@ async fn quotas(tx: &mut Tx, tasks: Vec<String>) -> Result<Vec<(String, i64)>, F
 
 /// The first jobs of the shared lane.
 async fn shared(tx: &mut Tx, limit: i64) -> Result<Vec<Candidate>, Fault> {
-    let (mut found, mut tasks) = (Vec::new(), HashSet::new());
+    let (mut found, mut misplaced) = (Vec::new(), HashSet::new());
     for mut row in tx.fetch(q::job_shared_select, args![limit]).await? {
         let id = row.job_id()?;
-        let (place, task) = (row.int()?, row.text()?);
-        tasks.insert(task.clone());
-        found.push((place, id, task));
-    }
-    // With several writers a job may have been queued while its task was being given a limit. It belongs into the task's lane.
-    let misplaced = match tx.dialect {
-        Dialect::Postgres | Dialect::Mysql if !tasks.is_empty() => {
-            limited(tx, tasks.iter().map(String::as_str)).await?
+        let (place, task_id, is_misplaced) = (row.int()?, row.text()?, row.flag()?);
+        if is_misplaced {
+            misplaced.insert(task_id);
+        } else {
+            found.push((place, id));
         }
-        _ => HashSet::new(),
-    };
+    }
     if !misplaced.is_empty() {
         tx.execute(q::job_relane, vec![list(misplaced.iter().map(String::as_str))]).await?;
     }
-    let right = found.into_iter().filter(|(_, _, task)| !misplaced.contains(task));
-    Ok(right.map(|(place, id, _)| (place, id)).collect())
+    Ok(found)
 }
 
-/// Leases the chosen jobs. Answers whether there were any left to lease.
-async fn claim(tx: &mut Tx, request: &AcquireJobs, chosen: Vec<JobId>) -> Result<bool, Fault> {
-    if chosen.is_empty() {
-        return Ok(false);
+/// Finds jobs in the lane of a task that has no limit (any more), where [`look`] does not see them: they were queued while the task
+/// was losing it.
+pub(super) async fn relane_lost(tx: &mut Tx) -> Result<(), Fault> {
+    if tx.dialect != Dialect::Mysql {
+        return Ok(());
     }
+    let (mut lanes, mut last) = (Vec::new(), String::new());
+    while let Some(mut row) = tx.fetch_one(q::job_lane_after, args![last.as_str()]).await? {
+        let Some(lane) = row.maybe_text()? else { break };
+        lanes.push(lane.clone());
+        last = lane;
+    }
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    let limited = limited(tx, lanes.iter().map(String::as_str)).await?;
+    for lane in lanes.iter().filter(|lane| !limited.contains(*lane)) {
+        tx.execute(q::job_relane_task, args!["", lane.as_str(), lane.as_str()]).await?;
+    }
+    Ok(())
+}
+
+/// Leases those of the chosen jobs that are still queued, and answers their rows.
+async fn claim(tx: &mut Tx, request: &AcquireJobs, chosen: Vec<JobId>) -> Result<Vec<Row>, Fault> {
     let AcquireJobs { holder, token, now, lease_until, .. } = request;
     let mut arguments = args![holder, *token, *lease_until, holder, *now];
     arguments.push(list(chosen));
-    Ok(tx.execute(q::job_claim, arguments).await? > 0)
+    if tx.dialect != Dialect::Mysql {
+        return tx.change(q::job_claim, arguments).await;
+    }
+    match tx.execute(q::job_claim, arguments).await? {
+        0 => Ok(Vec::new()),
+        _ => tx.fetch(q::job_claimed, args![holder, *token]).await,
+    }
 }
 
-/// Reads what is under the lease. Jobs that cannot be read end here, so that they block nobody.
-async fn read_claimed(tx: &mut Tx, request: &AcquireJobs, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
-    for row in tx.fetch(q::job_claimed, args![&request.holder, request.token]).await? {
+/// Reads what is under the lease now. Jobs that cannot be read end here, so that they block nobody.
+async fn take(tx: &mut Tx, request: &AcquireJobs, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
+    for row in rows {
         match row::job(row)? {
             Ok(job) => acquired.jobs.push(job),
             Err(bad) => acquired.unreadable.push(bad),
         }
     }
+    acquired.jobs.sort_unstable_by_key(|job| (std::cmp::Reverse(job.spec.settings.priority), job.spec.id));
     let ids = acquired.unreadable.iter().filter_map(|bad| bad.id.parse::<JobId>().ok());
     let mut rows = Vec::new();
     for head in super::jobs::heads(tx, ids).await? {

@@ -146,13 +146,13 @@ fn acquiring(known: &Known) -> Vec<Hot> {
     claim.push(ids());
     vec![
         (
-            q::job_probe,
+            q::job_look,
             args![holder, token, now, now],
-            &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary"],
+            &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary", "jobs_ready", "tasks primary"],
         ),
-        (q::job_lanes, Vec::new(), &["jobs_ready", "tasks primary"]),
+        (q::job_lane_after, args!["p:l"], &["jobs_ready"]),
         (q::job_lane_heads, vec![Arg::Rows(vec![values![task, 10_i64], values!["p:other", 10_i64]])], &["jobs_ready"]),
-        (q::job_shared_select, args![limit], &["jobs_ready"]),
+        (q::job_shared_select, args![limit], &["jobs_ready", "tasks primary"]),
         (q::job_lock_tasks, vec![list([task, task])], &["tasks primary"]),
         (q::job_limited_tasks, vec![list([task, task])], &["tasks primary"]),
         (q::job_running_counts, vec![list([task, task])], &["jobs_running"]),

@@ -8,7 +8,7 @@ use super::release::Requeue;
 use super::stored::Stored as _;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, args, list, values};
-use super::{SqlStore, read_with, row, write_with};
+use super::{SqlStore, acquire, read_with, row, write_with};
 use crate::model::{JobId, JobSettings, Outcome, Timestamp};
 use crate::store::{
     CleanedUp, EndedJob, EndedSchedule, Housekeeping, Recover, Recovered, SchedulerRow, StoreError, rules,
@@ -41,6 +41,7 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
     }
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
+    acquire::relane_lost(tx).await?;
     recovered.schedules = tx.execute(q::schedule_free, args![*now, holder.as_ref()]).await?;
     Ok(recovered)
 }

@@ -18,7 +18,8 @@
 //! A queued job that is due waits in a lane: the jobs of a task that may run only so many at once in the task's own, all others
 //! in one that they share. Acquiring walks from lane to lane by index, leaves out the saturated ones without looking at what
 //! waits in them, and merges the heads of the rest. So its cost grows with the number of lanes and of jobs taken, and with
-//! nothing else: not with what is finished, not yet due, or blocked.
+//! nothing else: not with what is finished, not yet due, or blocked. MySQL, whose planner does not step
+//! from lane to lane, looks for the lanes of all limited tasks instead.
 //!
 //! # To add a dialect
 //!

@@ -82,10 +82,10 @@ pub(super) mod q {
 
     queries! {
         common {
-            catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claim job_claimed
+            catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
             job_counts job_delete job_extend job_get job_gone_select job_head_select job_limited_tasks
-            job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
-            job_only_select job_probe job_relane job_relane_task job_running_counts job_shared_select
+            job_lane_after job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
+            job_only_select job_relane job_relane_task job_running_counts job_shared_select
             job_wake job_wake_select migration_insert migration_list plugin_activate
             plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert
             plugin_deactivate plugin_delete plugin_get plugin_history plugin_list schedule_delete
@@ -94,14 +94,14 @@ pub(super) mod q {
             scheduler_delete_silent scheduler_list task_delete task_get task_list task_of_plugin task_select
         }
         mysql_differs {
-            job_end job_finish job_insert job_log_insert job_progress job_requeue plugin_put schedule_fire
+            job_claim job_end job_finish job_insert job_log_insert job_look job_progress job_requeue plugin_put schedule_fire
             schedule_insert schedule_next_due schedule_put scheduler_put task_put
         }
         postgres_differs {
             job_lane_heads
         }
         all_differ {
-            clock job_expired_select job_lanes job_list_outcome job_list_schedule job_list_task
+            clock job_expired_select job_list_outcome job_list_schedule job_list_task
             job_list_unfinished migration_lock migration_unlock migrations_exist schedule_list_task
         }
     }

@@ -81,6 +81,12 @@ impl Tx {
         Ok(self.link.execute(text, args).await?)
     }
 
+    /// Changes something, and answers the rows that it names after the change.
+    pub(super) async fn change(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
+        self.has_written = true;
+        self.fetch(query, args).await
+    }
+
     /// Changes something for each of `rows`, in as few statements as the database allows.
     pub(super) async fn execute_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<u64, Fault> {
         let mut touched = 0;

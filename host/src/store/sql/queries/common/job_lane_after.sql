@@ -1,0 +1,2 @@
+-- job_lane_after
+SELECT MIN(lane) FROM jobs WHERE lane > ?
