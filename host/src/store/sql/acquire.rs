@@ -203,8 +203,9 @@ pub(super) async fn relane_lost(tx: &mut Tx) -> Result<(), Fault> {
         return Ok(());
     }
     let limited = limited(tx, lanes.iter().map(String::as_str)).await?;
-    for lane in lanes.iter().filter(|lane| !limited.contains(*lane)) {
-        tx.execute(q::job_relane_task, args!["", lane.as_str(), lane.as_str()]).await?;
+    lanes.retain(|lane| !limited.contains(lane));
+    if !lanes.is_empty() {
+        tx.execute(q::job_lane_close, vec![list(lanes)]).await?;
     }
     Ok(())
 }

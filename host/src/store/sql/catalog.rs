@@ -68,7 +68,7 @@ async fn activate(
     let gone = stored.iter().filter(|old| rules::is_offered(old) && tasks.iter().all(|task| task.id != old.id));
     done.tasks_removed = gone.map(|task| task.id.clone()).collect();
     if !done.tasks_removed.is_empty() {
-        tx.execute(q::task_delete, vec![list(&done.tasks_removed)]).await?;
+        delete_tasks(tx, &done.tasks_removed).await?;
         changed = true;
     }
     for task in tasks {
@@ -106,13 +106,19 @@ async fn store_task(tx: &mut Tx, old: Option<&Task>, task: &Task) -> Result<(), 
     tx.execute(q::task_put, one_row(row::new_task(task))).await?;
     // Without a task there is no limit.
     let was_limited = old.is_some_and(|old| row::limit(old).is_some());
-    let (own, shared) = (task.id.as_str(), "");
+    let own = task.id.as_str();
     match (was_limited, row::limit(task).is_some()) {
-        (false, true) => tx.execute(q::job_relane_task, args![own, shared, &task.id]).await?,
-        (true, false) => tx.execute(q::job_relane_task, args![shared, own, &task.id]).await?,
+        (false, true) => tx.execute(q::job_relane, vec![list([own])]).await?,
+        (true, false) => tx.execute(q::job_lane_close, vec![list([own])]).await?,
         _ => 0,
     };
     Ok(())
+}
+
+/// Deletes tasks. Their jobs stay, and with the task their limit is gone.
+async fn delete_tasks(tx: &mut Tx, ids: &[TaskId]) -> Result<u64, Fault> {
+    tx.execute(q::job_lane_close, vec![list(ids)]).await?;
+    tx.execute(q::task_delete, vec![list(ids)]).await
 }
 
 async fn activate_version(tx: &mut Tx, request: &ActivatePlugin) -> Result<PluginPut, Fault> {
@@ -140,7 +146,7 @@ async fn remove(tx: &mut Tx, name: &PluginName) -> Result<Option<Vec<TaskId>>, F
         ids.push(row.task_id()?);
     }
     if !ids.is_empty() {
-        tx.execute(q::task_delete, vec![list(&ids)]).await?;
+        delete_tasks(tx, &ids).await?;
     }
     bump(tx).await?;
     Ok(Some(ids))
@@ -159,7 +165,7 @@ async fn put_task(tx: &mut Tx, task: &Task) -> Result<Put, Fault> {
 
 async fn remove_task(tx: &mut Tx, id: &TaskId) -> Result<bool, Fault> {
     lock(tx).await?;
-    let removed = tx.execute(q::task_delete, vec![list([id])]).await? > 0;
+    let removed = delete_tasks(tx, std::slice::from_ref(id)).await? > 0;
     if removed {
         bump(tx).await?;
     }

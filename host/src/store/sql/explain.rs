@@ -163,11 +163,12 @@ fn acquiring(known: &Known) -> Vec<Hot> {
         (q::job_wake, vec![ids()], &["jobs primary", "tasks primary"]),
         (q::job_only_select, args![known.jobs[0]], &["jobs primary"]),
         (q::job_relane, vec![list([task, task])], &["jobs_ready"]),
+        (q::job_lane_close, vec![list([task, task])], &["jobs_ready"]),
     ]
 }
 
 fn holding(known: &Known) -> Vec<Hot> {
-    let Known { holder, now, .. } = known;
+    let Known { holder, token, now, .. } = known;
     let (now, limit) = (*now, 100_i64);
     let (text, number, bytes) = (None::<String>, None::<i64>, None::<Vec<u8>>);
     let ids = || list(known.jobs.iter().copied());
@@ -175,7 +176,7 @@ fn holding(known: &Known) -> Vec<Hot> {
     let mut extend = args![now];
     extend.push(ids());
     let finish = |id| {
-        let end = values![id, "success", now, now, text.clone(), bytes.clone(), text.clone(), text.clone()];
+        let end = values![id, *token, "success", now, now, text.clone(), bytes.clone(), text.clone(), text.clone()];
         [end, values![bytes.clone(), number, text.clone()]].concat()
     };
     let requeue = |id| {

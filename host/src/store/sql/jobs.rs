@@ -214,7 +214,7 @@ impl JobQueue for SqlStore {
     }
 
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError> {
-        write_with!(self, "job_release", request, release::release)
+        write_with!(self, "job_release", release::Releasing::new(request), release::release)
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {

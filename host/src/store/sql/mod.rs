@@ -130,6 +130,7 @@ impl SqlStore {
         match fault {
             Fault::Refused(error) => error,
             Fault::Database(error) => self.failed(operation, error),
+            Fault::Again => unreachable!("{operation} only reads, and so has nothing to roll back"),
         }
     }
 

@@ -84,8 +84,8 @@ pub(super) mod q {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
             job_counts job_delete job_extend job_get job_gone_select job_head_select job_limited_tasks
-            job_lane_after job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
-            job_only_select job_relane job_relane_task job_running_counts job_shared_select
+            job_lane_after job_lane_close job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
+            job_only_select job_relane job_running_counts job_shared_select
             job_wake job_wake_select migration_insert migration_list plugin_activate
             plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert
             plugin_deactivate plugin_delete plugin_get plugin_history plugin_list schedule_delete

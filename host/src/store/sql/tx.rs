@@ -20,6 +20,8 @@ pub(super) enum Fault {
     Refused(StoreError),
     /// The database failed.
     Database(sqlx::Error),
+    /// It hoped for what was not so; the transaction is rolled back and the work runs again, knowing better.
+    Again,
 }
 
 impl From<sqlx::Error> for Fault {
@@ -142,6 +144,7 @@ pub(super) async fn run(
         let error = match run_once(database, texts, work).await {
             Ok(answer) => return Ok(answer),
             Err(Failed::Refused(error)) => return Err(error),
+            Err(Failed::Again) => continue,
             Err(Failed::Database(error, certainty)) => {
                 let failure = database.classify(&error);
                 if failure == Failure::Collision && runs < RUNS_MAX {
@@ -159,6 +162,7 @@ pub(super) async fn run(
 /// Why a run did not commit.
 pub(super) enum Failed {
     Refused(StoreError),
+    Again,
     Database(sqlx::Error, Certainty),
 }
 
@@ -177,6 +181,7 @@ async fn run_once(database: &dyn Database, texts: &Arc<Texts>, work: &Work) -> R
             let _rolled_back = tx.end(false).await;
             Err(match fault {
                 Fault::Refused(error) => Failed::Refused(error),
+                Fault::Again => Failed::Again,
                 Fault::Database(error) => not_applied(error),
             })
         }
