@@ -1,5 +1,5 @@
 //! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, rows
-//! that only a race leaves behind, disks that are full.
+//! that only a race leaves behind, refusals as the program tells them, disks that are full.
 //!
 //! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
 //! cannot be used fails.
@@ -14,6 +14,7 @@ mod ask;
 mod disk;
 mod lanes;
 mod plans;
+mod refusals;
 mod schema;
 
 /// A test on a database.
@@ -32,6 +33,12 @@ const CASES: &[(&str, Case, &[Backend])] = &[
         DATABASES,
     ),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
+    ("refusals::a_wrong_password_is_told_with_the_way_out_and_ends_with_5", refusals::wrong_password, SERVERS),
+    ("refusals::a_missing_database_is_told_with_the_way_out_and_ends_with_5", refusals::missing_database, SERVERS),
+    ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),
+    ("refusals::a_missing_schema_is_told_and_made_only_when_asked", refusals::no_schema, SERVERS),
+    ("refusals::a_newer_schema_is_told_and_left_alone", refusals::newer_schema, SERVERS),
+    ("refusals::a_user_who_may_only_read_can_look_and_is_told_what_is_missing", refusals::no_rights, SERVERS),
 ];
 
 /// The cases that fill a small disk.

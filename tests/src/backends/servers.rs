@@ -121,7 +121,10 @@ fn start_mysql(disk: Option<u32>) -> Result<Server> {
     let process = launch_mysql(folder.path(), port)?;
     let mut server = Server { process, disk, folder, port };
     mysql_ready(&mut server)?;
-    mysql(&server, "CREATE USER test@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'127.0.0.1'")?;
+    mysql(
+        &server,
+        "CREATE USER test@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'127.0.0.1' WITH GRANT OPTION",
+    )?;
     Ok(server)
 }
 
