@@ -41,10 +41,10 @@ impl Clock for WrongBy {
 }
 
 /// The leases of the schedulers.
-const LEASE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// Longer than a lease, so that it must be extended by whoever runs the job, and is looked at by all others.
-const JOB: Duration = Duration::from_secs(3);
+const JOB: Duration = Duration::from_secs(5);
 
 fn long_job() -> Script {
     Arc::new(|_, _| -> BoxFuture<'static, Verdict> {
