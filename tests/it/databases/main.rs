@@ -51,6 +51,7 @@ const CASES: &[(&str, Case, &[Backend])] = &[
 const DISK_CASES: &[(&str, Case, &[Backend])] = &[
     ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::sqlite_survives, &[Backend::Sqlite]),
     ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::server_survives, SERVERS),
+    ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
 ];
 
 /// Every database.
