@@ -118,6 +118,11 @@ impl From<StoreError> for AppError {
             StoreError::AlreadyExists(_) | StoreError::Conflict { .. } => AppError::refused(what),
             StoreError::Unusable { hint, source, .. } => AppError::Unreachable { what, hint: Some(hint), source },
             StoreError::Corrupt { .. } => AppError::Unexpected { what, source: None },
+            StoreError::Backend { operation: "open", source, .. } => AppError::Unreachable {
+                what: "the data store cannot be reached".into(),
+                hint: Some("check that its server runs, and host and port in the store URL".into()),
+                source: Some(source),
+            },
             StoreError::Backend { operation, certainty, source, .. } => AppError::Unreachable {
                 what: match certainty {
                     crate::store::Certainty::NotApplied => format!("the data store failed in `{operation}`"),

@@ -1,5 +1,6 @@
 //! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, rows
-//! that only a race leaves behind, disks that are full.
+//! that only a race leaves behind, content that cannot be read, clocks that are wrong, refusals as the program tells them, disks that
+//! are full.
 //!
 //! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
 //! cannot be used fails.
@@ -11,9 +12,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tests::backends::{Backend, SmallDisk, stop_all};
 
 mod ask;
+mod clocks;
+mod content;
 mod disk;
 mod lanes;
 mod plans;
+mod refusals;
 mod schema;
 
 /// A test on a database.
@@ -32,12 +36,22 @@ const CASES: &[(&str, Case, &[Backend])] = &[
         DATABASES,
     ),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
+    ("content::a_job_that_cannot_be_read_ends_with_an_event_and_blocks_nobody", content::unreadable_job, DATABASES),
+    ("content::a_schedule_that_cannot_be_read_rests_with_an_event", content::unreadable_schedule, DATABASES),
+    ("clocks::a_scheduler_whose_clock_is_an_hour_wrong_does_no_harm", clocks::an_hour_wrong, SERVERS),
+    ("refusals::a_wrong_password_is_told_with_the_way_out_and_ends_with_5", refusals::wrong_password, SERVERS),
+    ("refusals::a_missing_database_is_told_with_the_way_out_and_ends_with_5", refusals::missing_database, SERVERS),
+    ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),
+    ("refusals::a_missing_schema_is_told_and_made_only_when_asked", refusals::no_schema, SERVERS),
+    ("refusals::a_newer_schema_is_told_and_left_alone", refusals::newer_schema, SERVERS),
+    ("refusals::a_user_who_may_only_read_can_look_and_is_told_what_is_missing", refusals::no_rights, SERVERS),
 ];
 
 /// The cases that fill a small disk.
 const DISK_CASES: &[(&str, Case, &[Backend])] = &[
     ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::sqlite_survives, &[Backend::Sqlite]),
     ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::server_survives, SERVERS),
+    ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
 ];
 
 /// Every database.

@@ -25,7 +25,8 @@ impl SmallDisk {
     pub fn refusal() -> Option<String> {
         let tried =
             tempfile::tempdir().map_err(anyhow::Error::from).and_then(|folder| SmallDisk::mount(folder.path(), 1));
-        tried.err().map(|error| format!("{error:#}"))
+        // Of what `mount` says the first line; the rest is where to read on.
+        tried.err().map(|error| format!("{error:#}").lines().next().unwrap_or_default().to_owned())
     }
 
     /// Where it is.

@@ -20,7 +20,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 struct Server {
     process: Child,
-    /// What its data lie on, where that is not the folder's disk. Before the folder, so that it is unmounted before that goes.
+    /// A part of it may be on a disk of its own. Before the folder, so that it is unmounted before that goes.
     disk: Option<SmallDisk>,
     folder: tempfile::TempDir,
     port: u16,
@@ -69,23 +69,34 @@ pub(super) fn mysql_database(number: u64) -> Result<String> {
     Ok(format!("mysql://test:secret@127.0.0.1:{}/{database}", server.port))
 }
 
-/// The folder for the data, on a disk of so many MiB where that is asked for.
-fn data_folder(folder: &Path, disk: Option<u32>) -> Result<Option<SmallDisk>> {
-    let Some(mebibytes) = disk else { return Ok(None) };
-    fs::create_dir(folder.join("data"))?;
-    let disk = SmallDisk::mount(&folder.join("data"), mebibytes)?;
-    Ok(Some(disk))
+/// A small disk under a part of a server.
+#[derive(Debug, Clone, Copy)]
+pub enum Small {
+    /// Its data are on a disk of so many MiB, and its log is not: a server that cannot write its log stops, and this one is to refuse.
+    Data(u32),
+    /// PostgreSQL only: its log is on a disk of so many MiB, and its data are not.
+    Log(u32),
 }
 
-/// `disk`: its data, but not its write-ahead log, lie on a disk of so many MiB.
-fn start_postgres(disk: Option<u32>) -> Result<Server> {
+/// Mounts the disk under the part of a server that is to have it.
+fn mount(folder: &Path, small: Option<Small>) -> Result<Option<SmallDisk>> {
+    let (part, mebibytes) = match small {
+        None => return Ok(None),
+        Some(Small::Data(mebibytes)) => ("data", mebibytes),
+        Some(Small::Log(mebibytes)) => ("log", mebibytes),
+    };
+    fs::create_dir(folder.join(part))?;
+    SmallDisk::mount(&folder.join(part), mebibytes).map(Some)
+}
+
+fn start_postgres(small: Option<Small>) -> Result<Server> {
     let folder = open_folder()?;
-    let disk = data_folder(folder.path(), disk)?;
+    let disk = mount(folder.path(), small)?;
     let password = folder.path().join("password");
     std::fs::write(&password, "secret")?;
     let (data, password) = (folder.path().join("data"), format!("--pwfile={}", password.display()));
     let options = ["-U", "postgres", "-A", "scram-sha-256", &password, "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
-    // The log beside the data: a server that cannot write it stops, and here it is to refuse.
+    // The log beside the data, so that one of them can be on the small disk.
     let log = format!("--waldir={}", folder.path().join("log").display());
     let mut init = unprivileged(&postgres_program("initdb")?, folder.path())?;
     output(init.args(options).arg(data).args(disk.is_some().then_some(log)))?;
@@ -110,9 +121,9 @@ fn postgres_ready(server: &mut Server) -> Result<()> {
     wait_for(server, || Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port]).status())
 }
 
-fn start_mysql(disk: Option<u32>) -> Result<Server> {
+fn start_mysql(small: Option<Small>) -> Result<Server> {
     let folder = open_folder()?;
-    let disk = data_folder(folder.path(), disk)?;
+    let disk = mount(folder.path(), small)?;
     let data = format!("--datadir={}", folder.path().join("data").display());
     let install = program("mariadb-install-db", &["/usr/bin"])?;
     let options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data];
@@ -121,7 +132,10 @@ fn start_mysql(disk: Option<u32>) -> Result<Server> {
     let process = launch_mysql(folder.path(), port)?;
     let mut server = Server { process, disk, folder, port };
     mysql_ready(&mut server)?;
-    mysql(&server, "CREATE USER test@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'127.0.0.1'")?;
+    mysql(
+        &server,
+        "CREATE USER test@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'127.0.0.1' WITH GRANT OPTION",
+    )?;
     Ok(server)
 }
 
@@ -157,20 +171,20 @@ impl OwnServer {
         Self::start_on(is_postgres, None)
     }
 
-    /// Starts one whose data lie on a disk of so many MiB, which can be filled.
-    pub fn start_on_small_disk(is_postgres: bool, mebibytes: u32) -> Result<OwnServer> {
-        Self::start_on(is_postgres, Some(mebibytes))
+    /// Starts one of which a part is on a small disk, which can be filled.
+    pub fn start_on_small_disk(is_postgres: bool, small: Small) -> Result<OwnServer> {
+        Self::start_on(is_postgres, Some(small))
     }
 
-    fn start_on(is_postgres: bool, disk: Option<u32>) -> Result<OwnServer> {
-        let server = if is_postgres { start_postgres(disk)? } else { start_mysql(disk)? };
+    fn start_on(is_postgres: bool, small: Option<Small>) -> Result<OwnServer> {
+        let server = if is_postgres { start_postgres(small)? } else { start_mysql(small)? };
         if !is_postgres {
             mysql(&server, "CREATE DATABASE crash")?;
         }
         Ok(OwnServer { server, is_postgres })
     }
 
-    /// The disk that its data lie on, where it has one of its own.
+    /// The small disk, where it has one.
     pub fn disk(&self) -> Option<&SmallDisk> {
         self.server.disk.as_ref()
     }

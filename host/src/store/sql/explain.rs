@@ -1,6 +1,6 @@
 //! How the databases would run the statements of the hot paths: for the test that holds each to its index.
 //!
-//! A statement that is run for every batch of jobs, for every due schedule or for every page of a list belongs into [`hot`], with the
+//! A statement that is run for every batch of jobs, for every due schedule or for every page of a list belongs into the list here, with the
 //! indexes that it must use. What is not there is run by people, at start or at clean-up, and may look at whole tables.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};

@@ -21,6 +21,7 @@ mod cleanup;
 mod concurrency;
 mod jobs;
 mod leases;
+mod lists;
 mod model_based;
 pub mod opening;
 mod recovery;
@@ -94,6 +95,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("tasks", tasks::CASES),
     ("schedules", schedules::CASES),
     ("jobs", jobs::CASES),
+    ("lists", lists::CASES),
     ("leases", leases::CASES),
     ("results", results::CASES),
     ("recovery", recovery::CASES),
