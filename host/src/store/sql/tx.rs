@@ -105,6 +105,13 @@ impl Tx {
         self.link.begin().await
     }
 
+    /// Begins to read everything as it is now.
+    pub(super) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
+        self.link.begin_snapshot().await?;
+        // Where beginning alone does not fix the instant, the first look does.
+        self.fetch(super::query::q::catalog_revision_get, Vec::new()).await.map(|_| ())
+    }
+
     pub(super) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
         self.link.end(commit).await
     }
