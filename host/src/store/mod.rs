@@ -33,6 +33,7 @@
 //! Request struct in [`request`] → method here with its atomicity and retry lines → its line in the list of the decorators
 //! (`decorate.rs`) → the memory store → SQL → conformance cases.
 
+pub mod archive;
 mod decorate;
 pub mod detached;
 pub mod error;

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::record::taken;
 use super::{Record, Restore, Restored, StoreError, StoredPlugin, rules};
 use crate::model::{
-    ConflictPolicy, Digest, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId, Timestamp,
+    ConflictPolicy, Digest, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId,
+    Timestamp,
 };
 
 /// A version of a plugin in a store; `None` where it cannot be read. And whether it is current.
@@ -72,7 +73,8 @@ impl Present {
         let place = compare(self.tasks.get(&new.id), new);
         // Where the plugin's own version stays, a task that it does not offer would run nothing.
         let is_stranded = || {
-            let current = new.target.plugin().filter(|_| rules::is_offered(new)).and_then(|plugin| self.current(plugin));
+            let current =
+                new.target.plugin().filter(|_| rules::is_offered(new)).and_then(|plugin| self.current(plugin));
             let offers = |version: &PluginVersion| version.tasks.iter().any(|task| task.name == *new.target.function());
             current.is_some_and(|(version, _)| !version.as_ref().is_some_and(offers))
         };

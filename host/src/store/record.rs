@@ -22,7 +22,7 @@ pub enum Record {
     /// A version of a plugin with its component.
     Plugin(StoredPlugin),
     /// A task.
-    Task(Task),
+    Task(Box<Task>),
     /// A job in whatever state. One that was running is still held by the one who ran it, until that lease ends.
     Job(Box<Job>),
     /// A log line of a job.

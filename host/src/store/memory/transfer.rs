@@ -39,7 +39,7 @@ impl State {
             let bytes = catalog.bytes.get(digest).cloned().unwrap_or_default();
             records.push(Record::Plugin(StoredPlugin { version: version.clone(), is_current, bytes }));
         }
-        records.extend(catalog.tasks.values().cloned().map(Record::Task));
+        records.extend(catalog.tasks.values().map(|task| Record::Task(Box::new(task.clone()))));
         for (id, entry) in &self.jobs.rows {
             records.push(Record::Job(Box::new(entry.job.clone())));
             records.extend(entry.logs.values().map(|line| Record::Log { job_id: *id, line: line.clone() }));
@@ -106,7 +106,7 @@ impl State {
                     has_changed_catalog = true;
                 }
                 Record::Task(task) => {
-                    self.catalog.tasks.insert(task.id.clone(), task);
+                    self.catalog.tasks.insert(task.id.clone(), *task);
                     has_changed_catalog = true;
                 }
                 Record::Job(job) => self.jobs.restore(*job, request.now),

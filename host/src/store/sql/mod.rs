@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping`, `transfer`, `snapshot` | what each call does, in statements |
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
-//! | `row`, `value`, and [`form`](super::form) above | how nouns become columns and JSON, and back |
+//! | `row`, `value`, and `form` beside this folder | how nouns become columns and JSON, and back |
 //! | `tx`, `writer` | transactions, running them again, grouping them |
 //! | `link`, `sqlite`, `postgres`, `mysql` | the drivers; nothing else names their types |
 //! | `migrate`, `migrations/` | the schema |

@@ -29,10 +29,7 @@ fn time(micros: i64) -> Result<Timestamp, Unfit> {
     Timestamp::from_micros(micros).ok_or_else(|| Unfit(format!("{micros} is no time between the years 1 and 9999")))
 }
 
-fn maybe<T, U, E: Into<Unfit>>(
-    value: Option<T>,
-    read: impl FnOnce(T) -> Result<U, E>,
-) -> Result<Option<U>, Unfit> {
+fn maybe<T, U, E: Into<Unfit>>(value: Option<T>, read: impl FnOnce(T) -> Result<U, E>) -> Result<Option<U>, Unfit> {
     value.map(read).transpose().map_err(Into::into)
 }
 

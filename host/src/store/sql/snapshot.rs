@@ -76,7 +76,9 @@ impl Snapshot for SqlSnapshot {
 async fn advance(tx: &mut Tx, stage: &mut Stage) -> Result<SnapshotBatch, Fault> {
     let mut batch = SnapshotBatch::default();
     let next = match stage {
-        Stage::Plugins(name, digest) => (!plugin(tx, name, digest, &mut batch).await?).then(|| Stage::Tasks(String::new())),
+        Stage::Plugins(name, digest) => {
+            (!plugin(tx, name, digest, &mut batch).await?).then(|| Stage::Tasks(String::new()))
+        }
         Stage::Tasks(after) => (!tasks(tx, after, &mut batch).await?).then(|| Stage::Jobs(Box::default())),
         Stage::Jobs(jobs) => (!jobs.read(tx, &mut batch).await?).then(|| Stage::Schedules(String::new())),
         Stage::Schedules(after) => (!schedules(tx, after, &mut batch).await?).then_some(Stage::Done),
@@ -89,7 +91,12 @@ async fn advance(tx: &mut Tx, stage: &mut Stage) -> Result<SnapshotBatch, Fault>
 }
 
 /// Reads one version of a plugin; `false` where there are no more.
-async fn plugin(tx: &mut Tx, name: &mut String, digest: &mut Vec<u8>, batch: &mut SnapshotBatch) -> Result<bool, Fault> {
+async fn plugin(
+    tx: &mut Tx,
+    name: &mut String,
+    digest: &mut Vec<u8>,
+    batch: &mut SnapshotBatch,
+) -> Result<bool, Fault> {
     let one = 1_i64;
     let Some(mut row) = tx.fetch_one(q::plugin_page, args![name.as_str(), digest.as_slice(), one]).await? else {
         return Ok(false);
@@ -137,7 +144,7 @@ async fn tasks(tx: &mut Tx, after: &mut String, batch: &mut SnapshotBatch) -> Re
     for mut row in rows {
         *after = row.clone().text()?;
         match row::task(&mut row) {
-            Ok(task) => batch.records.push(Record::Task(task)),
+            Ok(task) => batch.records.push(Record::Task(Box::new(task))),
             Err(error) => batch.unreadable.push(unreadable(error)?),
         }
     }

@@ -1,6 +1,6 @@
 //! Backup and moving: beginning a snapshot, and storing records as they are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 
@@ -103,8 +103,11 @@ async fn read_lines(tx: &mut Tx, records: &[Record], present: &mut Present) -> R
 }
 
 async fn read_schedules(tx: &mut Tx, records: &[Record], present: &mut Present) -> Result<(), Fault> {
-    let id = |record| if let &Record::Schedule(ref schedule) = record { Some(&schedule.id) } else { None };
-    let ids: Vec<_> = records.iter().filter_map(id).collect();
+    let schedules = records.iter().filter_map(|record| match record {
+        Record::Schedule(schedule) => Some(&schedule.id),
+        _ => None,
+    });
+    let ids: Vec<_> = schedules.collect();
     if !ids.is_empty() {
         for row in tx.fetch(q::schedule_select, vec![list(ids)]).await? {
             let id = row.clone().schedule_id()?;
@@ -174,12 +177,7 @@ async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Res
     Ok(())
 }
 
-async fn store_jobs(
-    tx: &mut Tx,
-    now: Timestamp,
-    written: &[(&Record, Restored)],
-    gone: &[JobId],
-) -> Result<(), Fault> {
+async fn store_jobs(tx: &mut Tx, now: Timestamp, written: &[(&Record, Restored)], gone: &[JobId]) -> Result<(), Fault> {
     for ids in gone.chunks(BATCH_RECORDS_MAX) {
         tx.execute(q::job_log_delete, vec![list(ids.iter().copied())]).await?;
         tx.execute(q::job_delete, vec![list(ids.iter().copied())]).await?;

@@ -22,6 +22,7 @@ mod concurrency;
 mod jobs;
 mod leases;
 mod model_based;
+pub mod moving;
 pub mod opening;
 mod recovery;
 mod results;
@@ -29,6 +30,7 @@ mod schedules;
 mod tasks;
 mod text;
 mod time;
+mod transfer;
 
 /// Everything a case may touch.
 pub struct Rig {
@@ -100,6 +102,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cleanup", cleanup::CASES),
     ("text", text::CASES),
     ("time", time::CASES),
+    ("transfer", transfer::CASES),
     ("concurrency", concurrency::CASES),
     ("model_based", model_based::CASES),
 ];
