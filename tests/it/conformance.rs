@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tests::backends::{Backend, stop_all};
-use tests::conformance::store::{Case, GROUPS, Rig, Wrapping, opening};
+use tests::conformance::store::{Case, GROUPS, Rig, Wrapping, moving, opening};
 use tests::factory::Factory;
 
 fn main() -> ExitCode {
@@ -42,6 +42,13 @@ fn run() -> Result<ExitCode> {
             let run = move || case(backend).map_err(|error| Failed::from(format!("{error:#}")));
             let trial = Trial::test(format!("store::{backend}::opening::{name}"), run);
             trials.push(trial.with_ignored_flag(!enabled.contains(&backend)));
+        }
+    }
+    for from in Backend::ALL {
+        for to in Backend::ALL {
+            let run = move || moving::case(from, to, seed).map_err(|error| Failed::from(format!("{error:#}")));
+            let trial = Trial::test(format!("store::moving::{from}_to_{to}"), run);
+            trials.push(trial.with_ignored_flag(!enabled.contains(&from) || !enabled.contains(&to)));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -13,6 +13,7 @@ const LONG_FILES: &[(&str, &str)] = &[];
 /// Third-party crates and the only places that may name them (prefixes below `host/src/`).
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/sql/", "broker/sqlite.rs", "broker/postgres.rs"]),
+    ("base64", &["store/archive/"]),
     ("wasmtime", &["executor/wasm/"]),
     ("wasmtime_wasi", &["executor/wasm/"]),
     ("wasmparser", &["executor/wasm/"]),
@@ -110,8 +111,15 @@ fn host_sources() -> Vec<Source> {
 /// The floor of a file, and the module that it belongs to.
 fn floor_of_file(path: &str) -> Option<(u8, &str)> {
     let module = path.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-    let is_port =
-        matches!(path, "store/mod.rs" | "store/request.rs" | "store/error.rs" | "broker/mod.rs" | "executor/mod.rs");
+    let is_port = matches!(
+        path,
+        "store/mod.rs"
+            | "store/record.rs"
+            | "store/request.rs"
+            | "store/error.rs"
+            | "broker/mod.rs"
+            | "executor/mod.rs"
+    );
     let floor = match module {
         "model" => 0,
         "trigger" | "clock" | "config" => 1,

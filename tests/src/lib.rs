@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod backends;
 pub mod cli;
 pub mod conformance;
+pub mod content;
 pub mod factory;
 pub mod stage;
 pub mod wait;

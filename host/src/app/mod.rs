@@ -18,6 +18,7 @@ mod run;
 mod schedules;
 mod status;
 mod tasks;
+mod transfer;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +33,7 @@ pub use plugins::{PluginRemoved, RegisterPlugin, Registration, Verified, digest_
 pub use schedules::{NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};
 pub use tasks::ConfigureTask;
+pub use transfer::{Archive, Export, Import, Imported, Unreads};
 
 use crate::broker::Broker;
 use crate::clock::Clock;

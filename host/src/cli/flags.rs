@@ -4,13 +4,15 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
 use crate::app::{Arguments, grant_dir, grant_env};
 use crate::config::units::{parse_duration, parse_size};
-use crate::model::{Backoff, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings};
+use crate::model::{
+    Backoff, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings,
+};
 
 /// Settings of a job, over those of its task.
 #[derive(Debug, Default, Args)]
@@ -259,6 +261,28 @@ pub(super) fn parse_backoff(text: &str) -> Result<Backoff, String> {
         }
     }
     Ok(backoff)
+}
+
+/// What to do about something that is there already.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum ConflictArg {
+    /// Refuse, change nothing
+    #[default]
+    Error,
+    /// Put the new one in the old one's place
+    Replace,
+    /// Keep the old one
+    Skip,
+}
+
+impl From<ConflictArg> for ConflictPolicy {
+    fn from(policy: ConflictArg) -> ConflictPolicy {
+        match policy {
+            ConflictArg::Error => ConflictPolicy::Error,
+            ConflictArg::Replace => ConflictPolicy::Replace,
+            ConflictArg::Skip => ConflictPolicy::Skip,
+        }
+    }
 }
 
 #[cfg(test)]

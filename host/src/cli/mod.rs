@@ -14,7 +14,9 @@ mod component;
 mod context;
 mod events;
 mod exit;
+mod export;
 mod flags;
+mod import;
 mod invoke;
 mod jobs;
 mod logs;
@@ -90,6 +92,16 @@ enum Command {
     Status,
     /// Show or apply what brings the store's schema up to date
     Migrate(system::MigrateArgs),
+    /// Write everything that the store holds into a file, for backup or for another store
+    ///
+    /// The export is of one instant, also while schedulers work. For a move, stop them first: a job that is running is exported with the
+    /// claim on it, and waits in the other store until that claim ends. The file holds arguments, results and grants, and is made readable
+    /// for its owner alone.
+    Export(export::ExportArgs),
+    /// Bring what `export` has written into this store
+    ///
+    /// The whole file is checked, and compared with the store, before anything is changed. An import that was interrupted is repeated.
+    Import(import::ImportArgs),
     /// Print a completion script for a shell
     Completions(system::CompletionsArgs),
     /// Run a task straight from a file: no store, the limits of production, a report
@@ -179,6 +191,8 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Cleanup => system::cleanup(context).await,
         Command::Status => system::status(context).await,
         Command::Migrate(args) => system::migrate(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Import(args) => import::run(context, args).await,
         Command::Completions(args) => system::completions(context, &args, Cli::command()),
         Command::Invoke(args) => invoke::run(context, args).await,
         Command::New(args) => new::run(context, &args),

@@ -6,12 +6,12 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time};
+use super::flags::{ArgumentArgs, ConflictArg, SettingsArgs, parse_grace_time};
 use super::output::time;
 use super::wire::ScheduleWire;
 use crate::app::NewSchedule;
 use crate::config::units::parse_duration;
-use crate::model::{Coalesce, ConflictPolicy, GraceTime, ScheduleId, Settings, Timestamp};
+use crate::model::{Coalesce, GraceTime, ScheduleId, Settings, Timestamp};
 use crate::store::ScheduleAdded;
 use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, RuleOptions, Trigger, TriggerError};
 
@@ -77,17 +77,6 @@ pub(super) struct ScheduleArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum ConflictArg {
-    /// Refuse, change nothing
-    #[default]
-    Error,
-    /// Put the new one in the old one's place
-    Replace,
-    /// Keep the old one
-    Skip,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum CoalesceArg {
     /// One job, for the latest
     #[default]
@@ -137,11 +126,7 @@ pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
             max_jitter: args.max_jitter,
             settings,
             paused: args.paused,
-            conflict: match args.conflict {
-                ConflictArg::Error => ConflictPolicy::Error,
-                ConflictArg::Replace => ConflictPolicy::Replace,
-                ConflictArg::Skip => ConflictPolicy::Skip,
-            },
+            conflict: args.conflict.into(),
         })
         .await?;
     let schedule = created.schedule;

@@ -1,7 +1,7 @@
 //! What all decorators of a store share: the list of every call, written once.
 //!
 //! A decorator has a method `call(&self, what: Call, work)`, where `work` makes the call on the store it is given. The macro
-//! turns that into the four traits. It says for each call what a second one does ([`Repeat`]), as the traits document it.
+//! turns that into the five traits. It says for each call what a second one does ([`Repeat`]), as the traits document it.
 
 /// A call that a decorator passes on.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ pub(super) enum Repeat {
     Never,
 }
 
-/// Implements the four traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
+/// Implements the five traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
 /// `each`: it clones them for every run. Arguments after the semicolon go by reference.
 macro_rules! decorate {
     ($type:ident, $mode:ident) => {
@@ -76,6 +76,12 @@ macro_rules! decorate {
             async fn close(&self) {
                 self.shut().await;
             }
+        }
+        // A snapshot itself is not passed through the decorator: it changes nothing, so it may be dropped at any time, and one that
+        // failed cannot go on.
+        $crate::store::decorate::decorate! { @trait $type, $mode, Transfer,
+            snapshot(;) -> Box<dyn Snapshot> = SameAnswer;
+            restore(request: Restore;) -> Vec<Restored> = OtherAnswer;
         }
     };
     (@trait $type:ident, $mode:ident, $trait:ident, $(

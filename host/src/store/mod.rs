@@ -1,4 +1,4 @@
-//! The port to the data stores: four traits, split by who calls them.
+//! The port to the data stores: five traits, split by who calls them.
 //!
 //! | trait | caller |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`ScheduleQueue`] | creating schedules, and the loop that fires them |
 //! | [`JobQueue`] | submitting jobs, and the loop that runs them |
 //! | [`Housekeeping`] | recovery of what a dead worker left, clean-up, the list of schedulers |
+//! | [`Transfer`] | backup, and moving from one store to another |
 //!
 //! # The contract
 //!
@@ -32,13 +33,17 @@
 //! Request struct in [`request`] → method here with its atomicity and retry lines → its line in the list of the decorators
 //! (`decorate.rs`) → the memory store → SQL → conformance cases.
 
+pub mod archive;
 mod decorate;
 pub mod detached;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
+mod form;
 pub mod memory;
 pub mod open;
+mod placing;
+pub mod record;
 pub mod request;
 pub mod retrying;
 pub mod rules;
@@ -48,6 +53,7 @@ use async_trait::async_trait;
 
 pub use error::{Certainty, StoreError, Subject};
 pub use open::open;
+pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
 pub use request::*;
 
 use crate::model::{Digest, Job, JobId, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId, Timestamp};
@@ -245,7 +251,30 @@ pub trait Housekeeping: Send + Sync {
     async fn close(&self);
 }
 
-/// Everything a data store does.
-pub trait Store: Catalog + ScheduleQueue + JobQueue + Housekeeping {}
+/// Reading everything that a store holds, and storing it in another one.
+///
+/// What is read from one store and restored into an empty one is the same again when it is read from there, whatever kinds the two are
+/// of. Only the schedulers that were heard of, and the claims on schedules, stay behind.
+#[async_trait]
+pub trait Transfer: Send + Sync {
+    /// Begins to read everything as it is at one instant: nothing that is stored later is seen, and nothing is seen without what was
+    /// stored together with it. A fire is there with its jobs and the new place of its trigger, or not at all.
+    ///
+    /// Readers and writers go on meanwhile. What a database must keep for the sake of a snapshot grows while it lasts.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
-impl<T: Catalog + ScheduleQueue + JobQueue + Housekeeping> Store for T {}
+    /// Stores records as they are, and answers for each what was done.
+    ///
+    /// A record's place is its id; of a job also its (schedule, fire time), and of the current version of a plugin also being current.
+    /// Where something else is in it, under `Error` nothing of the call is stored and the answer is `Conflict`; under `Skip` that
+    /// something stays; under `Replace` it goes, a job with its log lines and a plugin with the tasks that the new version does not offer.
+    /// Log lines of a job that is not there, or was kept in this call, are kept too.
+    ///
+    /// Atomic. Retry: safe, the second call answers `Unchanged` for what the first one did.
+    async fn restore(&self, request: Restore) -> Result<Vec<Restored>, StoreError>;
+}
+
+/// Everything a data store does.
+pub trait Store: Catalog + ScheduleQueue + JobQueue + Housekeeping + Transfer {}
+
+impl<T: Catalog + ScheduleQueue + JobQueue + Housekeeping + Transfer> Store for T {}

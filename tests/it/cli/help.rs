@@ -22,6 +22,8 @@ const COMMANDS: &[&str] = &[
     "cleanup",
     "status",
     "migrate",
+    "export",
+    "import",
     "completions",
     "invoke",
     "new",

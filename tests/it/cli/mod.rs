@@ -7,4 +7,5 @@ mod interrupts;
 mod new;
 mod serving;
 mod settings;
+mod transfer;
 mod triggers;

@@ -8,12 +8,14 @@ mod job;
 mod plugin;
 mod schedule;
 mod task;
+mod transfer;
 
 pub(super) use event::event;
 pub(super) use job::{JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(super) use plugin::PluginWire;
 pub(super) use schedule::{ScheduleDetails, ScheduleWire, coalesce_name};
 pub(super) use task::{TaskDetails, TaskWire};
+pub(super) use transfer::CountsWire;
 
 use std::time::Duration;
 

@@ -12,9 +12,9 @@ use crate::store::{ActivatePlugin, Catalog, PluginPut, Put, PutPlugin, StoreErro
 #[derive(Debug, Default)]
 pub(super) struct Plugins {
     /// All versions, and beside them which one is current.
-    versions: BTreeMap<(PluginName, Digest), PluginVersion>,
-    current: BTreeMap<PluginName, Digest>,
-    bytes: BTreeMap<Digest, Arc<[u8]>>,
+    pub(super) versions: BTreeMap<(PluginName, Digest), PluginVersion>,
+    pub(super) current: BTreeMap<PluginName, Digest>,
+    pub(super) bytes: BTreeMap<Digest, Arc<[u8]>>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) revision: i64,
 }

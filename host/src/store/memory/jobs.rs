@@ -12,7 +12,7 @@ pub(super) struct Entry {
     pub(super) job: Job,
     /// Whether it is queued and was found due: what has not been found due yet waits in [`Jobs::waiting`].
     ready: bool,
-    logs: BTreeMap<(u32, u32), LogLine>,
+    pub(super) logs: BTreeMap<(u32, u32), LogLine>,
 }
 
 #[derive(Debug, Default)]
@@ -54,15 +54,44 @@ impl Jobs {
         if self.rows.contains_key(&spec.id) || fire.as_ref().is_some_and(|fire| self.fires.contains(fire)) {
             return;
         }
-        let id = spec.id;
-        self.fires.extend(fire);
+        let ready = spec.due_at <= spec.created_at;
+        self.insert(Job::queued(spec), ready);
+    }
+
+    /// Stores a job whose id and fire are free, in whatever state it is.
+    pub(super) fn restore(&mut self, job: Job, now: Timestamp) {
+        let ready = job.state == JobState::Queued && job.spec.due_at <= now;
+        self.insert(job, ready);
+    }
+
+    fn insert(&mut self, job: Job, ready: bool) {
+        let (id, spec) = (job.spec.id, &job.spec);
+        self.fires.extend(spec.schedule_id.clone().zip(spec.scheduled_fire_time));
         if let Some(schedule) = &spec.schedule_id {
             set(&mut self.of_schedule, schedule, id, true);
         }
-        let ready = spec.due_at <= spec.created_at;
-        let entry = Entry { job: Job::queued(spec), ready, logs: BTreeMap::new() };
+        let entry = Entry { job, ready, logs: BTreeMap::new() };
         self.index(&entry, true);
         self.rows.insert(id, entry);
+    }
+
+    /// Removes a job with its log lines.
+    pub(super) fn remove(&mut self, id: JobId) {
+        let Some(entry) = self.rows.remove(&id) else { return };
+        self.index(&entry, false);
+        let spec = entry.job.spec;
+        if let Some(schedule) = &spec.schedule_id {
+            set(&mut self.of_schedule, schedule, id, false);
+        }
+        if let Some(fire) = spec.schedule_id.zip(spec.scheduled_fire_time) {
+            self.fires.remove(&fire);
+        }
+    }
+
+    /// The job that was made for a fire.
+    pub(super) fn of_fire(&self, schedule: &ScheduleId, at: Timestamp) -> Option<JobId> {
+        let is_it = |id: &&JobId| self.get(**id).is_some_and(|job| job.spec.scheduled_fire_time == Some(at));
+        self.of_schedule.get(schedule)?.iter().find(is_it).copied()
     }
 
     /// Changes a job and keeps the indexes. `now` decides whether a job that is queued afterwards is due.
@@ -164,17 +193,7 @@ impl Jobs {
     pub(super) fn cleanup(&mut self, now: Timestamp, limit: usize) -> Vec<JobId> {
         let over = self.expiring.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, id)| *id);
         let over: Vec<JobId> = over.collect();
-        for id in &over {
-            let Some(entry) = self.rows.remove(id) else { continue };
-            self.index(&entry, false);
-            let spec = entry.job.spec;
-            if let Some(schedule) = &spec.schedule_id {
-                set(&mut self.of_schedule, schedule, *id, false);
-            }
-            if let Some(fire) = spec.schedule_id.zip(spec.scheduled_fire_time) {
-                self.fires.remove(&fire);
-            }
-        }
+        over.iter().for_each(|id| self.remove(*id));
         over
     }
 }

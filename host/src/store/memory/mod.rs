@@ -9,6 +9,7 @@ mod housekeeping;
 mod jobs;
 mod queue;
 mod schedules;
+mod transfer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -77,7 +77,16 @@ impl Schedules {
         }
     }
 
-    fn remove(&mut self, id: &ScheduleId) -> Option<Schedule> {
+    pub(super) fn get(&self, id: &ScheduleId) -> Option<&Schedule> {
+        self.rows.get(id).map(|entry| &entry.schedule)
+    }
+
+    /// All of them, by id.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Schedule> {
+        self.rows.values().map(|entry| &entry.schedule)
+    }
+
+    pub(super) fn remove(&mut self, id: &ScheduleId) -> Option<Schedule> {
         let entry = self.rows.remove(id)?;
         if let Some(at) = entry.wakes_at() {
             self.due.remove(&(at, id.clone()));

@@ -22,11 +22,11 @@ async fn current(tx: &mut Tx, name: &PluginName) -> Result<Option<PluginVersion>
 }
 
 /// Changes of the catalogue come one after the other: they look before they write.
-async fn lock(tx: &mut Tx) -> Result<(), Fault> {
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), Fault> {
     tx.fetch(q::catalog_lock, Vec::new()).await.map(|_| ())
 }
 
-async fn bump(tx: &mut Tx) -> Result<(), Fault> {
+pub(super) async fn bump(tx: &mut Tx) -> Result<(), Fault> {
     tx.execute(q::catalog_revision_bump, Vec::new()).await.map(|_| ())
 }
 
@@ -37,14 +37,19 @@ async fn put(tx: &mut Tx, request: &PutPlugin) -> Result<PluginPut, Fault> {
     if put != Put::Unchanged {
         tx.execute(q::plugin_put, one_row(row::new_plugin(version))).await?;
     }
-    let stored = tx.fetch_one(q::plugin_bytes_has, args![version.digest]).await?;
+    store_bytes(tx, version.digest, &request.bytes).await?;
+    activate(tx, put, &version.name, version.digest, &request.tasks).await
+}
+
+/// Stores a component, unless it is there already.
+pub(super) async fn store_bytes(tx: &mut Tx, digest: Digest, bytes: &[u8]) -> Result<(), Fault> {
+    let stored = tx.fetch_one(q::plugin_bytes_has, args![digest]).await?;
     if stored.map(|mut row| row.int()).transpose()? == Some(0) {
-        let parts = request.bytes.chunks(PART_BYTES).zip(0_u32..);
-        for (content, part) in parts {
-            tx.execute(q::plugin_bytes_insert, one_row(values![version.digest, part, content])).await?;
+        for (content, part) in bytes.chunks(PART_BYTES).zip(0_u32..) {
+            tx.execute(q::plugin_bytes_insert, one_row(values![digest, part, content])).await?;
         }
     }
-    activate(tx, put, &version.name, version.digest, &request.tasks).await
+    Ok(())
 }
 
 /// Makes a stored version current, with its tasks.
@@ -101,11 +106,14 @@ async fn select(tx: &mut Tx, id: &TaskId) -> Result<Option<Task>, Fault> {
     Ok(row.as_mut().map(row::task).transpose()?)
 }
 
-/// Stores a task and moves its jobs that wait to the lane where they now belong.
 async fn store_task(tx: &mut Tx, old: Option<&Task>, task: &Task) -> Result<(), Fault> {
-    tx.execute(q::task_put, one_row(row::new_task(task))).await?;
     // Without a task there is no limit.
-    let was_limited = old.is_some_and(|old| row::limit(old).is_some());
+    write_task(tx, task, old.is_some_and(|old| row::limit(old).is_some())).await
+}
+
+/// Writes the row of a task and moves its jobs that wait to the lane where they now belong.
+pub(super) async fn write_task(tx: &mut Tx, task: &Task, was_limited: bool) -> Result<(), Fault> {
+    tx.execute(q::task_put, one_row(row::new_task(task))).await?;
     let own = task.id.as_str();
     match (was_limited, row::limit(task).is_some()) {
         (false, true) => tx.execute(q::job_relane, vec![list([own])]).await?,
@@ -116,7 +124,7 @@ async fn store_task(tx: &mut Tx, old: Option<&Task>, task: &Task) -> Result<(), 
 }
 
 /// Deletes tasks. Their jobs stay, and with the task their limit is gone.
-async fn delete_tasks(tx: &mut Tx, ids: &[TaskId]) -> Result<u64, Fault> {
+pub(super) async fn delete_tasks(tx: &mut Tx, ids: &[TaskId]) -> Result<u64, Fault> {
     tx.execute(q::job_lane_close, vec![list(ids)]).await?;
     tx.execute(q::task_delete, vec![list(ids)]).await
 }

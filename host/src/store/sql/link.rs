@@ -38,6 +38,10 @@ pub(super) trait Link: Send {
     /// reach the next user of the pool.
     async fn begin(&mut self) -> Result<(), sqlx::Error>;
 
+    /// Begins a transaction that reads everything as it is at one instant, the first statement's at the latest, and writes
+    /// nothing. Otherwise as [`Link::begin`]; what was set for it ends with it.
+    async fn begin_snapshot(&mut self) -> Result<(), sqlx::Error>;
+
     /// Ends the transaction.
     async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error>;
 }
@@ -64,9 +68,10 @@ pub(super) trait Database: Send + Sync {
     async fn close(&self);
 }
 
-/// Implements [`Link`] for a pooled connection of one driver. `bind` adds an argument of ours to the driver's.
+/// Implements [`Link`] for a pooled connection of one driver. `begin` and `snapshot` begin the two kinds of transactions, `bind` adds
+/// an argument of ours to the driver's.
 macro_rules! pooled_link {
-    ($link:ident, $driver:ty, $arguments:ty, $begin:literal, $bind:path) => {
+    ($link:ident, $driver:ty, $arguments:ty, $begin:literal, $snapshot:literal, $bind:path) => {
         /// A connection of the pool.
         struct $link {
             connection: Option<sqlx::pool::PoolConnection<$driver>>,
@@ -76,6 +81,14 @@ macro_rules! pooled_link {
         impl $link {
             fn new(connection: sqlx::pool::PoolConnection<$driver>) -> $link {
                 $link { connection: Some(connection), in_transaction: false }
+            }
+
+            async fn begin_with(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+                self.in_transaction = true;
+                let begun = self.script(sqlx::SqlSafeStr::into_sql_str(text)).await;
+                // A transaction that did not begin leaves nothing behind, unless the connection itself is in doubt.
+                self.in_transaction = begun.is_ok() || !matches!(begun, Err(sqlx::Error::Database(_)));
+                begun
             }
 
             fn live(&mut self) -> Result<&mut <$driver as sqlx::Database>::Connection, sqlx::Error> {
@@ -120,11 +133,11 @@ macro_rules! pooled_link {
             }
 
             async fn begin(&mut self) -> Result<(), sqlx::Error> {
-                self.in_transaction = true;
-                let begun = self.script(sqlx::SqlSafeStr::into_sql_str($begin)).await;
-                // A transaction that did not begin leaves nothing behind, unless the connection itself is in doubt.
-                self.in_transaction = begun.is_ok() || !matches!(begun, Err(sqlx::Error::Database(_)));
-                begun
+                self.begin_with($begin).await
+            }
+
+            async fn begin_snapshot(&mut self) -> Result<(), sqlx::Error> {
+                self.begin_with($snapshot).await
             }
 
             async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {

@@ -1,10 +1,10 @@
-//! The store in a SQL database: one implementation of the four traits over three dialects.
+//! The store in a SQL database: one implementation of the five traits over three dialects.
 //!
 //! | file | knows |
 //! |---|---|
-//! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping` | what each call does, in statements |
+//! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping`, `transfer`, `snapshot` | what each call does, in statements |
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
-//! | `row`, `stored`, `value` | how nouns become columns and JSON, and back |
+//! | `row`, `value`, and `form` beside this folder | how nouns become columns and JSON, and back |
 //! | `tx`, `writer` | transactions, running them again, grouping them |
 //! | `link`, `sqlite`, `postgres`, `mysql` | the drivers; nothing else names their types |
 //! | `migrate`, `migrations/` | the schema |
@@ -40,10 +40,11 @@ mod query;
 mod release;
 mod row;
 mod schedules;
+mod snapshot;
 mod sqlite;
-mod stored;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod tx;
 mod value;
 mod writer;
@@ -56,6 +57,7 @@ use self::link::Database;
 use self::query::{Dialect, Texts};
 use self::tx::{Answer, Fault, Tx, Work};
 use self::writer::Writer;
+use super::form as stored;
 use super::{Certainty, StoreError};
 use crate::clock::Clock;
 
@@ -127,11 +129,7 @@ impl SqlStore {
 
     /// The error of a read.
     fn fault(&self, operation: &'static str, fault: Fault) -> StoreError {
-        match fault {
-            Fault::Refused(error) => error,
-            Fault::Database(error) => self.failed(operation, error),
-            Fault::Again => unreachable!("{operation} only reads, and so has nothing to roll back"),
-        }
+        tx::read_error(&*self.database, operation, fault)
     }
 
     fn failed(&self, operation: &'static str, error: sqlx::Error) -> StoreError {

@@ -26,7 +26,15 @@ pub(super) struct MysqlDatabase {
     pool: MySqlPool,
 }
 
-pooled_link!(MysqlLink, MySql, MySqlArguments, "START TRANSACTION", bind);
+pooled_link!(
+    MysqlLink,
+    MySql,
+    MySqlArguments,
+    "START TRANSACTION",
+    // The level is that of the next transaction alone: the session keeps its own.
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    bind
+);
 
 fn bind(bound: &mut MySqlArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {

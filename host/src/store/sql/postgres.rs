@@ -26,7 +26,7 @@ pub(super) struct PostgresDatabase {
     pool: PgPool,
 }
 
-pooled_link!(PostgresLink, Postgres, PgArguments, "BEGIN", bind);
+pooled_link!(PostgresLink, Postgres, PgArguments, "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", bind);
 
 fn bind(bound: &mut PgArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {

@@ -87,11 +87,13 @@ pub(super) mod q {
             job_lane_after job_lane_close job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
             job_only_select job_relane job_running_counts job_shared_select
             job_wake job_wake_select migration_insert migration_list plugin_activate
+            job_fire_select job_known job_log_line_delete job_log_page job_log_select job_range job_restore job_select job_weigh
             plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert
-            plugin_deactivate plugin_delete plugin_get plugin_history plugin_list schedule_delete
+            plugin_deactivate plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select schedule_delete
             schedule_due_select schedule_finished_select schedule_free schedule_get schedule_head_select
             schedule_lease schedule_leased schedule_list schedule_pause schedule_unpause
             scheduler_delete_silent scheduler_list task_delete task_get task_list task_of_plugin task_select
+            schedule_select task_page
         }
         mysql_differs {
             job_claim job_end job_finish job_insert job_log_insert job_look job_progress job_requeue plugin_put schedule_fire

@@ -29,8 +29,8 @@ fn time(micros: i64) -> Result<Timestamp, Unfit> {
     Timestamp::from_micros(micros).ok_or_else(|| Unfit(format!("{micros} is no time between the years 1 and 9999")))
 }
 
-fn maybe<T, U>(value: Option<T>, read: impl FnOnce(T) -> Result<U, Unfit>) -> Result<Option<U>, Unfit> {
-    value.map(read).transpose()
+fn maybe<T, U, E: Into<Unfit>>(value: Option<T>, read: impl FnOnce(T) -> Result<U, E>) -> Result<Option<U>, Unfit> {
+    value.map(read).transpose().map_err(Into::into)
 }
 
 impl Row {
@@ -52,6 +52,10 @@ impl Row {
 
     pub(super) fn schedule_id(&mut self) -> Result<ScheduleId, Unfit> {
         fit(ScheduleId::new(&self.text()?))
+    }
+
+    pub(super) fn digest(&mut self) -> Result<Digest, Unfit> {
+        Ok(Digest::from_bytes(sized(self.bytes()?)?))
     }
 
     fn payload(&mut self) -> Result<Payload, Unfit> {
@@ -96,7 +100,7 @@ impl Row {
             cancel_requested: self.flag()?,
             lease: self.lease()?,
             scheduler_id: maybe(self.maybe_text()?, |id| fit(SchedulerId::new(&id)))?,
-            plugin_digest: maybe(self.maybe_bytes()?, |bytes| Ok(Digest::from_bytes(sized(bytes)?)))?,
+            plugin_digest: maybe(self.maybe_bytes()?, |bytes| sized(bytes).map(Digest::from_bytes))?,
             started_at: self.maybe_time()?,
             progress: maybe(self.maybe_text()?, |text| Progress::from_json(&text))?,
             outcome: maybe(self.maybe_text()?, |name| {
@@ -287,7 +291,7 @@ pub(super) fn new_task(task: &Task) -> Vec<Value> {
 pub(super) fn plugin(mut row: Row) -> Result<PluginVersion, StoreError> {
     let name = row.text().map_err(|unfit| corrupt(Subject::Other("plugin".into()), &unfit))?;
     let read = |row: &mut Row| {
-        let digest = Digest::from_bytes(sized(row.bytes()?)?);
+        let digest = row.digest()?;
         let size_bytes = row.small()?;
         let Details { imports, grants, tasks } = Details::from_json(&row.text()?)?;
         let name = fit(PluginName::new(&name))?;

@@ -26,7 +26,7 @@ pub(super) struct SqliteDatabase {
     readers: SqlitePool,
 }
 
-pooled_link!(SqliteLink, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", bind);
+pooled_link!(SqliteLink, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
 
 fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {

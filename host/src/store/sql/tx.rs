@@ -107,6 +107,13 @@ impl Tx {
         self.link.begin().await
     }
 
+    /// Begins to read everything as it is now.
+    pub(super) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
+        self.link.begin_snapshot().await?;
+        // Where beginning alone does not fix the instant, the first look does.
+        self.fetch(super::query::q::catalog_revision_get, Vec::new()).await.map(|_| ())
+    }
+
     pub(super) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
         self.link.end(commit).await
     }
@@ -194,6 +201,15 @@ pub(super) async fn commit(tx: &mut Tx) -> Result<(), (sqlx::Error, Certainty)> 
     // The database that answers "no" to a commit has not committed, once it has also rolled back. One that does not answer may have.
     let refused = matches!(error, sqlx::Error::Database(_)) && tx.end(false).await.is_ok();
     Err((error, if refused { Certainty::NotApplied } else { Certainty::Unknown }))
+}
+
+/// The error of the port for what ended a read.
+pub(super) fn read_error(database: &dyn Database, operation: &'static str, fault: Fault) -> StoreError {
+    match fault {
+        Fault::Refused(error) => error,
+        Fault::Database(error) => store_error(database, operation, error, Certainty::NotApplied),
+        Fault::Again => unreachable!("{operation} only reads, and so has nothing to roll back"),
+    }
 }
 
 /// The error of the port for an error of a driver.

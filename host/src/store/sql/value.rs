@@ -112,6 +112,12 @@ pub(super) struct Row {
 #[error("{0}")]
 pub(super) struct Unfit(pub(super) String);
 
+impl From<crate::store::form::FormError> for Unfit {
+    fn from(error: crate::store::form::FormError) -> Unfit {
+        Unfit(error.0)
+    }
+}
+
 impl Row {
     pub(super) fn new(cells: Vec<Value>) -> Row {
         Row { cells: cells.into_iter() }

@@ -23,6 +23,7 @@ mod jobs;
 mod leases;
 mod lists;
 mod model_based;
+pub mod moving;
 pub mod opening;
 mod recovery;
 mod results;
@@ -30,6 +31,7 @@ mod schedules;
 mod tasks;
 mod text;
 mod time;
+mod transfer;
 
 /// Everything a case may touch.
 pub struct Rig {
@@ -102,6 +104,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cleanup", cleanup::CASES),
     ("text", text::CASES),
     ("time", time::CASES),
+    ("transfer", transfer::CASES),
     ("concurrency", concurrency::CASES),
     ("model_based", model_based::CASES),
 ];

@@ -1,6 +1,8 @@
-//! The JSON forms of what is stored in one column: settings, targets, what a plugin offers and may do, errors, costs.
+//! The JSON forms of what the SQL stores keep in one column, and archives in a part of a line: settings, what a plugin
+//! offers and may do, errors, costs.
 //!
-//! Their version is the number of the schema: a change of a form that older rows cannot be read in comes with a migration.
+//! Rows carry the number of the schema and archives the version of their format: a change of a form in which older rows
+//! cannot be read comes with a migration, and one in which older archives cannot be read with a new version of the archive.
 //! Durations are whole microseconds. Fields that say nothing are left out.
 
 use std::num::NonZeroU32;
@@ -9,14 +11,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::value::Unfit;
 use crate::model::{
     Backoff, DirAccess, ErrorKind, ExecutorName, GraceTime, Grant, Import, JobError, JobSettings, Metadata,
     Parallelism, Progress, Settings, TaskDeclaration, TaskName, Usage,
 };
 
+/// A text that is not the form that it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::store) struct FormError(pub(in crate::store) String);
+
 /// A type with a stored form.
-pub(super) trait Stored: Sized {
+pub(in crate::store) trait Stored: Sized {
     type Form: Serialize + for<'de> Deserialize<'de>;
     fn form(&self) -> Self::Form;
     fn from_form(form: Self::Form) -> Result<Self, String>;
@@ -26,17 +32,17 @@ pub(super) trait Stored: Sized {
         serde_json::to_string(&self.form()).unwrap_or_default()
     }
 
-    fn from_json(text: &str) -> Result<Self, Unfit> {
-        let form = serde_json::from_str(text).map_err(|error| Unfit(error.to_string()))?;
-        Self::from_form(form).map_err(Unfit)
+    fn from_json(text: &str) -> Result<Self, FormError> {
+        let form = serde_json::from_str(text).map_err(|error| FormError(error.to_string()))?;
+        Self::from_form(form).map_err(FormError)
     }
 }
 
-pub(super) fn micros(span: Duration) -> u64 {
+pub(in crate::store) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn span(micros: u64) -> Duration {
+pub(in crate::store) fn span(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
@@ -49,7 +55,7 @@ fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: 
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct BackoffForm {
+pub(in crate::store) struct BackoffForm {
     initial: u64,
     max: u64,
     factor_percent: u32,
@@ -72,7 +78,7 @@ impl Stored for Backoff {
 
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
-pub(super) struct SettingsForm {
+pub(in crate::store) struct SettingsForm {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     max_running_jobs: Limit<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -148,7 +154,7 @@ impl Stored for Settings {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct JobSettingsForm {
+pub(in crate::store) struct JobSettingsForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     timeout: u64,
@@ -198,7 +204,7 @@ impl Stored for JobSettings {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct ErrorForm {
+pub(in crate::store) struct ErrorForm {
     kind: String,
     message: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -222,7 +228,7 @@ impl Stored for JobError {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct UsageForm {
+pub(in crate::store) struct UsageForm {
     fuel: u64,
     peak_memory_bytes: u64,
     wall: u64,
@@ -244,7 +250,7 @@ impl Stored for Usage {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct ProgressForm {
+pub(in crate::store) struct ProgressForm {
     done: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
@@ -266,7 +272,7 @@ impl Stored for Progress {
 
 /// The named values beside the text of a log line.
 #[derive(Debug, PartialEq)]
-pub(super) struct Fields(pub(super) Vec<(String, String)>);
+pub(in crate::store) struct Fields(pub(in crate::store) Vec<(String, String)>);
 
 impl Stored for Fields {
     type Form = Vec<(String, String)>;
@@ -281,7 +287,7 @@ impl Stored for Fields {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct DeclarationForm {
+pub(in crate::store) struct DeclarationForm {
     name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     description: String,
@@ -296,27 +302,27 @@ pub(super) struct DeclarationForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "right", rename_all = "snake_case")]
-enum GrantForm {
+pub(in crate::store) enum GrantForm {
     Dir { host: String, guest: String, writable: bool },
     Env { name: String, value: Option<String> },
 }
 
 #[derive(Serialize, Deserialize)]
-struct ImportForm {
+pub(in crate::store) struct ImportForm {
     interface: String,
     by_adapter: bool,
 }
 
 /// What a version of a plugin imports, may do and offers.
 #[derive(Debug, PartialEq)]
-pub(super) struct Details {
-    pub(super) imports: Vec<Import>,
-    pub(super) grants: Vec<Grant>,
-    pub(super) tasks: Vec<TaskDeclaration>,
+pub(in crate::store) struct Details {
+    pub(in crate::store) imports: Vec<Import>,
+    pub(in crate::store) grants: Vec<Grant>,
+    pub(in crate::store) tasks: Vec<TaskDeclaration>,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct DetailsForm {
+pub(in crate::store) struct DetailsForm {
     imports: Vec<ImportForm>,
     grants: Vec<GrantForm>,
     tasks: Vec<DeclarationForm>,

@@ -1,0 +1,2 @@
+-- job_known
+SELECT id FROM jobs WHERE id IN (?*)
