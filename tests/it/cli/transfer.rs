@@ -123,7 +123,7 @@ fn a_file_is_overwritten_only_when_asked_and_never_half_written() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_archive_and_is_told() {
+fn an_output_without_room_is_an_error_that_says_so() {
     let user = busy();
     let said = user
         .command(["export"])
