@@ -52,18 +52,23 @@ async fn get(tx: &mut Tx, id: JobId) -> Result<Option<Job>, Fault> {
     Ok(Some(row::job(row)?.map_err(corrupt)?))
 }
 
-/// The query whose index fits the filter best, with the argument it is driven by.
-fn list_query(filter: &JobFilter) -> (Query, Vec<Arg>) {
+/// The queries whose indexes fit the filter best, each with the argument that it is driven by. Where there are several, the page is the first
+/// of what they answer together.
+fn list_queries(filter: &JobFilter) -> Vec<(Query, Vec<Arg>)> {
     let is_unfinished = filter.state.is_some_and(|state| state != JobState::Finished);
-    match filter {
+    vec![match filter {
         JobFilter { schedule_id: Some(schedule), .. } => (q::job_list_schedule, args![schedule]),
-        JobFilter { outcome: Some(outcome), .. } if *outcome != Outcome::Success => {
-            (q::job_list_outcome, args![*outcome])
-        }
+        // Most jobs are successes, and few are of one task.
+        JobFilter { outcome: Some(Outcome::Success), task_id: Some(task), .. } => (q::job_list_task, args![task]),
+        JobFilter { outcome: Some(outcome), .. } => (q::job_list_outcome, args![*outcome]),
         _ if is_unfinished => (q::job_list_unfinished, Vec::new()),
         JobFilter { task_id: Some(task), .. } => (q::job_list_task, args![task]),
+        // By id alone, the way to them might lead through all that are queued.
+        JobFilter { state: Some(JobState::Finished), .. } => {
+            return Outcome::ALL.iter().map(|outcome| (q::job_list_outcome, args![*outcome])).collect();
+        }
         _ => (q::job_list, Vec::new()),
-    }
+    }]
 }
 
 async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> {
@@ -73,13 +78,20 @@ async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> 
     if let Some(after) = &filter.after {
         before = after.parse::<JobId>().map_err(|_| rules::bad_cursor(after))?.as_bytes().to_vec();
     }
-    let (query, mut arguments) = list_query(filter);
     let (state, outcome, task, schedule) =
         (filter.state, filter.outcome, filter.task_id.as_ref(), filter.schedule_id.as_ref());
     let rows_max = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    arguments.extend(args![before, state, state, outcome, outcome, task, task, schedule, schedule, rows_max]);
-    let rows = tx.fetch(query, arguments).await?;
-    let rows = rows.into_iter().map(row::job).collect::<Result<_, _>>()?;
+    let mut found = Vec::new();
+    for (query, mut arguments) in list_queries(filter) {
+        let before = before.as_slice();
+        arguments.extend(args![before, state, state, outcome, outcome, task, task, schedule, schedule, rows_max]);
+        for row in tx.fetch(query, arguments).await? {
+            found.push((row.clone().job_id()?, row));
+        }
+    }
+    found.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    found.truncate(limit + 1);
+    let rows = found.into_iter().map(|(_, row)| row::job(row)).collect::<Result<_, _>>()?;
     Ok(rules::page(rows, limit, |job: &Job| job.spec.id.to_string()))
 }
 
