@@ -49,8 +49,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let subjects = if arguments.subjects.is_empty() { &Subject::ALL[..] } else { &arguments.subjects[..] };
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(workspace()).args(["bench", "--quiet", "--workspace", "--profile", "dev"]);
+    // As a release is compiled: in few pieces and from scratch, which is the faster way too where everything is optimised.
+    command.env("CARGO_INCREMENTAL", "0");
     for member in ["host", "tests"] {
         command.args(["--config", &format!("profile.dev.package.{member}.opt-level=3")]);
+        command.args(["--config", &format!("profile.dev.package.{member}.codegen-units=16")]);
         command.args(["--config", &format!("profile.dev.package.{member}.debug-assertions=false")]);
         command.args(["--config", &format!("profile.dev.package.{member}.overflow-checks=false")]);
     }

@@ -79,8 +79,11 @@ pub(super) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Re
     if is_careful.load(Ordering::Relaxed) {
         return release_held(tx, request).await;
     }
+    // By id, as everyone locks jobs who locks several.
+    let mut in_order: Vec<&ReleaseJob> = request.releases.iter().collect();
+    in_order.sort_unstable_by_key(|release| release.id);
     let mut writes = Writes::default();
-    for release in &request.releases {
+    for release in in_order {
         if let Ending::Finished { outcome, result, error, expires_at } = &release.ending {
             let finish =
                 Finish { outcome: *outcome, result: result.as_ref(), error: error.as_ref(), expires_at: *expires_at };
