@@ -414,4 +414,18 @@ mod tests {
         let usage = Usage { fuel: u64::MAX, ..Usage::default() };
         assert_eq!(Usage::from_json(&usage.to_json()), Ok(usage));
     }
+
+    #[test]
+    fn every_number_in_metadata_is_read_back_to_the_last_bit() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for _ in 0..10_000 {
+            // Any finite number there is, not only those near 1.
+            let number = f64::from_bits(random.u64(..));
+            let Some(value) = serde_json::Number::from_f64(number) else { continue };
+            let mut metadata = Metadata::default();
+            metadata.0.insert("x".into(), Value::Number(value));
+            let settings = Settings { metadata, ..Settings::default() };
+            assert_eq!(Settings::from_json(&settings.to_json()), Ok(settings), "{number:e}");
+        }
+    }
 }
