@@ -65,7 +65,8 @@ pub(crate) fn processes_share_jobs(backend: Backend) -> Result<()> {
         }
     }
     ensure!(left.is_empty(), "{} jobs never ran", left.len());
-    ensure!(busy == count, "only {busy} of {count} workers ran any: nothing was shared");
+    // That each of them gets some is a matter of luck, and no promise of the store's.
+    ensure!(busy > 1, "one of {count} workers ran all: nothing was shared");
     TASKS.iter().try_for_each(|(task, limit, _)| within_limit(&ran, task, *limit))
 }
 
