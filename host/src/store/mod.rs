@@ -47,6 +47,8 @@ pub mod record;
 pub mod request;
 pub mod retrying;
 pub mod rules;
+#[cfg(any(test, feature = "test-util"))]
+pub mod slow;
 pub mod sql;
 
 use async_trait::async_trait;
