@@ -1,7 +1,12 @@
 //! A store with something of everything in it: what must survive a move to another one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use host::app::{App, AppResult, Parts};
+use host::broker::local::LocalBroker;
+use host::clock::SystemClock;
+use host::config::Caps;
 use host::model::{
     Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, GraceTime, Grant, Import, Job, JobError, JobId,
     JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause, Payload, PluginName,
@@ -22,6 +27,32 @@ const TEXT: &str = "🦀 \u{202e}עברית 中文 'quotes' \"and\" \\ % _ \u{1f
 
 /// The id of the schedule that goes on firing.
 pub const GOES_ON: &str = "every second, 毎秒";
+
+/// The operations on a store, for whoever takes no plugins.
+pub fn app(store: Arc<dyn Store>) -> App {
+    App::new(Parts {
+        store,
+        broker: Arc::new(LocalBroker::new()),
+        inspector: None,
+        clock: Arc::new(SystemClock),
+        random: fastrand::Rng::with_seed(1),
+        task_defaults: Settings::default(),
+        caps: Caps::default(),
+    })
+}
+
+/// A whole export.
+///
+/// # Errors
+/// As [`App::export`].
+pub async fn archive(app: &App) -> AppResult<Vec<u8>> {
+    let mut export = app.export(false).await?;
+    let mut archive = Vec::new();
+    while let Some(piece) = export.next().await? {
+        archive.extend(piece);
+    }
+    Ok(archive)
+}
 
 /// Everything in a store, as of one instant.
 ///

@@ -5,6 +5,8 @@ pub mod backends;
 pub mod cli;
 pub mod conformance;
 pub mod content;
+pub mod drain;
 pub mod factory;
 pub mod stage;
+pub mod trials;
 pub mod wait;

@@ -6,18 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use host::app::{App, Import, Parts};
-use host::broker::local::LocalBroker;
-use host::clock::SystemClock;
-use host::config::Caps;
-use host::model::{ConflictPolicy, Settings};
+use host::app::Import;
+use host::model::ConflictPolicy;
 use host::store::memory::MemoryStore;
 use host::store::{JobQueue as _, Store};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tests::artifacts::plugin;
 use tests::cli::{Said, User, host_binary};
-use tests::content::{Content, records, restore_all};
+use tests::content::{Content, app, archive, records, restore_all};
 use tests::factory::{Factory, t};
 use tests::wait::wait_for;
 
@@ -277,25 +274,8 @@ fn rows_that_cannot_be_read_are_named_and_left_out_only_when_asked() {
     assert_eq!(answer["added"]["jobs"], json!(1));
 }
 
-fn app(store: &Arc<MemoryStore>) -> App {
-    App::new(Parts {
-        store: Arc::clone(store) as Arc<dyn Store>,
-        broker: Arc::new(LocalBroker::new()),
-        inspector: None,
-        clock: Arc::new(SystemClock),
-        random: fastrand::Rng::with_seed(1),
-        task_defaults: Settings::default(),
-        caps: Caps::default(),
-    })
-}
-
-async fn archive(store: &Arc<MemoryStore>) -> Vec<u8> {
-    let mut export = app(store).export(false).await.expect("it begins");
-    let mut archive = Vec::new();
-    while let Some(piece) = export.next().await.expect("it goes on") {
-        archive.extend(piece);
-    }
-    archive
+async fn archive_of(store: &Arc<MemoryStore>) -> Vec<u8> {
+    archive(&app(Arc::clone(store) as Arc<dyn Store>)).await.expect("it can be exported")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,7 +285,7 @@ async fn an_import_that_was_killed_half_way_is_repeated() {
     let make = Factory::new(3);
     memory.job_add((0..JOBS).map(|_| make.job("p:work")).collect()).await.expect("added");
     let user = User::new();
-    let path = user.file("many.jsonl", archive(&memory).await);
+    let path = user.file("many.jsonl", archive_of(&memory).await);
     user.ok(["status"]);
     let url = format!("sqlite://{}?mode=ro", user.data().join("host.db").display());
     let mut child = user.command(["import", "many.jsonl"]).spawn().expect("it starts");
@@ -335,7 +315,7 @@ async fn an_archive_of_version_1_is_read_as_it_was_meant() {
     Content { store: &*meant, make: &Factory::new(1), base: t(0), component_bytes: 3_000 }.fill().await;
     let file = Box::new(Cursor::new(VERSION_1.as_bytes().to_vec()));
     let import = Import { archive: file, conflict: ConflictPolicy::Error, dry_run: false };
-    app(&found).import(import).await.expect("it can be imported");
+    app(Arc::clone(&found) as Arc<dyn Store>).import(import).await.expect("it can be imported");
     let (meant, found) = (records(&*meant).await, records(&*found).await);
     for (meant, found) in meant.iter().zip(&found) {
         assert_eq!(found, meant);
@@ -344,7 +324,7 @@ async fn an_archive_of_version_1_is_read_as_it_was_meant() {
     // As long as this is the version that is written, it is written the same.
     let again = Arc::new(MemoryStore::new());
     restore_all(&*again, t(0), &found).await;
-    let again = String::from_utf8(archive(&again).await).expect("UTF-8");
+    let again = String::from_utf8(archive_of(&again).await).expect("UTF-8");
     for (line, first) in middle(&again).into_iter().zip(middle(VERSION_1)) {
         assert_eq!(line, first);
     }

@@ -10,9 +10,9 @@ use host::store::{Certainty, ReleaseJobs, Released, Store, StoreError};
 use tests::artifacts::plugin;
 use tests::backends::{Backend, OwnServer, Small, SmallDisk, open};
 use tests::cli::{Said, User};
+use tests::drain::every_job_ends;
 use tests::factory::{Factory, release, success, t, task};
-
-use crate::block_on;
+use tests::trials::block_on;
 
 /// Who works while the disk fills up.
 const CALLERS: u64 = 4;
@@ -184,19 +184,7 @@ async fn goes_on(url: &str, done: &Done) -> Result<()> {
     }
     // Those that were acquired by somebody who could not release them.
     store.recover(tests::factory::recover(1_000)).await?;
-    let make = Factory::new(99);
-    loop {
-        let request = make.acquire(1_000, 100);
-        let token = request.token;
-        let jobs = store.job_acquire(request).await?.jobs;
-        if jobs.is_empty() {
-            break;
-        }
-        let releases = jobs.iter().map(|job| release(job.spec.id, token, success(9_000))).collect();
-        store.job_release(ReleaseJobs { now: t(1_001), releases }).await?;
-    }
-    let counts = store.job_counts().await?;
-    ensure!(counts.queued == 0 && counts.running == 0, "not every job ended: {counts:?}");
+    every_job_ends(&*store, 1_000).await?;
     store.close().await;
     Ok(())
 }

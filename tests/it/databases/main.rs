@@ -8,8 +8,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
-use tests::backends::{Backend, SmallDisk, stop_all};
+use tests::backends::{Backend, SmallDisk};
+use tests::trials::{Cases, block_on, conclude, trials};
 
 mod ask;
 mod clocks;
@@ -20,11 +20,8 @@ mod plans;
 mod refusals;
 mod schema;
 
-/// A test on a database.
-type Case = fn(Backend) -> Result<()>;
-
 /// The cases, and the databases that each is about.
-const CASES: &[(&str, Case, &[Backend])] = &[
+const CASES: Cases = &[
     ("schema::is_the_reviewed_one", schema::is_the_reviewed_one, DATABASES),
     ("schema::has_the_tables_and_indexes_that_sqlite_has", schema::agrees_with_sqlite, SERVERS),
     ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
@@ -48,7 +45,7 @@ const CASES: &[(&str, Case, &[Backend])] = &[
 ];
 
 /// The cases that fill a small disk.
-const DISK_CASES: &[(&str, Case, &[Backend])] = &[
+const DISK_CASES: Cases = &[
     ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::sqlite_survives, &[Backend::Sqlite]),
     ("disk::a_full_one_is_told_with_the_way_out_and_loses_nothing", disk::server_survives, SERVERS),
     ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
@@ -68,32 +65,12 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let arguments = Arguments::from_args();
-    let enabled = Backend::enabled()?;
-    let mut trials = Vec::new();
-    for (name, case, backends) in CASES {
-        for backend in *backends {
-            let run = || case(*backend).map_err(|error| Failed::from(format!("{error:#}")));
-            let trial = Trial::test(format!("{backend}::{name}"), run);
-            trials.push(trial.with_ignored_flag(!enabled.contains(backend)));
-        }
-    }
+    let mut all = trials("", CASES)?;
     // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
     let refusal = SmallDisk::refusal();
-    for (name, case, backends) in DISK_CASES {
-        for backend in *backends {
-            let run = || case(*backend).map_err(|error| Failed::from(format!("{error:#}")));
-            let trial = Trial::test(format!("{backend}::{name}"), run);
-            let trial = refusal.iter().fold(trial, |trial, why| trial.with_kind(format!("no disk: {why}")));
-            trials.push(trial.with_ignored_flag(!enabled.contains(backend) || refusal.is_some()));
-        }
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    stop_all();
-    Ok(conclusion.exit_code())
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime starts").block_on(future)
+    all.extend(trials("", DISK_CASES)?.into_iter().map(|trial| match &refusal {
+        Some(why) => trial.with_kind(format!("no disk: {why}")).with_ignored_flag(true),
+        None => trial,
+    }));
+    Ok(conclude(all))
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use host::model::{Job, JobId, JobState, Payload, Schedule, ScheduleId};
-use host::store::{JobFilter, ReadLogs, Recover, ReleaseJobs, ScheduleFilter, Store};
-use tests::factory::{Factory, recover, release, success, t};
+use host::store::{JobFilter, ReadLogs, Recover, ScheduleFilter, Store};
+use tests::drain::every_job_ends;
+use tests::factory::{recover, t};
 
 use crate::connect;
 use crate::workload::{holder, in_a_word, plugin_name, plugin_task};
@@ -187,20 +188,7 @@ async fn plugin_is_whole(store: &Arc<dyn Store>) -> Result<()> {
 
 async fn all_jobs_end(store: &Arc<dyn Store>) -> Result<()> {
     store.recover(Recover { holder: Some(holder()), limit: 100_000, ..recover(0) }).await?;
-    let make = Factory::new(fastrand::u64(..));
-    loop {
-        let request = make.acquire(10_000, 500);
-        let token = request.token;
-        let jobs = store.job_acquire(request).await?.jobs;
-        if jobs.is_empty() {
-            break;
-        }
-        let releases = jobs.iter().map(|job| release(job.spec.id, token, success(20_000))).collect();
-        store.job_release(ReleaseJobs { now: t(10_001), releases }).await?;
-    }
-    let counts = store.job_counts().await?;
-    ensure!(counts.queued == 0 && counts.running == 0, "not every job ended: {counts:?}");
-    Ok(())
+    every_job_ends(&**store, 10_000).await
 }
 
 fn read_json(payload: &Payload) -> Result<serde_json::Value> {

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 use host::clock::SystemClock;
 use host::store::Store;
 use host::store::retrying::Retrying;
-use libtest_mimic::{Arguments, Trial};
-use tests::backends::{Backend, open, stop_all};
+use tests::backends::{Backend, open};
+use tests::trials::{Cases, block_on, conclude, trials};
 
 mod check;
 mod killing;
@@ -22,11 +22,8 @@ mod workload;
 /// How long a run may take before it counts as hanging.
 const HANGS_AFTER: Duration = Duration::from_secs(240);
 
-/// A test on a store.
-type Case = fn(Backend) -> Result<()>;
-
 /// The cases, and the stores that each is about.
-const CASES: &[(&str, Case, &[Backend])] = &[
+const CASES: Cases = &[
     ("jobs_shared_by_processes_run_once_each_and_within_their_limits", sharing::processes_share_jobs, DATABASES),
     (
         "what_a_killed_process_was_told_is_stored_is_stored_and_every_job_ends",
@@ -48,33 +45,12 @@ fn main() -> ExitCode {
     let ended = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "worker", url, name] => block_on(sharing::share(url, name)).map(|()| ExitCode::SUCCESS),
         [_, "victim", url, seed] => block_on(killing::work_until_killed(url, seed)).map(|()| ExitCode::SUCCESS),
-        _ => run(),
+        _ => trials("processes::", CASES).map(conclude),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
-}
-
-fn run() -> Result<ExitCode> {
-    let arguments = Arguments::from_args();
-    let enabled = Backend::enabled()?;
-    let mut trials = Vec::new();
-    for (name, case, backends) in CASES {
-        for backend in *backends {
-            let run = || case(*backend).map_err(|error| format!("{error:#}").into());
-            let trial = Trial::test(format!("processes::{backend}::{name}"), run);
-            trials.push(trial.with_ignored_flag(!enabled.contains(backend)));
-        }
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    stop_all();
-    Ok(conclusion.exit_code())
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime starts").block_on(future)
 }
 
 /// The store as a scheduler has it: calls that collide with another process are made again.

@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use host::app::{App, Import, Imported, Parts};
-use host::broker::local::LocalBroker;
+use host::app::{App, Import, Imported};
 use host::clock::{Clock as _, SystemClock};
-use host::config::Caps;
 use host::executor::inline::InlineExecutor;
-use host::model::{ConflictPolicy, ExecutorName, JobState, Outcome, Settings, TaskName};
+use host::model::{ConflictPolicy, ExecutorName, JobState, Outcome, TaskName};
 use host::scheduler::{Executors, Options, Scheduler};
 use host::store::{JobFilter, ReadLogs, Store};
 
 use crate::backends::{Backend, Pair};
-use crate::content::{Content, GOES_ON};
+use crate::content::{Content, GOES_ON, app, archive};
 use crate::factory::{Factory, schedule_id, scheduler};
 use crate::wait::wait_for;
 
@@ -39,25 +37,8 @@ pub fn case(from: Backend, to: Backend, seed: u64) -> Result<()> {
     })
 }
 
-fn app(store: &Arc<dyn Store>) -> App {
-    App::new(Parts {
-        store: Arc::clone(store),
-        broker: Arc::new(LocalBroker::new()),
-        inspector: None,
-        clock: Arc::new(SystemClock),
-        random: fastrand::Rng::with_seed(1),
-        task_defaults: Settings::default(),
-        caps: Caps::default(),
-    })
-}
-
 async fn export(app: &App) -> Result<String> {
-    let mut export = app.export(false).await?;
-    let mut archive = Vec::new();
-    while let Some(piece) = export.next().await? {
-        archive.extend(piece);
-    }
-    Ok(String::from_utf8(archive)?)
+    Ok(String::from_utf8(archive(app).await?)?)
 }
 
 async fn import(app: &App, archive: &str) -> Result<Imported> {
@@ -81,7 +62,7 @@ async fn move_over(from: Arc<dyn Store>, to: Arc<dyn Store>, seed: u64) -> Resul
     }
     .fill()
     .await;
-    let (from, target) = (app(&from), app(&to));
+    let (from, target) = (app(Arc::clone(&from)), app(Arc::clone(&to)));
     let archive = export(&from).await?;
     let imported = import(&target, &archive).await?;
     let lines = records(&archive).len() as u64;
