@@ -8,9 +8,6 @@
 //! * It says nothing to the store. What a guest says while it runs goes through `control.reports`, which has a bound; when
 //!   that is full the executor waits for a moment or drops and counts, it never grows.
 
-pub mod inline;
-pub mod wasm;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Caps;
 use crate::model::{
-    Digest, Grant, Import, Job, JobError, JobSettings, LogLine, Payload, PluginName, Progress, SchedulerId, Target,
-    TaskDeclaration, Timestamp, Usage,
+    Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, Payload, PluginName, Progress, SchedulerId,
+    Target, TaskDeclaration, Timestamp, Usage,
 };
-use crate::store::Effects;
 
 /// Runs attempts.
 #[async_trait]

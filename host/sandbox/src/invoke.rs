@@ -26,8 +26,7 @@ use super::output::{Output, OutputOptions};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{Finished, Invocation, RunControl, Verdict};
-use crate::model::{ErrorKind, JobError, Usage};
-use crate::store::Effects;
+use crate::model::{Effects, ErrorKind, JobError, Usage};
 
 /// How long the lines of a guest that has ended may wait for a slow receiver.
 const FLUSH_MAX: Duration = Duration::from_secs(1);

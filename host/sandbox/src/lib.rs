@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use host_core::{clock, executor, model};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -41,14 +42,13 @@ use self::grants::OpenGrants;
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
 use self::registry::Registry;
-use super::{
+use crate::clock::{Clock, Stopwatch};
+use crate::executor::{
     Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl,
     Runnable, RunnablePlugin, Verdict,
 };
-use crate::clock::{Clock, Stopwatch};
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
-use crate::model::{ErrorKind, Grant, JobError, Usage};
-use crate::store::Effects;
+use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
 
 /// How the sandbox is set up.
 pub struct WasmOptions {

@@ -34,15 +34,18 @@ mod housekeeping;
 mod jobs;
 mod link;
 pub mod migrate;
+#[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod query;
 mod release;
 mod row;
 mod schedules;
 mod snapshot;
+#[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod tests;
 mod transfer;
 mod tx;
@@ -58,17 +61,8 @@ use self::query::{Dialect, Texts};
 use self::tx::{Answer, Fault, Tx, Work};
 use self::writer::Writer;
 use super::form as stored;
+pub use super::open::OpenOptions;
 use super::{Certainty, StoreError};
-use crate::clock::Clock;
-
-/// How a store is opened.
-#[derive(Clone, Copy)]
-pub struct OpenOptions<'a> {
-    /// Tells when migrations were applied.
-    pub clock: &'a dyn Clock,
-    /// Whether a schema that is missing or older is brought up to date. On SQLite that always happens.
-    pub auto_migrate: bool,
-}
 
 /// A data store in a SQL database.
 pub struct SqlStore {
@@ -169,18 +163,12 @@ use {read_with, write_with};
 async fn connect(url: &str) -> Result<Arc<dyn Database>, StoreError> {
     let scheme = url.split(':').next().unwrap_or_default();
     Ok(match scheme {
+        #[cfg(feature = "sqlite")]
         "sqlite" => Arc::new(sqlite::SqliteDatabase::open(url).await?),
+        #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Arc::new(postgres::PostgresDatabase::open(url).await?),
+        #[cfg(feature = "mysql")]
         "mysql" | "mariadb" => Arc::new(mysql::MysqlDatabase::open(url).await?),
-        _ => return Err(unknown_scheme(scheme)),
+        _ => return Err(super::open::unknown_kind(scheme)),
     })
-}
-
-fn unknown_scheme(scheme: &str) -> StoreError {
-    let shown: String = scheme.chars().take(32).collect();
-    StoreError::Unusable {
-        reason: format!("there is no kind of store called `{shown}`"),
-        hint: "a store URL begins with memory:, sqlite://, postgres:// or mysql://".into(),
-        source: None,
-    }
 }

@@ -242,7 +242,7 @@ mod tests {
         let listed: Vec<String> =
             MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.name)).collect();
         for dialect in ["sqlite", "postgres", "mysql"] {
-            let folder = format!("{}/src/store/sql/migrations/{dialect}", env!("CARGO_MANIFEST_DIR"));
+            let folder = format!("{}/src/sql/migrations/{dialect}", env!("CARGO_MANIFEST_DIR"));
             let entries = std::fs::read_dir(&folder).expect("the folder of a dialect can be read");
             let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
             let mut files: Vec<String> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();

@@ -19,6 +19,7 @@
 //! | grant | a right given to a plugin |
 //! | hint | a wake-up that may be lost |
 
+pub mod effects;
 pub mod event;
 pub mod id;
 pub mod job;
@@ -32,6 +33,7 @@ pub mod settings;
 pub mod task;
 pub mod time;
 
+pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
 pub use id::{
     Digest, ExecutorName, IdError, JobId, JobIdSource, LeaseToken, PluginName, ScheduleId, SchedulerId, TaskId,

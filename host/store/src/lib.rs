@@ -33,6 +33,9 @@
 //! Request struct in [`request`] → method here with its atomicity and retry lines → its line in the list of the decorators
 //! (`decorate.rs`) → the memory store → SQL → conformance cases.
 
+// Modules below name what the crate offers as `crate::store::…`.
+extern crate self as store;
+
 pub mod archive;
 mod decorate;
 pub mod detached;
@@ -49,12 +52,14 @@ pub mod retrying;
 pub mod rules;
 #[cfg(any(test, feature = "test-util"))]
 pub mod slow;
+#[cfg(feature = "sql")]
 pub mod sql;
 
 use async_trait::async_trait;
+use host_core::{clock, model};
 
 pub use error::{Certainty, StoreError, Subject};
-pub use open::open;
+pub use open::{OpenOptions, open};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
 pub use request::*;
 

@@ -17,7 +17,7 @@ use crate::model::{
 mod generated {
     #![allow(clippy::all, clippy::pedantic, reason = "generated")]
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         world: "plugin",
         imports: { "jobs:plugin/context": trappable },
         exports: { default: async },

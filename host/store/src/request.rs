@@ -1,11 +1,11 @@
 //! What goes into the calls of a store and what comes out.
 
 use super::StoreError;
+pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine};
 use crate::model::{
-    ConflictPolicy, Digest, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
-    PluginVersion, Progress, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
+    Digest, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, PluginVersion, Progress,
+    Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
 };
-pub use crate::model::{JobSpec, LogLine};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,15 +80,6 @@ pub struct TaskRow {
     pub task: Task,
     /// Its jobs that are running, over all schedulers.
     pub running_jobs: u64,
-}
-
-/// See [`ScheduleQueue::schedule_add`](super::ScheduleQueue::schedule_add).
-#[derive(Debug, Clone)]
-pub struct AddSchedule {
-    /// The schedule.
-    pub schedule: Schedule,
-    /// What to do where its id is taken.
-    pub conflict: ConflictPolicy,
 }
 
 /// What adding a schedule did.
@@ -322,15 +313,6 @@ pub struct ReleaseJob {
     pub progress: Option<Progress>,
     /// What the guest asked for, stored in the same transaction when the job finishes as a success, and else dropped.
     pub effects: Effects,
-}
-
-/// Jobs and schedules that a guest asked for. They come into being together with its success, so that a retry leaves no orphans.
-#[derive(Debug, Clone, Default)]
-pub struct Effects {
-    /// Jobs to queue.
-    pub jobs: Vec<JobSpec>,
-    /// Schedules to add.
-    pub schedules: Vec<AddSchedule>,
 }
 
 /// What becomes of a job whose attempt ended.
