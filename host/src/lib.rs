@@ -113,6 +113,8 @@ pub mod broker;
 pub mod cli;
 pub mod executor;
 pub mod scheduler;
+#[cfg(feature = "cli")]
+mod wire;
 
 pub use host_core::{clock, config, model, trigger};
 pub use host_store as store;

@@ -13,7 +13,10 @@ const LONG_FILES: &[(&str, &str)] = &[];
 /// the compiler holds that.
 const FLOORS: &[(&str, &[&[&str]])] = &[
     ("host/core/src/", &[&["model"], &["trigger", "clock", "config"], &["executor"]]),
-    ("host/src/", &[&["broker", "executor"], &["scheduler"], &["app"], &["cli", "api"], &["assemble", "main"]]),
+    (
+        "host/src/",
+        &[&["broker", "executor"], &["scheduler"], &["app"], &["wire"], &["cli", "api"], &["assemble", "main"]],
+    ),
 ];
 
 /// Third-party crates and the only places that may name them (prefixes below `host/`).

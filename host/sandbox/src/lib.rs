@@ -25,6 +25,7 @@ mod invoke;
 mod load;
 mod outline;
 mod output;
+mod refusal;
 mod registry;
 mod state;
 
@@ -41,6 +42,7 @@ use self::engine::GuestRuntime;
 use self::grants::OpenGrants;
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
+use self::refusal::{Refusal as _, refused};
 use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{
@@ -230,8 +232,7 @@ impl PluginInspector for WasmExecutor {
         let wanted = grants.to_vec();
         let opening = self.runtime.handle().spawn_blocking(move || OpenGrants::open(&wanted));
         if let Ok(Err(error)) = opening.await {
-            let refusal =
-                load::refused(&error.to_string()).hint("grant a folder that exists and that the host may read");
+            let refusal = refused(&error.to_string()).hint("grant a folder that exists and that the host may read");
             return Err(std::error::Error::source(&error).into_iter().fold(refusal, |r, e| r.because(e.to_string())));
         }
         let compile = Stopwatch::start();
@@ -239,7 +240,7 @@ impl PluginInspector for WasmExecutor {
         let compile = compile.elapsed();
         let needed = prepared.smallest_memory_bytes();
         if needed > self.memory_bytes_max {
-            return Err(load::refused(&format!(
+            return Err(refused(&format!(
                 "the plugin needs {needed} bytes of memory to begin with; a job may have {} at most",
                 self.memory_bytes_max
             ))
@@ -251,9 +252,10 @@ impl PluginInspector for WasmExecutor {
         let (memory, clock) = (self.memory_bytes_max, Arc::clone(&self.clock));
         let listed = Arc::clone(&prepared);
         let task = self.runtime.handle().spawn(async move { inspect::list_tasks(&listed, memory, clock).await });
-        let listing = AbortOnDrop(task).join().await.unwrap_or_else(|error| {
-            Err(load::refused("the host failed while listing tasks").because(error.to_string()))
-        })?;
+        let listing = AbortOnDrop(task)
+            .join()
+            .await
+            .unwrap_or_else(|error| Err(refused("the host failed while listing tasks").because(error.to_string())))?;
         let digest = prepared.digest;
         self.registry.insert(prepared);
         let footprint =

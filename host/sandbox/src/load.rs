@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use super::abi::{self, v0_1};
 use super::cache::CodeCache;
 use super::outline::Outline;
+use super::refusal::{Refusal as _, refused};
 use super::state::Guest;
 use crate::clock::Stopwatch;
 use crate::executor::InspectError;
@@ -153,34 +154,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     linker.allow_shadowing(false);
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)
-}
-
-/// A refusal with nothing but its reason.
-pub(super) fn refused(reason: &str) -> InspectError {
-    InspectError { reason: reason.to_owned(), context: Vec::new(), hint: None }
-}
-
-/// Most links of a chain of causes that are kept, and the longest of them in bytes.
-const CAUSES_MAX: usize = 8;
-const CAUSE_BYTES_MAX: usize = 2 * 1024;
-
-impl InspectError {
-    /// The same refusal with a cause.
-    pub(super) fn because(mut self, cause: impl Into<String>) -> InspectError {
-        self.context.push(super::output::clipped(cause.into(), CAUSE_BYTES_MAX));
-        self
-    }
-
-    /// The same refusal with all the causes of `error`.
-    pub(super) fn because_of(self, error: &wasmtime::Error) -> InspectError {
-        error.chain().take(CAUSES_MAX).fold(self, |refusal, cause| refusal.because(cause.to_string()))
-    }
-
-    /// The same refusal with advice.
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> InspectError {
-        self.hint = Some(hint.into());
-        self
-    }
 }
 
 #[cfg(test)]

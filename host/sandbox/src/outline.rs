@@ -3,7 +3,7 @@
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
 use super::abi;
-use super::load::refused;
+use super::refusal::{Refusal as _, refused};
 use crate::executor::InspectError;
 use crate::model::Import;
 use crate::model::limits::COMPONENT_BYTES_MAX;

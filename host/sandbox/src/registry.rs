@@ -9,7 +9,8 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 
 use super::grants::{FolderUnavailable, OpenGrants};
-use super::load::{Loader, Prepared, digest_of, refused};
+use super::load::{Loader, Prepared, digest_of};
+use super::refusal::{Refusal as _, refused};
 use crate::executor::{InspectError, PluginSource, RunnablePlugin};
 use crate::model::{Digest, Grant};
 

@@ -6,7 +6,7 @@ use crate::store::archive::Counts;
 
 /// How many records of each kind.
 #[derive(Serialize)]
-pub(in crate::cli) struct CountsWire {
+pub(crate) struct CountsWire {
     plugins: u64,
     tasks: u64,
     jobs: u64,

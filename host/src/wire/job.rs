@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::micros;
-use crate::cli::output::payload_value;
+use super::{micros, payload_value};
 use crate::model::{Job, JobError, LogLine, Timestamp, Usage};
 
 #[derive(Serialize)]

@@ -3,9 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::millis;
 use super::task::grace_millis;
-use crate::cli::output::payload_value;
+use super::{millis, payload_value};
 use crate::model::{Coalesce, Pause, Schedule, Task};
 
 /// A schedule. Grace time and metadata are those that hold, inherited from its task where it says nothing itself.
