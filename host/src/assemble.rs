@@ -13,7 +13,9 @@ use crate::broker::Broker;
 use crate::broker::local::LocalBroker;
 #[cfg(feature = "sqlite")]
 use crate::broker::sqlite::SqliteBroker;
-use crate::cli::{Machinery, Migrating, Migration, Migrations, Opened};
+#[cfg(feature = "sql")]
+use crate::cli::Migration;
+use crate::cli::{Machinery, Migrating, Migrations, Opened};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreUrl};
 #[cfg(feature = "wasm")]
@@ -127,6 +129,7 @@ async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dy
 
 /// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
 /// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
+#[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "the broker within a process needs no clock"))]
 async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
     let url = match &config.broker {
         Some(url) => StoreUrl::new(url.as_str()),
@@ -134,6 +137,7 @@ async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<d
         // Other processes then learn of changes by looking into the store.
         None => StoreUrl::new("local"),
     };
+    #[cfg(feature = "sqlite")]
     if let Some(path) = sqlite_path(&url) {
         return match SqliteBroker::open(path, Arc::clone(clock)).await {
             Ok(broker) => Ok(Arc::new(broker)),
@@ -150,9 +154,10 @@ async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<d
             }),
         };
     }
+    let known = if cfg!(feature = "sqlite") { "local, sqlite://PATH" } else { "local" };
     match url.expose() {
         "local" => Ok(Arc::new(LocalBroker::new())),
-        _ => Err(unknown_scheme("broker", &url.to_string(), "local, sqlite://PATH")),
+        _ => Err(unknown_scheme("broker", &url.to_string(), known)),
     }
 }
 

@@ -42,6 +42,7 @@ pub mod detached;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod form;
 pub mod memory;
 pub mod open;

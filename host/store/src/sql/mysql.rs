@@ -9,9 +9,8 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError};
 use sqlx::pool::PoolOptions;
 use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
 
-use super::link::{Database, Failure, Link, pooled_link};
+use super::link::{Database, Failure, Link, Text, pooled_link};
 use super::query::Dialect;
-use super::sqlite::Text;
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
 

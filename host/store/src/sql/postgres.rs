@@ -9,9 +9,8 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::{Arguments, PgPool, Postgres};
 
-use super::link::{Database, Failure, Link, pooled_link};
+use super::link::{Database, Failure, Link, Text, pooled_link};
 use super::query::Dialect;
-use super::sqlite::Text;
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
 
