@@ -3,6 +3,7 @@
 mod app;
 mod cli;
 mod inline;
+mod programs;
 mod readme;
 mod scheduler;
 mod tidy;
