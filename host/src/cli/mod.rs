@@ -29,6 +29,7 @@ mod schedule;
 mod schedules;
 mod serve;
 mod settings;
+mod signals;
 mod submit;
 mod system;
 mod tasks;
@@ -46,6 +47,7 @@ pub use exit::Exit;
 use context::Context;
 use exit::{Failure, Outcomes};
 use settings::{GlobalArgs, ServeArgs};
+use signals::Signals;
 
 /// A job runtime whose tasks are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -61,7 +63,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 unexpected   2 bad usage or input   3 needs --yes   4 not found
   5 store, broker or server out of reach   6 refused or in conflict
-  7 the job ended unsuccessfully   130 interrupted";
+  7 the job ended unsuccessfully   130 interrupted   143 terminated";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -112,8 +114,8 @@ enum Command {
 }
 
 impl Command {
-    /// Whether the command ends in its own way when it is interrupted.
-    fn minds_interrupts(&self) -> bool {
+    /// Whether the command ends in its own way when a signal asks it to.
+    fn minds_signals(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Run(_) | Command::Invoke(_))
     }
 }
@@ -153,13 +155,15 @@ fn report(failure: &Failure) -> ExitCode {
 }
 
 async fn interruptible(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
-    if cli.command.minds_interrupts() {
+    if cli.command.minds_signals() {
         return command(machinery, cli).await;
     }
+    // Where signals cannot be heard they end the process, as they do by themselves.
+    let Ok(mut signals) = Signals::listen() else { return command(machinery, cli).await };
     // Dropping a command half way is sound: its store calls are detached and finish, or, with the process gone, are undone as a whole.
     tokio::select! {
         ended = command(machinery, cli) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        signal = signals.next() => Err(Failure::Interrupted(signal)),
     }
 }
 

@@ -39,16 +39,16 @@ extern crate self as store;
 pub mod archive;
 mod decorate;
 pub mod detached;
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
+mod encoding;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
-#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
-mod form;
 pub mod memory;
 pub mod open;
-mod placing;
 pub mod record;
 pub mod request;
+mod restoring;
 pub mod retrying;
 pub mod rules;
 #[cfg(any(test, feature = "test-util"))]

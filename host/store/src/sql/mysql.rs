@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError};
 use sqlx::pool::PoolOptions;
 use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
 
-use super::link::{Database, Failure, Link, Text, pooled_link};
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
@@ -25,8 +25,8 @@ pub(super) struct MysqlDatabase {
     pool: MySqlPool,
 }
 
-pooled_link!(
-    MysqlLink,
+pooled_connection!(
+    MysqlPooled,
     MySql,
     MySqlArguments,
     "START TRANSACTION",
@@ -55,7 +55,7 @@ impl MysqlDatabase {
             // The URL itself is not shown: it may hold a password.
             reason: "the store URL cannot be read".into(),
             hint: "it looks like mysql://USER:PASSWORD@HOST:3306/DATABASE".into(),
-            source: Some(Arc::new(Text(error.to_string()))),
+            source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
         // `||` and rounding modes stay as the server has them; what we rely on is set for each connection below.
         let options = options.statement_cache_capacity(512).pipes_as_concat(false);
@@ -99,7 +99,7 @@ fn refused(place: &str, error: sqlx::Error) -> StoreError {
     StoreError::Unusable {
         reason: format!("the MySQL server at {place} {what}"),
         hint: hint.into(),
-        source: Some(Arc::new(Text(error.to_string()))),
+        source: Some(Arc::new(DriverError(error.to_string()))),
     }
 }
 
@@ -109,11 +109,11 @@ impl Database for MysqlDatabase {
         Dialect::Mysql
     }
 
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(MysqlLink::new(self.pool.acquire().await?)))
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(MysqlPooled::new(self.pool.acquire().await?)))
     }
 
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error> {
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
         self.reader().await
     }
 
@@ -140,8 +140,14 @@ impl Database for MysqlDatabase {
             Some(1142) => ("the database user lacks a right", "grant it all rights on the database"),
             _ => return Ok(error),
         };
-        let source: Arc<Text> = Arc::new(Text(error.to_string()));
+        let source: Arc<DriverError> = Arc::new(DriverError(error.to_string()));
         Err(StoreError::Unusable { reason: reason.into(), hint: hint.into(), source: Some(source) })
+    }
+
+    fn is_already_done(&self, error: &sqlx::Error) -> bool {
+        // table exists, no such table to drop, duplicate column or index, no such column to change, duplicate row, nothing to
+        // drop, no such table to rename, no such index to rename
+        matches!(number(error), Some(1050 | 1051 | 1054 | 1060 | 1061 | 1062 | 1091 | 1146 | 1176))
     }
 
     async fn close(&self) {

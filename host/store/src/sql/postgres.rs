@@ -9,7 +9,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::{Arguments, PgPool, Postgres};
 
-use super::link::{Database, Failure, Link, Text, pooled_link};
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
@@ -25,7 +25,14 @@ pub(super) struct PostgresDatabase {
     pool: PgPool,
 }
 
-pooled_link!(PostgresLink, Postgres, PgArguments, "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", bind);
+pooled_connection!(
+    PostgresPooled,
+    Postgres,
+    PgArguments,
+    "BEGIN",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    bind
+);
 
 fn bind(bound: &mut PgArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -74,7 +81,7 @@ impl PostgresDatabase {
             // The URL itself is not shown: it may hold a password.
             reason: "the store URL cannot be read".into(),
             hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
-            source: Some(Arc::new(Text(error.to_string()))),
+            source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
         // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
         // Every statement of ours has an index, so none is ever to be planned otherwise.
@@ -109,7 +116,7 @@ fn refused(place: &str, error: sqlx::Error) -> StoreError {
     StoreError::Unusable {
         reason: format!("the PostgreSQL server at {place} {what}"),
         hint: hint.into(),
-        source: Some(Arc::new(Text(error.to_string()))),
+        source: Some(Arc::new(DriverError(error.to_string()))),
     }
 }
 
@@ -119,11 +126,11 @@ impl Database for PostgresDatabase {
         Dialect::Postgres
     }
 
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(PostgresLink::new(self.pool.acquire().await?)))
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(PostgresPooled::new(self.pool.acquire().await?)))
     }
 
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error> {
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
         self.reader().await
     }
 
@@ -153,7 +160,7 @@ impl Database for PostgresDatabase {
             Some("42501") => ("the database user lacks a right", "grant it, or use the owner of the schema"),
             _ => return Ok(error),
         };
-        let source: Arc<Text> = Arc::new(Text(error.to_string()));
+        let source: Arc<DriverError> = Arc::new(DriverError(error.to_string()));
         Err(StoreError::Unusable { reason: reason.into(), hint: hint.into(), source: Some(source) })
     }
 

@@ -9,7 +9,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, Sqlite, SqlitePool};
 
-use super::link::{Database, Failure, Link, Text, pooled_link};
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
 use super::value::{Arg, Row, Value};
 use crate::store::StoreError;
@@ -26,7 +26,7 @@ pub(super) struct SqliteDatabase {
     readers: SqlitePool,
 }
 
-pooled_link!(SqliteLink, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
+pooled_connection!(SqlitePooled, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
 
 fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -134,7 +134,7 @@ fn unusable(path: &str, error: &sqlx::Error) -> StoreError {
         _ => ("cannot be used", "see the cause above"),
     };
     let source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>> =
-        Some(std::sync::Arc::new(Text(error.to_string())));
+        Some(std::sync::Arc::new(DriverError(error.to_string())));
     StoreError::Unusable { reason: format!("the store `{path}` {what}"), hint: hint.into(), source }
 }
 
@@ -151,12 +151,12 @@ impl Database for SqliteDatabase {
         Dialect::Sqlite
     }
 
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(SqliteLink::new(self.readers.acquire().await?)))
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(SqlitePooled::new(self.readers.acquire().await?)))
     }
 
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(SqliteLink::new(self.writer.acquire().await?)))
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(SqlitePooled::new(self.writer.acquire().await?)))
     }
 
     fn classify(&self, error: &sqlx::Error) -> Failure {
