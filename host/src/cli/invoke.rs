@@ -44,7 +44,7 @@ pub(super) async fn run(context: &mut Context, args: InvokeArgs) -> Outcomes {
     let component = read_component(&args.file).await?;
     let name = plugin_name(args.name, &args.file)?;
     let config = context.config()?;
-    let sandbox = context.machinery.sandbox(&config, &component).await?;
+    let sandbox = context.machine.sandbox(&config, &component).await?;
     let request = Invoke {
         name,
         component,
