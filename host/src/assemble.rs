@@ -12,7 +12,7 @@ use crate::broker::local::LocalBroker;
 use crate::broker::sqlite::SqliteBroker;
 use crate::cli::{Machinery, Migrating, Migration, Migrations, Opened};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, StoreUrl};
+use crate::config::{BrokerUrl, Config, StoreUrl};
 use crate::executor::wasm::{WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl, Runnable,
@@ -65,8 +65,8 @@ impl Machinery for Machine {
 
     async fn migrate(&self, config: &Config, migrating: Migrating) -> AppResult<Migrations> {
         prepare_data_dir(&config.data_dir)?;
-        let url = config.store.expose();
-        if is_memory(&config.store) {
+        let url = &config.store;
+        if *url == StoreUrl::Memory {
             return Ok(Migrations { current: 0, wanted: 0, steps: Vec::new() });
         }
         let status = migrate::status(url).await?;
@@ -83,21 +83,10 @@ impl Machinery for Machine {
     }
 }
 
-/// The path of the database in an SQLite URL; `None` for other stores.
-fn sqlite_path(url: &StoreUrl) -> Option<&Path> {
-    let rest = url.expose().strip_prefix("sqlite:")?;
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    Some(Path::new(path.split('?').next().unwrap_or(path)))
-}
-
-fn is_memory(url: &StoreUrl) -> bool {
-    matches!(url.expose(), "memory" | "memory:" | "memory://")
-}
-
 /// Opens the store, so that a caller who goes away leaves nothing half done and a store that restarts is survived.
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Store>> {
     let options = OpenOptions { clock: &**clock, auto_migrate: config.auto_migrate };
-    let store = store::open(config.store.expose(), options).await?;
+    let store = store::open(&config.store, options).await?;
     let retrying = Retrying::new(store, Arc::clone(clock), fastrand::Rng::new());
     Ok(Arc::new(Detached::new(Arc::new(retrying))))
 }
@@ -105,36 +94,24 @@ async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dy
 /// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
 /// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
 async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
-    let url = match &config.broker {
-        Some(url) => StoreUrl::new(url.as_str()),
-        None if sqlite_path(&config.store).is_some() => config.store.clone(),
+    let path = match (&config.broker, &config.store) {
+        (Some(BrokerUrl::Sqlite(path)), _) => path,
+        (None, StoreUrl::Sqlite(file)) => &file.path,
         // Other processes then learn of changes by looking into the store.
-        None => StoreUrl::new("local"),
+        (Some(BrokerUrl::Local) | None, _) => return Ok(Arc::new(LocalBroker::new())),
     };
-    if let Some(path) = sqlite_path(&url) {
-        return match SqliteBroker::open(path, Arc::clone(clock)).await {
-            Ok(broker) => Ok(Arc::new(broker)),
-            Err(error) if config.broker.is_none() => {
-                tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
-                Ok(Arc::new(LocalBroker::new()))
-            }
-            Err(error) => Err(AppError::Unreachable {
-                what: error.to_string(),
-                hint: Some(
-                    "`--broker local` works without one; other processes then wait for their next look".to_owned(),
-                ),
-                source: Some(error.source),
-            }),
-        };
+    match SqliteBroker::open(path, Arc::clone(clock)).await {
+        Ok(broker) => Ok(Arc::new(broker)),
+        Err(error) if config.broker.is_none() => {
+            tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
+            Ok(Arc::new(LocalBroker::new()))
+        }
+        Err(error) => Err(AppError::Unreachable {
+            what: error.to_string(),
+            hint: Some("`--broker local` works without one; other processes then wait for their next look".to_owned()),
+            source: Some(error.source),
+        }),
     }
-    match url.expose() {
-        "local" => Ok(Arc::new(LocalBroker::new())),
-        _ => Err(unknown_scheme("broker", &url.to_string(), "local, sqlite://PATH")),
-    }
-}
-
-fn unknown_scheme(kind: &str, url: &str, known: &str) -> AppError {
-    AppError::invalid(format!("`{url}` is no {kind} that this version knows")).with_hint(format!("{kind}s: {known}"))
 }
 
 /// Makes the folder for data, for the user alone: results and plugins are nobody else's business.

@@ -11,7 +11,7 @@ use host::app::{App, NewJob, RegisterPlugin};
 use host::assemble::Machine;
 use host::cli::{Machinery as _, Opened};
 use host::clock::Stopwatch;
-use host::config::{Caps, Config, Serve, StoreUrl};
+use host::config::{Caps, Config, Serve};
 use host::model::{JobSettings, JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Handle, Options, Parts, Scheduler};
 use host::store::JobFilter;
@@ -55,7 +55,7 @@ async fn measure(
     bare: &Arc<BareLoop>,
 ) -> anyhow::Result<()> {
     let config = Config {
-        store: StoreUrl::new(url),
+        store: url.parse()?,
         broker: None,
         data_dir: folder.to_owned(),
         task_defaults: Settings { max_running_jobs: Some(host::model::Parallelism::Unlimited), ..Settings::default() },

@@ -13,6 +13,8 @@ const LONG_FILES: &[(&str, &str)] = &[];
 /// Third-party crates and the only places that may name them (prefixes below `host/src/`).
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/sql/", "broker/sqlite.rs", "broker/postgres.rs"]),
+    ("rustls", &["store/sql/tls.rs"]),
+    ("url", &["config/"]),
     ("base64", &["store/archive/"]),
     ("wasmtime", &["executor/wasm/"]),
     ("wasmtime_wasi", &["executor/wasm/"]),

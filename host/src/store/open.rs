@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::memory::MemoryStore;
 use super::sql::{OpenOptions, SqlStore};
 use super::{Store, StoreError};
+use crate::config::StoreUrl;
 
-/// Opens the store at a URL: `memory:`, `sqlite://PATH`, `postgres://…` or `mysql://…`.
+/// Opens the store at a URL.
 ///
 /// # Errors
 /// As [`SqlStore::open`].
-pub async fn open(url: &str, options: OpenOptions<'_>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<Arc<dyn Store>, StoreError> {
     match url {
-        "memory" | "memory:" | "memory://" => Ok(Arc::new(MemoryStore::new())),
+        StoreUrl::Memory => Ok(Arc::new(MemoryStore::new())),
         _ => Ok(Arc::new(SqlStore::open(url, options).await?)),
     }
 }

@@ -35,7 +35,8 @@ const TASKS: [&str; 4] = ["p:limited", "p:work", "p:other", "p:rare"];
 pub(crate) fn use_their_index(backend: Backend) -> Result<()> {
     block_on(async {
         let place = backend.place()?.context("the store has a place")?;
-        let store = SqlStore::open(&place.url, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?;
+        let store =
+            SqlStore::open(&place.url.parse()?, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?;
         // Statistics of empty tables, on which a planner that believes them reads everything, and then those of full ones.
         analyse(backend, &place.url).await?;
         let known = fill(&store).await?;

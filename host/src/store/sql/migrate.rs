@@ -15,6 +15,7 @@ use super::tx::{Answer, Fault, Tx, Work, run};
 use super::value::{Arg, values};
 use super::{OpenOptions, SqlStore, connect};
 use crate::clock::Clock;
+use crate::config::StoreUrl;
 use crate::store::StoreError;
 
 /// A version of the schema.
@@ -97,7 +98,7 @@ pub struct Status {
 ///
 /// # Errors
 /// As [`SqlStore::open`], except that any schema will do.
-pub async fn status(url: &str) -> Result<Status, StoreError> {
+pub async fn status(url: &StoreUrl) -> Result<Status, StoreError> {
     let place = Place::connect(url).await?;
     let current = place.version().await;
     place.database.close().await;
@@ -108,7 +109,7 @@ pub async fn status(url: &str) -> Result<Status, StoreError> {
 ///
 /// # Errors
 /// As [`status`], and [`StoreError::Unusable`] where the schema is newer than this program.
-pub async fn plan(url: &str) -> Result<Vec<Step>, StoreError> {
+pub async fn plan(url: &StoreUrl) -> Result<Vec<Step>, StoreError> {
     let place = Place::connect(url).await?;
     let current = place.version().await;
     place.database.close().await;
@@ -119,7 +120,7 @@ pub async fn plan(url: &str) -> Result<Vec<Step>, StoreError> {
 ///
 /// # Errors
 /// As [`plan`].
-pub async fn apply(url: &str, clock: &dyn Clock) -> Result<Vec<Step>, StoreError> {
+pub async fn apply(url: &StoreUrl, clock: &dyn Clock) -> Result<Vec<Step>, StoreError> {
     let place = Place::connect(url).await?;
     let applied = place.apply(clock).await;
     place.database.close().await;
@@ -174,7 +175,7 @@ struct Place {
 }
 
 impl Place {
-    async fn connect(url: &str) -> Result<Place, StoreError> {
+    async fn connect(url: &StoreUrl) -> Result<Place, StoreError> {
         let database = connect(url).await?;
         let texts = Arc::new(Texts::new(database.dialect()));
         Ok(Place { database, texts })

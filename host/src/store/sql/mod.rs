@@ -6,7 +6,7 @@
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
 //! | `row`, `value`, and `form` beside this folder | how nouns become columns and JSON, and back |
 //! | `tx`, `writer` | transactions, running them again, grouping them |
-//! | `link`, `sqlite`, `postgres`, `mysql` | the drivers; nothing else names their types |
+//! | `link`, `sqlite`, `postgres`, `mysql`, `tls` | the drivers; nothing else names their types |
 //! | `migrate`, `migrations/` | the schema |
 //!
 //! Every call that changes something is one transaction, written so that it may run twice: the database may end it to solve a
@@ -44,6 +44,7 @@ mod snapshot;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transfer;
 mod tx;
 mod value;
@@ -60,6 +61,7 @@ use self::writer::Writer;
 use super::form as stored;
 use super::{Certainty, StoreError};
 use crate::clock::Clock;
+use crate::config::StoreUrl;
 
 /// How a store is opened.
 #[derive(Clone, Copy)]
@@ -79,15 +81,15 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Opens the store at `sqlite://PATH[?synchronous=normal]`, `postgres://…` or `mysql://…`.
+    /// Opens the store in a file or on a server.
     ///
     /// SQLite syncs every commit to disk; `synchronous=normal` leaves that to the checkpoints, which is several times faster, and
     /// may lose the last commits when the machine (not the process) goes down. The file is never damaged by that.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] with a hint where the URL cannot be read, the database cannot be used, its schema is newer than this
+    /// [`StoreError::Unusable`] with a hint where the URL is one of no database, the database cannot be used, its schema is newer than this
     /// program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
-    pub async fn open(url: &str, options: OpenOptions<'_>) -> Result<SqlStore, StoreError> {
+    pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<SqlStore, StoreError> {
         let database = connect(url).await?;
         let dialect = database.dialect();
         let texts = Arc::new(Texts::new(dialect));
@@ -166,21 +168,17 @@ macro_rules! read_with {
 use {read_with, write_with};
 
 /// Connects to the database of a URL.
-async fn connect(url: &str) -> Result<Arc<dyn Database>, StoreError> {
-    let scheme = url.split(':').next().unwrap_or_default();
-    Ok(match scheme {
-        "sqlite" => Arc::new(sqlite::SqliteDatabase::open(url).await?),
-        "postgres" | "postgresql" => Arc::new(postgres::PostgresDatabase::open(url).await?),
-        "mysql" | "mariadb" => Arc::new(mysql::MysqlDatabase::open(url).await?),
-        _ => return Err(unknown_scheme(scheme)),
+async fn connect(url: &StoreUrl) -> Result<Arc<dyn Database>, StoreError> {
+    Ok(match url {
+        StoreUrl::Sqlite(file) => Arc::new(sqlite::SqliteDatabase::open(file).await?),
+        StoreUrl::Postgres(url) => Arc::new(postgres::PostgresDatabase::open(url).await?),
+        StoreUrl::Mysql(url) => Arc::new(mysql::MysqlDatabase::open(url).await?),
+        StoreUrl::Memory => {
+            return Err(StoreError::Unusable {
+                reason: "a store in memory has no database".to_owned(),
+                hint: "name one: sqlite://, postgres:// or mysql://".to_owned(),
+                source: None,
+            });
+        }
     })
-}
-
-fn unknown_scheme(scheme: &str) -> StoreError {
-    let shown: String = scheme.chars().take(32).collect();
-    StoreError::Unusable {
-        reason: format!("there is no kind of store called `{shown}`"),
-        hint: "a store URL begins with memory:, sqlite://, postgres:// or mysql://".into(),
-        source: None,
-    }
 }
