@@ -36,15 +36,15 @@
 pub mod archive;
 mod decorate;
 pub mod detached;
+mod encoding;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
-mod form;
 pub mod memory;
 pub mod open;
-mod placing;
 pub mod record;
 pub mod request;
+mod restoring;
 pub mod retrying;
 pub mod rules;
 #[cfg(any(test, feature = "test-util"))]

@@ -15,7 +15,7 @@ use crate::model::{
     LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId, SchedulerId, Settings,
     Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
-use crate::store::form::{Details, Stored, micros, span};
+use crate::store::encoding::{Details, Encode, micros, span};
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -30,19 +30,19 @@ pub(super) struct Header {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
-    Plugin(PluginForm),
+    Plugin(PluginEncoded),
     PluginBytes(String),
-    Task(Box<TaskForm>),
-    Job(Box<JobForm>),
-    Log(LogForm),
-    Schedule(Box<ScheduleForm>),
-    End(EndForm),
+    Task(Box<TaskEncoded>),
+    Job(Box<JobEncoded>),
+    Log(LogEncoded),
+    Schedule(Box<ScheduleEncoded>),
+    End(EndEncoded),
 }
 
 /// The last line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EndForm {
+pub(super) struct EndEncoded {
     pub(super) plugins: u64,
     pub(super) tasks: u64,
     pub(super) jobs: u64,
@@ -53,14 +53,14 @@ pub(super) struct EndForm {
     pub(super) sha256: Option<Text<Digest>>,
 }
 
-impl EndForm {
-    pub(super) fn new(counts: Counts, digest: Digest) -> EndForm {
+impl EndEncoded {
+    pub(super) fn new(counts: Counts, digest: Digest) -> EndEncoded {
         let Counts { plugins, tasks, jobs, log_lines, schedules } = counts;
-        EndForm { plugins, tasks, jobs, log_lines, schedules, sha256: Some(Text(digest)) }
+        EndEncoded { plugins, tasks, jobs, log_lines, schedules, sha256: Some(Text(digest)) }
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let EndForm { plugins, tasks, jobs, log_lines, schedules, .. } = *self;
+        let EndEncoded { plugins, tasks, jobs, log_lines, schedules, .. } = *self;
         Counts { plugins, tasks, jobs, log_lines, schedules }
     }
 }
@@ -102,42 +102,42 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, String> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PluginForm {
+pub(super) struct PluginEncoded {
     name: Text<PluginName>,
     digest: Text<Digest>,
     size_bytes: u64,
     current: bool,
     registered_at: Text<Timestamp>,
-    details: <Details as Stored>::Form,
+    details: <Details as Encode>::Encoded,
 }
 
-impl PluginForm {
-    pub(super) fn new(version: &PluginVersion, is_current: bool) -> PluginForm {
+impl PluginEncoded {
+    pub(super) fn new(version: &PluginVersion, is_current: bool) -> PluginEncoded {
         let PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at } = version.clone();
-        PluginForm {
+        PluginEncoded {
             name: Text(name),
             digest: Text(digest),
             size_bytes,
             current: is_current,
             registered_at: Text(registered_at),
-            details: Details { imports, grants, tasks }.form(),
+            details: Details { imports, grants, tasks }.encoded(),
         }
     }
 
     /// The version, and whether it is current.
     pub(super) fn read(self) -> Result<(PluginVersion, bool), String> {
-        let PluginForm { name, digest, size_bytes, current, registered_at, details } = self;
-        let Details { imports, grants, tasks } = Details::from_form(details)?;
+        let PluginEncoded { name, digest, size_bytes, current, registered_at, details } = self;
+        let Details { imports, grants, tasks } = Details::decode(details)?;
         let (name, digest, registered_at) = (name.0, digest.0, registered_at.0);
         Ok((PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at }, current))
     }
 }
 
-type SettingsForm = <Settings as Stored>::Form;
+type SettingsEncoded = <Settings as Encode>::Encoded;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TaskForm {
+pub(super) struct TaskEncoded {
     id: Text<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plugin: Option<Text<PluginName>>,
@@ -150,14 +150,14 @@ pub(super) struct TaskForm {
     result_schema: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     example_args: Option<String>,
-    configured: SettingsForm,
-    declared: SettingsForm,
-    defaults: SettingsForm,
+    configured: SettingsEncoded,
+    declared: SettingsEncoded,
+    defaults: SettingsEncoded,
 }
 
-impl TaskForm {
-    pub(super) fn new(task: &Task) -> TaskForm {
-        TaskForm {
+impl TaskEncoded {
+    pub(super) fn new(task: &Task) -> TaskEncoded {
+        TaskEncoded {
             id: Text(task.id.clone()),
             plugin: text(task.target.plugin()),
             function: Text(task.target.function().clone()),
@@ -165,9 +165,9 @@ impl TaskForm {
             args_schema: task.args_schema.clone(),
             result_schema: task.result_schema.clone(),
             example_args: task.example_args.clone(),
-            configured: task.configured.form(),
-            declared: task.declared.form(),
-            defaults: task.defaults.form(),
+            configured: task.configured.encoded(),
+            declared: task.declared.encoded(),
+            defaults: task.defaults.encoded(),
         }
     }
 
@@ -183,9 +183,9 @@ impl TaskForm {
             args_schema: self.args_schema,
             result_schema: self.result_schema,
             example_args: self.example_args,
-            configured: Settings::from_form(self.configured)?,
-            declared: Settings::from_form(self.declared)?,
-            defaults: Settings::from_form(self.defaults)?,
+            configured: Settings::decode(self.configured)?,
+            declared: Settings::decode(self.declared)?,
+            defaults: Settings::decode(self.defaults)?,
         })
     }
 }
@@ -193,7 +193,7 @@ impl TaskForm {
 /// Exactly one of `text` and `base64`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PayloadForm {
+struct PayloadEncoded {
     encoding: Cow<'static, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -201,12 +201,12 @@ struct PayloadForm {
     base64: Option<String>,
 }
 
-impl PayloadForm {
-    fn new(payload: &Payload) -> PayloadForm {
+impl PayloadEncoded {
+    fn new(payload: &Payload) -> PayloadEncoded {
         let encoding = Cow::Borrowed(payload.encoding.as_str());
         match std::str::from_utf8(&payload.data) {
-            Ok(text) => PayloadForm { encoding, text: Some(text.to_owned()), base64: None },
-            Err(_) => PayloadForm { encoding, text: None, base64: Some(encode(&payload.data)) },
+            Ok(text) => PayloadEncoded { encoding, text: Some(text.to_owned()), base64: None },
+            Err(_) => PayloadEncoded { encoding, text: None, base64: Some(encode(&payload.data)) },
         }
     }
 
@@ -224,16 +224,16 @@ impl PayloadForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LeaseForm {
+struct LeaseEncoded {
     holder: Text<SchedulerId>,
     token: String,
     expires_at: Text<Timestamp>,
 }
 
-impl LeaseForm {
-    fn new(lease: &Lease) -> LeaseForm {
+impl LeaseEncoded {
+    fn new(lease: &Lease) -> LeaseEncoded {
         let Lease { holder, token, expires_at } = lease.clone();
-        LeaseForm { holder: Text(holder), token: encode(token.as_bytes()), expires_at: Text(expires_at) }
+        LeaseEncoded { holder: Text(holder), token: encode(token.as_bytes()), expires_at: Text(expires_at) }
     }
 
     fn read(self) -> Result<Lease, String> {
@@ -244,7 +244,7 @@ impl LeaseForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct JobForm {
+pub(super) struct JobEncoded {
     id: Text<JobId>,
     task_id: Text<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,8 +253,8 @@ pub(super) struct JobForm {
     scheduled_fire_time: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "is_default")]
     jitter: u64,
-    args: PayloadForm,
-    settings: <JobSettings as Stored>::Form,
+    args: PayloadEncoded,
+    settings: <JobSettings as Encode>::Encoded,
     due_at: Text<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start_deadline: Option<Text<Timestamp>>,
@@ -266,7 +266,7 @@ pub(super) struct JobForm {
     #[serde(default, skip_serializing_if = "is_default")]
     cancel_requested: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lease: Option<LeaseForm>,
+    lease: Option<LeaseEncoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduler_id: Option<Text<SchedulerId>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,17 +274,17 @@ pub(super) struct JobForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     started_at: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    progress: Option<<Progress as Stored>::Form>,
+    progress: Option<<Progress as Encode>::Encoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<Cow<'static, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     finished_at: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    result: Option<PayloadForm>,
+    result: Option<PayloadEncoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<<JobError as Stored>::Form>,
+    error: Option<<JobError as Encode>::Encoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    usage: Option<<Usage as Stored>::Form>,
+    usage: Option<<Usage as Encode>::Encoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<Text<Timestamp>>,
 }
@@ -293,17 +293,17 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl JobForm {
-    pub(super) fn new(job: &Job) -> JobForm {
+impl JobEncoded {
+    pub(super) fn new(job: &Job) -> JobEncoded {
         let spec = &job.spec;
-        JobForm {
+        JobEncoded {
             id: Text(spec.id),
             task_id: Text(spec.task_id.clone()),
             schedule_id: text(spec.schedule_id.as_ref()),
             scheduled_fire_time: text(spec.scheduled_fire_time.as_ref()),
             jitter: micros(spec.jitter),
-            args: PayloadForm::new(&spec.args),
-            settings: spec.settings.form(),
+            args: PayloadEncoded::new(&spec.args),
+            settings: spec.settings.encoded(),
             due_at: Text(spec.due_at),
             start_deadline: text(spec.start_deadline.as_ref()),
             created_at: Text(spec.created_at),
@@ -311,16 +311,16 @@ impl JobForm {
             attempt: job.attempt,
             crashes: job.crashes,
             cancel_requested: job.cancel_requested,
-            lease: job.lease.as_ref().map(LeaseForm::new),
+            lease: job.lease.as_ref().map(LeaseEncoded::new),
             scheduler_id: text(job.scheduler_id.as_ref()),
             plugin_digest: text(job.plugin_digest.as_ref()),
             started_at: text(job.started_at.as_ref()),
-            progress: job.progress.as_ref().map(Stored::form),
+            progress: job.progress.as_ref().map(Encode::encoded),
             outcome: job.outcome.map(|outcome| Cow::Borrowed(outcome.as_str())),
             finished_at: text(job.finished_at.as_ref()),
-            result: job.result.as_ref().map(PayloadForm::new),
-            error: job.error.as_ref().map(Stored::form),
-            usage: job.usage.as_ref().map(Stored::form),
+            result: job.result.as_ref().map(PayloadEncoded::new),
+            error: job.error.as_ref().map(Encode::encoded),
+            usage: job.usage.as_ref().map(Encode::encoded),
             expires_at: text(job.expires_at.as_ref()),
         }
     }
@@ -333,7 +333,7 @@ impl JobForm {
             scheduled_fire_time: plain(self.scheduled_fire_time),
             jitter: span(self.jitter),
             args: self.args.read()?,
-            settings: JobSettings::from_form(self.settings)?,
+            settings: JobSettings::decode(self.settings)?,
             due_at: self.due_at.0,
             start_deadline: plain(self.start_deadline),
             created_at: self.created_at.0,
@@ -345,16 +345,16 @@ impl JobForm {
             attempt: self.attempt,
             crashes: self.crashes,
             cancel_requested: self.cancel_requested,
-            lease: self.lease.map(LeaseForm::read).transpose()?,
+            lease: self.lease.map(LeaseEncoded::read).transpose()?,
             scheduler_id: plain(self.scheduler_id),
             plugin_digest: plain(self.plugin_digest),
             started_at: plain(self.started_at),
-            progress: self.progress.map(Progress::from_form).transpose()?,
+            progress: self.progress.map(Progress::decode).transpose()?,
             outcome: self.outcome.map(outcome).transpose()?,
             finished_at: plain(self.finished_at),
-            result: self.result.map(PayloadForm::read).transpose()?,
-            error: self.error.map(JobError::from_form).transpose()?,
-            usage: self.usage.map(Usage::from_form).transpose()?,
+            result: self.result.map(PayloadEncoded::read).transpose()?,
+            error: self.error.map(JobError::decode).transpose()?,
+            usage: self.usage.map(Usage::decode).transpose()?,
             expires_at: plain(self.expires_at),
         })
     }
@@ -362,7 +362,7 @@ impl JobForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LogForm {
+pub(super) struct LogEncoded {
     job_id: Text<JobId>,
     attempt: u32,
     sequence: u32,
@@ -374,15 +374,15 @@ pub(super) struct LogForm {
     fields: Vec<(String, String)>,
 }
 
-impl LogForm {
-    pub(super) fn new(job: JobId, line: &LogLine) -> LogForm {
+impl LogEncoded {
+    pub(super) fn new(job: JobId, line: &LogLine) -> LogEncoded {
         let LogLine { attempt, sequence, at, level, target, message, fields } = line.clone();
         let level = Cow::Borrowed(level.as_str());
-        LogForm { job_id: Text(job), attempt, sequence, at: Text(at), level, target, message, fields }
+        LogEncoded { job_id: Text(job), attempt, sequence, at: Text(at), level, target, message, fields }
     }
 
     pub(super) fn read(self) -> Result<(JobId, LogLine), String> {
-        let LogForm { job_id, attempt, sequence, at, level, target, message, fields } = self;
+        let LogEncoded { job_id, attempt, sequence, at, level, target, message, fields } = self;
         let level = LogLevel::from_name(&level).ok_or_else(|| format!("unknown level `{level}`"))?;
         Ok((job_id.0, LogLine { attempt, sequence, at: at.0, level, target, message, fields }))
     }
@@ -390,14 +390,14 @@ impl LogForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum PauseForm {
+enum PauseEncoded {
     Asked,
     Failed(String),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum CoalesceForm {
+enum CoalesceEncoded {
     Latest,
     Earliest,
     All,
@@ -405,18 +405,18 @@ enum CoalesceForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ScheduleForm {
+pub(super) struct ScheduleEncoded {
     id: Text<ScheduleId>,
     task_id: Text<TaskId>,
     trigger: String,
     trigger_state: String,
-    args: PayloadForm,
-    coalesce: CoalesceForm,
+    args: PayloadEncoded,
+    coalesce: CoalesceEncoded,
     #[serde(default, skip_serializing_if = "is_default")]
     max_jitter: u64,
-    settings: SettingsForm,
+    settings: SettingsEncoded,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    paused: Option<PauseForm>,
+    paused: Option<PauseEncoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_fire_time: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -424,24 +424,24 @@ pub(super) struct ScheduleForm {
     created_at: Text<Timestamp>,
 }
 
-impl ScheduleForm {
-    pub(super) fn new(schedule: &Schedule) -> ScheduleForm {
-        ScheduleForm {
+impl ScheduleEncoded {
+    pub(super) fn new(schedule: &Schedule) -> ScheduleEncoded {
+        ScheduleEncoded {
             id: Text(schedule.id.clone()),
             task_id: Text(schedule.task_id.clone()),
             trigger: schedule.trigger.clone(),
             trigger_state: schedule.trigger_state.clone(),
-            args: PayloadForm::new(&schedule.args),
+            args: PayloadEncoded::new(&schedule.args),
             coalesce: match schedule.coalesce {
-                Coalesce::Latest => CoalesceForm::Latest,
-                Coalesce::Earliest => CoalesceForm::Earliest,
-                Coalesce::All => CoalesceForm::All,
+                Coalesce::Latest => CoalesceEncoded::Latest,
+                Coalesce::Earliest => CoalesceEncoded::Earliest,
+                Coalesce::All => CoalesceEncoded::All,
             },
             max_jitter: micros(schedule.max_jitter),
-            settings: schedule.settings.form(),
+            settings: schedule.settings.encoded(),
             paused: schedule.pause.as_ref().map(|pause| match pause {
-                Pause::Asked => PauseForm::Asked,
-                Pause::Failed(reason) => PauseForm::Failed(reason.clone()),
+                Pause::Asked => PauseEncoded::Asked,
+                Pause::Failed(reason) => PauseEncoded::Failed(reason.clone()),
             }),
             next_fire_time: text(schedule.next_fire_time.as_ref()),
             last_fire_time: text(schedule.last_fire_time.as_ref()),
@@ -457,15 +457,15 @@ impl ScheduleForm {
             trigger_state: self.trigger_state,
             args: self.args.read()?,
             coalesce: match self.coalesce {
-                CoalesceForm::Latest => Coalesce::Latest,
-                CoalesceForm::Earliest => Coalesce::Earliest,
-                CoalesceForm::All => Coalesce::All,
+                CoalesceEncoded::Latest => Coalesce::Latest,
+                CoalesceEncoded::Earliest => Coalesce::Earliest,
+                CoalesceEncoded::All => Coalesce::All,
             },
             max_jitter: span(self.max_jitter),
-            settings: Settings::from_form(self.settings)?,
+            settings: Settings::decode(self.settings)?,
             pause: self.paused.map(|pause| match pause {
-                PauseForm::Asked => Pause::Asked,
-                PauseForm::Failed(reason) => Pause::Failed(reason),
+                PauseEncoded::Asked => Pause::Asked,
+                PauseEncoded::Failed(reason) => Pause::Failed(reason),
             }),
             next_fire_time: plain(self.next_fire_time),
             last_fire_time: plain(self.last_fire_time),

@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::line::{EndForm, Header, Line, decode};
+use super::line::{EndEncoded, Header, Line, decode};
 use super::{Counts, FORMAT, LINE_BYTES_MAX, VERSION, check};
 use crate::model::limits::COMPONENT_BYTES_MAX;
 use crate::model::{Digest, JobId, PluginName, PluginVersion, ScheduleId, Timestamp};
@@ -247,7 +247,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Checks that what was read is all there was.
-    fn end(&mut self, end: &EndForm) -> Result<(), ArchiveError> {
+    fn end(&mut self, end: &EndEncoded) -> Result<(), ArchiveError> {
         let (wanted, found) = (end.counts(), self.counts);
         if wanted != found {
             let reason = format!("there should be {} records, and there are {}", wanted.total(), found.total());

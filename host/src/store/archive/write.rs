@@ -2,7 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::line::{EndForm, Header, JobForm, Line, LogForm, PluginForm, ScheduleForm, TaskForm, Text, encode};
+use super::line::{
+    EndEncoded, Header, JobEncoded, Line, LogEncoded, PluginEncoded, ScheduleEncoded, TaskEncoded, Text, encode,
+};
 use super::{Counts, FORMAT, LINE_BYTES_MAX, PART_BYTES, VERSION, check};
 use crate::model::{Digest, Timestamp};
 use crate::store::Record;
@@ -41,15 +43,15 @@ impl Encoder {
                 if found != version.digest || bytes.len() as u64 != version.size_bytes {
                     return Err(format!("its {} bytes have the digest {found}", bytes.len()));
                 }
-                push(&Line::Plugin(PluginForm::new(version, plugin.is_current)), to);
+                push(&Line::Plugin(PluginEncoded::new(version, plugin.is_current)), to);
                 for part in bytes.chunks(PART_BYTES) {
                     push(&Line::PluginBytes(encode(part)), to);
                 }
             }
-            Record::Task(task) => push(&Line::Task(Box::new(TaskForm::new(task))), to),
-            Record::Job(job) => push(&Line::Job(Box::new(JobForm::new(job))), to),
-            Record::Log { job_id, line } => push(&Line::Log(LogForm::new(*job_id, line)), to),
-            Record::Schedule(schedule) => push(&Line::Schedule(Box::new(ScheduleForm::new(schedule))), to),
+            Record::Task(task) => push(&Line::Task(Box::new(TaskEncoded::new(task))), to),
+            Record::Job(job) => push(&Line::Job(Box::new(JobEncoded::new(job))), to),
+            Record::Log { job_id, line } => push(&Line::Log(LogEncoded::new(*job_id, line)), to),
+            Record::Schedule(schedule) => push(&Line::Schedule(Box::new(ScheduleEncoded::new(schedule))), to),
         }
         if !matches!(record, Record::Plugin(_)) && to.len() - begin > LINE_BYTES_MAX {
             to.truncate(begin);
@@ -63,7 +65,7 @@ impl Encoder {
     /// Ends the archive, and answers what is in it. One without its end is recognised as cut off.
     pub fn end(self, to: &mut Vec<u8>) -> Counts {
         let digest = Digest::from_bytes(self.hash.finalize().into());
-        push(&Line::End(EndForm::new(self.counts, digest)), to);
+        push(&Line::End(EndEncoded::new(self.counts, digest)), to);
         self.counts
     }
 

@@ -18,8 +18,8 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     pub(super) rows: BTreeMap<JobId, Entry>,
-    /// Queued and due, a lane for each task, in the order in which they start.
-    pub(super) lanes: BTreeMap<TaskId, BTreeSet<(Reverse<i32>, JobId)>>,
+    /// Queued and due, a partition for each task, in the order in which they start.
+    pub(super) partitions: BTreeMap<TaskId, BTreeSet<(Reverse<i32>, JobId)>>,
     /// Queued and not yet due.
     pub(super) waiting: BTreeSet<(Timestamp, JobId)>,
     /// Queued, not begun, with a start deadline.
@@ -105,7 +105,7 @@ impl Jobs {
         Some(changed)
     }
 
-    /// Moves queued jobs that have become due into their lanes, earliest first.
+    /// Moves queued jobs that have become due into their partitions, earliest first.
     pub(super) fn wake(&mut self, now: Timestamp) {
         for _ in 0..rules::WOKEN_MAX {
             match self.waiting.first() {
@@ -120,7 +120,7 @@ impl Jobs {
         let (job, id) = (&entry.job, entry.job.spec.id);
         let task = &job.spec.task_id;
         if job.state == JobState::Queued && entry.ready {
-            set(&mut self.lanes, task, (Reverse(job.spec.settings.priority), id), present);
+            set(&mut self.partitions, task, (Reverse(job.spec.settings.priority), id), present);
         }
         if job.state == JobState::Queued && !entry.ready {
             member(&mut self.waiting, (job.spec.due_at, id), present);
@@ -167,7 +167,7 @@ impl Jobs {
     }
 
     pub(super) fn queued_all(&self) -> usize {
-        self.waiting.len() + self.lanes.values().map(BTreeSet::len).sum::<usize>()
+        self.waiting.len() + self.partitions.values().map(BTreeSet::len).sum::<usize>()
     }
 
     pub(super) fn has_schedule(&self, id: &ScheduleId) -> bool {

@@ -61,12 +61,12 @@ impl State {
         }
     }
 
-    /// The jobs that start next, in order: of each lane as many as may start, and of those the first.
+    /// The jobs that start next, in order: of each partition as many as may start, and of those the first.
     fn next_jobs(&self, request: &AcquireJobs) -> Vec<JobId> {
         let mut next: Vec<(Reverse<i32>, JobId)> = Vec::new();
-        for (task, lane) in &self.jobs.lanes {
+        for (task, partition) in &self.jobs.partitions {
             let wanted = |&(_, id): &(Reverse<i32>, JobId)| request.only.is_none_or(|only| only == id);
-            next.extend(lane.iter().copied().filter(wanted).take(self.free(task).min(request.limit)));
+            next.extend(partition.iter().copied().filter(wanted).take(self.free(task).min(request.limit)));
         }
         next.sort_unstable();
         next.truncate(request.limit);

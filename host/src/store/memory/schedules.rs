@@ -20,7 +20,7 @@ struct Entry {
 
 impl Entry {
     /// When somebody is to look at it; `None` where nobody needs to.
-    fn wakes_at(&self) -> Option<Timestamp> {
+    fn run_at(&self) -> Option<Timestamp> {
         let next = self.schedule.next_fire_time.filter(|_| self.schedule.pause.is_none())?;
         Some(self.lease.as_ref().map_or(next, |lease| lease.expires_at.max(next)))
     }
@@ -29,7 +29,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Schedules {
     rows: BTreeMap<ScheduleId, Entry>,
-    /// By [`Entry::wakes_at`], so that acquiring costs nothing for what is not due.
+    /// By [`Entry::run_at`], so that acquiring costs nothing for what is not due.
     due: BTreeSet<(Timestamp, ScheduleId)>,
     /// Those that somebody claims.
     leased: BTreeSet<ScheduleId>,
@@ -39,11 +39,11 @@ impl Schedules {
     /// Changes a schedule and keeps the index. Every change goes through here.
     fn change<R>(&mut self, id: &ScheduleId, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         let entry = self.rows.get_mut(id)?;
-        if let Some(at) = entry.wakes_at() {
+        if let Some(at) = entry.run_at() {
             self.due.remove(&(at, id.clone()));
         }
         let changed = change(entry);
-        if let Some(at) = entry.wakes_at() {
+        if let Some(at) = entry.run_at() {
             self.due.insert((at, id.clone()));
         }
         if entry.lease.is_some() {
@@ -88,7 +88,7 @@ impl Schedules {
 
     pub(super) fn remove(&mut self, id: &ScheduleId) -> Option<Schedule> {
         let entry = self.rows.remove(id)?;
-        if let Some(at) = entry.wakes_at() {
+        if let Some(at) = entry.run_at() {
             self.due.remove(&(at, id.clone()));
         }
         self.leased.remove(id);

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::model::ConflictPolicy;
-use crate::store::placing::{Plan, Present, plan, tasks_lost};
 use crate::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use crate::store::restoring::{Plan, Present, plan, tasks_lost};
 use crate::store::{
     AddSchedule, Record, Restore, Restored, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Transfer,
 };

@@ -1,4 +1,4 @@
-//! Acquiring jobs: which ones start next, and the claim on them. The module above tells of lanes.
+//! Acquiring jobs: which ones start next, and the claim on them. The module above tells of partitions.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,21 +15,21 @@ type Candidate = (i64, JobId);
 
 /// What there is to look at.
 #[derive(Default)]
-struct Look {
+struct Peek {
     /// The token is in use: this is the second call of the same acquisition.
     is_repeated: bool,
     has_missed: bool,
     has_woken: bool,
     catalog_revision: i64,
-    /// The lanes that are not empty, and how many jobs of the task may run at once.
-    lanes: Vec<(String, Option<i64>)>,
+    /// The partitions that are not empty, and how many jobs of the task may run at once.
+    partitions: Vec<(String, Option<i64>)>,
 }
 
 pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<AcquiredJobs, Fault> {
     let now = request.now;
-    let mut look = look(tx, request).await?;
-    let mut acquired = AcquiredJobs { catalog_revision: look.catalog_revision, ..AcquiredJobs::default() };
-    if look.is_repeated {
+    let mut peek = peek(tx, request).await?;
+    let mut acquired = AcquiredJobs { catalog_revision: peek.catalog_revision, ..AcquiredJobs::default() };
+    if peek.is_repeated {
         let rows = tx.fetch(q::job_claimed, args![&request.holder, request.token]).await?;
         take(tx, request, rows, &mut acquired).await?;
         return Ok(acquired);
@@ -37,14 +37,14 @@ pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<Acquir
     let chosen = match request.only {
         Some(only) => choose_one(tx, request, only, &mut acquired).await?,
         None => {
-            if look.has_missed {
+            if peek.has_missed {
                 acquired.missed = end_missed(tx, now).await?;
             }
-            if look.has_woken {
+            if peek.has_woken {
                 wake(tx, now).await?;
-                look = self::look(tx, request).await?;
+                peek = self::peek(tx, request).await?;
             }
-            choose(tx, look.lanes, request.limit).await?
+            choose(tx, peek.partitions, request.limit).await?
         }
     };
     if !chosen.is_empty() {
@@ -54,17 +54,17 @@ pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<Acquir
     Ok(acquired)
 }
 
-async fn look(tx: &mut Tx, request: &AcquireJobs) -> Result<Look, Fault> {
+async fn peek(tx: &mut Tx, request: &AcquireJobs) -> Result<Peek, Fault> {
     let AcquireJobs { holder, token, now, .. } = request;
-    let mut look = Look::default();
-    for mut row in tx.fetch(q::job_look, args![holder, *token, *now, *now]).await? {
-        (look.is_repeated, look.has_missed, look.has_woken) = (row.flag()?, row.flag()?, row.flag()?);
-        look.catalog_revision = row.int()?;
-        let lane = row.maybe_text()?;
+    let mut peek = Peek::default();
+    for mut row in tx.fetch(q::job_peek, args![holder, *token, *now, *now]).await? {
+        (peek.is_repeated, peek.has_missed, peek.has_woken) = (row.flag()?, row.flag()?, row.flag()?);
+        peek.catalog_revision = row.int()?;
+        let partition = row.maybe_text()?;
         let max_running = row.maybe_int()?;
-        look.lanes.extend(lane.map(|lane| (lane, max_running)));
+        peek.partitions.extend(partition.map(|partition| (partition, max_running)));
     }
-    Ok(look)
+    Ok(peek)
 }
 
 /// Ends jobs whose start deadline has passed.
@@ -84,7 +84,7 @@ fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Dur
     values![id, outcome, now, rules::expiry(now, result_ttl), None::<String>, None::<i64>]
 }
 
-/// Moves jobs that have become due into their lanes.
+/// Moves jobs that have become due into their partitions.
 async fn wake(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
     let limit = i64::try_from(rules::WOKEN_MAX).unwrap_or(i64::MAX);
     let rows = tx.fetch(q::job_wake_select, args![now, limit]).await?;
@@ -110,7 +110,7 @@ async fn choose_one(
         return Ok(Vec::new());
     }
     match row.maybe_time()? {
-        Some(wakes_at) if wakes_at > request.now => return Ok(Vec::new()),
+        Some(run_at) if run_at > request.now => return Ok(Vec::new()),
         Some(_) => drop(tx.execute(q::job_wake, vec![list([only])]).await?),
         None => {}
     }
@@ -120,22 +120,22 @@ async fn choose_one(
 }
 
 /// The jobs that start next, in order.
-async fn choose(tx: &mut Tx, lanes: Vec<(String, Option<i64>)>, limit: usize) -> Result<Vec<JobId>, Fault> {
-    let (mut own_lanes, mut has_shared, mut unlimited) = (Vec::new(), false, Vec::new());
-    for (lane, max_running) in lanes {
+async fn choose(tx: &mut Tx, partitions: Vec<(String, Option<i64>)>, limit: usize) -> Result<Vec<JobId>, Fault> {
+    let (mut own_partitions, mut has_shared, mut unlimited) = (Vec::new(), false, Vec::new());
+    for (partition, max_running) in partitions {
         match max_running {
-            _ if lane.is_empty() => has_shared = true,
-            Some(_) => own_lanes.push(lane),
+            _ if partition.is_empty() => has_shared = true,
+            Some(_) => own_partitions.push(partition),
             // The task has lost its limit, or has gone, since the job was queued.
-            None => unlimited.push((lane, i64::MAX)),
+            None => unlimited.push((partition, i64::MAX)),
         }
     }
-    let mut lanes = if own_lanes.is_empty() { Vec::new() } else { quotas(tx, own_lanes).await? };
-    lanes.extend(unlimited);
+    let mut partitions = if own_partitions.is_empty() { Vec::new() } else { quotas(tx, own_partitions).await? };
+    partitions.extend(unlimited);
     let limit_rows = i64::try_from(limit).unwrap_or(i64::MAX);
-    lanes.retain(|(_, quota)| *quota > 0);
-    let heads = lanes.into_iter().map(|(lane, quota)| values![lane, quota.min(limit_rows)]).collect();
-    let mut candidates = candidates(tx.fetch_rows(q::job_lane_heads, heads).await?)?;
+    partitions.retain(|(_, quota)| *quota > 0);
+    let locked = partitions.into_iter().map(|(partition, quota)| values![partition, quota.min(limit_rows)]).collect();
+    let mut candidates = candidates(tx.fetch_rows(q::job_partition_heads, locked).await?)?;
     if has_shared {
         candidates.extend(shared(tx, limit_rows).await?);
     }
@@ -169,7 +169,7 @@ async fn quotas(tx: &mut Tx, tasks: Vec<String>) -> Result<Vec<(String, i64)>, F
     Ok(quotas)
 }
 
-/// The first jobs of the shared lane.
+/// The first jobs of the shared partition.
 async fn shared(tx: &mut Tx, limit: i64) -> Result<Vec<Candidate>, Fault> {
     let (mut found, mut misplaced) = (Vec::new(), HashSet::new());
     for mut row in tx.fetch(q::job_shared_select, args![limit]).await? {
@@ -182,30 +182,30 @@ async fn shared(tx: &mut Tx, limit: i64) -> Result<Vec<Candidate>, Fault> {
         }
     }
     if !misplaced.is_empty() {
-        tx.execute(q::job_relane, vec![list(misplaced.iter().map(String::as_str))]).await?;
+        tx.execute(q::job_repartition, vec![list(misplaced.iter().map(String::as_str))]).await?;
     }
     Ok(found)
 }
 
-/// Finds jobs in the lane of a task that has no limit (any more), where [`look`] does not see them: they were queued while the task
+/// Finds jobs in the partition of a task that has no limit (any more), where [`peek`] does not see them: they were queued while the task
 /// was losing it.
-pub(super) async fn relane_lost(tx: &mut Tx) -> Result<(), Fault> {
+pub(super) async fn repartition_lost(tx: &mut Tx) -> Result<(), Fault> {
     if tx.dialect != Dialect::Mysql {
         return Ok(());
     }
-    let (mut lanes, mut last) = (Vec::new(), String::new());
-    while let Some(mut row) = tx.fetch_one(q::job_lane_after, args![last.as_str()]).await? {
-        let Some(lane) = row.maybe_text()? else { break };
-        lanes.push(lane.clone());
-        last = lane;
+    let (mut partitions, mut last) = (Vec::new(), String::new());
+    while let Some(mut row) = tx.fetch_one(q::job_partition_after, args![last.as_str()]).await? {
+        let Some(partition) = row.maybe_text()? else { break };
+        partitions.push(partition.clone());
+        last = partition;
     }
-    if lanes.is_empty() {
+    if partitions.is_empty() {
         return Ok(());
     }
-    let limited = limited(tx, lanes.iter().map(String::as_str)).await?;
-    lanes.retain(|lane| !limited.contains(lane));
-    if !lanes.is_empty() {
-        tx.execute(q::job_lane_close, vec![list(lanes)]).await?;
+    let limited = limited(tx, partitions.iter().map(String::as_str)).await?;
+    partitions.retain(|partition| !limited.contains(partition));
+    if !partitions.is_empty() {
+        tx.execute(q::job_partition_close, vec![list(partitions)]).await?;
     }
     Ok(())
 }
@@ -235,9 +235,9 @@ async fn take(tx: &mut Tx, request: &AcquireJobs, rows: Vec<Row>, acquired: &mut
     acquired.jobs.sort_unstable_by_key(|job| (std::cmp::Reverse(job.spec.settings.priority), job.spec.id));
     let ids = acquired.unreadable.iter().filter_map(|bad| bad.id.parse::<JobId>().ok());
     let mut rows = Vec::new();
-    for head in super::jobs::heads(tx, ids).await? {
-        let reason = acquired.unreadable.iter().find(|bad| bad.id == head.id.to_string()).map(|bad| bad.reason.clone());
-        rows.push(head.ended(Outcome::DeserializationFailed, request.now, reason.map(unreadable_error)));
+    for job in super::jobs::lock(tx, ids).await? {
+        let reason = acquired.unreadable.iter().find(|bad| bad.id == job.id.to_string()).map(|bad| bad.reason.clone());
+        rows.push(job.ended(Outcome::DeserializationFailed, request.now, reason.map(unreadable_error)));
     }
     tx.execute_rows(q::job_end, rows).await?;
     Ok(())
@@ -245,7 +245,7 @@ async fn take(tx: &mut Tx, request: &AcquireJobs, rows: Vec<Row>, acquired: &mut
 
 /// The stored form of what stands on a job that cannot be read.
 fn unreadable_error(reason: String) -> String {
-    use super::stored::Stored as _;
+    use super::encoding::Encode as _;
     let message = format!("what is stored of this job cannot be read: {reason}");
     crate::model::JobError::new(crate::model::ErrorKind::HostError, message).to_json()
 }

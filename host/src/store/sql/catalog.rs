@@ -111,13 +111,13 @@ async fn store_task(tx: &mut Tx, old: Option<&Task>, task: &Task) -> Result<(), 
     write_task(tx, task, old.is_some_and(|old| row::limit(old).is_some())).await
 }
 
-/// Writes the row of a task and moves its jobs that wait to the lane where they now belong.
+/// Writes the row of a task and moves its jobs that wait to the partition where they now belong.
 pub(super) async fn write_task(tx: &mut Tx, task: &Task, was_limited: bool) -> Result<(), Fault> {
     tx.execute(q::task_put, one_row(row::new_task(task))).await?;
     let own = task.id.as_str();
     match (was_limited, row::limit(task).is_some()) {
-        (false, true) => tx.execute(q::job_relane, vec![list([own])]).await?,
-        (true, false) => tx.execute(q::job_lane_close, vec![list([own])]).await?,
+        (false, true) => tx.execute(q::job_repartition, vec![list([own])]).await?,
+        (true, false) => tx.execute(q::job_partition_close, vec![list([own])]).await?,
         _ => 0,
     };
     Ok(())
@@ -125,7 +125,7 @@ pub(super) async fn write_task(tx: &mut Tx, task: &Task, was_limited: bool) -> R
 
 /// Deletes tasks. Their jobs stay, and with the task their limit is gone.
 pub(super) async fn delete_tasks(tx: &mut Tx, ids: &[TaskId]) -> Result<u64, Fault> {
-    tx.execute(q::job_lane_close, vec![list(ids)]).await?;
+    tx.execute(q::job_partition_close, vec![list(ids)]).await?;
     tx.execute(q::task_delete, vec![list(ids)]).await
 }
 

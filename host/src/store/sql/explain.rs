@@ -5,7 +5,7 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::link::Link;
+use super::connection::Connection;
 use super::query::{Dialect, Query, q};
 use super::tx::Fault;
 use super::value::{Arg, Kind, Value, args, list, values};
@@ -60,13 +60,13 @@ impl SqlStore {
     }
 
     async fn explain(&self, query: Query, arguments: Vec<Arg>) -> Result<Vec<String>, Fault> {
-        let mut link = self.database.reader().await?;
+        let mut connection = self.database.reader().await?;
         let (text, arguments) = self.texts.fill(query, arguments);
         match self.database.dialect() {
             Dialect::Sqlite => {
                 let text = sql(format!("EXPLAIN QUERY PLAN {}", text.as_str()));
                 let mut steps = Vec::new();
-                for mut row in link.fetch(text, arguments).await? {
+                for mut row in connection.fetch(text, arguments).await? {
                     let (_id, _parent, _unused) = (row.int()?, row.int()?, row.int()?);
                     steps.push(row.text()?);
                 }
@@ -75,7 +75,7 @@ impl SqlStore {
             Dialect::Mysql => {
                 let text = sql(format!("EXPLAIN {}", text.as_str()));
                 let mut steps = Vec::new();
-                for mut row in link.fetch(text, arguments).await? {
+                for mut row in connection.fetch(text, arguments).await? {
                     // Read past, whatever type this server gives them.
                     let (_id, _kind) = (row.maybe_bytes(), row.maybe_text());
                     let [table, access, _possible, key] =
@@ -86,9 +86,9 @@ impl SqlStore {
                 Ok(vec![steps.join("\n")])
             }
             Dialect::Postgres => {
-                let generic = explain_generic(&mut *link, text.as_str(), &arguments).await?;
+                let generic = explain_generic(&mut *connection, text.as_str(), &arguments).await?;
                 let text = sql(format!("EXPLAIN (FORMAT JSON) {}", text.as_str()));
-                Ok(vec![answer(&mut *link, text, arguments).await?, generic])
+                Ok(vec![answer(&mut *connection, text, arguments).await?, generic])
             }
         }
     }
@@ -98,20 +98,20 @@ fn sql(text: String) -> SqlStr {
     AssertSqlSafe(text).into_sql_str()
 }
 
-async fn answer(link: &mut dyn Link, text: SqlStr, arguments: Vec<Arg>) -> Result<String, Fault> {
-    let mut rows = link.fetch(text, arguments).await?;
+async fn answer(connection: &mut dyn Connection, text: SqlStr, arguments: Vec<Arg>) -> Result<String, Fault> {
+    let mut rows = connection.fetch(text, arguments).await?;
     Ok(rows.pop().map(|mut row| row.text()).transpose()?.unwrap_or_default())
 }
 
 /// PostgreSQL's plan for any arguments.
-async fn explain_generic(link: &mut dyn Link, text: &str, arguments: &[Arg]) -> Result<String, Fault> {
+async fn explain_generic(connection: &mut dyn Connection, text: &str, arguments: &[Arg]) -> Result<String, Fault> {
     let types: Vec<&str> = arguments.iter().flat_map(types).collect();
     let (types, nulls) = (types.join(", "), vec!["NULL"; types.len()].join(", "));
     let (types, nulls) =
         if types.is_empty() { Default::default() } else { (format!("({types})"), format!("({nulls})")) };
-    link.script(sql(format!("SET plan_cache_mode = force_generic_plan; PREPARE hot {types} AS {text}"))).await?;
-    let plan = answer(link, sql(format!("EXPLAIN (FORMAT JSON) EXECUTE hot {nulls}")), Vec::new()).await;
-    link.script("DEALLOCATE hot; RESET plan_cache_mode".into_sql_str()).await?;
+    connection.script(sql(format!("SET plan_cache_mode = force_generic_plan; PREPARE hot {types} AS {text}"))).await?;
+    let plan = answer(connection, sql(format!("EXPLAIN (FORMAT JSON) EXECUTE hot {nulls}")), Vec::new()).await;
+    connection.script("DEALLOCATE hot; RESET plan_cache_mode".into_sql_str()).await?;
     plan
 }
 
@@ -146,12 +146,16 @@ fn acquiring(known: &Known) -> Vec<Hot> {
     claim.push(ids());
     vec![
         (
-            q::job_look,
+            q::job_peek,
             args![holder, token, now, now],
             &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary", "jobs_ready", "tasks primary"],
         ),
-        (q::job_lane_after, args!["p:l"], &["jobs_ready"]),
-        (q::job_lane_heads, vec![Arg::Rows(vec![values![task, 10_i64], values!["p:other", 10_i64]])], &["jobs_ready"]),
+        (q::job_partition_after, args!["p:l"], &["jobs_ready"]),
+        (
+            q::job_partition_heads,
+            vec![Arg::Rows(vec![values![task, 10_i64], values!["p:other", 10_i64]])],
+            &["jobs_ready"],
+        ),
         (q::job_shared_select, args![limit], &["jobs_ready", "tasks primary"]),
         (q::job_lock_tasks, vec![list([task, task])], &["tasks primary"]),
         (q::job_limited_tasks, vec![list([task, task])], &["tasks primary"]),
@@ -162,8 +166,8 @@ fn acquiring(known: &Known) -> Vec<Hot> {
         (q::job_wake_select, args![now, limit], &["jobs_waiting"]),
         (q::job_wake, vec![ids()], &["jobs primary", "tasks primary"]),
         (q::job_only_select, args![known.jobs[0]], &["jobs primary"]),
-        (q::job_relane, vec![list([task, task])], &["jobs_ready"]),
-        (q::job_lane_close, vec![list([task, task])], &["jobs_ready"]),
+        (q::job_repartition, vec![list([task, task])], &["jobs_ready"]),
+        (q::job_partition_close, vec![list([task, task])], &["jobs_ready"]),
     ]
 }
 
@@ -184,7 +188,7 @@ fn holding(known: &Known) -> Vec<Hot> {
         [back, values![text.clone(), text.clone(), bytes.clone(), text.clone()]].concat()
     };
     vec![
-        (q::job_head_select, vec![ids()], &["jobs primary"]),
+        (q::job_lock, vec![ids()], &["jobs primary"]),
         (q::job_extend, extend, &["jobs primary"]),
         (q::job_progress, rows(&|id| values![id, "{}"]), &["jobs primary"]),
         (q::job_finish, rows(&finish), &["jobs primary"]),
@@ -234,7 +238,7 @@ fn scheduling(known: &Known) -> Vec<Hot> {
         (q::schedule_due_select, args![now, limit], &["schedules_due"]),
         (q::schedule_lease, lease, &["schedules primary"]),
         (q::schedule_leased, args![holder, token], &["schedules_leased"]),
-        (q::schedule_head_select, vec![list([schedule, schedule])], &["schedules primary"]),
+        (q::schedule_lock, vec![list([schedule, schedule])], &["schedules primary"]),
         (q::schedule_fire, vec![Arg::Rows(vec![fire])], &["schedules primary"]),
         (q::schedule_next_due, Vec::new(), &["schedules_due"]),
         (q::schedule_free, args![now, holder], &["schedules_leased"]),

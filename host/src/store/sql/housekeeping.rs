@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::jobs::{Head, heads};
+use super::encoding::Encode as _;
+use super::jobs::{LockedJob, lock};
 use super::query::q;
 use super::release::Requeue;
-use super::stored::Stored as _;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, args, list, values};
 use super::{SqlStore, acquire, read_with, row, write_with};
@@ -20,41 +20,41 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
     let rows = tx.fetch(q::job_expired_select, args![*now, holder.as_ref(), limit]).await?;
     let ids = rows.into_iter().map(|mut row| row.job_id()).collect::<Result<Vec<_>, _>>()?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
-    for head in heads(tx, ids).await? {
-        let head = Head { crashes: head.crashes + 1, ..head };
-        let job = EndedJob { id: head.id, task_id: head.task_id.clone() };
-        let error = head.holder.as_ref().map(rules::crash_error);
-        match fate(&head) {
+    for job in lock(tx, ids).await? {
+        let job = LockedJob { crashes: job.crashes + 1, ..job };
+        let ended_job = EndedJob { id: job.id, task_id: job.task_id.clone() };
+        let error = job.holder.as_ref().map(rules::crash_error);
+        match fate(&job) {
             Some(outcome) => {
                 let text = error.map(|error| error.to_json());
-                ended.push(head.ended(outcome, *now, text));
+                ended.push(job.ended(outcome, *now, text));
                 let answers =
                     if outcome == Outcome::Cancelled { &mut recovered.cancelled } else { &mut recovered.abandoned };
-                answers.push(job);
+                answers.push(ended_job);
             }
             None => {
-                let requeue = Requeue { due_at: *now, now: *now, error: error.as_ref(), ..Requeue::of(&head) };
-                requeued.push(requeue.row(&head));
-                recovered.requeued.push(job);
+                let requeue = Requeue { due_at: *now, now: *now, error: error.as_ref(), ..Requeue::of(&job) };
+                requeued.push(requeue.row(&job));
+                recovered.requeued.push(ended_job);
             }
         }
     }
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
-    acquire::relane_lost(tx).await?;
+    acquire::repartition_lost(tx).await?;
     recovered.schedules = tx.execute(q::schedule_free, args![*now, holder.as_ref()]).await?;
     Ok(recovered)
 }
 
 /// How a job whose worker vanished ends; `None` where it is queued again.
-fn fate(head: &Head) -> Option<Outcome> {
-    if head.cancel_requested {
+fn fate(job: &LockedJob) -> Option<Outcome> {
+    if job.cancel_requested {
         return Some(Outcome::Cancelled);
     }
     // Settings that cannot be read allow nothing: whoever would acquire the job could not read them either.
-    let settings = JobSettings::from_json(&head.settings).ok();
+    let settings = JobSettings::from_json(&job.settings).ok();
     let survives = settings.is_some_and(|settings| {
-        rules::survives_crash(head.attempt, head.crashes, settings.max_attempts, settings.crash_retries)
+        rules::survives_crash(job.attempt, job.crashes, settings.max_attempts, settings.crash_retries)
     });
     (!survives).then_some(Outcome::Abandoned)
 }

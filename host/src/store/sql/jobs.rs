@@ -27,8 +27,8 @@ pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec]) -> Result<(), Fault> {
     tasks.sort_unstable();
     tasks.dedup();
     let limited = limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
-    let lane = |spec: &JobSpec| limited.get(spec.task_id.as_str()).map_or("", String::as_str).to_owned();
-    let rows = specs.iter().map(|spec| row::new_job(spec, &lane(spec))).collect();
+    let partition = |spec: &JobSpec| limited.get(spec.task_id.as_str()).map_or("", String::as_str).to_owned();
+    let rows = specs.iter().map(|spec| row::new_job(spec, &partition(spec))).collect();
     tx.execute_rows(q::job_insert, rows).await?;
     Ok(())
 }
@@ -98,7 +98,7 @@ async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> 
 /// What a change of a job has to know of it. Read without its settings and arguments, so that a job whose content is unreadable
 /// can still be ended.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(super) struct LockedJob {
     pub(super) id: JobId,
     pub(super) state: JobState,
     pub(super) token: Option<Vec<u8>>,
@@ -113,7 +113,7 @@ pub(super) struct Head {
     pub(super) settings: String,
 }
 
-impl Head {
+impl LockedJob {
     pub(super) fn holds(&self, token: LeaseToken) -> bool {
         self.state == JobState::Running && self.token.as_deref() == Some(token.as_bytes())
     }
@@ -124,8 +124,8 @@ impl Head {
     }
 }
 
-fn read_head(mut row: Row) -> Result<Head, Fault> {
-    Ok(Head {
+fn read_locked(mut row: Row) -> Result<LockedJob, Fault> {
+    Ok(LockedJob {
         id: row.job_id()?,
         state: JobState::from_name(&row.text()?).unwrap_or(JobState::Queued),
         token: row.maybe_bytes()?,
@@ -142,22 +142,22 @@ fn read_head(mut row: Row) -> Result<Head, Fault> {
 }
 
 /// Locks jobs, by id, and reads what a change has to know.
-pub(super) async fn heads(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<Head>, Fault> {
+pub(super) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<LockedJob>, Fault> {
     let mut ids: Vec<JobId> = ids.into_iter().collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = tx.fetch(q::job_head_select, vec![list(ids)]).await?;
-    rows.into_iter().map(read_head).collect()
+    let rows = tx.fetch(q::job_lock, vec![list(ids)]).await?;
+    rows.into_iter().map(read_locked).collect()
 }
 
 async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelled, Fault> {
-    let head = heads(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
-    match head.state {
+    let job = lock(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    match job.state {
         JobState::Queued => {
-            tx.execute_rows(q::job_end, vec![head.ended(Outcome::Cancelled, now, None)]).await?;
+            tx.execute_rows(q::job_end, vec![job.ended(Outcome::Cancelled, now, None)]).await?;
             Ok(Cancelled::Ended)
         }
         JobState::Running => {
@@ -169,13 +169,13 @@ async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelle
 }
 
 async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Fault> {
-    let head = heads(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
-    if head.state != JobState::Finished {
-        let state = format!("is {}, not finished", head.state);
+    let job = lock(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    if job.state != JobState::Finished {
+        let state = format!("is {}, not finished", job.state);
         return Err(StoreError::Conflict { subject: Subject::Job(id), state }.into());
     }
-    let requeue = release::Requeue { due_at: now, now, keeps_deadline: false, ..release::Requeue::of(&head) };
-    tx.execute_rows(q::job_requeue, vec![requeue.row(&head)]).await?;
+    let requeue = release::Requeue { due_at: now, now, keeps_deadline: false, ..release::Requeue::of(&job) };
+    tx.execute_rows(q::job_requeue, vec![requeue.row(&job)]).await?;
     get(tx, id).await?.ok_or_else(|| not_found(id))
 }
 

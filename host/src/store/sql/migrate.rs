@@ -1,74 +1,47 @@
-//! The schema and its versions.
+//! Brings the schema to the version that this program needs.
 //!
-//! A migration is a file with the same number and name in each dialect's folder, and never changes once it is released: what it
-//! got wrong, the next one mends. They are applied in order, each in one transaction together with the note that it was applied
-//! (on MySQL, which commits every change of a schema by itself, in order), under a lock, so that any number of hosts may try at
-//! once. A schema that is newer than this program is left alone.
+//! Versions are applied in order, under a lock, so that any number of hosts may try at once. SQLite and PostgreSQL apply all
+//! missing ones in one transaction. MySQL commits every change of a schema by itself, so there each statement is recorded before
+//! it runs: after a crash the next attempt goes on at the statement that had begun, and only for that one takes "already there" for
+//! done. The record also keeps the checksum of each text: a database that was changed by another text of the same version is
+//! refused. So is a schema that is newer than this program.
 
 use std::sync::Arc;
 
 use sqlx::SqlSafeStr as _;
 
-use super::link::Database;
+use super::connection::Database;
+use super::migrations::{Migration, missing, wanted};
 use super::query::{Dialect, Texts, q};
-use super::tx::{Answer, Fault, Tx, Work, run};
-use super::value::{Arg, values};
+use super::tx::{Answer, Fault, Tx, Work, read_error, run};
+use super::value::{Arg, args, values};
 use super::{OpenOptions, SqlStore, connect};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
-use crate::store::StoreError;
+use crate::model::Timestamp;
+use crate::store::{Certainty, StoreError};
 
-/// A version of the schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Migration {
-    /// Its number, from 1 without gaps.
-    pub version: i64,
-    /// What it does, in words joined by `_`.
-    pub name: &'static str,
-    sqlite: &'static str,
-    postgres: &'static str,
-    mysql: &'static str,
-}
-
-macro_rules! migration {
-    ($version:literal, $file:literal, $name:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sqlite: include_str!(concat!("migrations/sqlite/", $file)),
-            postgres: include_str!(concat!("migrations/postgres/", $file)),
-            mysql: include_str!(concat!("migrations/mysql/", $file)),
-        }
-    };
-}
-
-/// Every version, oldest first.
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_initial.sql", "initial")];
-
-impl Migration {
-    fn text(&self, dialect: Dialect) -> &'static str {
-        match dialect {
-            Dialect::Sqlite => self.sqlite,
-            Dialect::Postgres => self.postgres,
-            Dialect::Mysql => self.mysql,
-        }
-    }
-}
-
-/// The place where applied versions are noted. It is older than the first version, so it is made apart.
-fn notes(dialect: Dialect) -> &'static str {
+/// The tables in which applied versions and the progress of a migration are recorded. They are older than the first version.
+fn record_tables(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => {
             "CREATE TABLE IF NOT EXISTS host_migrations \
-             (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"
+             (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT; \
+             CREATE TABLE IF NOT EXISTS host_migration_steps \
+             (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL, begun INTEGER NOT NULL) STRICT"
         }
         Dialect::Postgres => {
             "CREATE TABLE IF NOT EXISTS host_migrations \
-             (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+             (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL); \
+             CREATE TABLE IF NOT EXISTS host_migration_steps \
+             (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL, begun BIGINT NOT NULL)"
         }
         Dialect::Mysql => {
             "CREATE TABLE IF NOT EXISTS host_migrations \
              (version BIGINT PRIMARY KEY, name VARCHAR(191) NOT NULL, applied_at BIGINT NOT NULL) \
+             ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; \
+             CREATE TABLE IF NOT EXISTS host_migration_steps \
+             (version BIGINT PRIMARY KEY, checksum VARCHAR(191) NOT NULL, begun BIGINT NOT NULL) \
              ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         }
     }
@@ -77,18 +50,18 @@ fn notes(dialect: Dialect) -> &'static str {
 /// A step of a plan: a version that is to be applied, with its statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Its number.
+    /// The version that the schema has afterwards.
     pub version: i64,
-    /// Its name.
+    /// What it does.
     pub name: &'static str,
-    /// What it will run.
+    /// The statements.
     pub text: &'static str,
 }
 
 /// Where a schema stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The version of the stored schema; 0 where there is none.
+    /// The version of the stored schema; 0 if there is none.
     pub current: i64,
     /// The version that this program needs.
     pub wanted: i64,
@@ -99,46 +72,44 @@ pub struct Status {
 /// # Errors
 /// As [`SqlStore::open`], except that any schema will do.
 pub async fn status(url: &StoreUrl) -> Result<Status, StoreError> {
-    let place = Place::connect(url).await?;
-    let current = place.version().await;
-    place.database.close().await;
+    let schema = Schema::connect(url).await?;
+    let current = schema.version().await;
+    schema.database.close().await;
     Ok(Status { current: current?, wanted: wanted() })
 }
 
 /// What [`apply`] would do at `url`. Changes nothing.
 ///
 /// # Errors
-/// As [`status`], and [`StoreError::Unusable`] where the schema is newer than this program.
+/// As [`status`], and [`StoreError::Unusable`] if the schema is newer than this program.
 pub async fn plan(url: &StoreUrl) -> Result<Vec<Step>, StoreError> {
-    let place = Place::connect(url).await?;
-    let current = place.version().await;
-    place.database.close().await;
-    steps(place.database.dialect(), current?)
+    let schema = Schema::connect(url).await?;
+    let current = schema.version().await;
+    schema.database.close().await;
+    steps(schema.database.dialect(), current?)
 }
 
-/// Brings the schema at `url` up to date, and answers what that took.
+/// Brings the schema at `url` up to date, and answers what that took. Safe to repeat, also after a crash half way.
 ///
 /// # Errors
-/// As [`plan`].
+/// As [`plan`]; [`StoreError::Unusable`] also if another text of a version was applied; [`StoreError::Backend`], transient, if another
+/// host holds the lock for a minute.
 pub async fn apply(url: &StoreUrl, clock: &dyn Clock) -> Result<Vec<Step>, StoreError> {
-    let place = Place::connect(url).await?;
-    let applied = place.apply(clock).await;
-    place.database.close().await;
+    let schema = Schema::connect(url).await?;
+    let applied = schema.apply(clock).await;
+    schema.database.close().await;
     applied
-}
-
-fn wanted() -> i64 {
-    MIGRATIONS.last().map_or(0, |newest| newest.version)
 }
 
 fn steps(dialect: Dialect, current: i64) -> Result<Vec<Step>, StoreError> {
     if current > wanted() {
         return Err(newer(current));
     }
-    let missing = MIGRATIONS.iter().filter(|migration| migration.version > current);
-    Ok(missing
-        .map(|migration| Step { version: migration.version, name: migration.name, text: migration.text(dialect) })
-        .collect())
+    Ok(missing(current).map(|migration| step(migration, dialect)).collect())
+}
+
+fn step(migration: &Migration, dialect: Dialect) -> Step {
+    Step { version: migration.version, name: migration.name, text: migration.text(dialect) }
 }
 
 fn newer(current: i64) -> StoreError {
@@ -149,16 +120,24 @@ fn newer(current: i64) -> StoreError {
     }
 }
 
+fn other_text(version: i64) -> StoreError {
+    StoreError::Unusable {
+        reason: format!("schema version {version} was applied, or begun, with other statements than this program has"),
+        hint: "use the program that began it, or restore a backup; this one has changed nothing".into(),
+        source: None,
+    }
+}
+
 /// Brings the schema up to date, or says why it is not.
 pub(super) async fn prepare(store: &SqlStore, options: OpenOptions<'_>) -> Result<(), StoreError> {
-    let place = Place { database: Arc::clone(&store.database), texts: Arc::clone(&store.texts) };
-    let dialect = place.database.dialect();
-    let current = place.version().await?;
+    let schema = Schema { database: Arc::clone(&store.database), texts: Arc::clone(&store.texts) };
+    let dialect = schema.database.dialect();
+    let current = schema.version().await?;
     if steps(dialect, current)?.is_empty() {
         return Ok(());
     }
     if dialect == Dialect::Sqlite || options.auto_migrate {
-        return place.apply(options.clock).await.map(|_| ());
+        return schema.apply(options.clock).await.map(|_| ());
     }
     let reason = match current {
         0 => "the database has no schema of ours yet".to_owned(),
@@ -169,28 +148,34 @@ pub(super) async fn prepare(store: &SqlStore, options: OpenOptions<'_>) -> Resul
 }
 
 /// A database whose schema is looked at.
-struct Place {
+struct Schema {
     database: Arc<dyn Database>,
     texts: Arc<Texts>,
 }
 
-impl Place {
-    async fn connect(url: &StoreUrl) -> Result<Place, StoreError> {
+impl Schema {
+    async fn connect(url: &StoreUrl) -> Result<Schema, StoreError> {
         let database = connect(url).await?;
         let texts = Arc::new(Texts::new(database.dialect()));
-        Ok(Place { database, texts })
+        Ok(Schema { database, texts })
     }
 
+    /// The stored version. A plain read: it waits for nobody who writes.
     async fn version(&self) -> Result<i64, StoreError> {
-        // As a transaction, because on a fresh SQLite file a mere reader could come before the first writer has set the file up.
-        let work: Work = Arc::new(|tx| Box::pin(async move { Ok(Box::new(version(tx).await?) as Answer) }));
-        let answer = run(&*self.database, &self.texts, "migrate_status", &work).await?;
-        Ok(answer.downcast::<i64>().map_or(0, |version| *version))
+        const OPERATION: &str = "migrate_status";
+        let not_begun = |error| super::tx::store_error(&*self.database, OPERATION, error, Certainty::NotApplied);
+        let connection = self.database.reader().await.map_err(not_begun)?;
+        let mut tx = Tx::new(connection, Arc::clone(&self.texts), self.database.dialect());
+        version(&mut tx).await.map_err(|fault| read_error(&*self.database, OPERATION, fault))
     }
 
     async fn apply(&self, clock: &dyn Clock) -> Result<Vec<Step>, StoreError> {
         let now = clock.now();
-        let work: Work = Arc::new(move |tx| Box::pin(async move { Ok(Box::new(apply_all(tx, now).await?) as Answer) }));
+        let database = Arc::clone(&self.database);
+        let work: Work = Arc::new(move |tx| {
+            let database = Arc::clone(&database);
+            Box::pin(async move { Ok(Box::new(apply_under_lock(tx, &*database, now).await?) as Answer) })
+        });
         let answer = run(&*self.database, &self.texts, "migrate", &work).await?;
         Ok(answer.downcast::<Vec<Step>>().map_or_else(|_| Vec::new(), |steps| *steps))
     }
@@ -208,47 +193,73 @@ async fn version(tx: &mut Tx) -> Result<i64, Fault> {
     Ok(newest)
 }
 
-async fn apply_all(tx: &mut Tx, now: crate::model::Timestamp) -> Result<Vec<Step>, Fault> {
-    tx.fetch(q::migration_lock, Vec::new()).await?;
-    let applied = apply_missing(tx, now).await;
-    tx.fetch(q::migration_unlock, Vec::new()).await?;
-    applied
-}
-
-async fn apply_missing(tx: &mut Tx, now: crate::model::Timestamp) -> Result<Vec<Step>, Fault> {
-    // Looked at again under the lock: another host may have been faster.
-    let steps = steps(tx.dialect, version(tx).await?)?;
-    tx.script(notes(tx.dialect).into_sql_str()).await?;
-    for step in &steps {
-        tx.script(step.text.into_sql_str()).await?;
-        let note = values![step.version, step.name, now];
-        tx.execute(q::migration_insert, vec![Arg::Rows(vec![note])]).await?;
-        tracing::info!(version = step.version, name = step.name, "schema migrated");
+async fn apply_under_lock(tx: &mut Tx, database: &dyn Database, now: Timestamp) -> Result<Vec<Step>, Fault> {
+    let locked = tx.fetch_one(q::migration_lock, Vec::new()).await?;
+    if !locked.map(|mut row| row.flag()).transpose()?.unwrap_or(false) {
+        return Err(Fault::Refused(locked_by_another()));
     }
+    let applied = apply_missing(tx, database, now).await;
+    // The first failure is the one to tell: a transaction that has failed refuses to unlock as well, and needs not to.
+    let unlocked = tx.fetch(q::migration_unlock, Vec::new()).await;
+    let steps = applied?;
+    unlocked?;
     Ok(steps)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_count_up_from_one_without_gaps() {
-        let versions: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-        assert_eq!(versions, (1..=wanted()).collect::<Vec<_>>());
+fn locked_by_another() -> StoreError {
+    let source = std::io::Error::other("another host has been migrating this database for a minute");
+    StoreError::Backend {
+        operation: "migrate",
+        certainty: Certainty::NotApplied,
+        transient: true,
+        source: Arc::new(source),
     }
+}
 
-    #[test]
-    fn each_dialect_has_the_same_files_and_each_file_is_in_the_list() {
-        let listed: Vec<String> =
-            MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.name)).collect();
-        for dialect in ["sqlite", "postgres", "mysql"] {
-            let folder = format!("{}/src/store/sql/migrations/{dialect}", env!("CARGO_MANIFEST_DIR"));
-            let entries = std::fs::read_dir(&folder).expect("the folder of a dialect can be read");
-            let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
-            let mut files: Vec<String> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
-            files.sort();
-            assert_eq!(files, listed, "{dialect}");
+async fn apply_missing(tx: &mut Tx, database: &dyn Database, now: Timestamp) -> Result<Vec<Step>, Fault> {
+    let dialect = tx.dialect;
+    // Looked at again under the lock: another host may have been faster.
+    let current = version(tx).await?;
+    if current > wanted() {
+        return Err(Fault::Refused(newer(current)));
+    }
+    tx.script(record_tables(dialect).into_sql_str()).await?;
+    let mut applied = Vec::new();
+    for migration in missing(current) {
+        apply_one(tx, database, migration).await?;
+        let record = values![migration.version, migration.name, now];
+        tx.execute(q::migration_insert, vec![Arg::Rows(vec![record])]).await?;
+        tracing::info!(version = migration.version, name = migration.name, "schema migrated");
+        applied.push(step(migration, dialect));
+    }
+    Ok(applied)
+}
+
+/// Runs the pieces of a migration that have not run yet.
+async fn apply_one(tx: &mut Tx, database: &dyn Database, migration: &Migration) -> Result<(), Fault> {
+    let (version, checksum) = (migration.version, migration.checksum(tx.dialect));
+    let begun = match tx.fetch_one(q::migration_step_get, args![version]).await? {
+        None => {
+            let row = values![version, checksum.as_str(), 0_i64];
+            tx.execute(q::migration_step_insert, vec![Arg::Rows(vec![row])]).await?;
+            0
+        }
+        Some(mut row) => {
+            if row.text()? != checksum {
+                return Err(Fault::Refused(other_text(version)));
+            }
+            row.int()?
+        }
+    };
+    for (number, piece) in (1_i64..).zip(migration.pieces(tx.dialect)) {
+        if number < begun {
+            continue;
+        }
+        tx.execute(q::migration_step_begin, args![number, version]).await?;
+        match tx.script(piece.into_sql_str()).await {
+            Err(Fault::Database(error)) if number == begun && database.is_already_done(&error) => {}
+            ran => ran?,
         }
     }
+    Ok(())
 }

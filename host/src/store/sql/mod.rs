@@ -4,22 +4,22 @@
 //! |---|---|
 //! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping`, `transfer`, `snapshot` | what each call does, in statements |
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
-//! | `row`, `value`, and `form` beside this folder | how nouns become columns and JSON, and back |
+//! | `row`, `value`, and `encoding` beside this folder | how nouns become columns and JSON, and back |
 //! | `tx`, `writer` | transactions, running them again, grouping them |
-//! | `link`, `sqlite`, `postgres`, `mysql`, `tls` | the drivers; nothing else names their types |
-//! | `migrate`, `migrations/` | the schema |
+//! | `connection`, `sqlite`, `postgres`, `mysql`, `tls` | the drivers; nothing else names their types |
+//! | `migrate`, `migrations` | the schema and its versions |
 //!
 //! Every call that changes something is one transaction, written so that it may run twice: the database may end it to solve a
 //! collision. A claim locks, in this order, the rows of the limited tasks it looks at (by id) and the jobs it takes; unlimited
 //! tasks lock nothing shared.
 //!
-//! # Lanes
+//! # Partitions
 //!
-//! A queued job that is due waits in a lane: the jobs of a task that may run only so many at once in the task's own, all others
-//! in one that they share. Acquiring walks from lane to lane by index, leaves out the saturated ones without looking at what
-//! waits in them, and merges the heads of the rest. So its cost grows with the number of lanes and of jobs taken, and with
+//! A queued job that is due waits in a partition: the jobs of a task that may run only so many at once in the task's own, all others
+//! in one that they share. Acquiring walks from partition to partition by index, leaves out the saturated ones without looking at what
+//! waits in them, and merges the heads of the rest. So its cost grows with the number of partitions and of jobs taken, and with
 //! nothing else: not with what is finished, not yet due, or blocked. MySQL, whose planner does not step
-//! from lane to lane, looks for the lanes of all limited tasks instead.
+//! from partition to partition, looks for the partitions of all limited tasks instead.
 //!
 //! # To add a dialect
 //!
@@ -28,12 +28,13 @@
 
 mod acquire;
 mod catalog;
+mod connection;
 #[cfg(any(test, feature = "test-util"))]
 pub mod explain;
 mod housekeeping;
 mod jobs;
-mod link;
 pub mod migrate;
+mod migrations;
 mod mysql;
 mod postgres;
 mod query;
@@ -54,11 +55,11 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use self::link::Database;
+use self::connection::Database;
 use self::query::{Dialect, Texts};
 use self::tx::{Answer, Fault, Tx, Work};
 use self::writer::Writer;
-use super::form as stored;
+use super::encoding;
 use super::{Certainty, StoreError};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
@@ -107,8 +108,8 @@ impl SqlStore {
 
     /// A connection to read with.
     async fn reader(&self, operation: &'static str) -> Result<Tx, StoreError> {
-        let link = self.database.reader().await.map_err(|error| self.failed(operation, error))?;
-        Ok(Tx::new(link, Arc::clone(&self.texts), self.database.dialect()))
+        let connection = self.database.reader().await.map_err(|error| self.failed(operation, error))?;
+        Ok(Tx::new(connection, Arc::clone(&self.texts), self.database.dialect()))
     }
 
     /// Runs a piece of work as one transaction.

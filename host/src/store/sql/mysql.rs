@@ -9,9 +9,9 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySql
 use sqlx::pool::PoolOptions;
 use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
 
-use super::link::{Database, Failure, Link, pooled_link};
+use super::connection::{Connection, Database, Failure, pooled_connection};
 use super::query::Dialect;
-use super::sqlite::Text;
+use super::sqlite::DriverError;
 use super::tls::{Server, Tls, Way};
 use super::value::{Arg, Kind, Row, Value};
 use crate::config::{ServerUrl, TlsMode};
@@ -28,8 +28,8 @@ pub(super) struct MysqlDatabase {
     pool: MySqlPool,
 }
 
-pooled_link!(
-    MysqlLink,
+pooled_connection!(
+    MysqlPooled,
     MySql,
     MySqlArguments,
     "START TRANSACTION",
@@ -56,7 +56,7 @@ impl MysqlDatabase {
         let options = MySqlConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::Unusable {
             reason: format!("the URL `{url}` cannot be used"),
             hint: "it looks like mysql://USER:PASSWORD@HOST:3306/DATABASE".into(),
-            source: Some(Arc::new(Text(error.to_string()))),
+            source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
         // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
         let host = options.get_host().trim_matches(['[', ']']).to_owned();
@@ -144,7 +144,7 @@ fn refused(place: &str, tls: &Tls, error: sqlx::Error) -> StoreError {
     StoreError::Unusable {
         reason: format!("the MySQL server at {place} {what}"),
         hint: hint.into(),
-        source: Some(Arc::new(Text(error.to_string()))),
+        source: Some(Arc::new(DriverError(error.to_string()))),
     }
 }
 
@@ -154,11 +154,11 @@ impl Database for MysqlDatabase {
         Dialect::Mysql
     }
 
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(MysqlLink::new(self.pool.acquire().await?)))
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(MysqlPooled::new(self.pool.acquire().await?)))
     }
 
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error> {
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
         self.reader().await
     }
 
@@ -185,8 +185,14 @@ impl Database for MysqlDatabase {
             Some(1142) => ("the database user lacks a right", "grant it all rights on the database"),
             _ => return Ok(error),
         };
-        let source: Arc<Text> = Arc::new(Text(error.to_string()));
+        let source: Arc<DriverError> = Arc::new(DriverError(error.to_string()));
         Err(StoreError::Unusable { reason: reason.into(), hint: hint.into(), source: Some(source) })
+    }
+
+    fn is_already_done(&self, error: &sqlx::Error) -> bool {
+        // table exists, no such table to drop, duplicate column or index, no such column to change, duplicate row, nothing to
+        // drop, no such table to rename, no such index to rename
+        matches!(number(error), Some(1050 | 1051 | 1054 | 1060 | 1061 | 1062 | 1091 | 1146 | 1176))
     }
 
     async fn close(&self) {

@@ -9,9 +9,9 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgSslMode};
 use sqlx::{Arguments, PgPool, Postgres};
 
-use super::link::{Database, Failure, Link, pooled_link};
+use super::connection::{Connection, Database, Failure, pooled_connection};
 use super::query::Dialect;
-use super::sqlite::Text;
+use super::sqlite::DriverError;
 use super::tls::{Server, Tls, Way};
 use super::value::{Arg, Kind, Row, Value};
 use crate::config::{ServerUrl, TlsMode, TlsRoots, TlsSettings};
@@ -28,7 +28,14 @@ pub(super) struct PostgresDatabase {
     pool: PgPool,
 }
 
-pooled_link!(PostgresLink, Postgres, PgArguments, "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", bind);
+pooled_connection!(
+    PostgresPooled,
+    Postgres,
+    PgArguments,
+    "BEGIN",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    bind
+);
 
 fn bind(bound: &mut PgArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -76,7 +83,7 @@ impl PostgresDatabase {
         let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::Unusable {
             reason: format!("the URL `{url}` cannot be used"),
             hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
-            source: Some(Arc::new(Text(error.to_string()))),
+            source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
         // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
         let host = options.get_host().trim_matches(['[', ']']).to_owned();
@@ -165,7 +172,7 @@ fn refused(place: &str, tls: &Tls, error: sqlx::Error) -> StoreError {
     StoreError::Unusable {
         reason: format!("the PostgreSQL server at {place} {what}"),
         hint: hint.into(),
-        source: Some(Arc::new(Text(error.to_string()))),
+        source: Some(Arc::new(DriverError(error.to_string()))),
     }
 }
 
@@ -175,11 +182,11 @@ impl Database for PostgresDatabase {
         Dialect::Postgres
     }
 
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(PostgresLink::new(self.pool.acquire().await?)))
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(PostgresPooled::new(self.pool.acquire().await?)))
     }
 
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error> {
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
         self.reader().await
     }
 
@@ -209,7 +216,7 @@ impl Database for PostgresDatabase {
             Some("42501") => ("the database user lacks a right", "grant it, or use the owner of the schema"),
             _ => return Ok(error),
         };
-        let source: Arc<Text> = Arc::new(Text(error.to_string()));
+        let source: Arc<DriverError> = Arc::new(DriverError(error.to_string()));
         Err(StoreError::Unusable { reason: reason.into(), hint: hint.into(), source: Some(source) })
     }
 

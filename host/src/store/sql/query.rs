@@ -83,24 +83,25 @@ pub(super) mod q {
     queries! {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
-            job_counts job_delete job_extend job_get job_gone_select job_head_select job_limited_tasks
-            job_lane_after job_lane_close job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
-            job_only_select job_relane job_running_counts job_shared_select
-            job_wake job_wake_select migration_insert migration_list plugin_activate
-            job_fire_select job_known job_log_line_delete job_log_page job_log_select job_range job_restore job_select job_weigh
+            job_counts job_delete job_extend job_get job_gone_select job_lock job_limited_tasks
+            job_partition_after job_partition_close job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
+            job_only_select job_repartition job_running_counts job_shared_select
+            job_wake job_wake_select migration_insert migration_list migration_step_begin migration_step_get
+            migration_step_insert plugin_activate
+            job_fire_select job_known job_log_line_delete job_log_page job_log_select job_range job_restore job_select job_sizes
             plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert
             plugin_deactivate plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select schedule_delete
-            schedule_due_select schedule_finished_select schedule_free schedule_get schedule_head_select
+            schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lock
             schedule_lease schedule_leased schedule_list schedule_pause schedule_unpause
             scheduler_delete_silent scheduler_list task_delete task_get task_list task_of_plugin task_select
             schedule_select task_page
         }
         mysql_differs {
-            job_claim job_end job_finish job_insert job_log_insert job_look job_progress job_requeue plugin_put schedule_fire
+            job_claim job_end job_finish job_insert job_log_insert job_peek job_progress job_requeue plugin_put schedule_fire
             schedule_insert schedule_next_due schedule_put scheduler_put task_put
         }
         postgres_differs {
-            job_lane_heads
+            job_partition_heads
         }
         all_differ {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task
@@ -160,7 +161,7 @@ fn expand(dialect: Dialect, query: Query, many: usize) -> String {
     };
     let lock = |words: &'static str| if dialect == Dialect::Sqlite { "" } else { words };
     let mut text = text.replace("/*lock*/", lock("FOR UPDATE")).replace("/*claim*/", lock("FOR UPDATE SKIP LOCKED"));
-    if query.name == q::job_lane_heads.name && dialect != Dialect::Postgres {
+    if query.name == q::job_partition_heads.name && dialect != Dialect::Postgres {
         text = repeat(text.trim_end(), " UNION ALL\n", many);
     }
     let list = match dialect {

@@ -3,28 +3,28 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::jobs::{self, Head, heads};
+use super::encoding::Encode as _;
+use super::jobs::{self, LockedJob, lock};
 use super::query::q;
 use super::row;
 use super::schedules;
-use super::stored::Stored as _;
 use super::tx::{Fault, Tx};
 use super::value::{Value, args, list, values};
 use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
 use crate::store::{AddSchedule, Ending, ExtendJobs, Extended, JobReport, ReleaseJob, ReleaseJobs, Released, rules};
 
-fn by_id(heads: Vec<Head>) -> HashMap<JobId, Head> {
-    heads.into_iter().map(|head| (head.id, head)).collect()
+fn by_id(locked: Vec<LockedJob>) -> HashMap<JobId, LockedJob> {
+    locked.into_iter().map(|job| (job.id, job)).collect()
 }
 
 pub(super) async fn extend(tx: &mut Tx, request: &ExtendJobs) -> Result<Vec<Extended>, Fault> {
-    let heads = by_id(heads(tx, request.leases.iter().map(|(id, _)| *id)).await?);
+    let locked = by_id(lock(tx, request.leases.iter().map(|(id, _)| *id)).await?);
     let (mut answers, mut held) = (Vec::with_capacity(request.leases.len()), Vec::new());
     for &(id, token) in &request.leases {
-        let head = heads.get(&id).filter(|head| head.holds(token));
-        held.extend(head.map(|head| head.id));
-        let cancel_requested = head.is_some_and(|head| head.cancel_requested);
-        answers.push(Extended { id, held: head.is_some(), cancel_requested });
+        let job = locked.get(&id).filter(|job| job.holds(token));
+        held.extend(job.map(|job| job.id));
+        let cancel_requested = job.is_some_and(|job| job.cancel_requested);
+        answers.push(Extended { id, held: job.is_some(), cancel_requested });
     }
     if !held.is_empty() {
         let mut arguments = args![request.lease_until];
@@ -35,9 +35,9 @@ pub(super) async fn extend(tx: &mut Tx, request: &ExtendJobs) -> Result<Vec<Exte
 }
 
 pub(super) async fn report(tx: &mut Tx, reports: &[JobReport]) -> Result<(), Fault> {
-    let heads = by_id(heads(tx, reports.iter().map(|report| report.id)).await?);
+    let locked = by_id(lock(tx, reports.iter().map(|report| report.id)).await?);
     let (mut progress, mut lines) = (HashMap::new(), Vec::new());
-    for report in reports.iter().filter(|report| heads.get(&report.id).is_some_and(|head| head.holds(report.token))) {
+    for report in reports.iter().filter(|report| locked.get(&report.id).is_some_and(|job| job.holds(report.token))) {
         lines.extend(report.lines.iter().map(|line| row::new_log_line(report.id, line.clone())));
         if let Some(news) = &report.progress {
             progress.insert(report.id, values![report.id, news.to_json()]);
@@ -103,17 +103,17 @@ pub(super) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Re
 
 /// Stores those releases whose leases are held.
 async fn release_held(tx: &mut Tx, request: &ReleaseJobs) -> Result<Vec<Released>, Fault> {
-    let mut heads = by_id(heads(tx, request.releases.iter().map(|release| release.id)).await?);
+    let mut locked = by_id(lock(tx, request.releases.iter().map(|release| release.id)).await?);
     let mut answers = Vec::with_capacity(request.releases.len());
     let mut writes = Writes::default();
     for release in &request.releases {
         // Taken out: the second of two releases of one job comes after the end of the lease.
-        let held = heads.get(&release.id).is_some_and(|head| head.holds(release.token));
-        let Some(head) = heads.remove(&release.id).filter(|_| held) else {
+        let held = locked.get(&release.id).is_some_and(|job| job.holds(release.token));
+        let Some(job) = locked.remove(&release.id).filter(|_| held) else {
             answers.push(Released::LeaseLost);
             continue;
         };
-        settle(&mut writes, &head, release, request.now);
+        settle(&mut writes, &job, release, request.now);
         answers.push(Released::Stored);
     }
     writes.store(tx).await?;
@@ -146,13 +146,13 @@ impl<'a> Writes<'a> {
 }
 
 /// Adds what ending one attempt writes.
-fn settle<'a>(writes: &mut Writes<'a>, head: &Head, release: &'a ReleaseJob, now: Timestamp) {
+fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob, now: Timestamp) {
     writes.follow_up(release);
     let cancelled = |error| Finish {
         outcome: Outcome::Cancelled,
         result: None,
         error,
-        expires_at: rules::expiry(now, head.result_ttl),
+        expires_at: rules::expiry(now, job.result_ttl),
     };
     match &release.ending {
         Ending::Finished { outcome, result, error, expires_at } => {
@@ -160,30 +160,30 @@ fn settle<'a>(writes: &mut Writes<'a>, head: &Head, release: &'a ReleaseJob, now
                 Finish { outcome: *outcome, result: result.as_ref(), error: error.as_ref(), expires_at: *expires_at };
             writes.finished.push(finish.row(release, now));
         }
-        Ending::Retry { error, .. } if head.cancel_requested => {
+        Ending::Retry { error, .. } if job.cancel_requested => {
             writes.finished.push(cancelled(Some(error)).row(release, now));
         }
-        Ending::GivenBack if head.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
+        Ending::GivenBack if job.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
         Ending::Retry { due_at, error } => {
             let requeue = Requeue {
                 due_at: *due_at,
                 now,
                 error: Some(error),
                 release: Some(release),
-                started_at: release.started_at.or(head.started_at),
-                ..Requeue::of(head)
+                started_at: release.started_at.or(job.started_at),
+                ..Requeue::of(job)
             };
-            writes.requeued.push(requeue.row(head));
+            writes.requeued.push(requeue.row(job));
         }
         Ending::GivenBack => {
             let requeue = Requeue {
                 now,
-                attempt: head.attempt.saturating_sub(1),
+                attempt: job.attempt.saturating_sub(1),
                 started_at: None,
                 release: Some(release),
-                ..Requeue::of(head)
+                ..Requeue::of(job)
             };
-            writes.requeued.push(requeue.row(head));
+            writes.requeued.push(requeue.row(job));
         }
     }
 }
@@ -230,24 +230,24 @@ pub(super) struct Requeue<'a> {
 
 impl Requeue<'_> {
     /// One that changes nothing but the state.
-    pub(super) fn of(head: &Head) -> Self {
+    pub(super) fn of(job: &LockedJob) -> Self {
         Requeue {
-            due_at: head.due_at,
-            now: head.due_at,
-            attempt: head.attempt,
-            crashes: head.crashes,
+            due_at: job.due_at,
+            now: job.due_at,
+            attempt: job.attempt,
+            crashes: job.crashes,
             keeps_deadline: true,
-            started_at: head.started_at,
+            started_at: job.started_at,
             error: None,
             release: None,
         }
     }
 
     /// The row of `job_requeue`.
-    pub(super) fn row(&self, head: &Head) -> Vec<Value> {
+    pub(super) fn row(&self, job: &LockedJob) -> Vec<Value> {
         let release = self.release;
         values![
-            head.id,
+            job.id,
             self.due_at,
             self.due_at <= self.now,
             self.attempt,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stored::{Details, Fields, Stored, micros};
+use super::encoding::{Details, Encode, Fields, micros};
 use super::value::{Row, Unfit, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
@@ -125,8 +125,8 @@ pub(super) fn job(mut row: Row) -> Result<Result<Job, Unreadable>, Unfit> {
     Ok(row.job(id).map_err(|unfit| Unreadable { id: id.to_string(), reason: unfit.to_string() }))
 }
 
-/// The row of a job that is queued. `lane` is where it waits once it is due.
-pub(super) fn new_job(spec: &JobSpec, lane: &str) -> Vec<Value> {
+/// The row of a job that is queued. `partition` is where it waits once it is due.
+pub(super) fn new_job(spec: &JobSpec, partition: &str) -> Vec<Value> {
     let is_due = spec.due_at <= spec.created_at;
     values![
         spec.id,
@@ -142,7 +142,7 @@ pub(super) fn new_job(spec: &JobSpec, lane: &str) -> Vec<Value> {
         spec.due_at,
         spec.start_deadline,
         spec.created_at,
-        is_due.then_some(lane),
+        is_due.then_some(partition),
         (!is_due).then_some(spec.due_at),
         spec.start_deadline,
     ]

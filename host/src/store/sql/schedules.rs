@@ -54,7 +54,7 @@ async fn list_page(tx: &mut Tx, filter: &ScheduleFilter) -> Result<Page<Schedule
 
 async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault> {
     // Locked first, so that of two removals only one answers it. One that cannot be read can still be removed.
-    if heads(tx, [id]).await?.is_empty() {
+    if lock(tx, [id]).await?.is_empty() {
         return Ok(None);
     }
     let schedule = get(tx, id).await;
@@ -66,7 +66,7 @@ async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault>
 }
 
 /// What a change of a schedule has to know of it.
-struct Head {
+struct LockedSchedule {
     id: String,
     token: Option<Vec<u8>>,
     is_paused: bool,
@@ -74,21 +74,21 @@ struct Head {
 }
 
 /// Locks schedules and reads what a change has to know.
-async fn heads<'a>(tx: &mut Tx, ids: impl IntoIterator<Item = &'a ScheduleId>) -> Result<Vec<Head>, Fault> {
-    let mut heads = Vec::new();
-    for mut row in tx.fetch(q::schedule_head_select, vec![list(ids)]).await? {
-        heads.push(Head {
+async fn lock<'a>(tx: &mut Tx, ids: impl IntoIterator<Item = &'a ScheduleId>) -> Result<Vec<LockedSchedule>, Fault> {
+    let mut locked = Vec::new();
+    for mut row in tx.fetch(q::schedule_lock, vec![list(ids)]).await? {
+        locked.push(LockedSchedule {
             id: row.text()?,
             token: row.maybe_bytes()?,
             is_paused: row.flag()?,
             next_fire_time: row.maybe_time()?,
         });
     }
-    Ok(heads)
+    Ok(locked)
 }
 
-fn holds(head: &Head, token: LeaseToken) -> bool {
-    head.token.as_deref() == Some(token.as_bytes())
+fn holds(schedule: &LockedSchedule, token: LeaseToken) -> bool {
+    schedule.token.as_deref() == Some(token.as_bytes())
 }
 
 async fn pause(tx: &mut Tx, request: &PauseSchedule) -> Result<Schedule, Fault> {
@@ -99,13 +99,13 @@ async fn pause(tx: &mut Tx, request: &PauseSchedule) -> Result<Schedule, Fault> 
 }
 
 async fn unpause(tx: &mut Tx, request: &UnpauseSchedule) -> Result<Schedule, Fault> {
-    let head = heads(tx, [&request.id]).await?.pop().ok_or_else(|| not_found(&request.id))?;
+    let schedule = lock(tx, [&request.id]).await?.pop().ok_or_else(|| not_found(&request.id))?;
     let resume = request.resume.as_ref();
-    if resume.is_some_and(|resume| resume.expected_next_fire_time != head.next_fire_time) {
-        return Err(rules::schedule_changed(&request.id, head.next_fire_time).into());
+    if resume.is_some_and(|resume| resume.expected_next_fire_time != schedule.next_fire_time) {
+        return Err(rules::schedule_changed(&request.id, schedule.next_fire_time).into());
     }
-    if head.is_paused || resume.is_some() {
-        let next = resume.map_or(head.next_fire_time, |resume| resume.next_fire_time);
+    if schedule.is_paused || resume.is_some() {
+        let next = resume.map_or(schedule.next_fire_time, |resume| resume.next_fire_time);
         let state = resume.map(|resume| resume.trigger_state.as_str());
         tx.execute(q::schedule_unpause, args![state, next, next, &request.id]).await?;
     }
@@ -167,12 +167,13 @@ async fn fire(tx: &mut Tx, fires: &[FireSchedule]) -> Result<Vec<Fired>, Fault> 
     if fires.is_empty() {
         return Ok(Vec::new());
     }
-    let heads = heads(tx, fires.iter().map(|fire| &fire.id)).await?;
-    let heads: HashMap<&str, &Head> = heads.iter().map(|head| (head.id.as_str(), head)).collect();
+    let locked = lock(tx, fires.iter().map(|fire| &fire.id)).await?;
+    let locked: HashMap<&str, &LockedSchedule> =
+        locked.iter().map(|schedule| (schedule.id.as_str(), schedule)).collect();
     let (mut answers, mut specs, mut rows) = (Vec::with_capacity(fires.len()), Vec::new(), Vec::new());
     let mut done: HashSet<&ScheduleId> = HashSet::new();
     for fire in fires {
-        let held = heads.get(fire.id.as_str()).is_some_and(|head| holds(head, fire.token));
+        let held = locked.get(fire.id.as_str()).is_some_and(|schedule| holds(schedule, fire.token));
         // The second of two fires of one schedule in a call comes after the end of the lease.
         if !held || !done.insert(&fire.id) {
             answers.push(Fired::LeaseLost);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::link::Database;
+use super::connection::Database;
 use super::query::q;
 use super::row;
 use super::tx::{Fault, Tx, read_error};
@@ -225,7 +225,7 @@ impl Jobs {
     /// Reads as many jobs as a batch may hold.
     async fn read_jobs(&mut self, tx: &mut Tx) -> Result<(), Fault> {
         if self.weighed.is_empty() {
-            for mut row in tx.fetch(q::job_weigh, args![self.jobs_after.as_slice(), WEIGHED_ROWS]).await? {
+            for mut row in tx.fetch(q::job_sizes, args![self.jobs_after.as_slice(), WEIGHED_ROWS]).await? {
                 self.weighed.push_back((row.bytes()?, row.int()?));
             }
         }

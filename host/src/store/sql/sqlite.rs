@@ -8,7 +8,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, Sqlite, SqlitePool};
 
-use super::link::{Database, Failure, Link, pooled_link};
+use super::connection::{Connection, Database, Failure, pooled_connection};
 use super::query::Dialect;
 use super::value::{Arg, Row, Value};
 use crate::config::{SqliteFile, Synchronous};
@@ -26,7 +26,7 @@ pub(super) struct SqliteDatabase {
     readers: SqlitePool,
 }
 
-pooled_link!(SqliteLink, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
+pooled_connection!(SqlitePooled, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
 
 fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -117,14 +117,14 @@ fn unusable(path: &str, error: &sqlx::Error) -> StoreError {
         _ => ("cannot be used", "see the cause above"),
     };
     let source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>> =
-        Some(std::sync::Arc::new(Text(error.to_string())));
+        Some(std::sync::Arc::new(DriverError(error.to_string())));
     StoreError::Unusable { reason: format!("the store `{path}` {what}"), hint: hint.into(), source }
 }
 
 /// What a driver said, kept as text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Text(pub(super) String);
+pub(super) struct DriverError(pub(super) String);
 
 /// The primary result code: <https://www.sqlite.org/rescode.html>.
 fn code(error: &sqlx::Error) -> Option<u32> {
@@ -139,12 +139,12 @@ impl Database for SqliteDatabase {
         Dialect::Sqlite
     }
 
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(SqliteLink::new(self.readers.acquire().await?)))
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(SqlitePooled::new(self.readers.acquire().await?)))
     }
 
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error> {
-        Ok(Box::new(SqliteLink::new(self.writer.acquire().await?)))
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(SqlitePooled::new(self.writer.acquire().await?)))
     }
 
     fn classify(&self, error: &sqlx::Error) -> Failure {

@@ -42,8 +42,8 @@ async fn open(folder: &Folder) -> SqlStore {
 
 /// Changes the database behind the store's back.
 async fn meddle(store: &SqlStore, statement: &'static str) {
-    let link = store.database.writer().await.expect("a connection");
-    let mut tx = Tx::new(link, std::sync::Arc::clone(&store.texts), store.database.dialect());
+    let connection = store.database.writer().await.expect("a connection");
+    let mut tx = Tx::new(connection, std::sync::Arc::clone(&store.texts), store.database.dialect());
     tx.script(sqlx::SqlSafeStr::into_sql_str(statement)).await.expect("the statement runs");
 }
 
@@ -176,7 +176,7 @@ async fn a_job_that_cannot_be_read_ends_and_blocks_nobody() {
     let store = open(&folder).await;
     let specs = jobs(3);
     store.job_add(specs.clone()).await.expect("added");
-    meddle(&store, "UPDATE jobs SET settings = '{' WHERE id = (SELECT MIN(id) FROM jobs)").await;
+    meddle(&store, "UPDATE host_jobs SET settings = '{' WHERE id = (SELECT MIN(id) FROM host_jobs)").await;
     let acquired = store.job_acquire(acquire(10)).await.expect("acquired");
     assert_eq!(acquired.jobs.iter().map(|job| job.spec.id).collect::<Vec<_>>(), [specs[1].id, specs[2].id]);
     assert_eq!(acquired.unreadable.iter().map(|bad| bad.id.clone()).collect::<Vec<_>>(), [specs[0].id.to_string()]);
@@ -210,13 +210,13 @@ async fn a_schedule_that_cannot_be_read_rests_and_blocks_nobody() {
         let request = AddSchedule { schedule, conflict: crate::model::ConflictPolicy::Error };
         store.schedule_add(request).await.expect("added");
     }
-    meddle(&store, "UPDATE schedules SET coalesce_policy = 'never' WHERE id = 'bad'").await;
+    meddle(&store, "UPDATE host_schedules SET coalesce_policy = 'never' WHERE id = 'bad'").await;
     let AcquireJobs { holder, token, now, lease_until, limit, .. } = acquire(10);
     let request = AcquireSchedules { holder, token, now, lease_until, limit };
     let acquired = store.schedule_acquire(request.clone()).await.expect("acquired");
     assert_eq!(acquired.schedules.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["good"]);
     assert!(acquired.unreadable[0].reason.contains("never"), "{:?}", acquired.unreadable);
-    meddle(&store, "UPDATE schedules SET coalesce_policy = 'all' WHERE id = 'bad'").await;
+    meddle(&store, "UPDATE host_schedules SET coalesce_policy = 'all' WHERE id = 'bad'").await;
     let mended = store.schedule_get(&ScheduleId::new("bad").expect("valid")).await.expect("read").expect("there");
     assert!(matches!(mended.pause, Some(Pause::Failed(reason)) if reason.contains("cannot be read")));
     store.close().await;
@@ -264,12 +264,12 @@ async fn the_views_tell_ids_and_times_in_words() {
     let due_at: Timestamp = "2026-03-29T01:30:00.000042Z".parse().expect("valid");
     let spec = JobSpec { due_at, ..jobs(1).remove(0) };
     store.job_add(vec![spec.clone()]).await.expect("added");
-    let mut link = store.database.reader().await.expect("a connection");
-    let text = sqlx::SqlSafeStr::into_sql_str("SELECT id, due_at, priority FROM v_jobs");
-    let mut row = link.fetch(text, Vec::new()).await.expect("read").pop().expect("a row");
+    let mut connection = store.database.reader().await.expect("a connection");
+    let text = sqlx::SqlSafeStr::into_sql_str("SELECT id, due_at, priority FROM host_v_jobs");
+    let mut row = connection.fetch(text, Vec::new()).await.expect("read").pop().expect("a row");
     assert_eq!((row.text(), row.text(), row.int()), (Ok(spec.id.to_string()), Ok(due_at.to_string()), Ok(0)));
     let text = sqlx::SqlSafeStr::into_sql_str("SELECT * FROM v_schedules");
-    assert!(link.fetch(text, Vec::new()).await.expect("read").is_empty());
-    drop(link);
+    assert!(connection.fetch(text, Vec::new()).await.expect("read").is_empty());
+    drop(connection);
     store.close().await;
 }

@@ -21,7 +21,7 @@ use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::sqlite::Text;
+use super::sqlite::DriverError;
 use crate::config::{ClientCertificate, TlsMode, TlsRoots, TlsSettings};
 use crate::store::StoreError;
 
@@ -190,7 +190,7 @@ fn contradiction(mode: TlsMode, roots: &str, remedy: &str) -> StoreError {
 }
 
 fn unusable(reason: String, hint: &str, cause: String) -> StoreError {
-    StoreError::Unusable { reason, hint: hint.to_owned(), source: Some(Arc::new(Text(cause))) }
+    StoreError::Unusable { reason, hint: hint.to_owned(), source: Some(Arc::new(DriverError(cause))) }
 }
 
 /// Reads a file beforehand: the driver would do so while connecting, and its error would look like the server's.

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
+use super::encoding::Encode as _;
 use super::query::q;
 use super::snapshot::SqlSnapshot;
-use super::stored::Stored as _;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, Value, args, list, values};
 use super::{SqlStore, catalog, jobs, read_with, row, write_with};
 use crate::model::{Job, JobId, JobState, PluginName, TaskId, Timestamp};
-use crate::store::placing::{Plan, Present, plan, tasks_lost};
 use crate::store::record::BATCH_RECORDS_MAX;
+use crate::store::restoring::{Plan, Present, plan, tasks_lost};
 use crate::store::{Record, Restore, Restored, Snapshot, StoreError, StoredPlugin, Transfer};
 
 async fn begin(tx: &mut Tx) -> Result<(), Fault> {
@@ -189,14 +189,14 @@ async fn store_jobs(tx: &mut Tx, now: Timestamp, written: &[(&Record, Restored)]
     }
     let tasks: HashSet<&TaskId> = restored.iter().map(|job| &job.spec.task_id).collect();
     let limited = jobs::limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
-    let lane = |job: &Job| limited.get(job.spec.task_id.as_str()).map_or("", String::as_str).to_owned();
-    let rows = restored.iter().map(|job| job_row(job, &lane(job), now)).collect();
+    let partition = |job: &Job| limited.get(job.spec.task_id.as_str()).map_or("", String::as_str).to_owned();
+    let rows = restored.iter().map(|job| job_row(job, &partition(job), now)).collect();
     tx.execute_rows(q::job_restore, rows).await?;
     Ok(())
 }
 
-/// The row of a job in any state. `lane` is where it waits once it is due.
-fn job_row(job: &Job, lane: &str, now: Timestamp) -> Vec<Value> {
+/// The row of a job in any state. `partition` is where it waits once it is due.
+fn job_row(job: &Job, partition: &str, now: Timestamp) -> Vec<Value> {
     let (spec, lease) = (&job.spec, job.lease.as_ref());
     let is_queued = job.state == JobState::Queued;
     let is_due = spec.due_at <= now;
@@ -216,7 +216,7 @@ fn job_row(job: &Job, lane: &str, now: Timestamp) -> Vec<Value> {
         spec.start_deadline,
         spec.created_at,
         job.state,
-        (is_queued && is_due).then_some(lane),
+        (is_queued && is_due).then_some(partition),
         (is_queued && !is_due).then_some(spec.due_at),
         spec.start_deadline.filter(|_| is_queued && job.attempt == 0),
         job.attempt,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::link::{Database, Failure, Link};
+use super::connection::{Connection, Database, Failure};
 use super::query::{Dialect, Query, Texts};
 use super::value::{Arg, Row, Unfit, Value};
 use crate::store::{Certainty, StoreError, Subject};
@@ -44,7 +44,7 @@ impl From<Unfit> for Fault {
 
 /// A connection with the statements it understands; inside [`run`] with an open transaction.
 pub(super) struct Tx {
-    link: Box<dyn Link>,
+    connection: Box<dyn Connection>,
     texts: Arc<Texts>,
     pub(super) dialect: Dialect,
     /// Whether anything was changed since this was last set to `false`.
@@ -52,14 +52,14 @@ pub(super) struct Tx {
 }
 
 impl Tx {
-    pub(super) fn new(link: Box<dyn Link>, texts: Arc<Texts>, dialect: Dialect) -> Tx {
-        Tx { link, texts, dialect, has_written: false }
+    pub(super) fn new(connection: Box<dyn Connection>, texts: Arc<Texts>, dialect: Dialect) -> Tx {
+        Tx { connection, texts, dialect, has_written: false }
     }
 
     /// Runs a query and answers its rows.
     pub(super) async fn fetch(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
         let (text, args) = self.texts.fill(query, args);
-        Ok(self.link.fetch(text, args).await?)
+        Ok(self.connection.fetch(text, args).await?)
     }
 
     /// Runs a query that answers at most one row.
@@ -80,7 +80,7 @@ impl Tx {
     pub(super) async fn execute(&mut self, query: Query, args: Vec<Arg>) -> Result<u64, Fault> {
         self.has_written = true;
         let (text, args) = self.texts.fill(query, args);
-        Ok(self.link.execute(text, args).await?)
+        Ok(self.connection.execute(text, args).await?)
     }
 
     /// Changes something, and answers the rows that it names after the change.
@@ -100,22 +100,22 @@ impl Tx {
 
     pub(super) async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), Fault> {
         self.has_written = true;
-        Ok(self.link.script(text).await?)
+        Ok(self.connection.script(text).await?)
     }
 
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        self.link.begin().await
+        self.connection.begin().await
     }
 
     /// Begins to read everything as it is now.
     pub(super) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
-        self.link.begin_snapshot().await?;
+        self.connection.begin_snapshot().await?;
         // Where beginning alone does not fix the instant, the first look does.
         self.fetch(super::query::q::catalog_revision_get, Vec::new()).await.map(|_| ())
     }
 
     pub(super) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
-        self.link.end(commit).await
+        self.connection.end(commit).await
     }
 }
 
@@ -175,8 +175,8 @@ pub(super) enum Failed {
 
 async fn run_once(database: &dyn Database, texts: &Arc<Texts>, work: &Work) -> Result<Answer, Failed> {
     let not_applied = |error| Failed::Database(error, Certainty::NotApplied);
-    let link = database.writer().await.map_err(not_applied)?;
-    let mut tx = Tx::new(link, Arc::clone(texts), database.dialect());
+    let connection = database.writer().await.map_err(not_applied)?;
+    let mut tx = Tx::new(connection, Arc::clone(texts), database.dialect());
     tx.begin().await.map_err(not_applied)?;
     match work(&mut tx).await {
         Ok(answer) => {

@@ -112,8 +112,8 @@ pub(super) struct Row {
 #[error("{0}")]
 pub(super) struct Unfit(pub(super) String);
 
-impl From<crate::store::form::FormError> for Unfit {
-    fn from(error: crate::store::form::FormError) -> Unfit {
+impl From<crate::store::encoding::EncodingError> for Unfit {
+    fn from(error: crate::store::encoding::EncodingError) -> Unfit {
         Unfit(error.0)
     }
 }

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::link::Database;
+use super::connection::Database;
 use super::query::Texts;
 use super::tx::{self, Answer, Fault, Tx, Work, commit, store_error};
 use crate::store::{Certainty, StoreError};
@@ -113,8 +113,8 @@ async fn run_together(
 ) -> Result<Answers, Option<ErrorFor>> {
     // Where the file cannot be had now, no member of the group would get it: each is told, instead of each waiting in turn.
     let not_begun = |error| Some(shared_error(database, error, Certainty::NotApplied));
-    let link = database.writer().await.map_err(not_begun)?;
-    let mut tx = Tx::new(link, Arc::clone(texts), database.dialect());
+    let connection = database.writer().await.map_err(not_begun)?;
+    let mut tx = Tx::new(connection, Arc::clone(texts), database.dialect());
     tx.begin().await.map_err(not_begun)?;
     let mut answers = Vec::with_capacity(group.len());
     for piece in group {

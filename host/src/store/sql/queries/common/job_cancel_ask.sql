@@ -1,2 +1,2 @@
 -- job_cancel_ask
-UPDATE jobs SET cancel_requested = 1 WHERE id = ?
+UPDATE host_jobs SET cancel_requested = 1 WHERE id = ?

@@ -1,2 +1,2 @@
 -- job_delete
-DELETE FROM jobs WHERE id IN (?*)
+DELETE FROM host_jobs WHERE id IN (?*)

@@ -1,2 +1,2 @@
 -- job_extend
-UPDATE jobs SET lease_until = ? WHERE id IN (?*)
+UPDATE host_jobs SET lease_until = ? WHERE id IN (?*)

@@ -1,2 +1,2 @@
 -- job_known
-SELECT id FROM jobs WHERE id IN (?*)
+SELECT id FROM host_jobs WHERE id IN (?*)

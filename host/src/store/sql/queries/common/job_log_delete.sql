@@ -1,2 +1,2 @@
 -- job_log_delete
-DELETE FROM job_logs WHERE job_id IN (?*)
+DELETE FROM host_job_logs WHERE job_id IN (?*)

@@ -1,2 +1,2 @@
 -- job_next_due
-SELECT MIN(wakes_at) FROM jobs WHERE wakes_at > ?
+SELECT MIN(run_at) FROM host_jobs WHERE run_at > ?

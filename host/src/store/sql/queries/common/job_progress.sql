@@ -1,5 +1,5 @@
 -- job_progress
-UPDATE jobs
+UPDATE host_jobs
 SET progress = v.progress
 FROM ?table(id b, progress t)
-WHERE jobs.id = v.id
+WHERE host_jobs.id = v.id

@@ -1,5 +1,5 @@
 -- job_wake
-UPDATE jobs
-SET lane = COALESCE((SELECT t.id FROM tasks AS t WHERE t.id = jobs.task_id AND t.max_running IS NOT NULL), ''),
-    wakes_at = NULL
+UPDATE host_jobs
+SET partition_key = COALESCE((SELECT t.id FROM host_tasks AS t WHERE t.id = host_jobs.task_id AND t.max_running IS NOT NULL), ''),
+    run_at = NULL
 WHERE id IN (?*)

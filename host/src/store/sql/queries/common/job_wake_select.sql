@@ -1,2 +1,2 @@
 -- job_wake_select
-SELECT id FROM jobs WHERE wakes_at <= ? ORDER BY wakes_at, id LIMIT ? /*claim*/
+SELECT id FROM host_jobs WHERE run_at <= ? ORDER BY run_at, id LIMIT ? /*claim*/

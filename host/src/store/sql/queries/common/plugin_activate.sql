@@ -1,2 +1,2 @@
 -- plugin_activate
-UPDATE plugin_versions SET is_current = 1 WHERE name = ? AND digest = ?
+UPDATE host_plugin_versions SET is_current = 1 WHERE name = ? AND digest = ?

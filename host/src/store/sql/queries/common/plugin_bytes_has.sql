@@ -1,2 +1,2 @@
 -- plugin_bytes_has
-SELECT COUNT(*) FROM plugin_bytes WHERE digest = ?
+SELECT COUNT(*) FROM host_plugin_bytes WHERE digest = ?

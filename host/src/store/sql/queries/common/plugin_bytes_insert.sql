@@ -1,3 +1,3 @@
 -- plugin_bytes_insert
-INSERT INTO plugin_bytes (digest, part, content)
+INSERT INTO host_plugin_bytes (digest, part, content)
 ?rows(b i b)

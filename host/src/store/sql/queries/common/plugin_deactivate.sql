@@ -1,2 +1,2 @@
 -- plugin_deactivate
-UPDATE plugin_versions SET is_current = 0 WHERE name = ?
+UPDATE host_plugin_versions SET is_current = 0 WHERE name = ?

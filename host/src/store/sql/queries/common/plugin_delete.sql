@@ -1,2 +1,2 @@
 -- plugin_delete
-DELETE FROM plugin_versions WHERE name = ?
+DELETE FROM host_plugin_versions WHERE name = ?

@@ -1,5 +1,5 @@
 -- plugin_put
-INSERT INTO plugin_versions (name, digest, size_bytes, details, registered_at, is_current)
+INSERT INTO host_plugin_versions (name, digest, size_bytes, details, registered_at, is_current)
 ?rows(t b i t i i)
 ON CONFLICT (name, digest) DO UPDATE SET
     size_bytes = excluded.size_bytes,

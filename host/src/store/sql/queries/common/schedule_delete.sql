@@ -1,2 +1,2 @@
 -- schedule_delete
-DELETE FROM schedules WHERE id IN (?*)
+DELETE FROM host_schedules WHERE id IN (?*)

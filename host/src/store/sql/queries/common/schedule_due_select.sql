@@ -1,2 +1,2 @@
 -- schedule_due_select
-SELECT id FROM schedules WHERE wakes_at <= ? ORDER BY wakes_at, id LIMIT ? /*claim*/
+SELECT id FROM host_schedules WHERE run_at <= ? ORDER BY run_at, id LIMIT ? /*claim*/

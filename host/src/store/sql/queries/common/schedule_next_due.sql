@@ -1,2 +1,2 @@
 -- schedule_next_due
-SELECT MIN(wakes_at) FROM schedules WHERE wakes_at IS NOT NULL
+SELECT MIN(run_at) FROM host_schedules WHERE run_at IS NOT NULL

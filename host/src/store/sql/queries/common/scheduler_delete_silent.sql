@@ -1,2 +1,2 @@
 -- scheduler_delete_silent
-DELETE FROM schedulers WHERE seen_at < ?
+DELETE FROM host_schedulers WHERE seen_at < ?

@@ -1,2 +1,2 @@
 -- task_delete
-DELETE FROM tasks WHERE id IN (?*)
+DELETE FROM host_tasks WHERE id IN (?*)

@@ -1,5 +1,5 @@
 -- plugin_put
-INSERT INTO plugin_versions (name, digest, size_bytes, details, registered_at, is_current)
+INSERT INTO host_plugin_versions (name, digest, size_bytes, details, registered_at, is_current)
 ?rows(t b i t i i)
 ON DUPLICATE KEY UPDATE
     size_bytes = VALUES(size_bytes),

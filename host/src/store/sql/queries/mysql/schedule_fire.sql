@@ -1,5 +1,5 @@
 -- schedule_fire
-UPDATE schedules JOIN ?table(id t, trigger_state t, next_fire_time i, last_fire_time i, paused i, pause_reason t, wakes_at i) ON schedules.id = v.id
-SET schedules.trigger_state = v.trigger_state, schedules.next_fire_time = v.next_fire_time,
-    schedules.last_fire_time = COALESCE(v.last_fire_time, schedules.last_fire_time), schedules.paused = v.paused,
-    schedules.pause_reason = v.pause_reason, schedules.wakes_at = v.wakes_at, schedules.lease_holder = NULL, schedules.lease_token = NULL, schedules.lease_until = NULL
+UPDATE host_schedules JOIN ?table(id t, trigger_state t, next_fire_time i, last_fire_time i, paused i, pause_reason t, run_at i) ON host_schedules.id = v.id
+SET host_schedules.trigger_state = v.trigger_state, host_schedules.next_fire_time = v.next_fire_time,
+    host_schedules.last_fire_time = COALESCE(v.last_fire_time, host_schedules.last_fire_time), host_schedules.paused = v.paused,
+    host_schedules.pause_reason = v.pause_reason, host_schedules.run_at = v.run_at, host_schedules.lease_holder = NULL, host_schedules.lease_token = NULL, host_schedules.lease_until = NULL

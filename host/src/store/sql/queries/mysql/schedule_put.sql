@@ -1,5 +1,5 @@
 -- schedule_put
-INSERT INTO schedules (id, task_id, trigger_json, trigger_state, args_encoding, args, coalesce_policy, max_jitter, settings, paused, pause_reason, next_fire_time, last_fire_time, created_at, wakes_at)
+INSERT INTO host_schedules (id, task_id, trigger_json, trigger_state, args_encoding, args, coalesce_policy, max_jitter, settings, paused, pause_reason, next_fire_time, last_fire_time, created_at, run_at)
 ?rows(t t t t t b t i t i t i i i i)
 ON DUPLICATE KEY UPDATE
     task_id = VALUES(task_id),
@@ -13,5 +13,5 @@ ON DUPLICATE KEY UPDATE
     paused = VALUES(paused),
     pause_reason = VALUES(pause_reason),
     next_fire_time = VALUES(next_fire_time),
-    wakes_at = VALUES(wakes_at),
+    run_at = VALUES(run_at),
     lease_holder = NULL, lease_token = NULL, lease_until = NULL

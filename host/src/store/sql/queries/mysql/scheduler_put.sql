@@ -1,5 +1,5 @@
 -- scheduler_put
-INSERT INTO schedulers (id, role, started_at, seen_at, stopped_at)
+INSERT INTO host_schedulers (id, role, started_at, seen_at, stopped_at)
 ?rows(t t i i i)
 ON DUPLICATE KEY UPDATE
     role = VALUES(role),

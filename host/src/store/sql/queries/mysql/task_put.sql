@@ -1,5 +1,5 @@
 -- task_put
-INSERT INTO tasks (id, plugin_name, function_name, offered, description, args_schema, result_schema, example_args, configured, declared, defaults, max_running)
+INSERT INTO host_tasks (id, plugin_name, function_name, offered, description, args_schema, result_schema, example_args, configured, declared, defaults, max_running)
 ?rows(t t t i t t t t t t t i)
 ON DUPLICATE KEY UPDATE
     plugin_name = VALUES(plugin_name),

@@ -24,7 +24,7 @@ pub(super) enum Failure {
 
 /// One connection.
 #[async_trait]
-pub(super) trait Link: Send {
+pub(super) trait Connection: Send {
     /// Runs a statement and answers its rows.
     async fn fetch(&mut self, text: SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error>;
 
@@ -34,12 +34,12 @@ pub(super) trait Link: Send {
     /// Runs statements without arguments.
     async fn script(&mut self, text: SqlStr) -> Result<(), sqlx::Error>;
 
-    /// Begins a transaction that may write. Until it ends, dropping the link closes the connection: what was half done must not
+    /// Begins a transaction that may write. Until it ends, dropping the connection closes the connection: what was half done must not
     /// reach the next user of the pool.
     async fn begin(&mut self) -> Result<(), sqlx::Error>;
 
     /// Begins a transaction that reads everything as it is at one instant, the first statement's at the latest, and writes
-    /// nothing. Otherwise as [`Link::begin`]; what was set for it ends with it.
+    /// nothing. Otherwise as [`Connection::begin`]; what was set for it ends with it.
     async fn begin_snapshot(&mut self) -> Result<(), sqlx::Error>;
 
     /// Ends the transaction.
@@ -53,10 +53,10 @@ pub(super) trait Database: Send + Sync {
     fn dialect(&self) -> Dialect;
 
     /// A connection to read with.
-    async fn reader(&self) -> Result<Box<dyn Link>, sqlx::Error>;
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error>;
 
     /// A connection to write with.
-    async fn writer(&self) -> Result<Box<dyn Link>, sqlx::Error>;
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error>;
 
     /// What kind of failure an error is.
     fn classify(&self, error: &sqlx::Error) -> Failure;
@@ -64,23 +64,29 @@ pub(super) trait Database: Send + Sync {
     /// Says that the error means "cannot be used", with the way out, where it does.
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError>;
 
+    /// Whether a change of the schema failed because it has been made before. Asked only by databases that do not take such changes back
+    /// with their transaction.
+    fn is_already_done(&self, _error: &sqlx::Error) -> bool {
+        false
+    }
+
     /// Closes every connection.
     async fn close(&self);
 }
 
-/// Implements [`Link`] for a pooled connection of one driver. `begin` and `snapshot` begin the two kinds of transactions, `bind` adds
+/// Implements [`Connection`] for a pooled connection of one driver. `begin` and `snapshot` begin the two kinds of transactions, `bind` adds
 /// an argument of ours to the driver's.
-macro_rules! pooled_link {
-    ($link:ident, $driver:ty, $arguments:ty, $begin:literal, $snapshot:literal, $bind:path) => {
+macro_rules! pooled_connection {
+    ($pooled:ident, $driver:ty, $arguments:ty, $begin:literal, $snapshot:literal, $bind:path) => {
         /// A connection of the pool.
-        struct $link {
+        struct $pooled {
             connection: Option<sqlx::pool::PoolConnection<$driver>>,
             in_transaction: bool,
         }
 
-        impl $link {
-            fn new(connection: sqlx::pool::PoolConnection<$driver>) -> $link {
-                $link { connection: Some(connection), in_transaction: false }
+        impl $pooled {
+            fn new(connection: sqlx::pool::PoolConnection<$driver>) -> $pooled {
+                $pooled { connection: Some(connection), in_transaction: false }
             }
 
             async fn begin_with(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
@@ -96,7 +102,7 @@ macro_rules! pooled_link {
             }
         }
 
-        impl Drop for $link {
+        impl Drop for $pooled {
             fn drop(&mut self) {
                 if self.in_transaction
                     && let Some(connection) = self.connection.take()
@@ -115,7 +121,7 @@ macro_rules! pooled_link {
         }
 
         #[async_trait::async_trait]
-        impl Link for $link {
+        impl Connection for $pooled {
             async fn fetch(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
                 let args = arguments(args)?;
                 let rows = sqlx::query_with::<$driver, _>(text, args).fetch_all(self.live()?).await?;
@@ -149,4 +155,4 @@ macro_rules! pooled_link {
         }
     };
 }
-pub(super) use pooled_link;
+pub(super) use pooled_connection;

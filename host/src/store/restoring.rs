@@ -1,4 +1,4 @@
-//! What becomes of records that are restored, given what is in their places: decided here for every store alike.
+//! What becomes of records that are restored, given what the store has under their keys: decided here for every store alike.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ pub(super) type Version = (Option<PluginVersion>, bool);
 /// The key of a log line.
 pub(super) type LineKey = (JobId, u32, u32);
 
-/// What a store holds in the places of some records. What is there but cannot be read is `None`.
+/// What a store holds under the keys of some records. What is there but cannot be read is `None`.
 #[derive(Debug, Default)]
 pub(super) struct Present {
     /// All versions of the plugins that the records name.
@@ -39,19 +39,19 @@ pub(super) struct Plan {
     pub(super) jobs_gone: Vec<JobId>,
 }
 
-/// What is in the place of a record.
+/// What the store has under the key of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Empty,
+enum Existing {
+    Nothing,
     Same,
     Other,
 }
 
-fn compare<T: PartialEq>(there: Option<&Option<T>>, new: &T) -> Place {
+fn compare<T: PartialEq>(there: Option<&Option<T>>, new: &T) -> Existing {
     match there {
-        None => Place::Empty,
-        Some(Some(old)) if old == new => Place::Same,
-        Some(_) => Place::Other,
+        None => Existing::Nothing,
+        Some(Some(old)) if old == new => Existing::Same,
+        Some(_) => Existing::Other,
     }
 }
 
@@ -60,17 +60,17 @@ impl Present {
         self.versions.iter().find(|((owner, _), (_, is_current))| owner == name && *is_current).map(|(_, found)| found)
     }
 
-    fn plugin(&self, new: &StoredPlugin) -> Place {
+    fn plugin(&self, new: &StoredPlugin) -> Existing {
         match self.versions.get(&(new.version.name.clone(), new.version.digest)) {
-            None if new.is_current && self.current(&new.version.name).is_some() => Place::Other,
-            None => Place::Empty,
-            Some((Some(old), is_current)) if *old == new.version && *is_current == new.is_current => Place::Same,
-            Some(_) => Place::Other,
+            None if new.is_current && self.current(&new.version.name).is_some() => Existing::Other,
+            None => Existing::Nothing,
+            Some((Some(old), is_current)) if *old == new.version && *is_current == new.is_current => Existing::Same,
+            Some(_) => Existing::Other,
         }
     }
 
-    fn task(&self, new: &Task, conflict: ConflictPolicy) -> Place {
-        let place = compare(self.tasks.get(&new.id), new);
+    fn task(&self, new: &Task, conflict: ConflictPolicy) -> Existing {
+        let existing = compare(self.tasks.get(&new.id), new);
         // Where the plugin's own version stays, a task that it does not offer would run nothing.
         let is_stranded = || {
             let current =
@@ -78,38 +78,42 @@ impl Present {
             let offers = |version: &PluginVersion| version.tasks.iter().any(|task| task.name == *new.target.function());
             current.is_some_and(|(version, _)| !version.as_ref().is_some_and(offers))
         };
-        if place == Place::Empty && conflict == ConflictPolicy::Skip && is_stranded() { Place::Other } else { place }
+        if existing == Existing::Nothing && conflict == ConflictPolicy::Skip && is_stranded() {
+            Existing::Other
+        } else {
+            existing
+        }
     }
 
-    /// The place of a job, and what goes if it is replaced.
-    fn job(&self, new: &Job) -> (Place, Vec<JobId>) {
+    /// What is stored under the keys of a job, and what goes if it is replaced.
+    fn job(&self, new: &Job) -> (Existing, Vec<JobId>) {
         let id = new.spec.id;
         let fire = new.spec.schedule_id.clone().zip(new.spec.scheduled_fire_time);
         let rival = fire.and_then(|fire| self.fires.get(&fire)).copied().filter(|rival| *rival != id);
-        let place = compare(self.jobs.get(&id), new);
+        let existing = compare(self.jobs.get(&id), new);
         let gone = self.jobs.get(&id).map(|_| id).into_iter().chain(rival).collect();
-        (if rival.is_some() { Place::Other } else { place }, gone)
+        (if rival.is_some() { Existing::Other } else { existing }, gone)
     }
 }
 
 /// Decides what becomes of each record.
 ///
 /// # Errors
-/// `Conflict` where something else is in the place of one, under [`ConflictPolicy::Error`].
+/// `Conflict` where the store has something else under the key of one, under [`ConflictPolicy::Error`].
 pub(super) fn plan(request: &Restore, present: &Present) -> Result<Plan, StoreError> {
     let mut plan = Plan::default();
     // What this call does to jobs whose lines come after them.
     let mut jobs: HashMap<JobId, Restored> = HashMap::new();
     for record in &request.records {
         let mut gone = Vec::new();
-        let place = match record {
+        let existing = match record {
             Record::Plugin(plugin) => present.plugin(plugin),
             Record::Task(task) => present.task(task, request.conflict),
             Record::Schedule(schedule) => compare(present.schedules.get(&schedule.id), schedule),
             Record::Job(job) => {
-                let (place, rivals) = present.job(job);
+                let (existing, rivals) = present.job(job);
                 gone = rivals;
-                place
+                existing
             }
             Record::Log { job_id, line } => {
                 let owner = jobs.get(job_id).copied();
@@ -123,12 +127,12 @@ pub(super) fn plan(request: &Restore, present: &Present) -> Result<Plan, StoreEr
                 compare(old, line)
             }
         };
-        let restored = match (place, request.conflict) {
-            (Place::Empty, _) => Restored::Added,
-            (Place::Same, _) => Restored::Unchanged,
-            (Place::Other, ConflictPolicy::Skip) => Restored::Kept,
-            (Place::Other, ConflictPolicy::Replace) => Restored::Replaced,
-            (Place::Other, ConflictPolicy::Error) => return Err(taken(record)),
+        let restored = match (existing, request.conflict) {
+            (Existing::Nothing, _) => Restored::Added,
+            (Existing::Same, _) => Restored::Unchanged,
+            (Existing::Other, ConflictPolicy::Skip) => Restored::Kept,
+            (Existing::Other, ConflictPolicy::Replace) => Restored::Replaced,
+            (Existing::Other, ConflictPolicy::Error) => return Err(taken(record)),
         };
         if let Record::Job(job) = record {
             jobs.insert(job.spec.id, restored);

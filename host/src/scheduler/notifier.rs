@@ -16,21 +16,21 @@ const EVENTS_MAX: usize = 16 * 1024;
 const BATCH_MAX: usize = 1_024;
 
 /// Takes events without waiting.
-pub(super) struct Outbox {
+pub(super) struct Notifier {
     clock: Arc<dyn Clock>,
     sender: mpsc::Sender<Event>,
     receiver: Mutex<Option<mpsc::Receiver<Event>>>,
     dropped: AtomicU64,
 }
 
-impl Outbox {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Outbox {
+impl Notifier {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Notifier {
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-        Outbox { clock, sender, receiver: Mutex::new(Some(receiver)), dropped: AtomicU64::new(0) }
+        Notifier { clock, sender, receiver: Mutex::new(Some(receiver)), dropped: AtomicU64::new(0) }
     }
 
     /// Puts events on their way.
-    pub(super) fn tell(&self, kinds: impl IntoIterator<Item = EventKind>) {
+    pub(super) fn publish(&self, kinds: impl IntoIterator<Item = EventKind>) {
         let at = self.clock.now();
         for kind in kinds {
             if self.sender.try_send(Event { at, kind }).is_err() {

@@ -19,22 +19,22 @@ use crate::model::{
 /// A text that is not the form that it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::store) struct FormError(pub(in crate::store) String);
+pub(in crate::store) struct EncodingError(pub(in crate::store) String);
 
 /// A type with a stored form.
-pub(in crate::store) trait Stored: Sized {
-    type Form: Serialize + for<'de> Deserialize<'de>;
-    fn form(&self) -> Self::Form;
-    fn from_form(form: Self::Form) -> Result<Self, String>;
+pub(in crate::store) trait Encode: Sized {
+    type Encoded: Serialize + for<'de> Deserialize<'de>;
+    fn encoded(&self) -> Self::Encoded;
+    fn decode(form: Self::Encoded) -> Result<Self, String>;
 
     fn to_json(&self) -> String {
         // The forms have text keys and finite numbers only, so they print without fail.
-        serde_json::to_string(&self.form()).unwrap_or_default()
+        serde_json::to_string(&self.encoded()).unwrap_or_default()
     }
 
-    fn from_json(text: &str) -> Result<Self, FormError> {
-        let form = serde_json::from_str(text).map_err(|error| FormError(error.to_string()))?;
-        Self::from_form(form).map_err(FormError)
+    fn from_json(text: &str) -> Result<Self, EncodingError> {
+        let form = serde_json::from_str(text).map_err(|error| EncodingError(error.to_string()))?;
+        Self::decode(form).map_err(EncodingError)
     }
 }
 
@@ -55,30 +55,30 @@ fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: 
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct BackoffForm {
+pub(in crate::store) struct BackoffEncoded {
     initial: u64,
     max: u64,
     factor_percent: u32,
     jitter_percent: u8,
 }
 
-impl Stored for Backoff {
-    type Form = BackoffForm;
+impl Encode for Backoff {
+    type Encoded = BackoffEncoded;
 
-    fn form(&self) -> BackoffForm {
+    fn encoded(&self) -> BackoffEncoded {
         let Backoff { initial, max, factor_percent, jitter_percent } = *self;
-        BackoffForm { initial: micros(initial), max: micros(max), factor_percent, jitter_percent }
+        BackoffEncoded { initial: micros(initial), max: micros(max), factor_percent, jitter_percent }
     }
 
-    fn from_form(form: BackoffForm) -> Result<Backoff, String> {
-        let BackoffForm { initial, max, factor_percent, jitter_percent } = form;
+    fn decode(form: BackoffEncoded) -> Result<Backoff, String> {
+        let BackoffEncoded { initial, max, factor_percent, jitter_percent } = form;
         Ok(Backoff { initial: span(initial), max: span(max), factor_percent, jitter_percent })
     }
 }
 
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
-pub(in crate::store) struct SettingsForm {
+pub(in crate::store) struct SettingsEncoded {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     max_running_jobs: Limit<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -94,7 +94,7 @@ pub(in crate::store) struct SettingsForm {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    backoff: Option<BackoffForm>,
+    backoff: Option<BackoffEncoded>,
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,11 +107,11 @@ fn executor(name: Option<String>) -> Result<Option<ExecutorName>, String> {
     name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| error.to_string())
 }
 
-impl Stored for Settings {
-    type Form = SettingsForm;
+impl Encode for Settings {
+    type Encoded = SettingsEncoded;
 
-    fn form(&self) -> SettingsForm {
-        SettingsForm {
+    fn encoded(&self) -> SettingsEncoded {
+        SettingsEncoded {
             max_running_jobs: self.max_running_jobs.map(|limit| match limit {
                 Parallelism::Unlimited => None,
                 Parallelism::AtMost(max) => Some(max),
@@ -125,14 +125,14 @@ impl Stored for Settings {
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,
             max_attempts: self.max_attempts,
-            backoff: self.backoff.as_ref().map(Stored::form),
+            backoff: self.backoff.as_ref().map(Encode::encoded),
             priority: self.priority,
             result_ttl: self.result_ttl.map(micros),
             metadata: self.metadata.0.clone(),
         }
     }
 
-    fn from_form(form: SettingsForm) -> Result<Settings, String> {
+    fn decode(form: SettingsEncoded) -> Result<Settings, String> {
         Ok(Settings {
             max_running_jobs: form
                 .max_running_jobs
@@ -145,7 +145,7 @@ impl Stored for Settings {
             fuel: form.fuel,
             memory_bytes: form.memory_bytes,
             max_attempts: form.max_attempts,
-            backoff: form.backoff.map(Backoff::from_form).transpose()?,
+            backoff: form.backoff.map(Backoff::decode).transpose()?,
             priority: form.priority,
             result_ttl: form.result_ttl.map(span),
             metadata: Metadata(form.metadata),
@@ -154,7 +154,7 @@ impl Stored for Settings {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct JobSettingsForm {
+pub(in crate::store) struct JobSettingsEncoded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     timeout: u64,
@@ -162,32 +162,32 @@ pub(in crate::store) struct JobSettingsForm {
     memory_bytes: u64,
     max_attempts: u32,
     crash_retries: u32,
-    backoff: BackoffForm,
+    backoff: BackoffEncoded,
     priority: i32,
     result_ttl: u64,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
 
-impl Stored for JobSettings {
-    type Form = JobSettingsForm;
+impl Encode for JobSettings {
+    type Encoded = JobSettingsEncoded;
 
-    fn form(&self) -> JobSettingsForm {
-        JobSettingsForm {
+    fn encoded(&self) -> JobSettingsEncoded {
+        JobSettingsEncoded {
             executor: self.executor.as_ref().map(ToString::to_string),
             timeout: micros(self.timeout),
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,
             max_attempts: self.max_attempts,
             crash_retries: self.crash_retries,
-            backoff: self.backoff.form(),
+            backoff: self.backoff.encoded(),
             priority: self.priority,
             result_ttl: micros(self.result_ttl),
             metadata: self.metadata.0.clone(),
         }
     }
 
-    fn from_form(form: JobSettingsForm) -> Result<JobSettings, String> {
+    fn decode(form: JobSettingsEncoded) -> Result<JobSettings, String> {
         Ok(JobSettings {
             executor: executor(form.executor)?,
             timeout: span(form.timeout),
@@ -195,7 +195,7 @@ impl Stored for JobSettings {
             memory_bytes: form.memory_bytes,
             max_attempts: form.max_attempts,
             crash_retries: form.crash_retries,
-            backoff: Backoff::from_form(form.backoff)?,
+            backoff: Backoff::decode(form.backoff)?,
             priority: form.priority,
             result_ttl: span(form.result_ttl),
             metadata: Metadata(form.metadata),
@@ -204,7 +204,7 @@ impl Stored for JobSettings {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct ErrorForm {
+pub(in crate::store) struct ErrorEncoded {
     kind: String,
     message: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -213,44 +213,44 @@ pub(in crate::store) struct ErrorForm {
     backtrace: Option<String>,
 }
 
-impl Stored for JobError {
-    type Form = ErrorForm;
+impl Encode for JobError {
+    type Encoded = ErrorEncoded;
 
-    fn form(&self) -> ErrorForm {
+    fn encoded(&self) -> ErrorEncoded {
         let JobError { kind, message, context, backtrace } = self.clone();
-        ErrorForm { kind: kind.to_string(), message, context, backtrace }
+        ErrorEncoded { kind: kind.to_string(), message, context, backtrace }
     }
 
-    fn from_form(form: ErrorForm) -> Result<JobError, String> {
+    fn decode(form: ErrorEncoded) -> Result<JobError, String> {
         let kind = ErrorKind::from_name(&form.kind).ok_or_else(|| format!("unknown kind of error `{}`", form.kind))?;
         Ok(JobError { kind, message: form.message, context: form.context, backtrace: form.backtrace })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct UsageForm {
+pub(in crate::store) struct UsageEncoded {
     fuel: u64,
     peak_memory_bytes: u64,
     wall: u64,
     queued: u64,
 }
 
-impl Stored for Usage {
-    type Form = UsageForm;
+impl Encode for Usage {
+    type Encoded = UsageEncoded;
 
-    fn form(&self) -> UsageForm {
+    fn encoded(&self) -> UsageEncoded {
         let Usage { fuel, peak_memory_bytes, wall, queued } = *self;
-        UsageForm { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued) }
+        UsageEncoded { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued) }
     }
 
-    fn from_form(form: UsageForm) -> Result<Usage, String> {
-        let UsageForm { fuel, peak_memory_bytes, wall, queued } = form;
+    fn decode(form: UsageEncoded) -> Result<Usage, String> {
+        let UsageEncoded { fuel, peak_memory_bytes, wall, queued } = form;
         Ok(Usage { fuel, peak_memory_bytes, wall: span(wall), queued: span(queued) })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct ProgressForm {
+pub(in crate::store) struct ProgressEncoded {
     done: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
@@ -258,14 +258,14 @@ pub(in crate::store) struct ProgressForm {
     note: String,
 }
 
-impl Stored for Progress {
-    type Form = ProgressForm;
+impl Encode for Progress {
+    type Encoded = ProgressEncoded;
 
-    fn form(&self) -> ProgressForm {
-        ProgressForm { done: self.done, total: self.total, note: self.note.clone() }
+    fn encoded(&self) -> ProgressEncoded {
+        ProgressEncoded { done: self.done, total: self.total, note: self.note.clone() }
     }
 
-    fn from_form(form: ProgressForm) -> Result<Progress, String> {
+    fn decode(form: ProgressEncoded) -> Result<Progress, String> {
         Ok(Progress { done: form.done, total: form.total, note: form.note })
     }
 }
@@ -274,20 +274,20 @@ impl Stored for Progress {
 #[derive(Debug, PartialEq)]
 pub(in crate::store) struct Fields(pub(in crate::store) Vec<(String, String)>);
 
-impl Stored for Fields {
-    type Form = Vec<(String, String)>;
+impl Encode for Fields {
+    type Encoded = Vec<(String, String)>;
 
-    fn form(&self) -> Self::Form {
+    fn encoded(&self) -> Self::Encoded {
         self.0.clone()
     }
 
-    fn from_form(form: Self::Form) -> Result<Fields, String> {
+    fn decode(form: Self::Encoded) -> Result<Fields, String> {
         Ok(Fields(form))
     }
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct DeclarationForm {
+pub(in crate::store) struct DeclarationEncoded {
     name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     description: String,
@@ -297,18 +297,18 @@ pub(in crate::store) struct DeclarationForm {
     result_schema: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     example_args: Option<String>,
-    settings: SettingsForm,
+    settings: SettingsEncoded,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "right", rename_all = "snake_case")]
-pub(in crate::store) enum GrantForm {
+pub(in crate::store) enum GrantEncoded {
     Dir { host: String, guest: String, writable: bool },
     Env { name: String, value: Option<String> },
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct ImportForm {
+pub(in crate::store) struct ImportEncoded {
     interface: String,
     by_adapter: bool,
 }
@@ -322,45 +322,45 @@ pub(in crate::store) struct Details {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct DetailsForm {
-    imports: Vec<ImportForm>,
-    grants: Vec<GrantForm>,
-    tasks: Vec<DeclarationForm>,
+pub(in crate::store) struct DetailsEncoded {
+    imports: Vec<ImportEncoded>,
+    grants: Vec<GrantEncoded>,
+    tasks: Vec<DeclarationEncoded>,
 }
 
-impl Stored for Details {
-    type Form = DetailsForm;
+impl Encode for Details {
+    type Encoded = DetailsEncoded;
 
-    fn form(&self) -> DetailsForm {
+    fn encoded(&self) -> DetailsEncoded {
         let import =
-            |import: &Import| ImportForm { interface: import.interface.clone(), by_adapter: import.by_adapter };
-        let task = |task: &TaskDeclaration| DeclarationForm {
+            |import: &Import| ImportEncoded { interface: import.interface.clone(), by_adapter: import.by_adapter };
+        let task = |task: &TaskDeclaration| DeclarationEncoded {
             name: task.name.to_string(),
             description: task.description.clone(),
             args_schema: task.args_schema.clone(),
             result_schema: task.result_schema.clone(),
             example_args: task.example_args.clone(),
-            settings: task.settings.form(),
+            settings: task.settings.encoded(),
         };
-        DetailsForm {
+        DetailsEncoded {
             imports: self.imports.iter().map(import).collect(),
             grants: self.grants.iter().map(grant).collect(),
             tasks: self.tasks.iter().map(task).collect(),
         }
     }
 
-    fn from_form(form: DetailsForm) -> Result<Details, String> {
-        let task = |form: DeclarationForm| {
+    fn decode(form: DetailsEncoded) -> Result<Details, String> {
+        let task = |form: DeclarationEncoded| {
             Ok::<_, String>(TaskDeclaration {
                 name: TaskName::new(&form.name).map_err(|error| error.to_string())?,
                 description: form.description,
                 args_schema: form.args_schema,
                 result_schema: form.result_schema,
                 example_args: form.example_args,
-                settings: Settings::from_form(form.settings)?,
+                settings: Settings::decode(form.settings)?,
             })
         };
-        let import = |form: ImportForm| Import { interface: form.interface, by_adapter: form.by_adapter };
+        let import = |form: ImportEncoded| Import { interface: form.interface, by_adapter: form.by_adapter };
         Ok(Details {
             imports: form.imports.into_iter().map(import).collect(),
             grants: form.grants.into_iter().map(granted).collect(),
@@ -369,25 +369,25 @@ impl Stored for Details {
     }
 }
 
-fn grant(grant: &Grant) -> GrantForm {
+fn grant(grant: &Grant) -> GrantEncoded {
     match grant {
-        Grant::Dir { host, guest, access } => GrantForm::Dir {
+        Grant::Dir { host, guest, access } => GrantEncoded::Dir {
             // Folders are named on the command line, in text; one whose name is no Unicode cannot be granted.
             host: host.to_string_lossy().into_owned(),
             guest: guest.clone(),
             writable: *access == DirAccess::ReadWrite,
         },
-        Grant::Env { name, value } => GrantForm::Env { name: name.clone(), value: value.clone() },
+        Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone() },
     }
 }
 
-fn granted(form: GrantForm) -> Grant {
+fn granted(form: GrantEncoded) -> Grant {
     match form {
-        GrantForm::Dir { host, guest, writable } => {
+        GrantEncoded::Dir { host, guest, writable } => {
             let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
             Grant::Dir { host: host.into(), guest, access }
         }
-        GrantForm::Env { name, value } => Grant::Env { name, value },
+        GrantEncoded::Env { name, value } => Grant::Env { name, value },
     }
 }
 
