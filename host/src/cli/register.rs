@@ -10,7 +10,7 @@ use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
 use super::output::{plural, shortened};
 use super::rights::{asks, granted};
-use super::wire::PluginWire;
+use super::wire::{PluginWire, RegistrationWire};
 use crate::app::{RegisterPlugin, Registration};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Digest, Parallelism, PluginName, Task};
@@ -50,7 +50,9 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         false => app.plugin_register(request).await?,
     };
     if context.out.json {
-        return Ok(context.out.json(&PluginWire::from(&registration.version))?);
+        let warnings = registration.overlaps.iter().map(ToString::to_string).collect();
+        let answer = RegistrationWire { plugin: PluginWire::from(&registration.version), warnings };
+        return Ok(context.out.json(&answer)?);
     }
     for line in report(&registration) {
         context.out.line(&super::output::printable(&line))?;
@@ -79,6 +81,7 @@ fn report(registration: &Registration) -> Vec<String> {
         "It may use:".to_owned()
     });
     lines.extend(version.grants.iter().map(|grant| format!("  {}", granted(grant))));
+    lines.extend(registration.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
     lines.extend(new_imports(registration));
     lines.push(String::new());
     lines.push(footprint(registration));

@@ -15,6 +15,15 @@ pub(crate) struct PluginWire {
     pub(crate) registered_at: String,
 }
 
+/// What `register` answers.
+#[derive(Serialize)]
+pub(crate) struct RegistrationWire {
+    #[serde(flatten)]
+    pub(crate) plugin: PluginWire,
+    /// What whoever registered it should know, a sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
 #[derive(Serialize)]
 pub(crate) struct ImportWire {
     interface: String,
@@ -51,7 +60,7 @@ impl From<&Import> for ImportWire {
 impl From<&Grant> for GrantWire {
     fn from(grant: &Grant) -> GrantWire {
         match grant {
-            Grant::Dir { host, guest, access } => GrantWire::Dir {
+            Grant::Dir { host, guest, access, .. } => GrantWire::Dir {
                 host: host.display().to_string(),
                 guest: guest.clone(),
                 access: match access {
