@@ -26,19 +26,27 @@ impl fmt::Display for Overlap {
         let Overlap { writer, writable, holder, held } = self;
         let (writable, held) = (writable.display(), held.display());
         let relation = match self.held.strip_prefix(&self.writable) {
-            Ok(rest) if rest.as_os_str().is_empty() => return write!(f, "plugin `{writer}` may write `{writable}`, which is granted to plugin `{holder}` too"),
+            Ok(rest) if rest.as_os_str().is_empty() => {
+                return write!(f, "plugin `{writer}` may write `{writable}`, which is granted to plugin `{holder}` too");
+            }
             Ok(_) => "and with it",
             Err(_) => "which lies in",
         };
-        write!(f, "plugin `{writer}` may write `{writable}`, {relation} `{held}`, which is granted to plugin `{holder}`")
+        write!(
+            f,
+            "plugin `{writer}` may write `{writable}`, {relation} `{held}`, which is granted to plugin `{holder}`"
+        )
     }
 }
 
 /// How the grants of a plugin reach each other and those of the other plugins.
 pub(super) fn overlaps(name: &PluginName, grants: &[Grant], others: &[PluginVersion]) -> Vec<Overlap> {
     let mine: Vec<_> = folders(name, grants).collect();
-    let others: Vec<_> =
-        others.iter().filter(|other| other.name != *name).flat_map(|other| folders(&other.name, &other.grants)).collect();
+    let others: Vec<_> = others
+        .iter()
+        .filter(|other| other.name != *name)
+        .flat_map(|other| folders(&other.name, &other.grants))
+        .collect();
     let mut found = Vec::new();
     for (at, one) in mine.iter().enumerate() {
         // Two folders of one plugin that it may write both give it nothing that it has not.
@@ -107,7 +115,11 @@ mod tests {
         for (mine, theirs, expected) in [
             (("/srv/a", ReadOnly), ("/srv/a", ReadOnly), None),
             (("/srv/a", ReadWrite), ("/srv/ab", ReadWrite), None),
-            (("/srv/a", ReadWrite), ("/srv/a", ReadOnly), Some("plugin `new` may write `/srv/a`, which is granted to plugin `old` too")),
+            (
+                ("/srv/a", ReadWrite),
+                ("/srv/a", ReadOnly),
+                Some("plugin `new` may write `/srv/a`, which is granted to plugin `old` too"),
+            ),
             (
                 ("/srv/a", ReadWrite),
                 ("/srv/a/sub", ReadOnly),

@@ -9,9 +9,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::{Output, plural};
-use super::wire::CountsWire;
 use crate::app::{AppError, Export};
 use crate::store::archive::Counts;
+use crate::wire::CountsWire;
 
 /// After how many more records a line says how far the export has come.
 const NOTED_EVERY: u64 = 100_000;
@@ -109,6 +109,9 @@ async fn to_file(export: &mut Export, file: &Path, force: bool, out: &mut Output
     options.mode(0o600);
     let mut writer = options.open(&beside).await.map_err(unwritable)?;
     let mut half_done = HalfDone(Some(beside.clone()));
+    // The umask may have taken rights from the owner too.
+    #[cfg(unix)]
+    writer.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).await.map_err(unwritable)?;
     write(export, &mut writer, out).await.map_err(|failure| match failure {
         Failure::Output(error) => unwritable(error),
         other => other,

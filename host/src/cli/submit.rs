@@ -7,9 +7,9 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::jobs::{follow_logs, print_result};
-use super::wire::JobWire;
 use crate::app::NewJob;
 use crate::model::{Job, JobId, Outcome};
+use crate::wire::JobWire;
 
 /// A job that is to be queued.
 #[derive(Debug, Args)]

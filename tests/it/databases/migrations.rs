@@ -14,9 +14,9 @@ use crate::{ask, block_on};
 macro_rules! file {
     ($name:literal) => {
         |backend: Backend| match backend {
-            Backend::Postgres => include_str!(concat!("../../../host/src/store/sql/migrations/postgres/", $name)),
-            Backend::Mysql => include_str!(concat!("../../../host/src/store/sql/migrations/mysql/", $name)),
-            _ => include_str!(concat!("../../../host/src/store/sql/migrations/sqlite/", $name)),
+            Backend::Postgres => include_str!(concat!("../../../host/store/src/sql/migrations/postgres/", $name)),
+            Backend::Mysql => include_str!(concat!("../../../host/store/src/sql/migrations/mysql/", $name)),
+            _ => include_str!(concat!("../../../host/store/src/sql/migrations/sqlite/", $name)),
         }
     };
 }

@@ -1,0 +1,276 @@
+//! From the end of a guest to the verdict on the attempt: what happened, in words that name the limit and the flag that
+//! moves it, the guest's own words, and its stack.
+//!
+//! # What is tried again
+//!
+//! What the guest returned says for itself whether another attempt makes sense. Of the rest everything may be tried again,
+//! within the attempts that the job has: limits and faults of the host, as they depend on the moment, and also panics,
+//! traps and exits: an `unwrap` on the answer of a flaky service is the most common panic there is, and an author has a way
+//! to say "permanent".
+
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::abi::v0_1::{Failure, TaskError};
+use super::engine::BACKTRACE_FRAMES_MAX;
+use super::output::{PanicRecord, clipped};
+use super::state::{Guest, HOSTCALL_BYTES_MAX, Interrupted};
+use crate::executor::{Limits, Retry, Verdict};
+use crate::model::limits::{ERROR_CONTEXT_MAX, MESSAGE_BYTES_MAX};
+use crate::model::{ErrorKind, JobError, Payload};
+
+/// Longest backtrace, in bytes.
+const BACKTRACE_BYTES_MAX: usize = 8 * 1024;
+/// What a call to the host is refused with that carries too much; the error has no type of its own.
+const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// How a guest ended.
+pub(super) enum Ending {
+    /// By itself, with a result or an error of its own.
+    Returned(Result<Payload, TaskError>),
+    /// By a trap, an exit or a limit.
+    Broke(wasmtime::Error),
+    /// The time limit ran out while it waited for the host.
+    TimedOut,
+    /// Its reins were pulled while it waited for the host.
+    Killed,
+}
+
+/// The verdict on an attempt that ended like this.
+pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict {
+    match ending {
+        Ending::Returned(Ok(payload)) if payload.data.len() > limits.result_bytes => {
+            failure(result_too_large(Some(payload.data.len()), limits), Retry::Backoff)
+        }
+        Ending::Returned(Ok(payload)) => Verdict::Success(payload),
+        Ending::Returned(Err(error)) => returned(error, guest),
+        Ending::TimedOut => failure(timed_out(limits), Retry::Backoff),
+        // Somebody asked for that, else the reins would not have been pulled.
+        Ending::Killed => Verdict::Cancelled,
+        Ending::Broke(error) => match error.downcast_ref::<Interrupted>() {
+            Some(Interrupted::TimedOut) => failure(with_stack(timed_out(limits), &error), Retry::Backoff),
+            Some(Interrupted::Killed) => Verdict::Cancelled,
+            None => broke(&error, guest, limits),
+        },
+    }
+}
+
+fn failure(error: JobError, retry: Retry) -> Verdict {
+    Verdict::Failure { error, retry }
+}
+
+/// The guest's own error.
+fn returned(error: TaskError, guest: &Guest) -> Verdict {
+    let (words, retry) = match error {
+        TaskError::Cancelled if guest.reins.cancel.is_cancelled() || guest.reins.kill.is_cancelled() => {
+            return Verdict::Cancelled;
+        }
+        TaskError::Cancelled => {
+            let error =
+                JobError::new(ErrorKind::GuestError, "the task says it was cancelled, but nobody had asked for that");
+            return failure(error, Retry::Never);
+        }
+        TaskError::InvalidArgs(words) => {
+            (Failure { message: format!("invalid arguments: {}", words.message), ..words }, Retry::Never)
+        }
+        TaskError::Permanent(words) => (words, Retry::Never),
+        TaskError::Retryable(words) => (words, Retry::Backoff),
+        TaskError::RetryAfter(later) => (later.failure, Retry::After(Duration::from_millis(later.delay_ms))),
+    };
+    let mut error = JobError::new(ErrorKind::GuestError, clipped(words.message, MESSAGE_BYTES_MAX));
+    error.context = words.context.into_iter().map(|cause| clipped(cause, MESSAGE_BYTES_MAX)).collect();
+    error.context.extend(words.code.map(|code| clipped(format!("code: {code}"), MESSAGE_BYTES_MAX)));
+    error.context.extend(words.details.map(|details| clipped(format!("details: {details}"), MESSAGE_BYTES_MAX)));
+    error.context.truncate(ERROR_CONTEXT_MAX);
+    failure(explain_denial(error, guest), retry)
+}
+
+/// A trap, an exit or a limit.
+fn broke(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Verdict {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        let message = format!("the task ended its process with exit code {} instead of returning", exit.0);
+        let error = with_stack(JobError::new(ErrorKind::Exited, message), error);
+        return failure(explain_denial(error, guest), Retry::Backoff);
+    }
+    let trap = error.downcast_ref::<Trap>().copied();
+    if trap == Some(Trap::OutOfFuel) {
+        let message = format!("the attempt used up its fuel ({} units); `--fuel` gives it more", limits.fuel);
+        return failure(with_stack(JobError::new(ErrorKind::OutOfFuel, message), error), Retry::Backoff);
+    }
+    if let Some(record) = guest.output.panic() {
+        return panicked(record, error, guest);
+    }
+    if let Some(wanted) = guest.memory.denied() {
+        return failure(with_stack(out_of_memory(wanted, guest, limits), error), Retry::Backoff);
+    }
+    if error.chain().any(|cause| cause.to_string().contains(TOO_MUCH_DATA)) {
+        return failure(with_stack(too_much_data(error, limits), error), Retry::Backoff);
+    }
+    if trap == Some(Trap::UnreachableCodeReached)
+        && let Some(record) = guest.output.panic_on_stderr()
+    {
+        return panicked(record, error, guest);
+    }
+    if let Some(trap) = trap {
+        let words = if is_recursion(trap, error) { in_plain_words(Trap::StackOverflow) } else { in_plain_words(trap) };
+        let message = format!("the task trapped: {words}");
+        return failure(with_stack(JobError::new(ErrorKind::Trap, message), error), Retry::Backoff);
+    }
+    failure(with_stack(other(error), error), Retry::Backoff)
+}
+
+fn panicked(record: PanicRecord, error: &wasmtime::Error, guest: &Guest) -> Verdict {
+    let message = match record.place {
+        Some(place) => format!("the task panicked at {place}: {}", record.message),
+        None => format!("the task panicked: {}", record.message),
+    };
+    let error = with_stack(JobError::new(ErrorKind::Panic, clipped(message, MESSAGE_BYTES_MAX)), error);
+    failure(explain_denial(error, guest), Retry::Backoff)
+}
+
+/// An error that is no trap: a host function refused, if the guest was running, and else the host itself has trouble.
+fn other(error: &wasmtime::Error) -> JobError {
+    let is_guests = error.downcast_ref::<WasmBacktrace>().is_some();
+    let (kind, message) = if is_guests {
+        (ErrorKind::Trap, "the task made a call that the host had to refuse")
+    } else {
+        (ErrorKind::HostError, "the host could not run the task")
+    };
+    let mut job_error = JobError::new(kind, message);
+    job_error.context = causes(error);
+    job_error
+}
+
+/// The causes of an error, without the stack, which is among them.
+fn causes(error: &wasmtime::Error) -> Vec<String> {
+    let texts =
+        error.chain().map(ToString::to_string).filter(|text| !text.starts_with("error while executing at wasm"));
+    texts.take(ERROR_CONTEXT_MAX).map(|text| clipped(text, MESSAGE_BYTES_MAX)).collect()
+}
+
+fn timed_out(limits: &Limits) -> JobError {
+    let limit = span(limits.timeout);
+    JobError::new(
+        ErrorKind::TimedOut,
+        format!("the attempt reached its time limit of {limit}; `--timeout` gives it more"),
+    )
+}
+
+fn out_of_memory(wanted: u64, guest: &Guest, limits: &Limits) -> JobError {
+    let message = format!(
+        "the task asked for more memory than the {} it may have; `--memory` gives it more",
+        size(limits.memory_bytes)
+    );
+    let mut error = JobError::new(ErrorKind::OutOfMemory, message);
+    error.context.push(format!("it had {} and wanted {}", size(guest.memory.used()), size(wanted)));
+    error
+}
+
+fn too_much_data(error: &wasmtime::Error, limits: &Limits) -> JobError {
+    if error.downcast_ref::<WasmBacktrace>().is_none() {
+        // Without a stack no guest code was running: what was too much is what it returned.
+        return result_too_large(None, limits);
+    }
+    let max = size(HOSTCALL_BYTES_MAX as u64);
+    JobError::new(ErrorKind::Trap, format!("the task handed more than {max} to the host in one call"))
+}
+
+fn result_too_large(bytes: Option<usize>, limits: &Limits) -> JobError {
+    let is = bytes.map_or_else(String::new, |bytes| format!(" of {}", size(bytes as u64)));
+    let max = size(limits.result_bytes as u64);
+    JobError::new(
+        ErrorKind::ResultTooLarge,
+        format!("the task's result{is} is larger than the {max} that results may have"),
+    )
+}
+
+/// A span as the flag takes it: in hours, minutes, seconds or milliseconds, the largest that leaves it whole.
+fn span(span: Duration) -> String {
+    match span.as_millis() {
+        0 => "0s".to_owned(),
+        millis if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        millis if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+/// A size in the largest unit that leaves it whole, or in bytes.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0 => "0 bytes".to_owned(),
+        bytes if bytes.is_multiple_of(1 << 30) => format!("{} GiB", bytes >> 30),
+        bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        bytes if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
+/// Says what was denied to a guest that failed, and makes the denial the kind of its failure if it was the last thing that the
+/// guest asked for; see [`super::denials`].
+fn explain_denial(mut error: JobError, guest: &Guest) -> JobError {
+    if guest.denials.is_last() {
+        error.kind = ErrorKind::Denied;
+    }
+    let is_told = |denial: &String| error.message.contains(denial) || error.context.contains(denial);
+    let untold: Vec<String> = guest.denials.sentences().iter().filter(|denial| !is_told(denial)).cloned().collect();
+    // What was denied helps more than the last of many causes.
+    error.context.truncate(ERROR_CONTEXT_MAX.saturating_sub(untold.len()));
+    error.context.extend(untold);
+    error
+}
+
+fn with_stack(mut error: JobError, cause: &wasmtime::Error) -> JobError {
+    error.backtrace = cause.downcast_ref::<WasmBacktrace>().map(|stack| {
+        let text = stack.to_string();
+        let frames = text.split_once('\n').map_or("", |(_headline, frames)| frames);
+        clipped(frames.to_owned(), BACKTRACE_BYTES_MAX)
+    });
+    error
+}
+
+/// Whether a guest's own stack ran out of its memory: Rust and C keep one there, at the low end, so that a recursion without
+/// end leaves the memory instead of hitting the sandbox's limit. Its stack shows one function over and over.
+fn is_recursion(trap: Trap, error: &wasmtime::Error) -> bool {
+    let Some(stack) = error.downcast_ref::<WasmBacktrace>() else { return false };
+    let frames = stack.frames();
+    trap == Trap::MemoryOutOfBounds
+        && frames.len() == BACKTRACE_FRAMES_MAX.get()
+        && frames.iter().any(|frame| {
+            let same = frames.iter().filter(|other| other.func_index() == frame.func_index()).count();
+            same >= BACKTRACE_FRAMES_MAX.get() / 4
+        })
+}
+
+fn in_plain_words(trap: Trap) -> String {
+    let words = match trap {
+        Trap::StackOverflow => "it recursed too deeply, its stack is used up",
+        Trap::MemoryOutOfBounds => "it read or wrote outside its memory",
+        Trap::TableOutOfBounds => "it called a function through an index that does not exist",
+        Trap::IndirectCallToNull => "it called a function through an empty table entry",
+        Trap::BadSignature => "it called a function through a pointer of another type",
+        Trap::IntegerOverflow => "an integer operation overflowed",
+        Trap::IntegerDivisionByZero => "it divided an integer by zero",
+        Trap::BadConversionToInteger => "it converted a number that is no integer, or too large for one",
+        Trap::UnreachableCodeReached => "it aborted (`unreachable` was executed)",
+        Trap::CannotEnterComponent => "it was called while it was already running",
+        Trap::CannotLeaveComponent => "it called the host from where that is not allowed",
+        other => return other.to_string(),
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_are_told_in_the_unit_they_were_given_in() {
+        let told: Vec<String> = [0, 1000, 1024, 256 << 20, 2 << 30].map(size).into();
+        assert_eq!(told, ["0 bytes", "1000 bytes", "1 KiB", "256 MiB", "2 GiB"]);
+        let told: Vec<String> = [250, 90_000, 300_000, 7_200_000].map(|ms| span(Duration::from_millis(ms))).into();
+        assert_eq!(told, ["250ms", "90s", "5m", "2h"]);
+    }
+}
