@@ -27,7 +27,10 @@ impl fmt::Display for Overlap {
         let (writable, held) = (writable.display(), held.display());
         let relation = match self.held.strip_prefix(&self.writable) {
             Ok(rest) if rest.as_os_str().is_empty() => {
-                return write!(f, "plugin `{writer}` may write `{writable}`, which is granted to plugin `{holder}` too");
+                return write!(
+                    f,
+                    "plugin `{writer}` may write `{writable}`, which is granted to plugin `{holder}` too"
+                );
             }
             Ok(_) => "and with it",
             Err(_) => "which lies in",

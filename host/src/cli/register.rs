@@ -14,7 +14,7 @@ use crate::app::{RegisterPlugin, Registration};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Digest, Parallelism, PluginName, Task};
 use crate::store::Put;
-use crate::wire::{PluginWire, RegistrationWire};
+use crate::wire::PluginWire;
 
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
@@ -50,9 +50,10 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         false => app.plugin_register(request).await?,
     };
     if context.out.json {
-        let warnings = registration.overlaps.iter().map(ToString::to_string).collect();
-        let answer = RegistrationWire { plugin: PluginWire::from(&registration.version), warnings };
-        return Ok(context.out.json(&answer)?);
+        for overlap in &registration.overlaps {
+            context.out.note(&format!("note: {overlap}"))?;
+        }
+        return Ok(context.out.json(&PluginWire::from(&registration.version))?);
     }
     for line in report(&registration) {
         context.out.line(&super::output::printable(&line))?;

@@ -15,7 +15,7 @@ mod transfer;
 pub(crate) use event::event;
 pub(crate) use job::{JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(crate) use payload::payload_value;
-pub(crate) use plugin::{PluginWire, RegistrationWire};
+pub(crate) use plugin::PluginWire;
 pub(crate) use schedule::{ScheduleDetails, ScheduleWire, coalesce_name};
 pub(crate) use task::{TaskDetails, TaskWire};
 pub(crate) use transfer::CountsWire;

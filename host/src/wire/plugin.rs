@@ -15,15 +15,6 @@ pub(crate) struct PluginWire {
     pub(crate) registered_at: String,
 }
 
-/// What `register` answers.
-#[derive(Serialize)]
-pub(crate) struct RegistrationWire {
-    #[serde(flatten)]
-    pub(crate) plugin: PluginWire,
-    /// What whoever registered it should know, a sentence each.
-    pub(crate) warnings: Vec<String>,
-}
-
 #[derive(Serialize)]
 pub(crate) struct ImportWire {
     interface: String,
