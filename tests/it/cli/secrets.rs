@@ -13,7 +13,7 @@ use tests::cli::User;
 /// The command of a user whose umask takes nothing away.
 fn without_umask<S: AsRef<OsStr>>(user: &User, args: impl IntoIterator<Item = S>) -> Command {
     let plain = user.command(args);
-    let mut command = Command::new("sh");
+    let mut command = Command::new("bash");
     command.args(["-c", r#"umask 000; exec "$0" "$@""#]).arg(plain.get_program()).args(plain.get_args());
     command.current_dir(user.home()).env_clear();
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -15,6 +15,7 @@ pub(super) enum Failure {
     /// The database is busy, starting or full for the moment: trying again later may help.
     Busy,
     /// The connection is gone: what was under way is rolled back, except perhaps a commit.
+    #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), expect(dead_code, reason = "a file is never gone"))]
     Gone,
     /// The store cannot be used as it is: read-only, full disk, no rights.
     Unusable,
