@@ -5,4 +5,4 @@ mod folder;
 mod private;
 
 pub use self::folder::{FolderError, identity_of, open_folder};
-pub use self::private::{ensure_private_database, ensure_private_file, ensure_private_folder};
+pub use self::private::{create_private_file, ensure_private_folder, narrow_database};

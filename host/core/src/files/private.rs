@@ -16,41 +16,34 @@ const OWNER_ONLY: u32 = 0o600;
 const OWNER_ONLY_FOLDER: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
-/// Sees to it that there is a file, and that nobody but its owner may read or write it.
+/// Makes an empty file for its owner alone, unless there is one by that name already.
 ///
 /// The file is made without being opened. SQLite's locks belong to the process and not to a file handle, so that closing one here would
 /// release those of another connection to the same file.
 ///
 /// # Errors
 /// The file cannot be made.
-pub fn ensure_private_file(path: &Path) -> io::Result<()> {
+pub fn create_private_file(path: &Path) -> io::Result<()> {
     match rustix::fs::mknodat(CWD, path, FileType::RegularFile, Mode::from_raw_mode(OWNER_ONLY), 0) {
         // The umask may have taken rights from the owner too.
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY)),
-        Err(Errno::EXIST) => {
-            narrow(path);
-            Ok(())
-        }
+        Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// As [`ensure_private_file`], for an SQLite database with the files that SQLite keeps beside it. It makes those with the rights that the
-/// database has.
+/// Takes the rights that others have to an SQLite database and to the files that SQLite keeps beside it; tells either that it was done, or
+/// that it could not be. To be called once it is known to be a database of the host.
 ///
-/// # Errors
-/// As [`ensure_private_file`].
-pub fn ensure_private_database(path: &Path) -> io::Result<()> {
-    ensure_private_file(path)?;
-    for suffix in ["-wal", "-shm", "-journal"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
-        narrow(Path::new(&beside));
+/// SQLite gives the files beside a database the rights that the database has.
+pub fn narrow_database(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        narrow(Path::new(&file));
     }
-    Ok(())
 }
 
-/// Takes from a file the rights that others have to it, if it is there; tells either that it was done, or that it could not be.
 fn narrow(path: &Path) {
     let Ok(metadata) = fs::metadata(path) else { return };
     let mode = metadata.permissions().mode() & 0o7777;
@@ -89,11 +82,13 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
         assert_eq!(mode(&folder), 0o700);
         let file = folder.join("file");
-        ensure_private_file(&file).expect("made");
+        create_private_file(&file).expect("made");
         assert_eq!((mode(&file), fs::read(&file).expect("readable")), (0o600, Vec::new()));
         fs::write(&file, "kept").expect("written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("set");
-        ensure_private_file(&file).expect("there");
+        create_private_file(&file).expect("there");
+        assert_eq!(mode(&file), 0o644, "a file that was there is left alone until it is known to be ours");
+        narrow_database(&file);
         assert_eq!((mode(&file), fs::read(&file).expect("readable")), (0o600, b"kept".to_vec()));
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("set");
         ensure_private_folder(&folder).expect("there");

@@ -12,7 +12,7 @@ use super::connection::{Connection, Database, DriverError, Failure, pooled_conne
 use super::query::Dialect;
 use super::value::{Arg, Row, Value};
 use crate::config::{SqliteFile, Synchronous};
-use crate::files::ensure_private_database;
+use crate::files::{create_private_file, narrow_database};
 use crate::store::StoreError;
 
 /// How long a statement waits for another process's write transaction. Those are short; one that is not is an error to see.
@@ -44,7 +44,7 @@ impl SqliteDatabase {
     /// Opens a file, and makes it where there is none.
     pub(super) async fn open(file: &SqliteFile) -> Result<SqliteDatabase, StoreError> {
         let path = check_place(&file.path)?;
-        ensure_private_database(&file.path).map_err(|error| StoreError::Unusable {
+        create_private_file(&file.path).map_err(|error| StoreError::Unusable {
             reason: format!("the store `{path}` cannot be made"),
             hint: "check that the user that runs the host may write to its folder".into(),
             source: Some(std::sync::Arc::new(error)),
@@ -54,6 +54,7 @@ impl SqliteDatabase {
             |max| PoolOptions::<Sqlite>::new().max_connections(max).test_before_acquire(false).idle_timeout(None);
         let opened = pool(1).connect_with(options.clone()).await;
         let writer = opened.map_err(|error| unusable(path, &error))?;
+        narrow_database(&file.path);
         let readers = pool(READERS).connect_lazy_with(options.optimize_on_close(false, None));
         Ok(SqliteDatabase { writer, readers })
     }
