@@ -53,6 +53,10 @@ impl Broker for Gone {
         LocalBroker::new().subscribe()
     }
 
+    fn reaches_other_processes(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {}
 }
 

@@ -108,6 +108,15 @@ impl App {
     pub(super) fn check_settings(&self, settings: &Settings) -> AppResult<()> {
         check_settings(settings, &self.caps)
     }
+
+    /// The same for the layer of a job or a schedule, which cannot say how many jobs of their task may run.
+    pub(super) fn check_job_settings(&self, settings: &Settings) -> AppResult<()> {
+        if settings.max_running_jobs.is_some() {
+            return Err(AppError::invalid("max_running_jobs is a setting of tasks, and none of jobs and schedules")
+                .with_hint("set it for the task, or make a second task over the same function with a limit of its own"));
+        }
+        self.check_settings(settings)
+    }
 }
 
 fn check_backoff(backoff: &Backoff) -> AppResult<()> {

@@ -16,6 +16,7 @@ mod jobs;
 mod plugins;
 mod run;
 mod schedules;
+mod schema;
 mod status;
 mod tasks;
 mod transfer;

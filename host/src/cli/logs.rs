@@ -10,8 +10,9 @@ use super::settings::GlobalArgs;
 pub(super) fn init(global: &GlobalArgs, is_server: bool) {
     let usual = match (global.quiet, global.verbose, is_server) {
         (true, ..) => "error",
-        (_, 0, false) => "warn",
-        (_, 0, true) => "info",
+        // The driver's warnings are whole statements, which are for those who ask for more.
+        (_, 0, false) => "warn,sqlx=error",
+        (_, 0, true) => "info,sqlx=error",
         (_, 1, false) => "info",
         (_, 1, true) => "info,host=debug",
         (_, 2, _) => "info,host=debug",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use super::exit::{Failure, Outcomes};
@@ -30,7 +31,7 @@ pub(super) struct GlobalArgs {
     #[arg(long, global = true, env = "HOST_CONFIG", value_name = "FILE", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Bring the schema of a database server up to date where it is older (SQLite's always is)
-    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true)]
+    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     auto_migrate: bool,
     /// Print the answer as JSON
     #[arg(long, global = true)]

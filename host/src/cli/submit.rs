@@ -1,5 +1,7 @@
 //! `host submit` and `host run`.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -8,8 +10,9 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::jobs::{follow_logs, print_result};
 use super::wire::JobWire;
-use crate::app::NewJob;
-use crate::model::{Job, JobId, Outcome};
+use crate::app::{App, AppError, NewJob};
+use crate::config::units::{format_duration, parse_duration};
+use crate::model::{Job, JobId, JobState, Outcome};
 
 /// A job that is to be queued.
 #[derive(Debug, Args)]
@@ -24,7 +27,12 @@ struct JobArgs {
 
 impl JobArgs {
     fn job(self) -> Outcomes<NewJob> {
-        Ok(NewJob { args: self.arguments.arguments()?, settings: self.settings.settings()?, task: self.task })
+        Ok(NewJob {
+            args: self.arguments.arguments()?,
+            settings: self.settings.settings()?,
+            task: self.task,
+            unchecked: self.arguments.unchecked,
+        })
     }
 }
 
@@ -35,6 +43,9 @@ pub(super) struct SubmitArgs {
     /// Wait for the job to end, and print its result instead of its ID
     #[arg(long)]
     wait: bool,
+    /// Wait no longer than this
+    #[arg(long, value_name = "D", requires = "wait", value_parser = parse_duration)]
+    wait_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -54,8 +65,28 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
         return Ok(context.out.line(&id.to_string())?);
     }
     context.out.note(&format!("job {id}"))?;
-    let job = app.job_wait(id).await?;
+    let job = wait_for_end(context, &app, id, args.wait_timeout).await?;
     print_ended(context, &job)
+}
+
+/// Waits for the end of a job. Where nobody is there who could run it, the user is told so.
+pub(super) async fn wait_for_end(
+    context: &mut Context,
+    app: &App,
+    id: JobId,
+    limit: Option<Duration>,
+) -> Outcomes<Job> {
+    let job = app.job_get(id).await?;
+    if job.state == JobState::Queued && app.workers_alive().await?.is_empty() {
+        context.out.note("note: no worker is running on this store; the job waits for one (`host serve` starts one)")?;
+    }
+    let job = app.job_wait_within(id, limit).await?;
+    if job.state == JobState::Finished {
+        return Ok(job);
+    }
+    let within = limit.map(format_duration).unwrap_or_default();
+    let refused = AppError::refused(format!("job {id} has not ended within {within}: it is {}", job.state));
+    Err(refused.with_hint(format!("`host jobs result {id} --wait` waits on, `host jobs cancel {id}` cancels it")).into())
 }
 
 /// Queues a job and runs it in this process. Interrupted, it cancels the job and waits for that; interrupted again, it leaves at once, and the job

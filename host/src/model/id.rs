@@ -18,6 +18,15 @@ pub struct IdError {
     rule: &'static str,
 }
 
+/// The beginning of a text that is no id, with what does not show written out.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(ID_BYTES_MAX) {
+        if is_unseen(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:path, $rule:literal) => {
         $(#[$doc])*
@@ -33,7 +42,7 @@ macro_rules! text_id {
                 if $check(text) {
                     Ok(Self(Arc::from(text)))
                 } else {
-                    Err(IdError { text: text.chars().take(ID_BYTES_MAX).collect(), kind: $kind, rule: $rule })
+                    Err(IdError { text: shown(text), kind: $kind, rule: $rule })
                 }
             }
 
@@ -78,17 +87,17 @@ text_id! {
 text_id! {
     /// The id of a task: `plugin:task` for one that a plugin offers, any other id for one made by configuration.
     TaskId, "task id", is_general_id,
-    "use 1 to 191 bytes without blanks at the ends and without control characters"
+    "use 1 to 191 bytes without blanks at the ends and without characters that do not show"
 }
 text_id! {
     /// The id of a schedule, chosen by its creator or generated.
     ScheduleId, "schedule id", is_general_id,
-    "use 1 to 191 bytes without blanks at the ends and without control characters"
+    "use 1 to 191 bytes without blanks at the ends and without characters that do not show"
 }
 text_id! {
     /// The identity of a scheduler process. One that keeps it over restarts takes back its own jobs at once.
     SchedulerId, "scheduler identity", is_general_id,
-    "use 1 to 191 bytes without blanks at the ends and without control characters"
+    "use 1 to 191 bytes without blanks at the ends and without characters that do not show"
 }
 text_id! {
     /// The name of a job executor, such as `wasm`.
@@ -119,7 +128,18 @@ fn is_task_name(text: &str) -> bool {
 
 fn is_general_id(text: &str) -> bool {
     // NUL is among the control characters: PostgreSQL cannot store it in a text.
-    (1..=ID_BYTES_MAX).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control)
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.trim() == text && !text.chars().any(is_unseen)
+}
+
+/// Whether a character does not show, or changes how its neighbours do: with one of these, two ids look alike and are not. These are the
+/// control characters, those that turn the direction of writing, and all others that Unicode calls ignorable by default.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The id of a job: a UUID of version 7, so that ids sort by age.
@@ -143,7 +163,7 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         Uuid::try_parse(text).map(JobId).map_err(|_| IdError {
-            text: text.chars().take(ID_BYTES_MAX).collect(),
+            text: shown(text),
             kind: "job id",
             rule: "it is a UUID such as 0198c5b2-7c1e-7c3a-9d2f-3f1d9a6b2c44",
         })
@@ -248,7 +268,7 @@ impl FromStr for Digest {
                 _ => false,
             });
         complete.then_some(Digest(bytes)).ok_or_else(|| IdError {
-            text: text.chars().take(ID_BYTES_MAX).collect(),
+            text: shown(text),
             kind: "SHA-256 digest",
             rule: "it has 64 hexadecimal digits",
         })
@@ -281,6 +301,15 @@ mod tests {
             assert!(ScheduleId::new(bad).is_err(), "{bad:?}");
         }
         assert!(ScheduleId::new("Nightly report, Köln").is_ok());
+        for unseen in ['\u{200b}', '\u{200d}', '\u{202e}', '\u{2066}', '\u{ad}', '\u{feff}', '\u{3164}', '\u{fe0f}', '\u{e0041}', '\u{9b}'] {
+            assert!(ScheduleId::new(&format!("a{unseen}b")).is_err(), "{unseen:?}");
+            assert!(SchedulerId::new(&format!("{unseen}a")).is_err(), "{unseen:?}");
+        }
+        let said = ScheduleId::new("a\u{202e}b").expect_err("it turns what follows").to_string();
+        assert!(said.starts_with("`a\\u{202e}b` is not a valid schedule id"), "{said}");
+        for seen in ["夜間 報告", "отчёт", "🙂", "a\u{301}", "ß", "naïve"] {
+            assert!(ScheduleId::new(seen).is_ok(), "{seen}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@
 pub mod event;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod limits;
 pub mod outcome;
 pub mod payload;

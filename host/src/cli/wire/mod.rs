@@ -7,13 +7,14 @@ mod event;
 mod job;
 mod plugin;
 mod schedule;
+mod settings;
 mod task;
 mod transfer;
 
 pub(super) use event::event;
-pub(super) use job::{JobErrorWire, JobWire, LogLineWire, UsageWire};
+pub(super) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(super) use plugin::PluginWire;
-pub(super) use schedule::{ScheduleDetails, ScheduleWire, coalesce_name};
+pub(super) use schedule::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, settings_of};
 pub(super) use task::{TaskDetails, TaskWire};
 pub(super) use transfer::CountsWire;
 
