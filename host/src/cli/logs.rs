@@ -18,7 +18,8 @@ pub(super) fn init(global: &GlobalArgs, is_server: bool) {
         (_, 2, _) => "info,host=debug",
         _ => "debug,host=trace",
     };
-    let filter = EnvFilter::try_from_env("HOST_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let asked = std::env::var("HOST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = asked.and_then(|filter| EnvFilter::try_new(filter).ok()).unwrap_or_else(|| EnvFilter::new(usual));
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

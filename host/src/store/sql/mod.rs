@@ -46,6 +46,7 @@ mod sqlite;
 mod tests;
 mod transfer;
 mod tx;
+mod url;
 mod value;
 mod writer;
 
@@ -85,8 +86,8 @@ impl SqlStore {
     /// may lose the last commits when the machine (not the process) goes down. The file is never damaged by that.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] with a hint where the URL cannot be read, the database cannot be used, its schema is newer than this
-    /// program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
+    /// [`StoreError::BadUrl`] with a hint where the URL cannot be read. [`StoreError::Unusable`] with a hint where the database cannot be
+    /// used, its schema is newer than this program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
     pub async fn open(url: &str, options: OpenOptions<'_>) -> Result<SqlStore, StoreError> {
         let database = connect(url).await?;
         let dialect = database.dialect();
@@ -178,7 +179,7 @@ async fn connect(url: &str) -> Result<Arc<dyn Database>, StoreError> {
 
 fn unknown_scheme(scheme: &str) -> StoreError {
     let shown: String = scheme.chars().take(32).collect();
-    StoreError::Unusable {
+    StoreError::BadUrl {
         reason: format!("there is no kind of store called `{shown}`"),
         hint: "a store URL begins with memory:, sqlite://, postgres:// or mysql://".into(),
         source: None,

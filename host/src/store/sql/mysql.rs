@@ -12,6 +12,7 @@ use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
 use super::link::{Database, Failure, Link, pooled_link};
 use super::query::Dialect;
 use super::sqlite::Text;
+use super::url::{check_url, unreadable_url};
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
 
@@ -20,6 +21,9 @@ const CONNECTIONS: u32 = 10;
 
 /// How long a call waits for a connection before it fails as busy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a URL looks like.
+const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
 
 /// A database.
 pub(super) struct MysqlDatabase {
@@ -52,14 +56,11 @@ fn bind(bound: &mut MySqlArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynE
 impl MysqlDatabase {
     pub(super) async fn open(url: &str) -> Result<MysqlDatabase, StoreError> {
         let driver_url = url.strip_prefix("mariadb:").map_or_else(|| url.to_owned(), |rest| format!("mysql:{rest}"));
-        let options = MySqlConnectOptions::from_str(&driver_url).map_err(|error| StoreError::Unusable {
-            // The URL itself is not shown: it may hold a password.
-            reason: "the store URL cannot be read".into(),
-            hint: "it looks like mysql://USER:PASSWORD@HOST:3306/DATABASE".into(),
-            source: Some(Arc::new(Text(error.to_string()))),
-        })?;
+        check_url(url, FORM)?;
+        let options = MySqlConnectOptions::from_str(&driver_url).map_err(|error| unreadable_url(&error, FORM))?;
         // `||` and rounding modes stay as the server has them; what we rely on is set for each connection below.
-        let options = options.statement_cache_capacity(512).pipes_as_concat(false);
+        // The tables name their own encoding, whatever the database's is; the way there must be able to carry every text too.
+        let options = options.statement_cache_capacity(512).pipes_as_concat(false).charset("utf8mb4");
         let place = format!("{}:{}", options.get_host(), options.get_port());
         let pool = PoolOptions::<MySql>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
         // Under the server's default, repeatable read, a claim would count running jobs in a snapshot from before its lock.

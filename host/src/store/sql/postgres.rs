@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
 use sqlx::{Arguments, PgPool, Postgres};
 
 use super::link::{Database, Failure, Link, pooled_link};
 use super::query::Dialect;
 use super::sqlite::Text;
+use super::url::{check_url, unreadable_url};
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
 
@@ -20,6 +21,9 @@ const CONNECTIONS: u32 = 10;
 
 /// How long a call waits for a connection before it fails as busy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a URL looks like.
+const FORM: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
 /// A database.
 pub(super) struct PostgresDatabase {
@@ -71,12 +75,8 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
 
 impl PostgresDatabase {
     pub(super) async fn open(url: &str) -> Result<PostgresDatabase, StoreError> {
-        let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::Unusable {
-            // The URL itself is not shown: it may hold a password.
-            reason: "the store URL cannot be read".into(),
-            hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
-            source: Some(Arc::new(Text(error.to_string()))),
-        })?;
+        check_url(url, FORM)?;
+        let options = PgConnectOptions::from_str(url).map_err(|error| unreadable_url(&error, FORM))?;
         // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
         // Every statement of ours has an index, so none is ever to be planned otherwise.
         let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
@@ -84,10 +84,29 @@ impl PostgresDatabase {
         let place = format!("{}:{}", options.get_host(), options.get_port());
         let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, error))?;
+        let mut probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, error))?;
+        let encoding = server_encoding(&mut probe).await;
         drop(sqlx::Connection::close(probe).await);
+        check_encoding(&place, &encoding.map_err(|error| refused(&place, error))?)?;
         Ok(PostgresDatabase { pool: pool.connect_lazy_with(options) })
     }
+}
+
+/// In which encoding the database keeps texts.
+async fn server_encoding(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("SELECT current_setting('server_encoding')").fetch_one(connection).await
+}
+
+/// Refuses a database that cannot keep every text. One without an encoding (`SQL_ASCII`) keeps bytes as they come.
+fn check_encoding(place: &str, encoding: &str) -> Result<(), StoreError> {
+    if matches!(encoding, "UTF8" | "SQL_ASCII") {
+        return Ok(());
+    }
+    Err(StoreError::Unusable {
+        reason: format!("the database at {place} keeps texts in {encoding}, which cannot hold every text"),
+        hint: "use a database in UTF-8: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0".into(),
+        source: None,
+    })
 }
 
 /// Why a first connection failed.

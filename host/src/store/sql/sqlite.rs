@@ -94,7 +94,7 @@ fn options(url: &str) -> Result<(SqliteConnectOptions, String), StoreError> {
 
 fn bad_url(url: &str, reason: &str, hint: &str) -> StoreError {
     let shown: String = url.chars().take(200).collect();
-    StoreError::Unusable {
+    StoreError::BadUrl {
         reason: format!("store URL `{shown}` cannot be read: {reason}"),
         hint: hint.into(),
         source: None,

@@ -111,7 +111,8 @@ impl CronTrigger {
                 },
             },
         };
-        let spans_hour = repeat.starts_with("every");
+        let names_minutes = repeat.contains(" of minute");
+        let spans_hour = (repeat.starts_with("every") || repeat.ends_with(" of every minute")) && !names_minutes;
         if every_hour {
             return if spans_hour { repeat } else { format!("{repeat} of every hour") };
         }
