@@ -1,29 +1,32 @@
 //! The composition root: from settings to working parts. The only place that knows the real names of stores, brokers and executors.
 
+#[cfg(feature = "wasm")]
+mod sandbox;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
 
 use crate::app::{App, AppError, AppResult, Parts, Sandbox};
 use crate::broker::Broker;
 use crate::broker::local::LocalBroker;
+#[cfg(feature = "sqlite")]
 use crate::broker::sqlite::SqliteBroker;
 use crate::cli::{Machinery, Migrating, Migration, Migrations, Opened};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreUrl};
-use crate::executor::wasm::{WasmExecutor, WasmOptions};
-use crate::executor::{
-    Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl, Runnable,
-    Verdict,
-};
-use crate::model::{Digest, ErrorKind, ExecutorName, Grant, JobError, SchedulerId, Usage};
+#[cfg(feature = "wasm")]
+use crate::executor::PluginInspector;
+#[cfg(feature = "wasm")]
+use crate::model::ExecutorName;
+use crate::model::SchedulerId;
 use crate::scheduler::{Executors, Options};
 use crate::store::detached::Detached;
 use crate::store::retrying::Retrying;
-use crate::store::sql::{OpenOptions, migrate};
-use crate::store::{self, Effects, Store};
+#[cfg(feature = "sql")]
+use crate::store::sql::migrate;
+use crate::store::{self, OpenOptions, Store};
 
 /// What a `host` process is made of.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,29 +43,48 @@ impl Machinery for Machine {
         prepare_data_dir(&config.data_dir)?;
         let store = open_store(config, &clock).await?;
         let broker = open_broker(config, &clock).await?;
-        let plugins = Arc::new(StoredPlugins(Arc::clone(&store)));
-        let sandbox = Arc::new(LazySandbox::new(config, plugins, Arc::clone(&clock)));
+        let executors = Executors::default();
+        #[cfg(feature = "wasm")]
+        let (inspector, executors) = {
+            let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(&store)));
+            let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
+            let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);
+            (inspector, executors.with(name_of(Executors::WASM)?, sandbox))
+        };
+        #[cfg(not(feature = "wasm"))]
+        let inspector = None;
         let app = App::new(Parts {
             store,
             broker,
-            inspector: Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>),
+            inspector,
             clock,
             random: fastrand::Rng::new(),
             task_defaults: config.task_defaults.clone(),
             caps: config.caps,
         });
-        let executors = Executors::default().with(name_of(Executors::WASM)?, sandbox);
         Ok(Opened { app, executors, options: options_of(config)? })
     }
 
+    #[cfg(feature = "wasm")]
     async fn sandbox(&self, config: &Config, component: &[u8]) -> AppResult<Sandbox> {
         let clock = self.clock();
-        let plugins = Arc::new(OnePlugin(component.to_vec()));
-        let sandbox = Arc::new(LazySandbox::new(config, plugins, Arc::clone(&clock)));
+        let plugins = Arc::new(sandbox::OnePlugin(component.to_vec()));
+        let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
         let inspector = Arc::clone(&sandbox) as Arc<dyn PluginInspector>;
         Ok(Sandbox { inspector, executor: sandbox, clock, random: fastrand::Rng::new() })
     }
 
+    #[cfg(not(feature = "wasm"))]
+    async fn sandbox(&self, _config: &Config, _component: &[u8]) -> AppResult<Sandbox> {
+        Err(AppError::invalid("this program was built without the sandbox"))
+    }
+
+    #[cfg(not(feature = "sql"))]
+    async fn migrate(&self, _config: &Config, _migrating: Migrating) -> AppResult<Migrations> {
+        Ok(Migrations { current: 0, wanted: 0, steps: Vec::new() })
+    }
+
+    #[cfg(feature = "sql")]
     async fn migrate(&self, config: &Config, migrating: Migrating) -> AppResult<Migrations> {
         prepare_data_dir(&config.data_dir)?;
         let url = config.store.expose();
@@ -90,6 +112,7 @@ fn sqlite_path(url: &StoreUrl) -> Option<&Path> {
     Some(Path::new(path.split('?').next().unwrap_or(path)))
 }
 
+#[cfg(feature = "sql")]
 fn is_memory(url: &StoreUrl) -> bool {
     matches!(url.expose(), "memory" | "memory:" | "memory://")
 }
@@ -178,95 +201,7 @@ fn fresh_identity() -> AppResult<SchedulerId> {
     SchedulerId::new(&identity).map_err(|error| AppError::unexpected("no identity was made", error))
 }
 
+#[cfg(feature = "wasm")]
 fn name_of(executor: &str) -> AppResult<ExecutorName> {
     ExecutorName::new(executor).map_err(|error| AppError::unexpected("an executor has no valid name", error))
-}
-
-/// A sandbox that is set up when it is needed first: most commands never do, and setting it up takes longer than all they do.
-struct LazySandbox {
-    cache_dir: std::path::PathBuf,
-    concurrency: u32,
-    memory_bytes_max: u64,
-    plugins: Arc<dyn PluginSource>,
-    clock: Arc<dyn Clock>,
-    executor: OnceCell<WasmExecutor>,
-}
-
-impl LazySandbox {
-    fn new(config: &Config, plugins: Arc<dyn PluginSource>, clock: Arc<dyn Clock>) -> LazySandbox {
-        LazySandbox {
-            cache_dir: config.data_dir.join("cache"),
-            concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
-            memory_bytes_max: config.caps.memory_bytes,
-            plugins,
-            clock,
-            executor: OnceCell::new(),
-        }
-    }
-
-    async fn get(&self) -> Result<&WasmExecutor, String> {
-        self.executor
-            .get_or_try_init(|| async {
-                WasmExecutor::new(WasmOptions {
-                    cache_dir: Some(self.cache_dir.clone()),
-                    concurrency: self.concurrency,
-                    memory_bytes_max: self.memory_bytes_max,
-                    ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
-                })
-                .map_err(|error| error.to_string())
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl Executor for LazySandbox {
-    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
-        match self.get().await {
-            Ok(executor) => executor.run(invocation, control).await,
-            Err(reason) => Finished {
-                verdict: Verdict::Failure {
-                    error: JobError::new(ErrorKind::HostError, reason),
-                    retry: crate::executor::Retry::Backoff,
-                },
-                usage: Usage::default(),
-                effects: Effects::default(),
-            },
-        }
-    }
-
-    async fn prepare(&self, runnable: &Runnable) {
-        if let Ok(executor) = self.get().await {
-            executor.prepare(runnable).await;
-        }
-    }
-}
-
-#[async_trait]
-impl PluginInspector for LazySandbox {
-    async fn inspect(&self, component: Vec<u8>, grants: &[Grant]) -> Result<Inspection, InspectError> {
-        let executor = self.get().await.map_err(|reason| InspectError { reason, context: Vec::new(), hint: None })?;
-        executor.inspect(component, grants).await
-    }
-}
-
-/// The plugins of a store.
-struct StoredPlugins(Arc<dyn Store>);
-
-#[async_trait]
-impl PluginSource for StoredPlugins {
-    async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
-        self.0.plugin_bytes(digest).await.map_err(|error| error.to_string())
-    }
-}
-
-/// A component that is in no store.
-struct OnePlugin(Vec<u8>);
-
-#[async_trait]
-impl PluginSource for OnePlugin {
-    async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
-        let found = crate::app::digest_of(self.0.clone()).await.map_err(|error| error.to_string())?;
-        Ok((found == *digest).then(|| self.0.clone()))
-    }
 }

@@ -2,6 +2,7 @@
 
 mod app;
 mod cli;
+mod features;
 mod inline;
 mod readme;
 mod scheduler;

@@ -11,13 +11,12 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, GrantArgs, LimitArgs};
 use super::jobs::log_line;
-use super::output::payload_value;
 use super::submit::interrupted;
-use super::wire::{JobErrorWire, LogLineWire, UsageWire};
 use crate::app::{Invoke, InvokeReport, invoke};
 use crate::config::units::{format_duration, format_size};
 use crate::executor::Verdict;
 use crate::model::{Outcome, PluginName};
+use crate::wire::{JobErrorWire, LogLineWire, UsageWire, payload_value};
 
 #[derive(Debug, Args)]
 pub(super) struct InvokeArgs {

@@ -6,15 +6,15 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{payload_value, printable, shortened, time, time_or_dash};
+use super::output::{printable, shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
-use super::submit::{parse_job_id, wait_for_end};
 use super::show::{executor_of, run_settings};
-use super::wire::{JobDetails, JobWire, LogLineWire};
+use super::submit::{parse_job_id, wait_for_end};
 use crate::app::{App, AppError, CancelJob};
 use crate::config::units::{format_duration, format_size, parse_duration};
 use crate::model::{Job, JobId, JobState, LogLine, Outcome, ScheduleId, Usage};
 use crate::store::JobFilter;
+use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {

@@ -1,7 +1,7 @@
 //! The command line: words to operations, answers to words.
 //!
 //! Each command is a file. A command reads its flags, calls one or two operations of [`crate::app`], and prints: the answer to standard output,
-//! everything else to standard error. What `--json` prints are the types of `wire`. How commands end is `exit`.
+//! everything else to standard error. What `--json` prints are the types of `crate::wire`. How commands end is `exit`.
 //!
 //! The command line knows no adapters. What must be built before it can work is behind [`Machinery`], which the composition root implements.
 //!
@@ -35,7 +35,6 @@ mod submit;
 mod system;
 mod tasks;
 mod trigger;
-mod wire;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -8,12 +8,12 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, ConflictArg, SettingsArgs, parse_grace_time};
 use super::output::time;
-use super::wire::ScheduleWire;
 use crate::app::NewSchedule;
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, GraceTime, Schedule, ScheduleId, Settings, Timestamp};
 use crate::store::ScheduleAdded;
 use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, LocalTime, RuleOptions, Trigger, TriggerError};
+use crate::wire::ScheduleWire;
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("when").required(true).args(["interval", "cron", "at", "calendar", "trigger"])))]

@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::output::{payload_value, shortened, time_or_dash};
+use super::output::{shortened, time_or_dash};
 use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
-use super::wire::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, settings_of};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
 use crate::model::{JobSettings, Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::store::ScheduleFilter;
 use crate::trigger::Trigger;
+use crate::wire::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, payload_value, settings_of};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {

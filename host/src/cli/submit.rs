@@ -9,10 +9,10 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::jobs::{follow_logs, print_result};
-use super::wire::JobWire;
 use crate::app::{App, AppError, NewJob};
 use crate::config::units::{format_duration, parse_duration};
 use crate::model::{Job, JobId, JobState, Outcome};
+use crate::wire::JobWire;
 
 /// A job that is to be queued.
 #[derive(Debug, Args)]

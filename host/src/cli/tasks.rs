@@ -7,11 +7,11 @@ use super::exit::Outcomes;
 use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
 use super::output::shortened;
 use super::show::{grace_time, layer_of_task, run_settings};
-use super::wire::{TaskDetails, TaskWire};
 use crate::app::{ConfigureTask, SettingName};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{GraceTime, JobSettings, Parallelism, Settings, Target};
 use crate::store::TaskRow;
+use crate::wire::{TaskDetails, TaskWire};
 
 #[derive(Debug, Args)]
 pub(super) struct TasksArgs {

@@ -15,7 +15,8 @@ mod ask;
 mod clocks;
 mod content;
 mod disk;
-mod lanes;
+mod migrations;
+mod partitions;
 mod plans;
 mod refusals;
 mod schema;
@@ -26,10 +27,15 @@ const CASES: Cases = &[
     ("schema::has_the_tables_and_indexes_that_sqlite_has", schema::agrees_with_sqlite, SERVERS),
     ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
     ("schema::has_noted_every_migration_under_its_number", schema::has_noted_migrations, DATABASES),
-    ("lanes::jobs_in_one_that_has_lost_its_task_are_found", lanes::lost_ones_are_emptied, DATABASES),
+    ("migrations::lead_to_the_schema_of_a_fresh_database", migrations::both_ways_lead_to_one_schema, DATABASES),
+    ("migrations::keep_what_an_older_host_stored", migrations::keep_what_an_older_host_stored, DATABASES),
+    ("migrations::leave_tables_of_other_programs_alone", migrations::leave_tables_of_other_programs_alone, DATABASES),
+    ("migrations::go_on_where_they_were_cut_off", migrations::go_on_where_they_were_cut_off, &[Backend::Mysql]),
+    ("migrations::refuse_another_text_of_their_version", migrations::refuse_another_text_of_their_version, SERVERS),
+    ("partitions::jobs_in_one_that_has_lost_its_task_are_found", partitions::lost_ones_are_emptied, DATABASES),
     (
-        "lanes::jobs_of_a_limited_task_in_the_shared_one_keep_to_the_limit",
-        lanes::shared_one_does_not_pass_limits,
+        "partitions::jobs_of_a_limited_task_in_the_shared_one_keep_to_the_limit",
+        partitions::shared_one_does_not_pass_limits,
         DATABASES,
     ),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),

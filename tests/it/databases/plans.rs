@@ -176,7 +176,7 @@ fn may_be_read_whole(index: Option<&str>) -> bool {
     index.is_some_and(|index| SMALL.contains(&index) || CATALOGUE.contains(&index))
 }
 
-/// A step such as `SEARCH jobs USING COVERING INDEX jobs_ready (lane=?)`, where it looks at a table of ours. The rest are steps over
+/// A step such as `SEARCH jobs USING COVERING INDEX jobs_ready (partition=?)`, where it looks at a table of ours. The rest are steps over
 /// what other steps made: lists of arguments, subqueries, the rows of a recursion.
 fn sqlite_look(step: &str) -> Option<Look> {
     let (word, rest) = step.split_once(' ')?;
@@ -195,7 +195,7 @@ fn sqlite_look(step: &str) -> Option<Look> {
 fn mysql_look(step: &str) -> Option<Look> {
     let mut words = step.split(' ');
     let (table, access, key) = (words.next()?, words.next()?, words.next()?);
-    // The alias of tasks in the statements that look for a lane.
+    // The alias of tasks in the statements that look for a partition.
     let table = if table == "t" { "tasks" } else { table };
     TABLES.contains(&table).then(|| {
         let index = match key {
