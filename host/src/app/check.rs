@@ -8,7 +8,7 @@ use super::{App, AppError, AppResult};
 use crate::config::Caps;
 use crate::config::units::{format_duration, format_size};
 use crate::model::limits::{JSON_DEPTH_MAX, MAX_ATTEMPTS_MAX, SPAN_MAX};
-use crate::model::{Backoff, GraceTime, Metadata, Payload, Settings};
+use crate::model::{Backoff, GraceTime, Metadata, Payload, Settings, unseen_character};
 
 /// A setting, by name: what `unset` takes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,21 @@ pub fn check_settings(settings: &Settings, caps: &Caps) -> AppResult<()> {
         check_span("misfire_grace_time", grace)?;
     }
     check_metadata(metadata, caps)
+}
+
+/// Checks an id that something new is to have.
+///
+/// # Errors
+/// [`AppError::Invalid`] where a character of it does not show, so that it could be taken for another id.
+pub fn check_new_id(kind: &str, id: &str) -> AppResult<()> {
+    match unseen_character(id) {
+        None => Ok(()),
+        Some(unseen) => {
+            let (code, shown) = (u32::from(unseen), id.replace(unseen, &unseen.escape_unicode().to_string()));
+            Err(AppError::invalid(format!("`{shown}` is no good {kind}: the character U+{code:04X} in it does not show"))
+                .with_hint("leave it out; whoever reads the id cannot see it"))
+        }
+    }
 }
 
 /// Checks the arguments of a job.

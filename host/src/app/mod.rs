@@ -24,7 +24,7 @@ mod transfer;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use arguments::Arguments;
-pub use check::{SettingName, check_args, check_settings};
+pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Heard};
 pub use grants::{grant_dir, grant_env};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::arguments::Callee;
-use super::check::check_span;
+use super::check::{check_new_id, check_span};
 use super::error::candidates;
 use super::{App, AppError, AppResult, Arguments};
 use crate::model::limits::PAGE_ROWS_MAX;
@@ -98,6 +98,9 @@ impl App {
     pub async fn schedule_add(&self, new: NewSchedule) -> AppResult<ScheduleCreated> {
         self.check_job_settings(&new.settings)?;
         check_span("max_jitter", new.max_jitter)?;
+        if let Some(id) = &new.id {
+            check_new_id("schedule id", id.as_str())?;
+        }
         let first = new.trigger.first_fire()?;
         let task = self.task_resolve(&new.task).await?.task;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;

@@ -281,9 +281,11 @@ fn cron_fault(expression: &str, error: &TriggerError) -> Failure {
     let text = expression.trim();
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let first = words.first().copied().unwrap_or_default();
-    let hint = if let Some((_, zone)) = first.split_once('=').filter(|(name, _)| matches!(*name, "TZ" | "CRON_TZ")) {
-        format!("--timezone {zone} names the zone")
-    } else if let Some(length) = text.strip_prefix("@every ") {
+    if let Some((_, zone)) = first.split_once('=').filter(|(name, _)| matches!(*name, "TZ" | "CRON_TZ")) {
+        let what = format!("cron: `{first}` at character 1 is no field, but a time zone");
+        return Failure::usage(what, format!("name the zone with --timezone {zone}"));
+    }
+    let hint = if let Some(length) = text.strip_prefix("@every ") {
         format!("--interval {} fires every so often", length.trim())
     } else if text.eq_ignore_ascii_case("@reboot") {
         "a job for each start of a machine is `host submit` in one of its start-up scripts".to_owned()

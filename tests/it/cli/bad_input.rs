@@ -206,14 +206,14 @@ fn a_schedule_that_makes_no_sense_is_refused() {
         (&["--interval", "30s", "--max-attempts", "0"], "max_attempts is 0"),
         (&["--interval", "30s", "--metadata", "owner"], "no pair"),
         (&["--interval", "30s", "--id", " x"], "schedule id"),
-        (&["--interval", "30s", "--id", "a\u{200b}b"], "`a\\u{200b}b` is not a valid schedule id"),
-        (&["--interval", "30s", "--id", "a\u{202e}b"], "characters that do not show"),
+        (&["--interval", "30s", "--id", "a\u{200b}b"], "`a\\u{200b}b` is no good schedule id: the character U+200B"),
+        (&["--interval", "30s", "--id", "a\u{202e}b"], "the character U+202E in it does not show"),
         (&["--interval", "-5s"], "`-5s` is not a duration: it is negative"),
         (&["--interval", "30s", "--max-jitter", "-1m"], "`-1m` is not a duration: it is negative"),
         (&["--interval", "30s", "--timeout", "-1m"], "it is negative"),
         (&["--interval", "30s", "--backoff", "initial=1s,initial=2s"], "`initial` is given twice"),
         (&["--interval", "30s", "--backoff", "initial=-1s"], "it is negative"),
-        (&["--trigger", r#"{"type":"cron","hour":3,"hour":5}"#], "hour: the key comes twice, at line 1 column 31"),
+        (&["--trigger", r#"{"type":"cron","hour":3,"hour":5}"#], "hour: the key comes twice, at line 1 column 30"),
         (&["--trigger", r#"{"type":"interval","days":9223372036854775808000}"#], "days: the integer"),
         (&["--at", "2026-12-01T10:00"], "--timezone"),
         (&["--at", "2026-12-01T10:00Z", "--timezone", "Europe/Berlin"], "no meaning with --at"),
@@ -292,7 +292,7 @@ fn a_store_url_that_cannot_be_read_is_bad_input() {
 fn what_other_crons_take_is_refused_with_the_flag_that_does_it_here() {
     let (user, before) = with_hello();
     for (expression, mention, hint) in [
-        ("TZ=Europe/Berlin 0 9 * * *", "`TZ=Europe/Berlin` at character 1", "--timezone Europe/Berlin"),
+        ("TZ=Europe/Berlin 0 9 * * *", "`TZ=Europe/Berlin` at character 1 is no field", "--timezone Europe/Berlin"),
         ("CRON_TZ=UTC 0 9 * * *", "at character 1", "--timezone UTC"),
         ("@every 5m", "is not a nickname", "--interval 5m"),
         ("@reboot", "is not a nickname", "host submit"),

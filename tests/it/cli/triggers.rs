@@ -68,7 +68,7 @@ fn a_trigger_that_would_be_changed_is_refused_also_in_a_batch() {
     let twice = r#"{"type":"cron","hour":3,"hour":5}"#;
     let said = user.host(["trigger", "next", twice]);
     assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{said:?}");
-    assert!(said.err.starts_with("error: hour: the key comes twice, at line 1 column 31"), "{said:?}");
+    assert!(said.err.starts_with("error: hour: the key comes twice, at line 1 column 30"), "{said:?}");
 }
 
 #[test]

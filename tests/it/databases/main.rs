@@ -47,6 +47,11 @@ const CASES: Cases = &[
     ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),
     ("refusals::a_missing_schema_is_told_and_made_only_when_asked", refusals::no_schema, SERVERS),
     ("refusals::a_newer_schema_is_told_and_left_alone", refusals::newer_schema, SERVERS),
+    (
+        "refusals::a_database_that_cannot_hold_every_text_is_told_and_left_alone",
+        refusals::narrow_encoding,
+        &[Backend::Postgres],
+    ),
     ("refusals::a_user_who_may_only_read_can_look_and_is_told_what_is_missing", refusals::no_rights, SERVERS),
 ];
 

@@ -111,7 +111,7 @@ fn a_range_of_months_that_ends_before_it_begins_is_answered_with_two() {
 #[test]
 fn json_that_would_be_changed_is_refused_with_its_place() {
     let error = |text: &str| Trigger::from_json(text, Timestamp::EPOCH).expect_err(text).to_string();
-    assert_eq!(error(r#"{"type":"cron","hour":3,"hour":5}"#), "hour: the key comes twice, at line 1 column 31");
+    assert_eq!(error(r#"{"type":"cron","hour":3,"hour":5}"#), "hour: the key comes twice, at line 1 column 30");
     assert!(
         error(r#"{"type":"or","triggers":[{"type":"interval","days":99999999999999999999}]}"#)
             .starts_with("triggers[0].days: the integer 99999999999999999999 has more than 64 bits")
@@ -220,9 +220,9 @@ fn descriptions_read_as_english() {
         ("0 9-17 * * 1-5", "every hour from 09:00 to 17:00 on Monday to Friday, Europe/Berlin"),
         ("* * * * *", "every minute, Europe/Berlin"),
         ("*/15 * * * *", "every 15 minutes, Europe/Berlin"),
-        ("*/45 * * * *", "at minutes 0 and 45 of every hour, Europe/Berlin"),
-        ("*/7 * * * *", "at minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour, Europe/Berlin"),
-        ("*/45 * * * * *", "at seconds 0 and 45 of every minute, Europe/Berlin"),
+        ("*/45 * * * *", "every day at minutes 0 and 45 of every hour, Europe/Berlin"),
+        ("*/7 * * * *", "every day at minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour, Europe/Berlin"),
+        ("*/45 * * * * *", "every day at seconds 0 and 45 of every minute, Europe/Berlin"),
         ("0,30 */25 * * * *", "every 30 seconds of minutes 0, 25 and 50 of every hour, Europe/Berlin"),
         ("0 */5 * * *", "every day at 00:00, 05:00, 10:00, 15:00 and 20:00, Europe/Berlin"),
         ("0 * * * *", "every hour, Europe/Berlin"),
