@@ -39,6 +39,7 @@ extern crate self as store;
 pub mod archive;
 mod decorate;
 pub mod detached;
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod encoding;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]

@@ -7,11 +7,6 @@ use super::query::Dialect;
 use super::value::{Arg, Row};
 use crate::store::StoreError;
 
-/// What a driver said, kept as text.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct DriverError(pub(super) String);
-
 /// What kind of failure a driver's error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -20,12 +15,18 @@ pub(super) enum Failure {
     /// The database is busy, starting or full for the moment: trying again later may help.
     Busy,
     /// The connection is gone: what was under way is rolled back, except perhaps a commit.
+    #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), expect(dead_code, reason = "a file is never gone"))]
     Gone,
     /// The store cannot be used as it is: read-only, full disk, no rights.
     Unusable,
     /// Anything else.
     Other,
 }
+
+/// What a driver said, kept as text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct DriverError(pub(super) String);
 
 /// One connection.
 #[async_trait]
