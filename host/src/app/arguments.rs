@@ -155,7 +155,9 @@ mod tests {
         let schema = Some(r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#);
         let args = Arguments::Json(json!({"n": "seven"}));
         let refused = args.payload(Callee { schema, ..PLAIN }, &Caps::default()).expect_err("a text is no number");
-        let AppError::Invalid { what, causes, hint } = refused else { panic!("the input must be changed: {refused:?}") };
+        let AppError::Invalid { what, causes, hint } = refused else {
+            panic!("the input must be changed: {refused:?}")
+        };
         assert_eq!(what, "the arguments do not fit the task `p:t`");
         assert_eq!(causes, ["`n`: expected a whole number, found \"seven\""]);
         assert!(hint.expect("the way out").contains("--unchecked"));

@@ -93,8 +93,10 @@ pub fn check_new_id(kind: &str, id: &str) -> AppResult<()> {
         None => Ok(()),
         Some(unseen) => {
             let (code, shown) = (u32::from(unseen), id.replace(unseen, &unseen.escape_unicode().to_string()));
-            Err(AppError::invalid(format!("`{shown}` is no good {kind}: the character U+{code:04X} in it does not show"))
-                .with_hint("leave it out; whoever reads the id cannot see it"))
+            Err(AppError::invalid(format!(
+                "`{shown}` is no good {kind}: the character U+{code:04X} in it does not show"
+            ))
+            .with_hint("leave it out; whoever reads the id cannot see it"))
         }
     }
 }
@@ -128,7 +130,9 @@ impl App {
     pub(super) fn check_job_settings(&self, settings: &Settings) -> AppResult<()> {
         if settings.max_running_jobs.is_some() {
             return Err(AppError::invalid("max_running_jobs is a setting of tasks, and none of jobs and schedules")
-                .with_hint("set it for the task, or make a second task over the same function with a limit of its own"));
+                .with_hint(
+                    "set it for the task, or make a second task over the same function with a limit of its own",
+                ));
         }
         self.check_settings(settings)
     }

@@ -63,7 +63,9 @@ impl fmt::Display for SchemaFault {
 /// asked how long it may be.
 pub(super) fn faults_of_arguments(schema: &Value, args: &Value) -> Vec<SchemaFault> {
     match args {
-        Value::Array(list) if schema["type"] == "object" => fault_of_positions(schema, list.len()).into_iter().collect(),
+        Value::Array(list) if schema["type"] == "object" => {
+            fault_of_positions(schema, list.len()).into_iter().collect()
+        }
         _ => faults(schema, args),
     }
 }
@@ -81,7 +83,10 @@ fn fault_of_positions(schema: &Value, given: usize) -> Option<SchemaFault> {
         (least, usize::MAX) => format!("{least} arguments or more"),
         (least, most) => format!("{least} to {most} arguments"),
     };
-    Some(SchemaFault { path: Vec::new(), trouble: Trouble::Expected { wanted: vec![wanted], found: given.to_string() } })
+    Some(SchemaFault {
+        path: Vec::new(),
+        trouble: Trouble::Expected { wanted: vec![wanted], found: given.to_string() },
+    })
 }
 
 /// What is wrong with a value, at most [`FAULTS_MAX`] faults; empty where nothing is.

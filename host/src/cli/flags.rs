@@ -313,7 +313,9 @@ mod tests {
         for bad in ["", "soon", "initial=2", "pace=3s", "factor=fast", "factor=1.005", "factor=-1", "factor=."] {
             assert!(parse_backoff(bad).is_err(), "{bad}");
         }
-        for (text, percent) in [("2", 200), ("1.5", 150), ("1.25", 125), ("1.250", 125), ("2.", 200), ("100.00", 10_000)] {
+        for (text, percent) in
+            [("2", 200), ("1.5", 150), ("1.25", 125), ("1.250", 125), ("2.", 200), ("100.00", 10_000)]
+        {
             assert_eq!(parse_backoff(&format!("factor={text}")).expect(text).factor_percent, percent, "{text}");
         }
     }
@@ -331,10 +333,15 @@ mod tests {
             String::from_utf8(text).expect("UTF-8")
         };
         let Err(failure) = read_json(r#"{"a": 1, "a": 2}"#) else { panic!("the key comes twice") };
-        assert_eq!(said(failure), "error: --args cannot be taken as it is at `a`: the key comes twice, at line 1 column 12\n");
+        assert_eq!(
+            said(failure),
+            "error: --args cannot be taken as it is at `a`: the key comes twice, at line 1 column 12\n"
+        );
         let Err(failure) = metadata(&["n=[1, 18446744073709551616]".to_owned()]) else { panic!("65 bits") };
         assert!(said(failure).contains("the metadata of the key `n` cannot be taken as it is at `[1]`: the integer"));
-        let Ok(Metadata(kept)) = metadata(&["n=[1,".to_owned(), "m=7".to_owned()]) else { panic!("a text and a number") };
+        let Ok(Metadata(kept)) = metadata(&["n=[1,".to_owned(), "m=7".to_owned()]) else {
+            panic!("a text and a number")
+        };
         assert_eq!(Value::Object(kept), serde_json::json!({"n": "[1,", "m": 7}));
     }
 

@@ -87,9 +87,9 @@ fn with_variable(mut error: Error, command: &Command, words: &[OsString]) -> Err
         let rest = word.as_encoded_bytes().strip_prefix(flag.as_bytes());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
     });
-    let variable = find(command, &flag[2..]).and_then(Arg::get_env).filter(|name| {
-        std::env::var_os(name).is_some_and(|found| found == *value)
-    });
+    let variable = find(command, &flag[2..])
+        .and_then(Arg::get_env)
+        .filter(|name| std::env::var_os(name).is_some_and(|found| found == *value));
     if let Some(variable) = variable.filter(|_| !is_typed) {
         let tip = format!("the value comes from the environment variable {}", variable.to_string_lossy());
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));

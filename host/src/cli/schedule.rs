@@ -184,7 +184,9 @@ fn notes(trigger: &Trigger, first: Option<Timestamp>, now: Timestamp) -> Vec<Str
 fn replacement_notes(old: &Schedule, new: &Schedule) -> Vec<String> {
     let mut notes = Vec::new();
     if old.pause.is_some() && new.pause.is_none() {
-        notes.push("the schedule that it replaces was paused, and this one is not; --paused leaves it paused".to_owned());
+        notes.push(
+            "the schedule that it replaces was paused, and this one is not; --paused leaves it paused".to_owned(),
+        );
     }
     notes
 }
@@ -236,10 +238,9 @@ impl ScheduleArgs {
         match (time, &self.timezone) {
             (None, _) => Ok(None),
             (Some(TimeArg::Instant(fire)), _) => Ok(Some(fire)),
-            (Some(TimeArg::Local(local)), Some(zone)) => local
-                .in_zone(zone, self.dst())
-                .map(Some)
-                .map_err(|error| Failure::usage(format!("{flag}: {error}"), "give the time with an offset, or another time")),
+            (Some(TimeArg::Local(local)), Some(zone)) => local.in_zone(zone, self.dst()).map(Some).map_err(|error| {
+                Failure::usage(format!("{flag}: {error}"), "give the time with an offset, or another time")
+            }),
             (Some(TimeArg::Local(local)), None) => Err(Failure::usage(
                 format!("{flag}: `{local}` does not say in which time zone"),
                 "name it with --timezone, or write an offset behind the time: Z for UTC, +02:00 and the like",

@@ -183,7 +183,9 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
     }
     let state = match (&schedule.pause, ScheduleState::of(schedule, task.is_some())) {
         (Some(Pause::Failed(reason)), _) => format!("paused, because its trigger failed: {reason}"),
-        (_, ScheduleState::TaskMissing) => "active, but its task is gone: its jobs end as plugin_unavailable".to_owned(),
+        (_, ScheduleState::TaskMissing) => {
+            "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
+        }
         (_, ScheduleState::Finished) => "finished: its trigger has no more fire times".to_owned(),
         (_, state) => state.as_str().to_owned(),
     };
@@ -209,10 +211,7 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
     ];
     let settings = JobSettings::from(settings);
     pairs.extend(run_settings(executor_of(&settings), &settings, layer));
-    pairs.extend([
-        ("trigger", schedule.trigger.clone()),
-        ("created", super::output::time(schedule.created_at)),
-    ]);
+    pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
     Ok(context.out.pairs(&pairs)?)
 }
 

@@ -81,7 +81,9 @@ pub(super) async fn wait_for_end(
 ) -> Outcomes<Job> {
     let job = app.job_get(id).await?;
     if job.state == JobState::Queued && app.workers_alive().await?.is_empty() {
-        context.out.note("note: no worker is running on this store; the job waits for one (`host serve` starts one)")?;
+        context
+            .out
+            .note("note: no worker is running on this store; the job waits for one (`host serve` starts one)")?;
     }
     let job = app.job_wait_within(id, limit).await?;
     if job.state == JobState::Finished {
@@ -89,7 +91,9 @@ pub(super) async fn wait_for_end(
     }
     let within = limit.map(format_duration).unwrap_or_default();
     let refused = AppError::refused(format!("job {id} has not ended within {within}: it is {}", job.state));
-    Err(refused.with_hint(format!("`host jobs result {id} --wait` waits on, `host jobs cancel {id}` cancels it")).into())
+    Err(refused
+        .with_hint(format!("`host jobs result {id} --wait` waits on, `host jobs cancel {id}` cancels it"))
+        .into())
 }
 
 /// Queues a job and runs it in this process. Asked to end by a signal, it cancels the job and waits for that; asked again, it leaves at once, and

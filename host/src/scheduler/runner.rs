@@ -25,12 +25,7 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 const FLUSH_LINES: usize = 1_000;
 
 /// Runs one attempt of `job` and hands its end to the writer. Answers what the task returned, also where the job keeps no result.
-pub(super) async fn run(
-    core: Arc<Core>,
-    job: Job,
-    resolved: Resolved,
-    writes: mpsc::Sender<Write>,
-) -> Option<Payload> {
+pub(super) async fn run(core: Arc<Core>, job: Job, resolved: Resolved, writes: mpsc::Sender<Write>) -> Option<Payload> {
     // An acquired job has a lease; one without cannot be released either.
     let token = job.lease.as_ref().map(|lease| lease.token)?;
     let job = Arc::new(job);

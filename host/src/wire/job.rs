@@ -131,10 +131,10 @@ impl From<&Job> for JobDetails {
             due_at: job.spec.due_at.to_string(),
             cancel_requested: job.cancel_requested,
             // Without the token: whoever shows it may write to the job.
-            lease: job.lease.as_ref().map(|lease| LeaseWire {
-                holder: lease.holder.to_string(),
-                expires_at: lease.expires_at.to_string(),
-            }),
+            lease: job
+                .lease
+                .as_ref()
+                .map(|lease| LeaseWire { holder: lease.holder.to_string(), expires_at: lease.expires_at.to_string() }),
             progress: job.progress.as_ref().map(|progress| ProgressWire {
                 done: progress.done,
                 total: progress.total,

@@ -145,15 +145,30 @@ fn jobs_have_their_documented_keys_and_end_with_result_and_usage() {
 fn every_setting_that_is_stored_can_be_read_back() {
     let user = with_plugins(&["hello"]);
     let settings = [
-        "--timeout", "7s", "--fuel", "1_000_000_000", "--memory", "32MiB", "--max-attempts", "4", "--backoff",
-        "initial=2s,max=1m,factor=1.5,jitter=0", "--priority", "-3", "--result-ttl", "90s", "--executor", "wasm",
+        "--timeout",
+        "7s",
+        "--fuel",
+        "1_000_000_000",
+        "--memory",
+        "32MiB",
+        "--max-attempts",
+        "4",
+        "--backoff",
+        "initial=2s,max=1m,factor=1.5,jitter=0",
+        "--priority",
+        "-3",
+        "--result-ttl",
+        "90s",
+        "--executor",
+        "wasm",
     ];
     let expected = json!({
         "executor": "wasm", "timeout_ms": 7_000, "fuel": 1_000_000_000, "memory_bytes": 32 << 20, "max_attempts": 4,
         "backoff": {"initial_ms": 2_000, "max_ms": 60_000, "factor_percent": 150, "jitter_percent": 0},
         "priority": -3, "result_ttl_ms": 90_000,
     });
-    let schedule = [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--interval", "1h"][..], &settings].concat();
+    let schedule =
+        [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--interval", "1h"][..], &settings].concat();
     user.ok(&schedule);
     let shown = user.json(&["schedules", "show", "s"]);
     assert_keys(&shown["settings"], RUN_SETTINGS);
@@ -203,7 +218,8 @@ fn a_job_that_keeps_no_result_prints_what_it_returned_where_it_was_run() {
 #[test]
 fn the_list_of_schedules_says_what_each_does() {
     let user = with_plugins(&["hello"]);
-    let add = |id: &str, more: &[&str]| user.ok([&["schedule", "greet", "--arg", "name=Ada", "--id", id][..], more].concat());
+    let add =
+        |id: &str, more: &[&str]| user.ok([&["schedule", "greet", "--arg", "name=Ada", "--id", id][..], more].concat());
     add("active", &["--interval", "1h"]);
     add("paused", &["--interval", "1h", "--paused"]);
     add("once", &["--at", "2026-01-01T00:00:00Z"]);
@@ -219,7 +235,8 @@ fn the_list_of_schedules_says_what_each_does() {
     }
     drop(server);
     let listed = user.ok(["schedules"]);
-    for (id, state) in [("active", "active"), ("paused", "paused"), ("once", "finished"), ("orphaned", "task missing")] {
+    for (id, state) in [("active", "active"), ("paused", "paused"), ("once", "finished"), ("orphaned", "task missing")]
+    {
         let line = listed.lines().find(|line| line.starts_with(&format!("{id} "))).expect("it is listed");
         assert!(line.contains(&format!(" {state} ")), "{line}");
         assert_eq!(user.json(&["schedules", "show", id])["state"], state.replace(' ', "_"), "{id}");
@@ -230,7 +247,10 @@ fn the_list_of_schedules_says_what_each_does() {
 fn putting_a_schedule_in_the_place_of_a_paused_one_says_that_it_is_not_paused() {
     let user = with_plugins(&["hello"]);
     let schedule = |more: &[&str]| {
-        user.host([&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--conflict", "replace", "--interval"], more].concat())
+        user.host(
+            [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--conflict", "replace", "--interval"], more]
+                .concat(),
+        )
     };
     schedule(&["1h", "--paused"]);
     let still = schedule(&["2h", "--paused"]);

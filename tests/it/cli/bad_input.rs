@@ -134,8 +134,14 @@ fn malformed_arguments_are_refused_with_the_path_of_the_fault() {
         (&["--arg", "name"], "no pair"),
         (&["--arg", "name=Ada", "--arg", "name=Eve"], "given twice"),
         (&["--args", r#"{"name": "Ada", "name": "Eve"}"#], "at `name`: the key comes twice, at line 1 column 22"),
-        (&["--args", r#"{"name": "Ada", "times": [18446744073709551617]}"#], "at `times[0]`: the integer 18446744073709551617"),
-        (&["--arg", "name=Ada", "--arg", "times=-9223372036854775809"], "the argument `times` cannot be taken as it is"),
+        (
+            &["--args", r#"{"name": "Ada", "times": [18446744073709551617]}"#],
+            "at `times[0]`: the integer 18446744073709551617",
+        ),
+        (
+            &["--arg", "name=Ada", "--arg", "times=-9223372036854775809"],
+            "the argument `times` cannot be taken as it is",
+        ),
         (&["--arg", "name=Ada", "--metadata", r#"m={"a": 1, "a": 2}"#], "the metadata of the key `m` cannot be taken"),
         (&["--arg", "name=Ada", "--metadata", "m=123456789012345678901234567890"], "more than 64 bits"),
     ] {
@@ -154,14 +160,22 @@ fn arguments_that_do_not_fit_the_tasks_schema_are_refused_with_the_path_of_each_
     let (user, before) = with_hello();
     let hello = plugin("hello");
     let hello = hello.to_str().expect("the path is UTF-8");
-    for command in [&["submit", "greet"][..], &["run", "greet"], &["schedule", "greet", "--interval", "1h"], &["invoke", hello, "greet"]] {
+    for command in [
+        &["submit", "greet"][..],
+        &["run", "greet"],
+        &["schedule", "greet", "--interval", "1h"],
+        &["invoke", hello, "greet"],
+    ] {
         for (args, mention) in [
             (&["--args", r#"{"name": 7}"#][..], "  `name`: expected a text, found 7\n"),
             (&["--arg", "nmae=Ada"], "  `nmae`: there is no such name; there are: name, times, tone\n"),
             (&["--arg", "nmae=Ada"], "  `name`: is missing\n"),
             (&[], "  `name`: is missing\n"),
             (&["--arg", "name=Ada", "--arg", "times=300"], "  `times`: expected a number of at most 255, found 300\n"),
-            (&["--arg", "name=Ada", "--arg", "tone=rude"], "  `tone`: expected \"friendly\" or \"formal\", found \"rude\"\n"),
+            (
+                &["--arg", "name=Ada", "--arg", "tone=rude"],
+                "  `tone`: expected \"friendly\" or \"formal\", found \"rude\"\n",
+            ),
             (&["--args", r#"["Ada", "formal", 2, 3]"#], "  expected 1 to 3 arguments, found 4\n"),
         ] {
             let said = user.host([command, args].concat());
@@ -283,7 +297,10 @@ fn a_store_url_that_cannot_be_read_is_bad_input() {
             let said = user.host([&["--store", store], command].concat());
             assert_refused(&said, 2, mention);
             assert!(said.err.contains("hint: "), "{said:?}");
-            assert!(!said.err.contains("sec") && !said.err.contains("ret"), "the password is nobody's business: {said:?}");
+            assert!(
+                !said.err.contains("sec") && !said.err.contains("ret"),
+                "the password is nobody's business: {said:?}"
+            );
         }
     }
 }
@@ -297,7 +314,11 @@ fn what_other_crons_take_is_refused_with_the_flag_that_does_it_here() {
         ("@every 5m", "is not a nickname", "--interval 5m"),
         ("@reboot", "is not a nickname", "host submit"),
         ("H H * * *", "`H` at character 1", "--max-jitter"),
-        ("0 0 12 * * ? 2030", "has 7 fields where a crontab string has five, or six with the seconds first", "\"year\":2030"),
+        (
+            "0 0 12 * * ? 2030",
+            "has 7 fields where a crontab string has five, or six with the seconds first",
+            "\"year\":2030",
+        ),
         ("* * *", "has 3 fields where a crontab string has five, or six with the seconds first", "host trigger next"),
         ("61 25 * * *", "`61` at character 1", "host trigger next"),
         ("0 61 25 * * mon", "`61` at character 3", "host trigger next"),

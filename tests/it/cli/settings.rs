@@ -107,7 +107,8 @@ fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
 
 #[test]
 fn a_switch_in_the_environment_takes_the_usual_words() {
-    for (value, code) in [("1", 0), ("0", 0), ("true", 0), ("false", 0), ("yes", 0), ("no", 0), ("on", 0), ("maybe", 2)] {
+    for (value, code) in [("1", 0), ("0", 0), ("true", 0), ("false", 0), ("yes", 0), ("no", 0), ("on", 0), ("maybe", 2)]
+    {
         let user = User::new().with_env("HOST_AUTO_MIGRATE", value);
         let said = user.host(["status", "--json"]);
         assert_eq!(said.code, Some(code), "{value}: {said:?}");

@@ -268,7 +268,10 @@ fn descriptions_read_as_english() {
         (json!({"years": 1, "start_date": "2028-02-29"}), ", left out in February without a 29th, UTC"),
         (json!({"years": 1, "start_date": "2026-08-31"}), "every year at 00:00, counted from 2026-08-31, UTC"),
         (json!({"months": 12, "start_date": "2026-08-31"}), "every 12 months at 00:00, counted from 2026-08-31, UTC"),
-        (json!({"months": 1, "days": 1, "start_date": "2026-01-01"}), ", passing over months that do not have the day, UTC"),
+        (
+            json!({"months": 1, "days": 1, "start_date": "2026-01-01"}),
+            ", passing over months that do not have the day, UTC",
+        ),
         (json!({"weeks": 1, "start_date": "2026-01-31"}), "every week at 00:00, counted from 2026-01-31, UTC"),
     ] {
         let mut value = rule;

@@ -137,7 +137,12 @@ async fn an_error_of_any_length_is_cut_and_keeps_its_message() {
     for bytes in [40_000, 200_000] {
         let ended = sandbox.run(Run::new(digest, "fails_at_length", json!({"bytes": bytes}))).await;
         let error = ended.error();
-        assert_eq!(error.kind, ErrorKind::GuestError, "{bytes}: {}", error.message.chars().take(200).collect::<String>());
+        assert_eq!(
+            error.kind,
+            ErrorKind::GuestError,
+            "{bytes}: {}",
+            error.message.chars().take(200).collect::<String>()
+        );
         assert!(error.message.starts_with("xxx") && error.message.len() <= 16 * 1024, "{} bytes", error.message.len());
         assert_eq!(error.context.len(), 32);
         assert!(error.context.iter().all(|cause| cause.len() <= 16 * 1024));

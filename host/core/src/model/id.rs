@@ -310,9 +310,18 @@ mod tests {
 
     #[test]
     fn what_does_not_show_is_found_and_written_out() {
-        for unseen in
-            ['\u{200b}', '\u{200d}', '\u{202e}', '\u{2066}', '\u{ad}', '\u{feff}', '\u{3164}', '\u{fe0f}', '\u{e0041}', '\u{9b}']
-        {
+        for unseen in [
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{ad}',
+            '\u{feff}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{e0041}',
+            '\u{9b}',
+        ] {
             assert_eq!(unseen_character(&format!("a{unseen}b")), Some(unseen));
         }
         for seen in ["夜間 報告", "отчёт", "🙂", "a\u{301}", "ß", "naïve", "a\u{a0}b"] {

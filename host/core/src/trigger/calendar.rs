@@ -99,7 +99,11 @@ impl CalendarTrigger {
         if lengths.all(|length| length >= day) {
             return String::new();
         }
-        if day == 29 { ", left out in February without a 29th".to_owned() } else { format!(", only in months that have a day {day}") }
+        if day == 29 {
+            ", left out in February without a 29th".to_owned()
+        } else {
+            format!(", only in months that have a day {day}")
+        }
     }
 
     /// The instants at which a date's time of day is.

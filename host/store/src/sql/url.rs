@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::connection::DriverError;
 use crate::store::StoreError;
 
-const ENCODING: &str = "in user and password, write `/` as %2F, `#` as %23, `?` as %3F, `@` as %40, `:` as %3A and `%` as %25";
+const ENCODING: &str =
+    "in user and password, write `/` as %2F, `#` as %23, `?` as %3F, `@` as %40, `:` as %3A and `%` as %25";
 
 /// Refuses a URL whose password ends where none should: `postgres://ada:a/b@host/jobs` names the host `ada`, to every reader of URLs.
 pub(super) fn check_url(url: &str, form: &str) -> Result<(), StoreError> {
@@ -52,7 +53,9 @@ mod tests {
             "mysql://ada:12/34@db.example:3306/jobs",
             "postgres://ada:/@db.example/jobs",
         ] {
-            let Err(StoreError::BadUrl { reason, hint, .. }) = check_url(url, "postgres://…") else { panic!("{url}") };
+            let Err(StoreError::BadUrl { reason, hint, .. }) = check_url(url, "postgres://…") else {
+                panic!("{url}")
+            };
             assert!(hint.contains("%2F") && !reason.contains("ada") && !hint.contains("ada"), "{reason}; {hint}");
         }
         for url in [

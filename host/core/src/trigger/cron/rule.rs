@@ -44,8 +44,7 @@ pub(in crate::trigger) struct Bounds {
 /// The fields of a crontab string, in its order.
 const CRONTAB: [Field; 5] = [Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
 /// The same with the seconds in front.
-const SIX_FIELDS: [Field; 6] =
-    [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
+const SIX_FIELDS: [Field; 6] = [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
 
 impl CronTrigger {
     /// A rule by its fields; those not given get their defaults.

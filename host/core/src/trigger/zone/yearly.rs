@@ -69,7 +69,10 @@ impl Rule {
 }
 
 /// What is known of a rule's changes and the days on which they fell, with those of one more year, if they keep the rule.
-fn widened(known: &[(Change, RangeInclusive<i32>)], of_year: &[&Observed]) -> Option<Vec<(Change, RangeInclusive<i32>)>> {
+fn widened(
+    known: &[(Change, RangeInclusive<i32>)],
+    of_year: &[&Observed],
+) -> Option<Vec<(Change, RangeInclusive<i32>)>> {
     if known.len() != of_year.len() {
         return None;
     }
