@@ -230,7 +230,7 @@ fn a_schedule_that_makes_no_sense_is_refused() {
         (&["--trigger", r#"{"type":"cron","hour":3,"hour":5}"#], "hour: the key comes twice, at line 1 column 30"),
         (&["--trigger", r#"{"type":"interval","days":9223372036854775808000}"#], "days: the integer"),
         (&["--at", "2026-12-01T10:00"], "--timezone"),
-        (&["--at", "2026-12-01T10:00Z", "--timezone", "Europe/Berlin"], "no meaning with --at"),
+        (&["--at", "2026-12-01T10:00:00Z", "--timezone", "Europe/Berlin"], "no meaning with --at"),
         (&["--at", "2026-12-01T10:00", "--timezone", "Europe/Berln"], "did you mean `Europe/Berlin`?"),
         (&["--at", "2026-03-29T02:30", "--timezone", "Europe/Berlin", "--dst-gap", "skip"], "does not exist"),
         (&[], "required"),
