@@ -9,7 +9,7 @@ use super::exit::{Failure, Outcomes};
 use super::output::{printable, shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
 use super::show::{executor_of, run_settings};
-use super::submit::{parse_job_id, wait_for_end};
+use super::submit::{parse_job_id, tell_of_missing_workers, wait_for_end};
 use crate::app::{App, AppError, CancelJob};
 use crate::config::units::{format_duration, format_size, parse_duration};
 use crate::model::{Job, JobId, JobState, LogLine, Outcome, ScheduleId, Usage};
@@ -267,6 +267,9 @@ pub(super) fn usage(usage: &Usage) -> String {
 
 async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     let app = context.app().await?;
+    if follow {
+        tell_of_missing_workers(context, &app, id).await?;
+    }
     let mut next = None;
     // Followed, each line is an answer of its own; else the lines are one answer, which is a list.
     let mut listed = Vec::new();

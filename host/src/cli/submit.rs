@@ -72,19 +72,25 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
     print_ended(context, &job)
 }
 
-/// Waits for the end of a job. Where nobody is there who could run it, the user is told so.
-pub(super) async fn wait_for_end(
-    context: &mut Context,
-    app: &App,
-    id: JobId,
-    limit: Option<Duration>,
-) -> Outcomes<Job> {
+/// Tells a user who is about to wait for a job that nobody is there who could run it, where that is so.
+pub(super) async fn tell_of_missing_workers(context: &mut Context, app: &App, id: JobId) -> Outcomes {
     let job = app.job_get(id).await?;
     if job.state == JobState::Queued && app.workers_alive().await?.is_empty() {
         context
             .out
             .note("note: no worker is running on this store; the job waits for one (`host serve` starts one)")?;
     }
+    Ok(())
+}
+
+/// Waits for the end of a job.
+pub(super) async fn wait_for_end(
+    context: &mut Context,
+    app: &App,
+    id: JobId,
+    limit: Option<Duration>,
+) -> Outcomes<Job> {
+    tell_of_missing_workers(context, app, id).await?;
     let job = app.job_wait_within(id, limit).await?;
     if job.state == JobState::Finished {
         return Ok(job);
