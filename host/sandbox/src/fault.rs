@@ -178,12 +178,14 @@ fn too_much_data(error: &wasmtime::Error, limits: &Limits) -> JobError {
 }
 
 fn result_too_large(bytes: Option<usize>, limits: &Limits) -> JobError {
-    let is = bytes.map_or_else(String::new, |bytes| format!(" of {}", size(bytes as u64)));
     let max = size(limits.result_bytes as u64);
-    JobError::new(
-        ErrorKind::ResultTooLarge,
-        format!("the task's result{is} is larger than the {max} that results may have"),
-    )
+    let message = match bytes {
+        Some(bytes) => {
+            format!("the task's result of {} is larger than the {max} that results may have", size(bytes as u64))
+        }
+        None => format!("what the task returned is too large to be read; results may have {max}, and errors less"),
+    };
+    JobError::new(ErrorKind::ResultTooLarge, message)
 }
 
 /// A span as the flag takes it: in hours, minutes, seconds or milliseconds, the largest that leaves it whole.

@@ -122,6 +122,10 @@ impl From<StoreError> for AppError {
                 let (noun, name) = name_of(&subject);
                 AppError::not_found(noun, name)
             }
+            StoreError::BadUrl { hint, source, .. } => {
+                let causes = source.iter().map(ToString::to_string).collect();
+                AppError::Invalid { what, causes, hint: Some(hint) }
+            }
             StoreError::AlreadyExists(_) | StoreError::Conflict { .. } => AppError::refused(what),
             StoreError::Unusable { hint, source, .. } => AppError::Unreachable { what, hint: Some(hint), source },
             StoreError::Corrupt { .. } => AppError::Unexpected { what, source: None },

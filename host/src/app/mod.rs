@@ -17,6 +17,7 @@ mod overlap;
 mod plugins;
 mod run;
 mod schedules;
+mod schema;
 mod status;
 mod tasks;
 mod transfer;
@@ -24,7 +25,7 @@ mod transfer;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use arguments::Arguments;
-pub use check::{SettingName, check_args, check_settings};
+pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Heard};
 pub use grants::{grant_dir, grant_env};

@@ -99,6 +99,10 @@ impl Broker for SqliteBroker {
         self.shared.fanout.subscribe()
     }
 
+    fn reaches_other_processes(&self) -> bool {
+        true
+    }
+
     async fn close(&self) {
         self.shared.stop.cancel();
         self.tasks.wait().await;

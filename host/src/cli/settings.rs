@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
-use crate::app::{AppError, check_settings};
+use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
 use crate::config::{Caps, Config, Role, Serve, StoreUrl, UrlError};
 use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
@@ -30,7 +31,7 @@ pub(super) struct GlobalArgs {
     #[arg(long, global = true, env = "HOST_CONFIG", value_name = "FILE", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Bring the schema of a database server up to date where it is older (SQLite's always is)
-    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true)]
+    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     auto_migrate: bool,
     /// Print the answer as JSON
     #[arg(long, global = true)]
@@ -97,6 +98,10 @@ impl GlobalArgs {
         };
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| Failure::usage(format!("--data-dir: {error}"), "name a folder"))?;
+        let serve = serve_settings(serve, file.serve);
+        if let Some(identity) = &serve.identity {
+            check_new_id("identity", identity.as_str())?;
+        }
         let caps = file.caps.over(Caps::default());
         let task_defaults = file.task_defaults.settings()?;
         check_settings(&task_defaults, &caps)?;
@@ -111,7 +116,7 @@ impl GlobalArgs {
             data_dir,
             task_defaults,
             caps,
-            serve: serve_settings(serve, file.serve),
+            serve,
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
         })
     }

@@ -64,7 +64,18 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The store cannot be used as it is, and waiting will not help: a wrong URL, a wrong password, a newer schema, a read-only file.
+    /// The URL says something that no store understands: whoever wrote it has to change it.
+    #[error("{reason}")]
+    BadUrl {
+        /// What is wrong.
+        reason: String,
+        /// What is right.
+        hint: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The store cannot be used as it is, and waiting will not help: a wrong password, a newer schema, a read-only file.
     #[error("{reason}")]
     Unusable {
         /// What is wrong.

@@ -21,8 +21,8 @@ pub struct OpenOptions<'a> {
 /// Opens the store at a URL.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with a hint where the program was built without such stores, the database cannot be used, its schema is
-/// newer than this program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
+/// [`StoreError::BadUrl`] with a hint if the program was built without such stores. [`StoreError::Unusable`] with a hint if the database
+/// cannot be used, its schema is newer than this program, or missing and not to be made. [`StoreError::Backend`] if it cannot be reached.
 pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Memory => Ok(Arc::new(MemoryStore::new())),
@@ -52,7 +52,7 @@ pub(crate) fn no_such_kind(url: &StoreUrl) -> StoreError {
     let mut known: Vec<&str> =
         known.into_iter().filter(|(_, is_built_in)| *is_built_in).map(|(begin, _)| begin).collect();
     known.push("memory:");
-    StoreError::Unusable { reason, hint: format!("a store URL begins with {}", known.join(" or ")), source: None }
+    StoreError::BadUrl { reason, hint: format!("a store URL begins with {}", known.join(" or ")), source: None }
 }
 
 fn without(database: &str) -> String {

@@ -59,6 +59,11 @@ const CASES: Cases = &[
         tls::keeps_the_password_from_whoever_denies_it,
         SERVERS,
     ),
+    (
+        "refusals::a_database_that_cannot_hold_every_text_is_told_and_left_alone",
+        refusals::narrow_encoding,
+        &[Backend::Postgres],
+    ),
     ("refusals::a_user_who_may_only_read_can_look_and_is_told_what_is_missing", refusals::no_rights, SERVERS),
 ];
 

@@ -90,6 +90,33 @@ pub(crate) fn newer_schema(backend: Backend) -> Result<()> {
     Ok(())
 }
 
+/// A database that cannot hold every text.
+pub(crate) fn narrow_encoding(backend: Backend) -> Result<()> {
+    let url = url(backend)?;
+    let (place, _) = url.rsplit_once('/').context("a URL with a database")?;
+    // Databases are the server's, so each place makes its own.
+    let name = block_on(ask::rows(&url, "SELECT current_schema()::text"))?.concat().concat();
+    let narrow = format!("{name}_latin1");
+    let create = |name: &str, encoding: &str| {
+        let statement = format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'");
+        block_on(ask::rows(&url, &statement)).map(drop)
+    };
+    create(&narrow, "LATIN1")?;
+    let their_url = format!("{place}/{narrow}");
+    let expected = Expected { error: "keeps texts in LATIN1", hint: "ENCODING 'UTF8'" };
+    refused(&their_url, &expected)?;
+    for command in [&["migrate", "--plan"][..], &["migrate", "--apply"], &["--auto-migrate", "status"]] {
+        let said = said(&their_url, command);
+        ensure!(said.code == Some(5) && said.err.contains("keeps texts in LATIN1"), "{command:?}: {said:?}");
+    }
+    // Without an encoding, the server keeps the bytes as they come.
+    let plain = format!("{name}_ascii");
+    create(&plain, "SQL_ASCII")?;
+    let said = said(&format!("{place}/{plain}"), &["--auto-migrate", "status", "--json"]);
+    ensure!(said.code == Some(0), "{said:?}");
+    Ok(())
+}
+
 /// A user who may connect and read, and nothing else.
 pub(crate) fn no_rights(backend: Backend) -> Result<()> {
     let url = url(backend)?;

@@ -12,7 +12,7 @@ use super::super::state::Guest;
 use crate::model::limits::SPAN_MAX;
 use crate::model::{
     Backoff, Encoding, ExecutorName, GraceTime, LogLevel, Metadata, Parallelism, Payload, Progress, Settings, Target,
-    TaskDeclaration, TaskName, Timestamp,
+    TaskDeclaration, TaskName, Timestamp, json,
 };
 
 mod generated {
@@ -244,7 +244,7 @@ fn metadata(text: &str) -> Result<Metadata, String> {
     if text.len() > max {
         return Err(format!("metadata has {} bytes, and may have {max}", text.len()));
     }
-    match super::super::inspect::bounded_json(text)? {
+    match json::read(text).map_err(|fault| fault.to_string())? {
         serde_json::Value::Object(object) => Ok(Metadata(object)),
         _ => Err("metadata must be a JSON object".to_owned()),
     }

@@ -22,6 +22,9 @@ const CONNECTIONS: u32 = 10;
 /// How long a call waits for a connection before it fails as busy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a URL looks like.
+const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
+
 /// A database.
 pub(super) struct MysqlDatabase {
     pool: MySqlPool,
@@ -52,9 +55,9 @@ fn bind(bound: &mut MySqlArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynE
 
 impl MysqlDatabase {
     pub(super) async fn open(url: &ServerUrl) -> Result<MysqlDatabase, StoreError> {
-        let options = MySqlConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::Unusable {
+        let options = MySqlConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
             reason: format!("the URL `{url}` cannot be used"),
-            hint: "it looks like mysql://USER:PASSWORD@HOST:3306/DATABASE".into(),
+            hint: format!("it looks like {FORM}"),
             source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
         // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
@@ -65,6 +68,8 @@ impl MysqlDatabase {
         let options = protect(options, &tls);
         // `||` and rounding modes stay as the server has them; what we rely on is set for each connection below.
         let options = options.statement_cache_capacity(512).pipes_as_concat(false);
+        // The tables name their own encoding, whatever the database's is; the connection must be able to carry every text too.
+        let options = options.charset("utf8mb4");
         let place = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{host}:{}", options.get_port()),

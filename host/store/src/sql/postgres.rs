@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgSslMode};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Arguments, PgPool, Postgres};
 
 use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
@@ -21,6 +21,9 @@ const CONNECTIONS: u32 = 10;
 
 /// How long a call waits for a connection before it fails as busy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a URL looks like.
+const FORM: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
 /// A database.
 pub(super) struct PostgresDatabase {
@@ -79,9 +82,9 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
 
 impl PostgresDatabase {
     pub(super) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
-        let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::Unusable {
+        let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
             reason: format!("the URL `{url}` cannot be used"),
-            hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
+            hint: format!("it looks like {FORM}"),
             source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
         // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
@@ -100,8 +103,10 @@ impl PostgresDatabase {
         };
         let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let mut probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let encoding = server_encoding(&mut probe).await;
         drop(sqlx::Connection::close(probe).await);
+        check_encoding(&place, &encoding.map_err(|error| refused(&place, &tls, error))?)?;
         Ok(PostgresDatabase { pool: pool.connect_lazy_with(options) })
     }
 }
@@ -142,6 +147,23 @@ fn protect(options: PgConnectOptions, tls: &Tls, way: Way) -> PgConnectOptions {
         Some(client) => options.ssl_client_cert(&client.certificate).ssl_client_key(&client.key),
         None => options,
     }
+}
+
+/// In which encoding the database keeps texts.
+async fn server_encoding(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("SELECT current_setting('server_encoding')").fetch_one(connection).await
+}
+
+/// Refuses a database that cannot keep every text. One without an encoding (`SQL_ASCII`) keeps bytes as they come.
+fn check_encoding(place: &str, encoding: &str) -> Result<(), StoreError> {
+    if matches!(encoding, "UTF8" | "SQL_ASCII") {
+        return Ok(());
+    }
+    Err(StoreError::Unusable {
+        reason: format!("the database at {place} keeps texts in {encoding}, which cannot hold every text"),
+        hint: "use a database in UTF-8: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0".into(),
+        source: None,
+    })
 }
 
 /// Why a first connection failed.
