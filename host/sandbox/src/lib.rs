@@ -50,7 +50,7 @@ use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{
     Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry,
-    RunControl, Runnable, RunnablePlugin, Verdict,
+    RunControl, RunnablePlugin, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
 use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
@@ -208,13 +208,6 @@ impl Executor for WasmExecutor {
             };
             invoke::finished_without_guest(job_error, Retry::Backoff, elapsed)
         })
-    }
-
-    async fn prepare(&self, runnable: &Runnable) {
-        let Some(plugin) = &runnable.plugin else { return };
-        if let Err(error) = self.registry.prepared(plugin.digest).await {
-            tracing::warn!(plugin = %plugin.name, digest = %plugin.digest, %error, "plugin cannot be made ready");
-        }
     }
 }
 

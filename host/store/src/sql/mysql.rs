@@ -154,7 +154,8 @@ impl Database for MysqlDatabase {
     }
 
     async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
-        Ok(Box::new(MysqlPooled::new(self.pool.acquire().await?)))
+        // On the heap: what connects, with all of TLS in it, is large.
+        Ok(Box::new(MysqlPooled::new(Box::pin(self.pool.acquire()).await?)))
     }
 
     async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
