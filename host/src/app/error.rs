@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::UrlError;
 use crate::store::{StoreError, Subject};
 
 /// Why an operation was not done. Unless a variant says otherwise, nothing has changed.
@@ -104,6 +105,12 @@ impl AppError {
             | AppError::Unreachable { hint, .. } => hint.as_deref(),
             AppError::Unexpected { .. } => None,
         }
+    }
+}
+
+impl From<UrlError> for AppError {
+    fn from(error: UrlError) -> AppError {
+        AppError::invalid(error.what).with_hint(error.hint)
     }
 }
 

@@ -11,7 +11,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, Config, Role, Serve, StoreUrl};
+use crate::config::{Caps, Config, Role, Serve, StoreUrl, UrlError};
 use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
 
 /// What every command understands.
@@ -105,9 +105,14 @@ impl GlobalArgs {
         let caps = file.caps.over(Caps::default());
         let task_defaults = file.task_defaults.settings()?;
         check_settings(&task_defaults, &caps)?;
+        let store = match self.store.as_deref().or(file.store.as_deref()) {
+            Some(url) => url.parse().map_err(AppError::from)?,
+            None => store_in(&data_dir)?,
+        };
+        let broker = self.broker.as_deref().or(file.broker.as_deref()).map(str::parse).transpose();
         Ok(Config {
-            store: self.store.clone().or(file.store).map_or_else(|| StoreUrl::in_data_dir(&data_dir), StoreUrl::new),
-            broker: self.broker.clone().or(file.broker),
+            store,
+            broker: broker.map_err(|error: UrlError| AppError::from(error))?,
             data_dir,
             task_defaults,
             caps,
@@ -136,6 +141,17 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
             .or_else(|| file.drain_timeout.map(|span| span.0))
             .unwrap_or(usual.drain_timeout),
         catch_up_max: count(flags.max_catch_up, file.max_catch_up, usual.catch_up_max),
+    }
+}
+
+/// The database in a data folder. One that SQLite cannot have there is refused before the folder is made.
+fn store_in(data_dir: &Path) -> Outcomes<StoreUrl> {
+    match data_dir.to_str() {
+        Some(_) => Ok(StoreUrl::in_data_dir(data_dir)),
+        None => Err(Failure::usage(
+            format!("the data folder `{}` cannot hold the database: its name is not UTF-8", data_dir.display()),
+            "name another one with --data-dir, or a database with --store",
+        )),
     }
 }
 
@@ -217,8 +233,16 @@ impl File {
             })
         };
         let text = std::fs::read_to_string(path).map_err(|error| fault("cannot be read", &error))?;
-        toml::from_str(&text).map_err(|error| fault("is not valid", &error.to_string().trim_end()))
+        toml::from_str(&text).map_err(|error: toml::de::Error| fault("is not valid", &located(&error, &text)))
     }
+}
+
+/// What is wrong, and where. Without the line itself, which `toml` would print: it may hold a password.
+fn located(error: &toml::de::Error, text: &str) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 impl TaskDefaultsFile {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::UrlError;
 use crate::model::{JobId, PluginName, ScheduleId, TaskId};
 
 /// The thing that an error is about.
@@ -101,6 +102,12 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<UrlError> for StoreError {
+    fn from(error: UrlError) -> StoreError {
+        StoreError::Unusable { reason: error.what, hint: error.hint, source: None }
+    }
 }
 
 impl StoreError {

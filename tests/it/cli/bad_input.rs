@@ -273,9 +273,9 @@ fn a_store_that_cannot_be_used_is_an_error_with_a_way_out() {
     user.file("text.db", "this is no database, whatever its name says\n".repeat(100));
     let text = format!("sqlite://{}", user.home().join("text.db").display());
     let nowhere = "sqlite:///no/such/folder/host.db";
-    for store in [text.as_str(), nowhere] {
+    for (store, code) in [(text.as_str(), 5), (nowhere, 5), ("floppy://a", 2)] {
         let said = user.host(["--store", store, "status"]);
-        assert_refused(&said, 5, "error: ");
+        assert_refused(&said, code, "error: ");
         assert!(said.err.contains("hint: "), "{said:?}");
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn no_schema(backend: Backend) -> Result<()> {
     refused(&url, &Expected { error: "has no schema of ours yet", hint })?;
     let plan = said(&url, &["migrate", "--plan", "--json"]);
     ensure!(plan.code == Some(0) && plan.out.contains("CREATE TABLE"), "{plan:?}");
-    ensure!(block_on(migrate::status(&url))?.current == 0, "something was made");
+    ensure!(block_on(migrate::status(&url.parse()?))?.current == 0, "something was made");
     let applied = said(&url, &["--auto-migrate", "status", "--json"]);
     ensure!(applied.code == Some(0), "{applied:?}");
     let again = said(&url, &["status", "--json"]);
@@ -81,7 +81,7 @@ pub(crate) fn no_schema(backend: Backend) -> Result<()> {
 
 pub(crate) fn newer_schema(backend: Backend) -> Result<()> {
     let url = url(backend)?;
-    block_on(migrate::apply(&url, &SystemClock))?;
+    block_on(migrate::apply(&url.parse()?, &SystemClock))?;
     block_on(ask::rows(&url, "INSERT INTO host_migrations VALUES (99, 'from_the_future', 0)"))?;
     let expected = Expected { error: "the store has schema 99", hint: "use the newer program" };
     refused(&url, &expected)?;
@@ -120,7 +120,7 @@ pub(crate) fn narrow_encoding(backend: Backend) -> Result<()> {
 /// A user who may connect and read, and nothing else.
 pub(crate) fn no_rights(backend: Backend) -> Result<()> {
     let url = url(backend)?;
-    block_on(migrate::apply(&url, &SystemClock))?;
+    block_on(migrate::apply(&url.parse()?, &SystemClock))?;
     // Users are the server's, so that each place has its own.
     let place = url.rsplit(|letter: char| !letter.is_alphanumeric() && letter != '_').next();
     let name = format!("reader_{}", place.context("a URL ends with the name of its place")?.to_lowercase());

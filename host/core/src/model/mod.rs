@@ -43,7 +43,7 @@ pub use id::{
 pub use job::{Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
 pub use outcome::{ErrorKind, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
-pub use plugin::{DirAccess, Grant, Import, PluginVersion, TaskDeclaration};
+pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration};
 pub use retry::Backoff;
 pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};
 pub use settings::{GraceTime, Parallelism, ResolvedSettings, Settings};
