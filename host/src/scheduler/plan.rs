@@ -59,12 +59,17 @@ impl Planner<'_> {
         let CatchUp { fires, skipped, state, next } = caught_up;
         let inherited = task.map(Task::layered).unwrap_or_default();
         let settings = schedule.settings.over(&inherited);
-        let next_fire_time = next.map(|fire| fire.at);
+        let last_fire_time = fires.last().map(|fire| fire.at);
+        let (next_fire_time, failure) = match next {
+            Ok(next) => (next.map(|fire| fire.at), None),
+            // What was due has fired. Whoever unpauses the schedule has it looked at again at once.
+            Err(error) => (last_fire_time.or(schedule.next_fire_time), Some(super::chain(&error))),
+        };
         let jobs = fires
             .iter()
             .enumerate()
             .map(|(index, fire)| {
-                let following = fires.get(index + 1).map(|fire| fire.at).or(next_fire_time);
+                let following = fires.get(index + 1).map(|fire| fire.at).or(next_fire_time).filter(|at| *at > fire.at);
                 self.job(schedule, &settings, *fire, following)
             })
             .collect();
@@ -74,13 +79,13 @@ impl Planner<'_> {
             jobs,
             trigger_state: state.to_json(),
             next_fire_time,
-            last_fire_time: fires.last().map(|fire| fire.at),
-            pause: None,
+            last_fire_time,
+            pause: failure.clone().map(Pause::Failed),
         };
-        let event = EventKind::ScheduleUpdated {
-            schedule_id: schedule.id.clone(),
-            task_id: schedule.task_id.clone(),
-            next_fire_time,
+        let schedule_id = schedule.id.clone();
+        let event = match failure {
+            None => EventKind::ScheduleUpdated { schedule_id, task_id: schedule.task_id.clone(), next_fire_time },
+            Some(message) => EventKind::ScheduleFailed { schedule_id, message },
         };
         Plan { fire, event, skipped }
     }

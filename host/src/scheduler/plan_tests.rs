@@ -150,3 +150,34 @@ fn a_trigger_that_fails_pauses_its_schedule_with_the_reason() {
     assert!(matches!(plan.event, EventKind::ScheduleFailed { .. }));
     assert!(plan.fire.jobs.is_empty());
 }
+
+#[test]
+fn a_fire_that_is_due_is_made_although_the_one_after_it_cannot_be_found() {
+    // Both fire at noon; from then on they pass each other by half a minute.
+    let trigger = r#"{"type":"and","threshold":0,"max_iterations":10,"triggers":[
+        {"type":"interval","minutes":1,"start_time":"2026-05-01T12:00:00Z"},
+        {"type":"or","triggers":[{"type":"date","run_time":"2026-05-01T12:00:00Z"},
+            {"type":"interval","minutes":1,"start_time":"2026-05-01T12:00:30Z"}]}]}"#;
+    let parsed = Trigger::from_json(trigger, every_minute().created_at).expect("a trigger");
+    let schedule = Schedule {
+        trigger: parsed.to_json(),
+        trigger_state: parsed.initial_state().to_json(),
+        next_fire_time: Some(at("2026-05-01T12:00:00Z")),
+        ..every_minute()
+    };
+    let plan = plan_at("2026-05-01T12:00:01Z", &schedule, Some(&task()));
+    assert_eq!(fire_times(&plan), ["12:00:00"]);
+    assert!(matches!(&plan.fire.pause, Some(Pause::Failed(reason)) if reason.contains("max_iterations")));
+    assert!(matches!(plan.event, EventKind::ScheduleFailed { .. }));
+    assert_eq!(plan.fire.last_fire_time, Some(at("2026-05-01T12:00:00Z")));
+    // Unpaused without a change it is looked at again, fails again, and makes no second job.
+    let again = Schedule {
+        trigger_state: plan.fire.trigger_state.clone(),
+        next_fire_time: plan.fire.next_fire_time,
+        ..schedule
+    };
+    assert!(again.next_fire_time.is_some());
+    let plan = plan_at("2026-05-01T12:10:00Z", &again, Some(&task()));
+    assert_eq!(fire_times(&plan), [""; 0]);
+    assert!(matches!(&plan.fire.pause, Some(Pause::Failed(_))));
+}
