@@ -9,7 +9,7 @@ use super::output::shortened;
 use crate::app::{ConfigureTask, SettingName};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{GraceTime, Parallelism, Settings, Target};
-use crate::store::TaskRow;
+use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
 
 #[derive(Debug, Args)]
@@ -112,11 +112,12 @@ pub(super) async fn run(context: &mut Context, args: TasksArgs) -> Outcomes {
 }
 
 async fn list(context: &mut Context) -> Outcomes {
-    let rows = context.app().await?.task_list().await?;
+    let Page { rows, unreadable, .. } = context.app().await?.task_list().await?;
+    context.out.unreadable("task", &unreadable)?;
     if context.out.json {
         return Ok(context.out.json(&rows.iter().map(TaskWire::from).collect::<Vec<_>>())?);
     }
-    if rows.is_empty() {
+    if rows.is_empty() && unreadable.is_empty() {
         return Ok(context.out.note("no tasks; `host register FILE` registers a plugin with its tasks")?);
     }
     let row = |row: &TaskRow| {

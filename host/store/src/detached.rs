@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
-use crate::model::{LogLine, *};
+use crate::model::*;
 
 /// Passes every call on, on a tracked task of its own.
 pub struct Detached {

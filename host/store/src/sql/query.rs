@@ -84,7 +84,8 @@ pub(super) mod q {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
             job_counts job_delete job_extend job_get job_gone_select job_lock job_limited_tasks
-            job_partition_after job_partition_close job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
+            job_partition_after job_partition_close job_list job_lock_tasks job_log_delete job_log_delete_to job_log_key_list job_log_list
+            job_missed_select job_next_due
             job_only_select job_repartition job_running_counts job_shared_select
             job_wake job_wake_select migration_insert migration_list migration_step_begin migration_step_get
             migration_step_insert plugin_activate
@@ -98,7 +99,7 @@ pub(super) mod q {
         }
         mysql_differs {
             job_claim job_end job_finish job_insert job_log_insert job_peek job_progress job_requeue plugin_put schedule_fire
-            schedule_insert schedule_next_due schedule_put scheduler_put task_put
+            schedule_insert schedule_next_due schedule_put schedule_put_off scheduler_put task_put
         }
         postgres_differs {
             job_partition_heads

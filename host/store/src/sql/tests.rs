@@ -41,7 +41,7 @@ async fn open(folder: &Folder) -> SqlStore {
 /// Changes the database behind the store's back.
 async fn meddle(store: &SqlStore, statement: &'static str) {
     let connection = store.database.writer().await.expect("a connection");
-    let mut tx = Tx::new(connection, std::sync::Arc::clone(&store.texts), store.database.dialect());
+    let mut tx = Tx::new(connection, std::sync::Arc::clone(&store.texts), &*store.database);
     tx.script(sqlx::SqlSafeStr::into_sql_str(statement)).await.expect("the statement runs");
 }
 
