@@ -71,7 +71,7 @@ mod tests {
             assert!(began);
         }
         store.close().await;
-        assert_eq!(look.scheduler_list().await.expect("open"), [row]);
+        assert_eq!(look.scheduler_list().await.expect("open").rows, [row]);
         assert!(matches!(store.scheduler_list().await, Err(StoreError::Closed)));
     }
 }

@@ -452,7 +452,7 @@ mod tests {
     fn what_a_newer_version_writes_is_told_from_what_is_damaged() {
         let settings = |text: &str| Settings::from_json(text).map_err(|defect| defect.kind);
         assert_eq!(settings(r#"{"fuel":1}"#).map(|settings| settings.fuel), Ok(Some(1)));
-        for newer in [r#"{"overlap":"skip"}"#, r#"{"fuel":"much","overlap":1}"#, r#"{"backoff":{"steps":[1]}}"#] {
+        for newer in [r#"{"overlap":"skip"}"#, r#"{"overlap":1,"fuel":"much"}"#, r#"{"backoff":{"steps":[1]}}"#] {
             assert_eq!(settings(newer), Err(DefectKind::Newer), "{newer}");
         }
         for damaged in ["", "{", "null", r#"{"fuel":"much"}"#, r#"{"fuel":1}}"#, r#"{"overlap":1,"fu"#] {

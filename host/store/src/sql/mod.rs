@@ -50,6 +50,8 @@ mod sqlite;
 mod tests;
 mod transfer;
 mod tx;
+#[cfg(test)]
+mod unreadable_tests;
 mod value;
 mod writer;
 
