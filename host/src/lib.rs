@@ -12,8 +12,8 @@
 //!
 //! | crate | modules | what they are |
 //! |---|---|---|
-//! | `host` | [`assemble`] | the composition root: the only place that names concrete stores, brokers and executors |
-//! | | [`cli`] | words to operations, answers to words |
+//! | `host` | [`cli`] | words to operations, answers to words |
+//! | | [`assemble`] | the composition root: from settings to working parts, and the only place that names concrete stores, brokers and executors |
 //! | | [`app`] | the operations: register, schedule, submit, cancel, inspect |
 //! | | [`scheduler`] | the loops over the ports, and the pure planning |
 //! | | [`broker`], and [`executor::inline`] | the port to the brokers and its adapters; tasks that are closures |
@@ -45,7 +45,8 @@
 //! # Embedding
 //!
 //! A program that runs closures of its own as tasks, here on a store that lives as long as the process. With another store, and the
-//! sandbox beside the closures, it works together with `host` processes on the same data.
+//! sandbox beside the closures, it works together with `host` processes on the same data. [`assemble::Machine`] makes all of that from
+//! [settings](config::Config), as the program does.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -106,7 +107,6 @@
 //! ```
 
 pub mod app;
-#[cfg(feature = "cli")]
 pub mod assemble;
 pub mod broker;
 #[cfg(feature = "cli")]

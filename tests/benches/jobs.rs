@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::app::{App, NewJob, RegisterPlugin};
-use host::assemble::Machine;
-use host::cli::{Machinery as _, Opened};
+use host::assemble::{Machine, Opened};
 use host::clock::Stopwatch;
 use host::config::{Caps, Config, Serve, StoreUrl};
 use host::model::{JobSettings, JobSpec, JobState, Payload, Settings, TaskId};

@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod features;
 mod inline;
+mod programs;
 mod readme;
 mod scheduler;
 mod tidy;

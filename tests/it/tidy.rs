@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     ("host/core/src/", &[&["model"], &["trigger", "clock", "config"], &["executor"]]),
     (
         "host/src/",
-        &[&["broker", "executor"], &["scheduler"], &["app"], &["wire"], &["cli", "api"], &["assemble", "main"]],
+        &[&["broker", "executor"], &["scheduler"], &["app"], &["assemble", "wire"], &["cli", "api"], &["main"]],
     ),
 ];
 
@@ -34,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["src/cli/"]),
     ("humantime", &["core/src/config/units.rs"]),
     ("tracing_subscriber", &["src/cli/"]),
-    ("anyhow", &["src/cli/", "src/main.rs", "src/assemble.rs"]),
+    ("anyhow", &["src/cli/", "src/main.rs", "src/assemble/"]),
     ("chrono", &["core/src/model/time.rs", "core/src/trigger/"]),
     ("chrono_tz", &["core/src/trigger/"]),
 ];

@@ -107,7 +107,7 @@ enum DstFoldArg {
 }
 
 pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
-    let now = context.machinery.clock().now();
+    let now = context.machine.clock().now();
     let trigger = args.trigger(now)?;
     let arguments = args.arguments.arguments()?;
     let settings = Settings { misfire_grace_time: args.misfire_grace_time, ..args.settings.settings()? };

@@ -43,6 +43,7 @@ pub mod archive;
 mod decorate;
 mod defect;
 pub mod detached;
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod encoding;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]

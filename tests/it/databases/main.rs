@@ -2,19 +2,19 @@
 //! that only a race leaves behind, content that cannot be read, clocks that are wrong, refusals as the program tells them, disks that
 //! are full.
 //!
-//! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
-//! cannot be used fails.
+//! `TEST_BACKENDS` chooses the databases, as for the conformance suite.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use tests::backends::{Backend, SmallDisk};
-use tests::trials::{Cases, block_on, conclude, trials};
+use tests::trials::{Cases, block_on, conclude, trial, trials};
 
 mod ask;
 mod clocks;
 mod content;
 mod disk;
+mod harness;
 mod migrations;
 mod partitions;
 mod plans;
@@ -57,6 +57,13 @@ const DISK_CASES: Cases = &[
     ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
 ];
 
+/// The cases about the trials themselves.
+const HARNESS_CASES: &[(&str, fn() -> Result<()>)] = &[
+    ("harness::a_server_whose_data_cannot_be_made_fails_one_case_and_is_not_tried_again", harness::data_cannot_be_made),
+    ("harness::a_server_that_ends_at_its_start_fails_one_case_with_what_it_said", harness::server_ends),
+    ("harness::a_server_that_is_not_installed_lets_no_case_pass_or_fail", harness::not_installed),
+];
+
 /// Every database.
 const DATABASES: &[Backend] = &[Backend::Sqlite, Backend::Postgres, Backend::Mysql];
 
@@ -72,6 +79,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let mut all = trials("", CASES)?;
+    all.extend(HARNESS_CASES.iter().map(|(name, case)| trial((*name).to_owned(), case)));
     // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
     let refusal = SmallDisk::refusal();
     all.extend(trials("", DISK_CASES)?.into_iter().map(|trial| match &refusal {

@@ -52,7 +52,8 @@ async fn version_1(backend: Backend, url: &str) -> Result<()> {
         Backend::Postgres => "'\\x7b7d'::bytea",
         _ => "X'7b7d'",
     };
-    let settings = r#"'{"max_attempts":1,"priority":0}'"#;
+    let settings = r#"'{"timeout":300000000,"fuel":50000000000,"memory_bytes":268435456,"max_attempts":1,"crash_retries":1,
+        "backoff":{"initial":1000000,"max":60000000,"factor_percent":200,"jitter_percent":10},"priority":0,"result_ttl":86400000000}'"#;
     for statement in [
         "INSERT INTO host_migrations VALUES (1, 'initial', 0)".to_owned(),
         "INSERT INTO tasks VALUES ('limited', NULL, 'limited', 0, '', NULL, NULL, NULL, '{}', '{}', '{}', 1)".into(),

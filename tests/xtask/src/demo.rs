@@ -27,7 +27,7 @@ pub struct Arguments {
 ///
 /// If anything that a user would be promised does not happen.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    setup::run(&setup::Arguments::default())?;
+    setup::run(&setup::Arguments::PLUGINS_ONLY)?;
     let host = host::build()?;
     let plugins = plugins::build()?;
     let folder = TemporaryFolder::new()?;

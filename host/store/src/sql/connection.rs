@@ -15,6 +15,7 @@ pub(super) enum Failure {
     /// The database is busy, starting or full for the moment: trying again later may help.
     Busy,
     /// The connection is gone: what was under way is rolled back, except perhaps a commit.
+    #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), expect(dead_code, reason = "a file is never gone"))]
     Gone,
     /// The store cannot be used as it is: read-only, full disk, no rights.
     Unusable,
@@ -23,6 +24,11 @@ pub(super) enum Failure {
     /// Anything else.
     Other,
 }
+
+/// What a driver said, kept as text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct DriverError(pub(super) String);
 
 /// One connection.
 #[async_trait]

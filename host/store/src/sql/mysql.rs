@@ -9,9 +9,8 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError};
 use sqlx::pool::PoolOptions;
 use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
 
-use super::connection::{Connection, Database, Failure, pooled_connection};
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
-use super::sqlite::DriverError;
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
 

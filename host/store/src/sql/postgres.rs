@@ -9,9 +9,8 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::{Arguments, PgPool, Postgres};
 
-use super::connection::{Connection, Database, Failure, pooled_connection};
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
-use super::sqlite::DriverError;
 use super::value::{Arg, Kind, Row, Value};
 use crate::store::{Certainty, StoreError};
 

@@ -9,7 +9,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, Sqlite, SqlitePool};
 
-use super::connection::{Connection, Database, Failure, pooled_connection};
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
 use super::value::{Arg, Row, Value};
 use crate::store::StoreError;
@@ -137,11 +137,6 @@ fn unusable(path: &str, error: &sqlx::Error) -> StoreError {
         Some(std::sync::Arc::new(DriverError(error.to_string())));
     StoreError::Unusable { reason: format!("the store `{path}` {what}"), hint: hint.into(), source }
 }
-
-/// What a driver said, kept as text.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct DriverError(pub(super) String);
 
 /// The primary result code: <https://www.sqlite.org/rescode.html>.
 fn code(error: &sqlx::Error) -> Option<u32> {

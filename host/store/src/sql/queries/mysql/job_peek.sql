@@ -10,8 +10,8 @@ SELECT
     partitions.partition_key, partitions.max_running
 FROM (SELECT 1) AS once LEFT JOIN (
     SELECT '' AS partition_key, NULL AS max_running FROM (SELECT 1) AS shared
-    WHERE (SELECT 1 FROM host_jobs FORCE INDEX (jobs_ready) WHERE partition_key = '' LIMIT 1) IS NOT NULL
+    WHERE (SELECT 1 FROM host_jobs FORCE INDEX (host_jobs_ready) WHERE partition_key = '' LIMIT 1) IS NOT NULL
     UNION ALL
     SELECT t.id, t.max_running FROM host_tasks AS t
-    WHERE t.max_running IS NOT NULL AND (SELECT 1 FROM host_jobs FORCE INDEX (jobs_ready) WHERE host_jobs.partition_key = t.id LIMIT 1) IS NOT NULL
+    WHERE t.max_running IS NOT NULL AND (SELECT 1 FROM host_jobs FORCE INDEX (host_jobs_ready) WHERE host_jobs.partition_key = t.id LIMIT 1) IS NOT NULL
 ) AS partitions ON TRUE

@@ -6,14 +6,11 @@ mod sandbox;
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use crate::app::{App, AppError, AppResult, Parts, Sandbox};
 use crate::broker::Broker;
 use crate::broker::local::LocalBroker;
 #[cfg(feature = "sqlite")]
 use crate::broker::sqlite::SqliteBroker;
-use crate::cli::{Machinery, Migrating, Migration, Migrations, Opened};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreUrl};
 #[cfg(feature = "wasm")]
@@ -32,13 +29,59 @@ use crate::store::{self, OpenOptions, Store};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Machine;
 
-#[async_trait]
-impl Machinery for Machine {
-    fn clock(&self) -> Arc<dyn Clock> {
+/// Whether a migration is done or only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrating {
+    /// Show what would be done.
+    Plan,
+    /// Do it.
+    Apply,
+}
+
+/// Where a schema stands, and what it takes (or, applied, took) to bring it up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrations {
+    /// The version that the store had.
+    pub current: i64,
+    /// The version that this program needs.
+    pub wanted: i64,
+    /// The steps from one to the other.
+    pub steps: Vec<Migration>,
+}
+
+/// One step of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Its number.
+    pub version: i64,
+    /// What it does, in a word or two.
+    pub name: String,
+    /// Its statements.
+    pub text: String,
+}
+
+/// What is open.
+#[derive(Clone)]
+pub struct Opened {
+    /// The operations.
+    pub app: App,
+    /// What runs jobs, in this process.
+    pub executors: Executors,
+    /// How a scheduler of this process is set.
+    pub options: Options,
+}
+
+impl Machine {
+    /// The time.
+    pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::new(SystemClock)
     }
 
-    async fn open(&self, config: &Config) -> AppResult<Opened> {
+    /// Opens the store and the broker. Does not start anything that runs jobs.
+    ///
+    /// # Errors
+    /// [`AppError::Unreachable`] where one of them is out of reach, [`AppError::Invalid`] where the settings name what there is not.
+    pub async fn open(&self, config: &Config) -> AppResult<Opened> {
         let clock = self.clock();
         prepare_data_dir(&config.data_dir)?;
         let store = open_store(config, &clock).await?;
@@ -65,8 +108,12 @@ impl Machinery for Machine {
         Ok(Opened { app, executors, options: options_of(config)? })
     }
 
+    /// A sandbox around one component, without any store.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] where the program was built without it.
     #[cfg(feature = "wasm")]
-    async fn sandbox(&self, config: &Config, component: &[u8]) -> AppResult<Sandbox> {
+    pub async fn sandbox(&self, config: &Config, component: &[u8]) -> AppResult<Sandbox> {
         let clock = self.clock();
         let plugins = Arc::new(sandbox::OnePlugin(component.to_vec()));
         let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
@@ -74,18 +121,30 @@ impl Machinery for Machine {
         Ok(Sandbox { inspector, executor: sandbox, clock, random: fastrand::Rng::new() })
     }
 
+    /// A sandbox around one component, without any store.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`]: the program was built without it.
     #[cfg(not(feature = "wasm"))]
-    async fn sandbox(&self, _config: &Config, _component: &[u8]) -> AppResult<Sandbox> {
+    pub async fn sandbox(&self, _config: &Config, _component: &[u8]) -> AppResult<Sandbox> {
         Err(AppError::invalid("this program was built without the sandbox"))
     }
 
+    /// Looks at the store's schema, and brings it up to date where asked.
+    ///
+    /// # Errors
+    /// None: no store of this program has a schema.
     #[cfg(not(feature = "sql"))]
-    async fn migrate(&self, _config: &Config, _migrating: Migrating) -> AppResult<Migrations> {
+    pub async fn migrate(&self, _config: &Config, _migrating: Migrating) -> AppResult<Migrations> {
         Ok(Migrations { current: 0, wanted: 0, steps: Vec::new() })
     }
 
+    /// Looks at the store's schema, and brings it up to date where asked.
+    ///
+    /// # Errors
+    /// Those of the store; a schema that is newer than this program is refused.
     #[cfg(feature = "sql")]
-    async fn migrate(&self, config: &Config, migrating: Migrating) -> AppResult<Migrations> {
+    pub async fn migrate(&self, config: &Config, migrating: Migrating) -> AppResult<Migrations> {
         prepare_data_dir(&config.data_dir)?;
         let url = config.store.expose();
         if is_memory(&config.store) {
@@ -127,6 +186,7 @@ async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dy
 
 /// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
 /// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
+#[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "the broker within a process needs no clock"))]
 async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
     let url = match &config.broker {
         Some(url) => StoreUrl::new(url.as_str()),
@@ -134,6 +194,7 @@ async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<d
         // Other processes then learn of changes by looking into the store.
         None => StoreUrl::new("local"),
     };
+    #[cfg(feature = "sqlite")]
     if let Some(path) = sqlite_path(&url) {
         return match SqliteBroker::open(path, Arc::clone(clock)).await {
             Ok(broker) => Ok(Arc::new(broker)),
@@ -150,9 +211,10 @@ async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<d
             }),
         };
     }
+    let known = if cfg!(feature = "sqlite") { "local, sqlite://PATH" } else { "local" };
     match url.expose() {
         "local" => Ok(Arc::new(LocalBroker::new())),
-        _ => Err(unknown_scheme("broker", &url.to_string(), "local, sqlite://PATH")),
+        _ => Err(unknown_scheme("broker", &url.to_string(), known)),
     }
 }
 
