@@ -5,6 +5,7 @@ pub mod backends;
 pub mod cli;
 pub mod conformance;
 pub mod content;
+pub mod damaged;
 pub mod drain;
 pub mod factory;
 pub mod stage;

@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::store::Certainty;
+    use crate::store::Housekeeping as _;
     use crate::store::memory::MemoryStore;
 
     fn failure(transient: bool) -> StoreError {

@@ -70,7 +70,7 @@ async fn a_scheduler_without_the_worker_role_fires_but_runs_nothing_and_a_worker
     stage.clock.advance(Duration::from_secs(60));
     // The worker looks around several times without a fire being made.
     wait_for("the worker to be alive", || async {
-        let rows = stage.store.scheduler_list().await.expect("the store answers");
+        let rows = stage.store.scheduler_list().await.expect("the store answers").rows;
         stage.clock.advance(Duration::from_secs(1));
         rows.iter().any(|row| row.role == "worker" && row.seen_at > at("12:02:00")).then_some(())
     })

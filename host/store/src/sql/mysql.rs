@@ -138,8 +138,10 @@ impl Database for MysqlDatabase {
             (Some(1053 | 1077 | 1927), _) => Failure::Gone,
             // disk full, read-only, access denied to a table
             (Some(1021 | 1114 | 1290 | 1792 | 1836 | 1142), _) => Failure::Unusable,
-            // packet too large, null, row too large, out of range, no text, too long
-            (Some(1048 | 1118 | 1153 | 1264 | 1366 | 1406), _) | (None, sqlx::Error::Encode(_)) => Failure::Rejected,
+            // packet too large, null, row too large, out of range, no text, too long, signals of somebody's trigger
+            (Some(1048 | 1118 | 1153 | 1264 | 1366 | 1406 | 1644), _) | (None, sqlx::Error::Encode(_)) => {
+                Failure::Rejected
+            }
             (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => Failure::Gone,
             _ => Failure::Other,
         }

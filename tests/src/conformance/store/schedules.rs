@@ -356,8 +356,8 @@ async fn many_schedules_fire_in_one_call(rig: Rig) {
         last_fire_time: Some(t(5)),
         then: AfterFire::Free,
     });
-    let fired = rig.a.schedule_fire(fires.collect()).await.expect("fired");
-    assert!(fired.iter().all(|answer| *answer == fired()));
+    let answers = rig.a.schedule_fire(fires.collect()).await.expect("fired");
+    assert!(answers.iter().all(|answer| *answer == fired()));
     assert_eq!(rig.b.job_counts().await.expect("counted").queued, 150);
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), None);
 }

@@ -9,7 +9,8 @@ use host::model::{
 use host::store::memory::MemoryStore;
 use host::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use host::store::{
-    AfterFire, FireSchedule, JobReport, ReadLogs, Record, Released, Restore, Restored, Store, StoreError, StoredPlugin,
+    AfterFire, FireSchedule, JobQueue as _, JobReport, ReadLogs, Record, Released, Restore, Restored, Store,
+    StoreError, StoredPlugin,
 };
 
 use super::{Rig, cases};
