@@ -31,6 +31,9 @@ fn executor(clock: &ManualClock) -> InlineExecutor {
             Ok((0..depth).fold(json!(0), |inner, _| json!([inner])))
         })
         .with(name("panics"), |_, _| -> std::future::Ready<Result<Value, NativeError>> { panic!("no luck") })
+        .with(name("rambles"), |_, _| async {
+            Err(NativeError { context: vec!["y".repeat(100_000); 100], ..NativeError::permanent("x".repeat(100_000)) })
+        })
         .with(name("chats"), |context: NativeContext, _| async move {
             for n in 0..5 {
                 context.log(LogLevel::Info, &format!("line {n}"));
@@ -84,6 +87,13 @@ async fn a_result_is_accepted_up_to_the_depth_that_can_be_read_again() {
     assert!(matches!(run("nests", json!({"depth": 64})).await.verdict, Verdict::Success(_)));
     assert_eq!(kind(&run("nests", json!({"depth": 65})).await).0, ErrorKind::ResultTooLarge);
     assert_eq!(kind(&run("nests", json!({"depth": 1_000})).await).0, ErrorKind::ResultTooLarge);
+}
+
+#[tokio::test]
+async fn an_error_of_any_length_is_cut_and_keeps_its_message() {
+    let Verdict::Failure { error, .. } = run("rambles", json!({})).await.verdict else { panic!("no failure") };
+    assert!(error.message.starts_with("xxx") && error.message.len() < 20_000, "{} bytes", error.message.len());
+    assert!(error.context.len() == 32 && error.context.iter().all(|cause| cause.len() < 20_000));
 }
 
 #[tokio::test]

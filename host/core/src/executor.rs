@@ -29,9 +29,6 @@ use crate::model::{
 pub trait Executor: Send + Sync {
     /// Runs one attempt to its end.
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished;
-
-    /// Gets ready for what will be run: compiles a plugin, so that its first job need not wait. Best effort.
-    async fn prepare(&self, _runnable: &Runnable) {}
 }
 
 /// What an attempt runs: the answer to a task's target at the time when the attempt begins.

@@ -9,8 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::executor::wasm::{WasmExecutor, WasmOptions};
 use crate::executor::{
-    Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl,
-    Runnable, Verdict,
+    Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
 };
 use crate::model::{Digest, Effects, ErrorKind, Grant, JobError, Usage};
 use crate::store::Store;
@@ -62,12 +61,6 @@ impl Executor for LazySandbox {
                 usage: Usage::default(),
                 effects: Effects::default(),
             },
-        }
-    }
-
-    async fn prepare(&self, runnable: &Runnable) {
-        if let Ok(executor) = self.get().await {
-            executor.prepare(runnable).await;
         }
     }
 }

@@ -13,8 +13,10 @@ use std::time::Duration;
 use super::batch::{NotStored, store_each};
 use super::core::Core;
 use super::plan::{Plan, Standing};
+use super::skipped::SkippedFires;
 use crate::model::{Backoff, EventKind, JobId, Pause, ScheduleId};
 use crate::store::{AfterFire, FireSchedule, Fired, PayloadBytes as _, StoreError};
+use crate::trigger::Skipped;
 
 /// How often a fire may fail alone, for a reason that may pass, before its schedule is paused.
 const FAILURES_MAX: u32 = 5;
@@ -27,9 +29,17 @@ fn pauses() -> Backoff {
     Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(60), factor_percent: 200, jitter_percent: 20 }
 }
 
-/// What this scheduler remembers of fires that could not be stored.
+/// What the loop remembers from one round to the next.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
+pub(super) struct Memory {
+    suspects: Suspects,
+    /// Fire times without a job, as far as they were not told yet.
+    pub(super) skipped: SkippedFires,
+}
+
+/// Schedules whose fires could not be stored.
+#[derive(Debug, Default)]
+struct Suspects {
     by_id: HashMap<ScheduleId, Suspect>,
     /// Fires with jobs that were stored, of any schedule.
     stored: u64,
@@ -68,7 +78,8 @@ impl Suspects {
 ///
 /// # Errors
 /// The store's, where it takes nothing at all; the leases of what is left run out.
-pub(super) async fn store(core: &Core, suspects: &mut Suspects, plans: Vec<Plan>) -> Result<usize, StoreError> {
+pub(super) async fn store(core: &Core, memory: &mut Memory, plans: Vec<Plan>) -> Result<usize, StoreError> {
+    let Memory { suspects, skipped } = memory;
     let (mut stored, mut left) = (0, plans);
     // A part of each at a time: whoever has much to catch up with comes after the first fire of everybody else.
     while !left.is_empty() {
@@ -94,7 +105,7 @@ pub(super) async fn store(core: &Core, suspects: &mut Suspects, plans: Vec<Plan>
                     publish_jobs(core, &part, &left_out);
                     if plan.parts.is_empty() {
                         stored += 1;
-                        publish_fired(core, plan, &part);
+                        publish_fired(core, skipped, plan, &part);
                     } else {
                         plan.standing = Standing::after(&part);
                         left.push(plan);
@@ -153,7 +164,7 @@ fn publish_jobs(core: &Core, part: &FireSchedule, left_out: &[JobId]) {
     core.jobs_changed.notify_one();
 }
 
-fn publish_fired(core: &Core, plan: Plan, last: &FireSchedule) {
+fn publish_fired(core: &Core, skipped: &mut SkippedFires, plan: Plan, last: &FireSchedule) {
     let (now, id) = (core.time.now(), &last.id);
     if let AfterFire::Pause(reason) = &last.then {
         tracing::error!(schedule.id = %id, ?reason, "a trigger failed; its schedule is paused");
@@ -163,11 +174,14 @@ fn publish_fired(core: &Core, plan: Plan, last: &FireSchedule) {
     {
         tracing::warn!(schedule.id = %id, reason, times, "a schedule is left to newer schedulers");
     }
-    if plan.skipped.count > 0
-        && let Some(count) = core.throttle.note(now, "skipped", id.as_str(), plan.skipped.count)
-    {
-        let or_more = plan.skipped.or_more;
-        tracing::warn!(schedule.id = %id, count, or_more, "fire times passed without a job of their own");
+    if let Some(sum) = skipped.add(id, plan.skipped, now) {
+        tell_skipped(id, sum);
     }
     core.notifier.publish(plan.event);
+}
+
+/// Tells of fire times that passed without a job of their own.
+pub(super) fn tell_skipped(id: &ScheduleId, sum: Skipped) {
+    let Skipped { count, or_more } = sum;
+    tracing::warn!(schedule.id = %id, count, or_more, "fire times passed without a job of their own");
 }

@@ -36,6 +36,7 @@ mod run_one;
 mod runner;
 mod running;
 mod schedule_loop;
+mod skipped;
 mod throttle;
 mod time;
 mod wake;

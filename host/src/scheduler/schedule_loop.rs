@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use super::firing::{self, Suspects};
+use super::firing::{self, Memory};
 use super::plan::{Plan, Planner};
 use crate::model::{EventKind, JobIdSource, LeaseToken, Timestamp};
 use crate::store::{AcquireSchedules, LeasedSchedule, StoreError, Unreadable};
@@ -22,9 +22,12 @@ struct Round {
 /// Fires schedules until stopping begins.
 pub(super) async fn run(core: Arc<Core>) {
     let mut ids = JobIdSource::new(fastrand::Rng::new());
-    let mut suspects = Suspects::default();
+    let mut memory = Memory::default();
     while !core.stop_taking.is_cancelled() {
-        match round(&core, &mut ids, &mut suspects).await {
+        for (id, sum) in memory.skipped.overdue(core.time.now()) {
+            firing::tell_skipped(&id, sum);
+        }
+        match round(&core, &mut ids, &mut memory).await {
             Ok(Round { is_full: true, has_progress: true }) => {}
             Ok(round) => wait(&core, round.has_progress).await,
             Err(error) => {
@@ -33,10 +36,13 @@ pub(super) async fn run(core: Arc<Core>) {
             }
         }
     }
+    for (id, sum) in memory.skipped.rest(core.time.now()) {
+        firing::tell_skipped(&id, sum);
+    }
 }
 
 /// Fires what is due, up to [`ACQUIRE_MAX`].
-async fn round(core: &Core, ids: &mut JobIdSource, suspects: &mut Suspects) -> Result<Round, StoreError> {
+async fn round(core: &Core, ids: &mut JobIdSource, memory: &mut Memory) -> Result<Round, StoreError> {
     let now = core.time.now();
     let token = LeaseToken::random(&mut fastrand::Rng::new());
     let lease_until = now.saturating_add(core.options.lease_duration);
@@ -46,7 +52,7 @@ async fn round(core: &Core, ids: &mut JobIdSource, suspects: &mut Suspects) -> R
     acquired.unreadable.iter().for_each(|bad| publish_unreadable(core, bad));
     let plans = plan(core, ids, &acquired.schedules, token);
     let found = acquired.schedules.len() + acquired.unreadable.len();
-    let stored = firing::store(core, suspects, plans).await?;
+    let stored = firing::store(core, memory, plans).await?;
     Ok(Round { is_full: found >= ACQUIRE_MAX, has_progress: stored + acquired.unreadable.len() > 0 })
 }
 

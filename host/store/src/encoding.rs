@@ -16,8 +16,8 @@ use serde_json::{Map, Value};
 use super::defect::Defect;
 
 use crate::model::{
-    Backoff, DirAccess, ErrorKind, ExecutorName, GraceTime, Grant, Import, JobError, JobSettings, Metadata,
-    Parallelism, Progress, Settings, TaskDeclaration, TaskName, Usage,
+    Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError, JobSettings,
+    Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage,
 };
 
 /// A type with a stored form.
@@ -322,6 +322,8 @@ pub(in crate::store) enum GrantEncoded {
         host: String,
         guest: String,
         writable: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<FolderIdentityEncoded>,
         #[serde(flatten)]
         more: Map<String, Value>,
     },
@@ -333,6 +335,18 @@ pub(in crate::store) enum GrantEncoded {
     },
     #[serde(other)]
     Unknown,
+}
+
+/// Which folder was granted. Its birth is in microseconds since 1970.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct FolderIdentityEncoded {
+    machine: String,
+    device: u64,
+    inode: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<i64>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -399,11 +413,18 @@ impl Encode for Details {
 
 fn grant(grant: &Grant) -> GrantEncoded {
     match grant {
-        Grant::Dir { host, guest, access } => GrantEncoded::Dir {
-            // Folders are named on the command line, in text; one whose name is no Unicode cannot be granted.
+        Grant::Dir { host, guest, access, identity } => GrantEncoded::Dir {
+            // A folder whose path is no Unicode cannot be granted.
             host: host.to_string_lossy().into_owned(),
             guest: guest.clone(),
             writable: *access == DirAccess::ReadWrite,
+            identity: identity.as_ref().map(|identity| FolderIdentityEncoded {
+                machine: identity.machine.clone(),
+                device: identity.device,
+                inode: identity.inode,
+                born: identity.born.map(Timestamp::as_micros),
+                more: Map::new(),
+            }),
             more: Map::new(),
         },
         Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone(), more: Map::new() },
@@ -411,18 +432,25 @@ fn grant(grant: &Grant) -> GrantEncoded {
 }
 
 fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
-    let all_known = |more: Map<String, Value>| match more.keys().next() {
+    let all_known = |more: &Map<String, Value>| match more.keys().next() {
         Some(field) => Err(Defect::unknown("field of a grant", field)),
         None => Ok(()),
     };
     Ok(match form {
-        GrantEncoded::Dir { host, guest, writable, more } => {
-            all_known(more)?;
+        GrantEncoded::Dir { host, guest, writable, identity, more } => {
+            all_known(&more)?;
+            identity.iter().try_for_each(|identity| all_known(&identity.more))?;
             let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
-            Grant::Dir { host: host.into(), guest, access }
+            let identity = identity.map(|identity| FolderIdentity {
+                machine: identity.machine,
+                device: identity.device,
+                inode: identity.inode,
+                born: identity.born.and_then(Timestamp::from_micros),
+            });
+            Grant::Dir { host: host.into(), guest, access, identity }
         }
         GrantEncoded::Env { name, value, more } => {
-            all_known(more)?;
+            all_known(&more)?;
             Grant::Env { name, value }
         }
         GrantEncoded::Unknown => return Err(Defect::newer("unknown kind of grant")),

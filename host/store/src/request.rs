@@ -1,6 +1,5 @@
 //! What goes into the calls of a store and what comes out.
 
-use super::StoreError;
 use super::defect::Defect;
 pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine};
 use crate::model::{
@@ -505,6 +504,3 @@ pub struct SchedulerRow {
     /// When it left in good order, where it did.
     pub stopped_at: Option<Timestamp>,
 }
-
-/// The result of a store call.
-pub type StoreResult<T> = Result<T, StoreError>;

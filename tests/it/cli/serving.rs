@@ -78,7 +78,7 @@ fn a_running_job_is_cancelled_from_another_process() {
 fn a_graceful_stop_waits_for_the_running_job() {
     let user = with_hello();
     let server = user.start(["serve"], "ready");
-    let id = user.ok(["submit", "count", "--arg", "to=10", "--arg", "pause_ms=100"]);
+    let id = user.ok(["submit", "count", "--arg", "to=50", "--arg", "pause_ms=100"]);
     wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
     server.signal("TERM");
     assert_eq!(server.end().code, Some(0));
@@ -93,15 +93,15 @@ fn a_second_signal_stops_at_once() {
     wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
     server.signal("TERM");
     wait_for("the stop to begin", || server.heard().contains("stopping").then_some(()));
-    server.signal("TERM");
-    assert_eq!(server.end().code, Some(130));
+    server.signal("INT");
+    assert_eq!(server.end().code, Some(130), "the code of the signal that was obeyed");
 }
 
 #[test]
 fn a_killed_server_loses_no_job() {
     let user = with_hello();
     let server = user.start(["serve", "--identity", "one", "--lease-duration", "1s"], "ready");
-    let id = user.ok(["submit", "count", "--arg", "to=20", "--arg", "pause_ms=100"]);
+    let id = user.ok(["submit", "count", "--arg", "to=50", "--arg", "pause_ms=100"]);
     wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
     server.signal("KILL");
     assert_eq!(server.end().code, None);
@@ -130,4 +130,34 @@ fn run_works_beside_a_server_and_shows_what_the_task_logs() {
     let said = user.host(["run", "greet", "--arg", "name=Ada"]);
     assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Ada!\"\n"), "{said:?}");
     assert!(said.err.contains("greeting Ada"), "{said:?}");
+}
+
+#[test]
+fn where_no_broker_reaches_other_processes_listening_is_refused() {
+    let user = with_hello();
+    for command in [&["--broker", "local", "events", "--follow"][..], &["--store", "memory", "events"]] {
+        let said = user.host(command);
+        assert_eq!((said.code, said.out.as_str()), (Some(6), ""), "{said:?}");
+        assert!(said.err.contains("does not reach other processes") && said.err.contains("hint: "), "{said:?}");
+    }
+}
+
+#[test]
+fn waiting_where_no_worker_lives_says_so_and_has_an_end() {
+    let user = with_hello();
+    let said = user.host(["submit", "greet", "--arg", "name=Ada", "--wait", "--wait-timeout", "300ms"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(6), ""), "{said:?}");
+    assert!(said.err.contains("note: no worker is running on this store"), "{said:?}");
+    assert!(said.err.contains("has not ended within 300ms: it is queued"), "{said:?}");
+    let id = user.json(&["jobs"])[0]["id"].as_str().expect("a text").to_owned();
+    // A scheduler is no worker.
+    let scheduler = user.start(["serve", "--role", "scheduler"], "ready");
+    let said = user.host(["jobs", "result", &id, "--wait", "--wait-timeout", "0s"]);
+    assert_eq!(said.code, Some(6), "{said:?}");
+    assert!(said.err.contains("no worker is running"), "{said:?}");
+    drop(scheduler);
+    let _worker = user.start(["serve", "--role", "worker"], "ready");
+    let said = user.host(["submit", "greet", "--arg", "name=Eve", "--wait", "--wait-timeout", "1m"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Eve!\"\n"), "{said:?}");
+    assert!(!said.err.contains("no worker"), "{said:?}");
 }
