@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{payload_value, printable, shortened, time, time_or_dash};
+use super::output::{payload_value, shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
 use super::submit::parse_job_id;
 use super::wire::{JobWire, LogLineWire};
@@ -286,13 +286,13 @@ pub(super) async fn follow_logs(context: &mut Context, app: &App, id: JobId) -> 
     Ok(())
 }
 
-/// A line of a guest's log, made safe for a terminal.
+/// A line of a guest's log.
 pub(super) fn log_line(line: &LogLine) -> String {
     let mut text = format!("{} {:5} {}: {}", time(line.at), line.level.as_str(), line.target, line.message);
     for (name, value) in &line.fields {
         text.push_str(&format!(" {name}={value}"));
     }
-    printable(&text).into_owned()
+    text
 }
 
 async fn cancel(context: &mut Context, id: JobId) -> Outcomes {
