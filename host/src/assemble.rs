@@ -12,8 +12,8 @@ use crate::broker::local::LocalBroker;
 use crate::broker::sqlite::SqliteBroker;
 use crate::cli::{Machinery, Migrating, Migration, Migrations, Opened};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, StoreUrl};
-use crate::executor::wasm::{WasmExecutor, WasmOptions};
+use crate::config::{CompilerLimits, Config, StoreUrl};
+use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl, Runnable,
     Verdict,
@@ -187,6 +187,7 @@ struct LazySandbox {
     cache_dir: std::path::PathBuf,
     concurrency: u32,
     memory_bytes_max: u64,
+    compiler: CompilerLimits,
     plugins: Arc<dyn PluginSource>,
     clock: Arc<dyn Clock>,
     executor: OnceCell<WasmExecutor>,
@@ -198,6 +199,7 @@ impl LazySandbox {
             cache_dir: config.data_dir.join("cache"),
             concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
             memory_bytes_max: config.caps.memory_bytes,
+            compiler: config.compiler,
             plugins,
             clock,
             executor: OnceCell::new(),
@@ -211,6 +213,7 @@ impl LazySandbox {
                     cache_dir: Some(self.cache_dir.clone()),
                     concurrency: self.concurrency,
                     memory_bytes_max: self.memory_bytes_max,
+                    compiler: Compiler::of_this_program(self.compiler),
                     ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
                 })
                 .map_err(|error| error.to_string())

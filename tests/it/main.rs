@@ -2,6 +2,8 @@
 
 mod app;
 mod cli;
+mod generated;
+mod hostile;
 mod inline;
 mod readme;
 mod scheduler;

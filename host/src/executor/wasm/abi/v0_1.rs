@@ -246,7 +246,7 @@ fn metadata(text: &str) -> Result<Metadata, String> {
     if text.len() > max {
         return Err(format!("metadata has {} bytes, and may have {max}", text.len()));
     }
-    match super::super::inspect::bounded_json(text)? {
+    match super::super::documents::bounded_json(text)? {
         serde_json::Value::Object(object) => Ok(Metadata(object)),
         _ => Err("metadata must be a JSON object".to_owned()),
     }
