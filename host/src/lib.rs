@@ -8,18 +8,28 @@
 //!
 //! # Floors
 //!
-//! Imports go down only; a test holds that.
+//! Imports go down only. Between crates the compiler holds that, inside of them a test.
 //!
-//! | floor | modules | what they are |
+//! | crate | modules | what they are |
 //! |---|---|---|
-//! | 7 | [`assemble`] | the composition root: the only place that names concrete stores, brokers and executors |
-//! | 6 | [`cli`] | words to operations, answers to words |
-//! | 5 | [`app`] | the operations: register, schedule, submit, cancel, inspect |
-//! | 4 | [`scheduler`] | the loops over the ports, and the pure planning |
-//! | 3 | adapters below [`store`], [`broker`] and [`executor`] | memory and SQL; within a process and between them; the sandbox |
-//! | 2 | [`store`], [`broker`], [`executor`] | the ports: traits, requests, errors, and the contracts in prose |
-//! | 1 | [`trigger`], [`clock`], [`config`] | pure rules, the only source of time, plain settings |
-//! | 0 | [`model`] | the nouns and their laws: no I/O, no async, no clock |
+//! | `host` | [`cli`] | words to operations, answers to words |
+//! | | [`assemble`] | the composition root: from settings to working parts, and the only place that names concrete stores, brokers and executors |
+//! | | [`app`] | the operations: register, schedule, submit, cancel, inspect |
+//! | | [`scheduler`] | the loops over the ports, and the pure planning |
+//! | | [`broker`], and [`executor::inline`] | the port to the brokers and its adapters; tasks that are closures |
+//! | `host-store` | [`store`] | the port to the stores, and its adapters: memory and SQL |
+//! | `host-sandbox` | [`executor::wasm`] | the sandbox |
+//! | `host-core` | [`executor`] | the port to what runs attempts |
+//! | | [`trigger`], [`clock`], [`config`] | pure rules, the only source of time, plain settings |
+//! | | [`model`] | the nouns and their laws: no I/O, no async, no clock |
+//!
+//! A program that embeds `host` compiles what it uses. All features are on unless it says `default-features = false`:
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `wasm` | the sandbox; without it, tasks are closures of the program |
+//! | `sqlite`, `postgres`, `mysql` | the store in that database; that in memory is always there |
+//! | `cli` | the command line, and the program `host` |
 //!
 //! # What holds everywhere
 //!
@@ -35,7 +45,8 @@
 //! # Embedding
 //!
 //! A program that runs closures of its own as tasks, here on a store that lives as long as the process. With another store, and the
-//! sandbox beside the closures, it works together with `host` processes on the same data.
+//! sandbox beside the closures, it works together with `host` processes on the same data. [`assemble::Machine`] makes all of that from
+//! [settings](config::Config), as the program does.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -101,11 +112,12 @@
 pub mod app;
 pub mod assemble;
 pub mod broker;
+#[cfg(feature = "cli")]
 pub mod cli;
-pub mod clock;
-pub mod config;
 pub mod executor;
-pub mod model;
 pub mod scheduler;
-pub mod store;
-pub mod trigger;
+#[cfg(feature = "cli")]
+mod wire;
+
+pub use host_core::{clock, config, model, trigger};
+pub use host_store as store;

@@ -1,15 +1,15 @@
 //! The conformance suites as tests, one for each back end, wrapping and case: `store::sqlite::plain::leases::…`.
 //!
-//! `TEST_BACKENDS=memory,sqlite,postgres,mysql` chooses the back ends (without it: memory and sqlite). One that is not chosen shows
-//! as ignored; one that is chosen and cannot be used fails. `TEST_SEED` repeats a run.
+//! `TEST_BACKENDS=memory,sqlite,postgres,mysql` chooses the back ends (without it: memory and sqlite). One that is not chosen or
+//! not installed shows as ignored; one that does not start fails one case. `TEST_SEED` repeats a run.
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use libtest_mimic::{Arguments, Failed, Trial};
-use tests::backends::{Backend, stop_all};
+use anyhow::{Context as _, Result, anyhow};
+use tests::backends::Backend;
 use tests::conformance::store::{Case, GROUPS, Rig, Wrapping, moving, opening};
 use tests::factory::Factory;
+use tests::trials::{block_on, conclude, trial};
 
 fn main() -> ExitCode {
     match run() {
@@ -22,7 +22,6 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let arguments = Arguments::from_args();
     let enabled = Backend::enabled()?;
     let seed = seed()?;
     let mut trials = Vec::new();
@@ -31,7 +30,7 @@ fn run() -> Result<ExitCode> {
             for (group, cases) in GROUPS {
                 for case in *cases {
                     let name = format!("store::{backend}::{wrapping}::{group}::{}", case.name);
-                    let trial = Trial::test(name, move || run_case(backend, wrapping, case, seed));
+                    let trial = trial(name, move || run_case(backend, wrapping, case, seed));
                     trials.push(trial.with_ignored_flag(!enabled.contains(&backend)));
                 }
             }
@@ -39,21 +38,17 @@ fn run() -> Result<ExitCode> {
     }
     for backend in [Backend::Postgres, Backend::Mysql] {
         for (name, case) in opening::CASES {
-            let run = move || case(backend).map_err(|error| Failed::from(format!("{error:#}")));
-            let trial = Trial::test(format!("store::{backend}::opening::{name}"), run);
+            let trial = trial(format!("store::{backend}::opening::{name}"), move || case(backend));
             trials.push(trial.with_ignored_flag(!enabled.contains(&backend)));
         }
     }
     for from in Backend::ALL {
         for to in Backend::ALL {
-            let run = move || moving::case(from, to, seed).map_err(|error| Failed::from(format!("{error:#}")));
-            let trial = Trial::test(format!("store::moving::{from}_to_{to}"), run);
+            let trial = trial(format!("store::moving::{from}_to_{to}"), move || moving::case(from, to, seed));
             trials.push(trial.with_ignored_flag(!enabled.contains(&from) || !enabled.contains(&to)));
         }
     }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    stop_all();
-    Ok(conclusion.exit_code())
+    Ok(conclude(trials))
 }
 
 /// The seed of this run: a new one every time, unless the environment says which.
@@ -67,10 +62,9 @@ fn seed() -> Result<u64> {
     }
 }
 
-fn run_case(backend: Backend, wrapping: Wrapping, case: &'static Case, seed: u64) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let pair = backend.open().await.map_err(|error| format!("{error:#}"))?;
+fn run_case(backend: Backend, wrapping: Wrapping, case: &'static Case, seed: u64) -> Result<()> {
+    block_on(async {
+        let pair = backend.open().await?;
         let rig = Rig {
             a: wrapping.wrap(pair.a.clone(), seed),
             b: wrapping.wrap(pair.b.clone(), seed.wrapping_add(1)),
@@ -84,8 +78,7 @@ fn run_case(backend: Backend, wrapping: Wrapping, case: &'static Case, seed: u64
         let ended = tasks.join_next().await.unwrap_or(Ok(()));
         pair.a.close().await;
         pair.b.close().await;
-        ended.map_err(|failure| format!("{} (TEST_SEED={seed:#x})", panic_text(failure)))?;
-        Ok(())
+        ended.map_err(|failure| anyhow!("{} (TEST_SEED={seed:#x})", panic_text(failure)))
     })
 }
 

@@ -2,9 +2,11 @@
 
 mod app;
 mod cli;
+mod features;
 mod generated;
 mod hostile;
 mod inline;
+mod programs;
 mod readme;
 mod scheduler;
 mod tidy;

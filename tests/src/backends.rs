@@ -14,7 +14,7 @@ mod disk;
 mod servers;
 
 pub use disk::SmallDisk;
-pub use servers::{OwnServer, Small, stop_all};
+pub use servers::{Kind, NotRun, OwnServer, Small, stop_all};
 
 /// A kind of data store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -187,6 +187,22 @@ impl Running {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Waits until it has said `word` on standard error, up to a minute.
+    ///
+    /// # Panics
+    ///
+    /// If it never does.
+    #[track_caller]
+    pub fn wait_until_heard(&self, word: &str) {
+        for _ in 0..600 {
+            if self.heard().contains(word) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("it never said `{word}`, but: {}", self.heard());
+    }
+
     /// Sends it a signal by name, such as `TERM`.
     ///
     /// # Panics

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::backends::{Backend, stop_all};
+use crate::backends::{Backend, NotRun, stop_all};
 
 /// A test on a back end.
 pub type Case = fn(Backend) -> Result<()>;
@@ -22,12 +22,26 @@ pub fn trials(prefix: &str, cases: Cases) -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for (name, case, backends) in cases {
         for backend in *backends {
-            let run = || case(*backend).map_err(|error| format!("{error:#}").into());
-            let trial = Trial::test(format!("{prefix}{backend}::{name}"), run);
+            let trial = trial(format!("{prefix}{backend}::{name}"), || case(*backend));
             trials.push(trial.with_ignored_flag(!enabled.contains(backend)));
         }
     }
     Ok(trials)
+}
+
+/// A trial of that name. Where its back end is not to be had it shows as ignored, with the reason.
+pub fn trial(name: String, case: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, || completion(case()))
+}
+
+fn completion(ended: Result<()>) -> Result<Completion, Failed> {
+    match ended {
+        Ok(()) => Ok(Completion::Completed),
+        Err(error) => match error.downcast_ref::<NotRun>() {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => Err(format!("{error:#}").into()),
+        },
+    }
 }
 
 /// Runs trials as the command line asks, and stops the servers that they started.

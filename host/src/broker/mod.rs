@@ -9,6 +9,7 @@
 //! * An event is published after its change was stored, never before.
 
 pub mod local;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod wire;
 

@@ -5,9 +5,9 @@ use clap::Args;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::time;
-use super::wire;
 use crate::app::{AppError, EventFilter, Heard};
 use crate::model::{Event, EventType};
+use crate::wire;
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::output::printable;
+use super::signals::Signal;
 use crate::app::AppError;
 use crate::model::{JobError, Outcome};
 
@@ -26,8 +27,10 @@ pub enum Exit {
     Refused = 6,
     /// The job ended unsuccessfully.
     JobFailed = 7,
-    /// Interrupted from the keyboard.
+    /// Interrupted from the keyboard, by SIGINT.
     Interrupted = 130,
+    /// Told to end, by SIGTERM.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {
@@ -52,8 +55,8 @@ pub(super) enum Failure {
     },
     /// The answer could not be written.
     Output(io::Error),
-    /// It was interrupted.
-    Interrupted,
+    /// A signal asked it to end.
+    Interrupted(Signal),
     /// Everything was said already.
     Silent(Exit),
 }
@@ -92,7 +95,7 @@ impl Failure {
             // Whoever reads has read enough: `host jobs | head -1` is no failure.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Failure::Output(_) => Exit::Unexpected,
-            Failure::Interrupted => Exit::Interrupted,
+            Failure::Interrupted(signal) => signal.exit(),
             Failure::Silent(exit) => *exit,
         }
     }
@@ -106,7 +109,7 @@ impl Failure {
             Failure::Job { error: Some(error), .. } => print_job_error(error, to),
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Failure::Output(error) => print_error("the answer could not be written", &[error.to_string()], None, to),
-            Failure::Interrupted | Failure::Silent(_) => Ok(()),
+            Failure::Interrupted(_) | Failure::Silent(_) => Ok(()),
         }
     }
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::{Output, plural};
-use super::wire::CountsWire;
 use crate::app::{AppError, Export};
 use crate::store::archive::Counts;
+use crate::wire::CountsWire;
 
 /// After how many more records a line says how far the export has come.
 const NOTED_EVERY: u64 = 100_000;

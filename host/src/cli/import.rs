@@ -11,8 +11,8 @@ use super::exit::{Failure, Outcomes};
 use super::export::in_words;
 use super::flags::ConflictArg;
 use super::output::time;
-use super::wire::CountsWire;
 use crate::app::{AppError, Import};
+use crate::wire::CountsWire;
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {

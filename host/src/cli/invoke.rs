@@ -1,6 +1,7 @@
 //! `host invoke`.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::Args;
 use serde_json::json;
@@ -11,13 +12,12 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, GrantArgs, LimitArgs};
 use super::jobs::log_line;
-use super::output::payload_value;
-use super::submit::interrupted;
-use super::wire::{JobErrorWire, LogLineWire, UsageWire};
+use super::signals::Signals;
 use crate::app::{Invoke, InvokeReport, invoke};
 use crate::config::units::{format_duration, format_size};
 use crate::executor::Verdict;
 use crate::model::{Outcome, PluginName};
+use crate::wire::{JobErrorWire, LogLineWire, UsageWire, payload_value};
 
 #[derive(Debug, Args)]
 pub(super) struct InvokeArgs {
@@ -36,14 +36,15 @@ pub(super) struct InvokeArgs {
     limits: LimitArgs,
 }
 
-/// Runs one attempt. Interrupted, it asks the guest to stop and reports; interrupted again, it leaves.
+/// Runs one attempt. Asked to end by a signal, it asks the guest to stop and reports; asked again, it leaves.
 pub(super) async fn run(context: &mut Context, args: InvokeArgs) -> Outcomes {
+    let mut signals = Signals::listen()?;
     let arguments = args.arguments.arguments()?;
     let grants = args.grants.grants()?;
     let component = read_component(&args.file).await?;
     let name = plugin_name(args.name, &args.file)?;
     let config = context.config()?;
-    let sandbox = context.machinery.sandbox(&config, &component).await?;
+    let sandbox = context.machine.sandbox(&config, &component).await?;
     let request = Invoke {
         name,
         component,
@@ -55,28 +56,27 @@ pub(super) async fn run(context: &mut Context, args: InvokeArgs) -> Outcomes {
         caps: config.caps,
     };
     let cancel = CancellationToken::new();
-    let cancelling = {
-        let cancel = cancel.clone();
-        async move {
-            interrupted().await;
-            cancel.cancel();
-            interrupted().await;
-        }
+    let asked = OnceLock::new();
+    let cancelling = async {
+        let signal = signals.next().await;
+        asked.get_or_init(|| signal);
+        cancel.cancel();
+        signals.next().await
     };
     let report = tokio::select! {
         report = invoke(&sandbox, request, cancel.clone()) => report?,
-        () = cancelling => return Err(Failure::Interrupted),
+        again = cancelling => return Err(Failure::Interrupted(again)),
     };
     if context.out.json {
         print_json(context, &report)?
     } else {
         print_words(context, &report)?
     }
-    match report.finished.verdict {
-        Verdict::Success(_) => Ok(()),
-        Verdict::Cancelled if cancel.is_cancelled() => Err(Failure::Interrupted),
-        Verdict::Cancelled => Err(Failure::Job { outcome: Outcome::Cancelled, error: None }),
-        Verdict::Failure { error, .. } => Err(Failure::Job { outcome: Outcome::Error, error: Some(error) }),
+    match (report.finished.verdict, asked.get()) {
+        (Verdict::Success(_), _) => Ok(()),
+        (Verdict::Cancelled, Some(signal)) => Err(Failure::Interrupted(*signal)),
+        (Verdict::Cancelled, None) => Err(Failure::Job { outcome: Outcome::Cancelled, error: None }),
+        (Verdict::Failure { error, .. }, _) => Err(Failure::Job { outcome: Outcome::Error, error: Some(error) }),
     }
 }
 

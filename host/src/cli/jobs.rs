@@ -4,14 +4,14 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{payload_value, shortened, time, time_or_dash};
+use super::output::{shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
 use super::submit::parse_job_id;
-use super::wire::{JobWire, LogLineWire};
 use crate::app::{App, AppError, CancelJob};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Job, JobId, JobState, LogLine, Outcome, ScheduleId, Usage};
 use crate::store::JobFilter;
+use crate::wire::{JobWire, LogLineWire, payload_value};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {

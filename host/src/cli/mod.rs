@@ -1,9 +1,9 @@
 //! The command line: words to operations, answers to words.
 //!
 //! Each command is a file. A command reads its flags, calls one or two operations of [`crate::app`], and prints: the answer to standard output,
-//! everything else to standard error. What `--json` prints are the types of `wire`. How commands end is `exit`.
+//! everything else to standard error. What `--json` prints are the types of `crate::wire`. How commands end is `exit`.
 //!
-//! The command line knows no adapters. What must be built before it can work is behind [`Machinery`], which the composition root implements.
+//! The command line knows no adapters. What must be built before it can work comes from [`crate::assemble`].
 //!
 //! # To add a command
 //!
@@ -29,24 +29,24 @@ mod schedule;
 mod schedules;
 mod serve;
 mod settings;
+mod signals;
 mod submit;
 mod system;
 mod tasks;
 mod trigger;
-mod wire;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use context::{Machinery, Migrating, Migration, Migrations, Opened};
 pub use exit::Exit;
 
+use crate::assemble::Machine;
 use context::Context;
 use exit::{Failure, Outcomes};
 use settings::{GlobalArgs, ServeArgs};
+use signals::Signals;
 
 /// A job runtime whose tasks are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -62,7 +62,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 unexpected   2 bad usage or input   3 needs --yes   4 not found
   5 store, broker or server out of reach   6 refused or in conflict
-  7 the job ended unsuccessfully   130 interrupted";
+  7 the job ended unsuccessfully   130 interrupted   143 terminated";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -113,8 +113,8 @@ enum Command {
 }
 
 impl Command {
-    /// Whether the command ends in its own way when it is interrupted.
-    fn minds_interrupts(&self) -> bool {
+    /// Whether the command ends in its own way when a signal asks it to.
+    fn minds_signals(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Run(_) | Command::Invoke(_))
     }
 }
@@ -122,8 +122,8 @@ impl Command {
 /// How long detached work may go on after the answer was given.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// Runs the command that the process was started with, on `machinery`, and says how it ended.
-pub fn run(machinery: Arc<dyn Machinery>) -> ExitCode {
+/// Runs the command that the process was started with, and says how it ended.
+pub fn run(machine: Machine) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are answers and go to standard output; clap knows which is which.
@@ -139,7 +139,7 @@ pub fn run(machinery: Arc<dyn Machinery>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Output(error)),
     };
-    let ended = runtime.block_on(interruptible(machinery, cli));
+    let ended = runtime.block_on(interruptible(machine, cli));
     runtime.shutdown_timeout(AFTERMATH);
     match ended {
         Ok(()) => Exit::Done.into(),
@@ -153,23 +153,25 @@ fn report(failure: &Failure) -> ExitCode {
     failure.exit().into()
 }
 
-async fn interruptible(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
-    if cli.command.minds_interrupts() {
-        return command(machinery, cli).await;
+async fn interruptible(machine: Machine, cli: Cli) -> Outcomes {
+    if cli.command.minds_signals() {
+        return command(machine, cli).await;
     }
+    // Where signals cannot be heard they end the process, as they do by themselves.
+    let Ok(mut signals) = Signals::listen() else { return command(machine, cli).await };
     // Dropping a command half way is sound: its store calls are detached and finish, or, with the process gone, are undone as a whole.
     tokio::select! {
-        ended = command(machinery, cli) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        ended = command(machine, cli) => ended,
+        signal = signals.next() => Err(Failure::Interrupted(signal)),
     }
 }
 
-async fn command(machinery: Arc<dyn Machinery>, cli: Cli) -> Outcomes {
+async fn command(machine: Machine, cli: Cli) -> Outcomes {
     let (serve, command) = match cli.command {
         Command::Serve(args) => (*args, Command::Serve(Box::default())),
         other => (ServeArgs::default(), other),
     };
-    let mut context = Context::new(machinery, cli.global, serve);
+    let mut context = Context::new(machine, cli.global, serve);
     // On the heap: a command's future is large, and there is one.
     let ended = Box::pin(dispatch(&mut context, command)).await;
     context.close().await;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::model::{Encoding, Payload, Timestamp};
+use crate::model::Timestamp;
 
 /// The two places a command writes to: the answer, and everything else.
 pub(super) struct Output {
@@ -154,47 +154,6 @@ pub(super) fn shortened(text: &str, max: usize) -> String {
     }
 }
 
-/// A payload as JSON, whatever its encoding. What cannot be read is an error in words.
-pub(super) fn payload_value(payload: &Payload) -> Result<serde_json::Value, String> {
-    match payload.encoding {
-        Encoding::Json => serde_json::from_slice(&payload.data).map_err(|error| format!("unreadable JSON: {error}")),
-        Encoding::Cbor => {
-            let value: ciborium::Value =
-                ciborium::from_reader(&payload.data[..]).map_err(|error| format!("unreadable CBOR: {error}"))?;
-            Ok(cbor_to_json(value))
-        }
-    }
-}
-
-/// The JSON that comes nearest to a CBOR value: bytes become arrays of numbers, tags vanish, keys become texts.
-fn cbor_to_json(value: ciborium::Value) -> serde_json::Value {
-    use ciborium::Value as Cbor;
-    match value {
-        Cbor::Bool(value) => value.into(),
-        Cbor::Integer(value) => {
-            let wide = i128::from(value);
-            match (i64::try_from(wide), u64::try_from(wide)) {
-                (Ok(small), _) => small.into(),
-                (_, Ok(large)) => large.into(),
-                _ => wide.to_string().into(),
-            }
-        }
-        Cbor::Float(value) => value.into(),
-        Cbor::Text(text) => text.into(),
-        Cbor::Bytes(bytes) => bytes.into(),
-        Cbor::Tag(_, inner) => cbor_to_json(*inner),
-        Cbor::Array(items) => items.into_iter().map(cbor_to_json).collect(),
-        Cbor::Map(fields) => {
-            let key = |key: Cbor| match cbor_to_json(key) {
-                serde_json::Value::String(text) => text,
-                other => other.to_string(),
-            };
-            fields.into_iter().map(|(name, value)| (key(name), cbor_to_json(value))).collect()
-        }
-        _ => serde_json::Value::Null,
-    }
-}
-
 /// A time for people: UTC, to the second.
 pub(super) fn time(at: Timestamp) -> String {
     let text = at.to_string();
@@ -262,15 +221,5 @@ mod tests {
         let escaped = escape_invisible(&text);
         assert!(!escaped.chars().any(is_obeyed), "{escaped:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("still JSON"), value);
-    }
-
-    #[test]
-    fn cbor_results_are_shown_as_json() {
-        let mut data = Vec::new();
-        ciborium::into_writer(&serde_json::json!({"n": -7, "list": [1.5, "x", null]}), &mut data).expect("encodes");
-        let payload = Payload { encoding: Encoding::Cbor, data: data.into() };
-        assert_eq!(payload_value(&payload), Ok(serde_json::json!({"n": -7, "list": [1.5, "x", null]})));
-        let broken = Payload { encoding: Encoding::Cbor, data: vec![0xff].into() };
-        assert!(payload_value(&broken).is_err());
     }
 }

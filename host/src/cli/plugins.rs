@@ -6,9 +6,9 @@ use super::context::Context;
 use super::exit::{Exit, Failure, Outcomes};
 use super::output::{plural, time};
 use super::rights::{asks, granted};
-use super::wire::PluginWire;
 use crate::config::units::format_size;
 use crate::model::{PluginName, PluginVersion};
+use crate::wire::PluginWire;
 
 #[derive(Debug, Args)]
 pub(super) struct PluginsArgs {

@@ -10,11 +10,11 @@ use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
 use super::output::{plural, shortened};
 use super::rights::{asks, granted};
-use super::wire::PluginWire;
 use crate::app::{RegisterPlugin, Registration};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Digest, Parallelism, PluginName, Task};
 use crate::store::Put;
+use crate::wire::PluginWire;
 
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {

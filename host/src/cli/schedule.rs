@@ -8,12 +8,12 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, ConflictArg, SettingsArgs, parse_grace_time};
 use super::output::time;
-use super::wire::ScheduleWire;
 use crate::app::NewSchedule;
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, GraceTime, ScheduleId, Settings, Timestamp};
 use crate::store::ScheduleAdded;
 use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, RuleOptions, Trigger, TriggerError};
+use crate::wire::ScheduleWire;
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("when").required(true).args(["interval", "cron", "at", "calendar", "trigger"])))]
@@ -107,7 +107,7 @@ enum DstFoldArg {
 }
 
 pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
-    let now = context.machinery.clock().now();
+    let now = context.machine.clock().now();
     let trigger = args.trigger(now)?;
     let arguments = args.arguments.arguments()?;
     let settings = Settings { misfire_grace_time: args.misfire_grace_time, ..args.settings.settings()? };

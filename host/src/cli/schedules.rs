@@ -6,13 +6,13 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::output::{payload_value, shortened, time_or_dash};
-use super::wire::{ScheduleDetails, ScheduleWire, coalesce_name};
+use super::output::{shortened, time_or_dash};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
 use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::store::ScheduleFilter;
 use crate::trigger::Trigger;
+use crate::wire::{ScheduleDetails, ScheduleWire, coalesce_name, payload_value};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {

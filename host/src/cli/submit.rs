@@ -1,15 +1,19 @@
 //! `host submit` and `host run`.
 
+use std::future::{self, Future};
+use std::pin::pin;
+use std::sync::OnceLock;
+
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::jobs::{follow_logs, print_result};
-use super::wire::JobWire;
-use crate::app::NewJob;
+use super::signals::{Signal, Signals};
+use crate::app::{AppResult, NewJob};
 use crate::model::{Job, JobId, Outcome};
+use crate::wire::JobWire;
 
 /// A job that is to be queued.
 #[derive(Debug, Args)]
@@ -58,45 +62,73 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
     print_ended(context, &job)
 }
 
-/// Queues a job and runs it in this process. Interrupted, it cancels the job and waits for that; interrupted again, it leaves at once, and the job
-/// goes on elsewhere when its lease has run out.
+/// Queues a job and runs it in this process. Asked to end by a signal, it cancels the job and waits for that; asked again, it leaves at once, and
+/// the job goes on elsewhere when its lease has run out.
 pub(super) async fn run(context: &mut Context, args: RunArgs) -> Outcomes {
     let new = args.job.job()?;
-    let opened = context.opened().await?;
+    let mut signals = Signals::listen()?;
+    let opened = tokio::select! {
+        opened = context.opened() => opened?,
+        // Nothing is queued yet, and so there is nothing to cancel.
+        signal = signals.next() => return Err(Failure::Interrupted(signal)),
+    };
     let app = opened.app;
-    let id = app.job_submit(new).await?;
+    let (id, early) = submit_through(&mut signals, app.job_submit(new)).await?;
     context.out.note(&format!("job {id}"))?;
     let running = app.job_run_here(id, &opened.executors, opened.options);
-    let was_interrupted = CancellationToken::new();
+    let asked = OnceLock::new();
     let cancelling = {
-        let (app, was_interrupted) = (app.clone(), was_interrupted.clone());
+        let (app, asked) = (app.clone(), &asked);
         async move {
-            interrupted().await;
-            was_interrupted.cancel();
-            // The job may have ended in this very moment; then its end is the answer.
-            let asked = app.job_cancel(id).await;
-            tracing::info!(job.id = %id, is_asked = asked.is_ok(), "interrupted; the job was asked to stop");
-            interrupted().await;
+            let first = match early {
+                Some(signal) => signal,
+                None => signals.next().await,
+            };
+            let signal = *asked.get_or_init(|| first);
+            let cancel = async {
+                // The job may have ended in this very moment; then its end is the answer.
+                let is_asked = app.job_cancel(id).await.is_ok();
+                tracing::info!(job.id = %id, ?signal, is_asked, "told to end; the job was asked to stop");
+                future::pending::<Signal>().await
+            };
+            tokio::select! {
+                again = signals.next() => again,
+                never = cancel => never,
+            }
         }
     };
     let both = async { tokio::join!(running, follow_logs(context, &app, id)) };
     let (ended, shown) = tokio::select! {
         both = both => both,
-        () = cancelling => return Err(Failure::Interrupted),
+        again = cancelling => return Err(Failure::Interrupted(again)),
     };
     let job = ended?;
     shown?;
-    if was_interrupted.is_cancelled() && job.outcome == Some(Outcome::Cancelled) {
-        context.out.note("the job is cancelled")?;
-        return Err(Failure::Interrupted);
+    match asked.get() {
+        Some(signal) if job.outcome == Some(Outcome::Cancelled) => {
+            context.out.note("the job is cancelled")?;
+            Err(Failure::Interrupted(*signal))
+        }
+        _ => print_ended(context, &job),
     }
-    print_ended(context, &job)
 }
 
-/// Returns when the user interrupts. Where interrupts cannot be heard, never: the default, to end the process, holds then.
-pub(super) async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+/// Waits for the queued job's ID. A signal that comes meanwhile is for the job, which may be queued already, and is answered beside the ID; the
+/// second one is not waited with.
+async fn submit_through(
+    signals: &mut Signals,
+    submitting: impl Future<Output = AppResult<JobId>>,
+) -> Outcomes<(JobId, Option<Signal>)> {
+    let mut submitting = pin!(submitting);
+    let mut early = None;
+    loop {
+        let signal = tokio::select! {
+            id = &mut submitting => return Ok((id?, early)),
+            signal = signals.next() => signal,
+        };
+        if early.replace(signal).is_some() {
+            return Err(Failure::Interrupted(signal));
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
 
-use super::context::{Context, Migrating, Migrations};
+use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{plural, time, time_or_dash};
+use crate::assemble::{Migrating, Migrations};
 
 pub(super) async fn status(context: &mut Context) -> Outcomes {
     let status = context.app().await?.status().await?;
@@ -86,7 +87,7 @@ pub(super) struct MigrateArgs {
 pub(super) async fn migrate(context: &mut Context, args: MigrateArgs) -> Outcomes {
     let migrating = if args.apply { Migrating::Apply } else { Migrating::Plan };
     let config = context.config()?;
-    let migrations = context.machinery.migrate(&config, migrating).await?;
+    let migrations = context.machine.migrate(&config, migrating).await?;
     let Migrations { current, wanted, steps } = migrations;
     if context.out.json {
         let steps = steps.iter().map(|step| json!({"version": step.version, "name": step.name, "sql": step.text}));

@@ -6,11 +6,11 @@ use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
 use super::output::shortened;
-use super::wire::{TaskDetails, TaskWire};
 use crate::app::{ConfigureTask, SettingName};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{GraceTime, Parallelism, Settings, Target};
 use crate::store::TaskRow;
+use crate::wire::{TaskDetails, TaskWire};
 
 #[derive(Debug, Args)]
 pub(super) struct TasksArgs {

@@ -41,7 +41,7 @@ struct NextArgs {
 
 pub(super) async fn run(context: &mut Context, args: TriggerArgs) -> Outcomes {
     let TriggerCommand::Next(args) = args.command;
-    let now = context.machinery.clock().now();
+    let now = context.machine.clock().now();
     if args.batch {
         // Reading blocks, and the answers are computed; neither belongs on an async thread.
         let answering = tokio::task::spawn_blocking(move || answer_all(now));

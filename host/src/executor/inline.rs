@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Executor, Finished, Invocation, Report, Retry, RunControl, Verdict};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::limits::{ERROR_CONTEXT_MAX, LOG_LINE_BYTES_MAX};
-use crate::model::{Encoding, ErrorKind, Job, JobError, LogLevel, LogLine, Payload, Progress, Target, TaskName, Usage};
-use crate::store::Effects;
+use crate::model::{
+    Effects, Encoding, ErrorKind, Job, JobError, LogLevel, LogLine, Payload, Progress, Target, TaskName, Usage,
+};
 
 /// A failure that a native task returns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::outbox::Outbox;
+use super::notifier::Notifier;
 use super::running::Running;
 use super::time::StoreTime;
 use super::{Executors, Options};
@@ -21,7 +21,7 @@ pub(super) struct Core {
     /// The attempts that run here.
     pub(super) running: Running,
     /// Events on their way to the broker.
-    pub(super) outbox: Outbox,
+    pub(super) notifier: Notifier,
     /// Look for due schedules again.
     pub(super) schedules_changed: Notify,
     /// Look for due jobs again.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
-use super::outbox::Outbox;
+use super::notifier::Notifier;
 use super::running::{Interrupt, Running};
 use super::time::StoreTime;
 use super::{Options, Parts, housekeeping, job_loop, lease, schedule_loop, wake, writer};
@@ -58,16 +58,16 @@ impl Scheduler {
         if core.options.role.runs_jobs() {
             core.spawn_loop("jobs", job_loop::run(Arc::clone(&core), writes));
         }
-        let told = CancellationToken::new();
-        let outbox = TaskTracker::new();
-        outbox.spawn({
-            let (core, told) = (Arc::clone(&core), told.clone());
-            async move { core.outbox.run(parts.broker, told).await }
+        let stop_publishing = CancellationToken::new();
+        let notifier = TaskTracker::new();
+        notifier.spawn({
+            let (core, stop_publishing) = (Arc::clone(&core), stop_publishing.clone());
+            async move { core.notifier.run(parts.broker, stop_publishing).await }
         });
-        core.outbox.tell([EventKind::SchedulerStarted { scheduler_id: core.options.identity.clone() }]);
+        core.notifier.publish([EventKind::SchedulerStarted { scheduler_id: core.options.identity.clone() }]);
         let role = core.options.role.as_str();
         tracing::info!(scheduler.id = %core.options.identity, role, "scheduler started");
-        Ok(Handle { core, started_at, outbox, told })
+        Ok(Handle { core, started_at, notifier, stop_publishing })
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
         executors: parts.executors.clone(),
         time: StoreTime::new(Arc::clone(&parts.clock)),
         running: Running::default(),
-        outbox: Outbox::new(Arc::clone(&parts.clock)),
+        notifier: Notifier::new(Arc::clone(&parts.clock)),
         schedules_changed: Notify::new(),
         jobs_changed: Notify::new(),
         stop_taking: CancellationToken::new(),
@@ -103,8 +103,8 @@ pub(super) fn serve_attempts(core: &Arc<Core>) -> mpsc::Sender<writer::Write> {
 pub struct Handle {
     core: Arc<Core>,
     started_at: Timestamp,
-    outbox: TaskTracker,
-    told: CancellationToken,
+    notifier: TaskTracker,
+    stop_publishing: CancellationToken,
 }
 
 /// How stopping went.
@@ -156,10 +156,10 @@ impl Handle {
         if let Err(error) = core.store.scheduler_put(housekeeping::row(core, self.started_at, stopped_at)).await {
             tracing::warn!(error = %super::chain(&error), "the store was not told that the scheduler stopped");
         }
-        core.outbox.tell([EventKind::SchedulerStopped { scheduler_id: core.options.identity.clone() }]);
-        self.told.cancel();
-        self.outbox.close();
-        self.outbox.wait().await;
+        core.notifier.publish([EventKind::SchedulerStopped { scheduler_id: core.options.identity.clone() }]);
+        self.stop_publishing.cancel();
+        self.notifier.close();
+        self.notifier.wait().await;
         tracing::info!(scheduler.id = %core.options.identity, "scheduler stopped");
         report
     }
@@ -170,7 +170,7 @@ impl Drop for Handle {
         self.core.stop_taking.cancel();
         self.core.running.interrupt_all(Interrupt::Stopping);
         self.core.stop_serving.cancel();
-        self.told.cancel();
+        self.stop_publishing.cancel();
     }
 }
 

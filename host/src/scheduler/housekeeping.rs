@@ -56,14 +56,14 @@ pub(super) async fn recover(core: &Core, holder: Option<SchedulerId>) -> Result<
         let request = Recover { now: core.time.now(), holder: holder.clone(), limit: ROWS_MAX };
         let recovered = core.store.recover(request).await?;
         let jobs = recovered.requeued.len() + recovered.abandoned.len() + recovered.cancelled.len();
-        tell(core, &recovered);
+        publish_recovered(core, &recovered);
         if jobs < ROWS_MAX {
             return Ok(());
         }
     }
 }
 
-fn tell(core: &Core, recovered: &Recovered) {
+fn publish_recovered(core: &Core, recovered: &Recovered) {
     let released = |outcome| {
         move |job: &EndedJob| EventKind::JobReleased {
             job_id: job.id,
@@ -72,9 +72,9 @@ fn tell(core: &Core, recovered: &Recovered) {
             outcome,
         }
     };
-    core.outbox.tell(recovered.requeued.iter().map(released(None)));
-    core.outbox.tell(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
-    core.outbox.tell(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
+    core.notifier.publish(recovered.requeued.iter().map(released(None)));
+    core.notifier.publish(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
+    core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
     for job in &recovered.requeued {
         tracing::warn!(job.id = %job.id, task.id = %job.task_id, "the worker of a job vanished; the job is queued again");
     }
@@ -90,8 +90,8 @@ fn tell(core: &Core, recovered: &Recovered) {
 async fn clean_up(core: &Core) -> Result<(), StoreError> {
     loop {
         let removed = core.store.cleanup(core.time.now(), ROWS_MAX).await?;
-        core.outbox.tell(removed.jobs.iter().map(|job_id| EventKind::JobRemoved { job_id: *job_id }));
-        core.outbox.tell(removed.schedules.iter().map(|schedule| EventKind::ScheduleRemoved {
+        core.notifier.publish(removed.jobs.iter().map(|job_id| EventKind::JobRemoved { job_id: *job_id }));
+        core.notifier.publish(removed.schedules.iter().map(|schedule| EventKind::ScheduleRemoved {
             schedule_id: schedule.id.clone(),
             task_id: schedule.task_id.clone(),
             finished: true,

@@ -96,12 +96,12 @@ pub(super) async fn acquire(core: &Core, limit: usize, only: Option<JobId>) -> R
         only,
     };
     let acquired = core.store.job_acquire(request).await?;
-    core.outbox.tell(acquired.jobs.iter().map(|job| EventKind::JobAcquired {
+    core.notifier.publish(acquired.jobs.iter().map(|job| EventKind::JobAcquired {
         job_id: job.spec.id,
         task_id: job.spec.task_id.clone(),
         scheduler_id: core.options.identity.clone(),
     }));
-    core.outbox.tell(acquired.missed.iter().map(|job| EventKind::JobReleased {
+    core.notifier.publish(acquired.missed.iter().map(|job| EventKind::JobReleased {
         job_id: job.id,
         task_id: job.task_id.clone(),
         scheduler_id: None,
@@ -110,7 +110,7 @@ pub(super) async fn acquire(core: &Core, limit: usize, only: Option<JobId>) -> R
     for job in &acquired.unreadable {
         tracing::error!(job.id = job.id, reason = job.reason, "a stored job cannot be read; it has ended");
         if let Ok(job_id) = job.id.parse() {
-            core.outbox.tell([EventKind::JobDeserializationFailed { job_id, message: job.reason.clone() }]);
+            core.notifier.publish([EventKind::JobDeserializationFailed { job_id, message: job.reason.clone() }]);
         }
     }
     Ok(acquired)

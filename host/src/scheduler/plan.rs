@@ -30,7 +30,7 @@ pub(super) struct Plan {
 }
 
 /// Why a schedule cannot be planned.
-enum Trouble {
+enum PlanError {
     Unreadable(TriggerError),
     Failed(TriggerError),
 }
@@ -40,19 +40,19 @@ impl Planner<'_> {
     pub(super) fn plan(&mut self, schedule: &Schedule, task: Option<&Task>, token: LeaseToken) -> Plan {
         match self.catch_up(schedule) {
             Ok(caught_up) => self.fires(schedule, task, token, caught_up),
-            Err(trouble) => paused(schedule, token, &trouble),
+            Err(error) => paused(schedule, token, &error),
         }
     }
 
-    fn catch_up(&self, schedule: &Schedule) -> Result<CatchUp, Trouble> {
-        let trigger = Trigger::from_json(&schedule.trigger, schedule.created_at).map_err(Trouble::Unreadable)?;
-        let state = TriggerState::from_json(&schedule.trigger_state).map_err(Trouble::Unreadable)?;
+    fn catch_up(&self, schedule: &Schedule) -> Result<CatchUp, PlanError> {
+        let trigger = Trigger::from_json(&schedule.trigger, schedule.created_at).map_err(PlanError::Unreadable)?;
+        let state = TriggerState::from_json(&schedule.trigger_state).map_err(PlanError::Unreadable)?;
         let keep = match schedule.coalesce {
             Coalesce::Latest => Keep::Latest,
             Coalesce::Earliest => Keep::Earliest,
             Coalesce::All => Keep::All { at_most: self.catch_up_max },
         };
-        trigger.catch_up(&state, self.now, keep).map_err(Trouble::Failed)
+        trigger.catch_up(&state, self.now, keep).map_err(PlanError::Failed)
     }
 
     fn fires(&mut self, schedule: &Schedule, task: Option<&Task>, token: LeaseToken, caught_up: CatchUp) -> Plan {
@@ -118,13 +118,13 @@ impl Planner<'_> {
     }
 }
 
-fn paused(schedule: &Schedule, token: LeaseToken, trouble: &Trouble) -> Plan {
+fn paused(schedule: &Schedule, token: LeaseToken, error: &PlanError) -> Plan {
     let schedule_id = schedule.id.clone();
-    let (message, event): (_, fn(_, _) -> _) = match trouble {
-        Trouble::Unreadable(error) => (super::chain(error), |schedule_id, message| {
+    let (message, event): (_, fn(_, _) -> _) = match error {
+        PlanError::Unreadable(error) => (super::chain(error), |schedule_id, message| {
             EventKind::ScheduleDeserializationFailed { schedule_id, message }
         }),
-        Trouble::Failed(error) => {
+        PlanError::Failed(error) => {
             (super::chain(error), |schedule_id, message| EventKind::ScheduleFailed { schedule_id, message })
         }
     };

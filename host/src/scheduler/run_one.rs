@@ -26,11 +26,11 @@ pub async fn run_one(parts: &Parts, options: Options, id: JobId) -> Result<Job, 
     core.time.measure(&*core.store).await?;
     let _guard = StopOnDrop(Arc::clone(&core));
     core.spawn_loop("wake", wake::run(Arc::clone(&core), subscription));
-    let outbox = TaskTracker::new();
-    let told = core.stop_serving.child_token();
-    outbox.spawn({
+    let notifier = TaskTracker::new();
+    let stop_publishing = core.stop_serving.child_token();
+    notifier.spawn({
         let (core, broker) = (Arc::clone(&core), Arc::clone(&parts.broker));
-        async move { core.outbox.run(broker, told).await }
+        async move { core.notifier.run(broker, stop_publishing).await }
     });
     let writes = serve_attempts(&core);
     let ended = attempts(&core, id, &writes).await;
@@ -40,8 +40,8 @@ pub async fn run_one(parts: &Parts, options: Options, id: JobId) -> Result<Job, 
     core.stop_serving.cancel();
     core.loops.close();
     core.loops.wait().await;
-    outbox.close();
-    outbox.wait().await;
+    notifier.close();
+    notifier.wait().await;
     ended
 }
 

@@ -46,7 +46,7 @@ async fn round(core: &Core, ids: &mut JobIdSource) -> Result<usize, StoreError> 
         );
         if let Ok(schedule_id) = schedule.id.parse() {
             let message = schedule.reason.clone();
-            core.outbox.tell([EventKind::ScheduleDeserializationFailed { schedule_id, message }]);
+            core.notifier.publish([EventKind::ScheduleDeserializationFailed { schedule_id, message }]);
         }
     }
     let count = acquired.schedules.len();
@@ -54,7 +54,7 @@ async fn round(core: &Core, ids: &mut JobIdSource) -> Result<usize, StoreError> 
         let plans = plan(core, ids, &acquired.schedules, token);
         let fires = plans.iter().map(|plan| plan.fire.clone()).collect();
         let answers = core.store.schedule_fire(fires).await?;
-        tell(core, plans, &answers);
+        publish_fires(core, plans, &answers);
     }
     Ok(count)
 }
@@ -69,7 +69,7 @@ fn plan(core: &Core, ids: &mut JobIdSource, leased: &[LeasedSchedule], token: Le
     leased.iter().map(|leased| planner.plan(&leased.schedule, leased.task.as_ref(), token)).collect()
 }
 
-fn tell(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
+fn publish_fires(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
     let mut has_jobs = false;
     for (plan, answer) in plans.into_iter().zip(answers) {
         let schedule_id = &plan.fire.id;
@@ -85,12 +85,12 @@ fn tell(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
             tracing::warn!(schedule.id = %schedule_id, count, or_more, "fire times passed without a job of their own");
         }
         has_jobs |= !plan.fire.jobs.is_empty();
-        core.outbox.tell(plan.fire.jobs.iter().map(|job| EventKind::JobAdded {
+        core.notifier.publish(plan.fire.jobs.iter().map(|job| EventKind::JobAdded {
             job_id: job.id,
             task_id: job.task_id.clone(),
             schedule_id: job.schedule_id.clone(),
         }));
-        core.outbox.tell([plan.event]);
+        core.notifier.publish([plan.event]);
     }
     if has_jobs {
         core.jobs_changed.notify_one();

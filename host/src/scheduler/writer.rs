@@ -137,7 +137,7 @@ fn after_release(core: &Core, releases: &[ReleaseJob], answers: &[Released], tas
         };
         let Some(task_id) = tasks.get(&release.id).cloned() else { continue };
         let scheduler_id = Some(core.options.identity.clone());
-        core.outbox.tell([EventKind::JobReleased { job_id: release.id, task_id, scheduler_id, outcome }]);
+        core.notifier.publish([EventKind::JobReleased { job_id: release.id, task_id, scheduler_id, outcome }]);
     }
     // A slot of a task became free, or a retry has a due time now.
     core.jobs_changed.notify_one();

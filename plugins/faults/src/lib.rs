@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use guest_sdk::{Context, TaskError, task};
+use guest_sdk::{Context, TaskError, log, task};
 
 /// Does nothing and succeeds.
 #[task(max_running_jobs = none)]
@@ -41,6 +41,22 @@ fn spin() {
 /// Sleeps in one host call. `ms` is how long.
 #[task(max_running_jobs = none)]
 fn sleep(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// Says that it has begun, and loops for ever without a host call.
+#[task(max_running_jobs = none)]
+fn says_and_spins() {
+    log::info!("begun");
+    loop {
+        black_box(());
+    }
+}
+
+/// Says that it has begun, and sleeps in one host call. `ms` is how long.
+#[task(max_running_jobs = none)]
+fn says_and_sleeps(ms: u64) {
+    log::info!("begun");
     std::thread::sleep(Duration::from_millis(ms));
 }
 

@@ -84,7 +84,7 @@ async fn under_a_held_snapshot(backend: Backend, empty: &Pair) -> Result<()> {
         let mut holder = pool.begin().await?;
         if is_held {
             sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *holder).await?;
-            sqlx::query("SELECT COUNT(*) FROM jobs").execute(&mut *holder).await?;
+            sqlx::query("SELECT COUNT(*) FROM host_jobs").execute(&mut *holder).await?;
         }
         for _ in 0..CHURN / 100 {
             crowded.a.job_add((0..100).map(|_| make.job("p:work")).collect()).await?;

@@ -6,21 +6,9 @@
 
 #![no_main]
 
-// Only floors 0 and 1 are needed, so only they are built.
-#[allow(dead_code, reason = "only a part of the module is used here")]
-#[path = "../../../host/src/model/time.rs"]
-mod time;
-#[allow(dead_code, unused_imports, reason = "only a part of the module is used here")]
-#[path = "../../../host/src/trigger/mod.rs"]
-mod trigger;
-
-mod model {
-    pub use crate::time::Timestamp;
-}
-
+use host_core::model::Timestamp;
+use host_core::trigger::{Keep, RuleOptions, Trigger, TriggerState, batch};
 use libfuzzer_sys::fuzz_target;
-use model::Timestamp;
-use trigger::{Keep, RuleOptions, Trigger, TriggerState, batch};
 
 fuzz_target!(|text: &str| {
     let now = Timestamp::from_micros(1_774_746_000_000_000).expect("2026 is in range");

@@ -78,7 +78,7 @@ fn a_running_job_is_cancelled_from_another_process() {
 fn a_graceful_stop_waits_for_the_running_job() {
     let user = with_hello();
     let server = user.start(["serve"], "ready");
-    let id = user.ok(["submit", "count", "--arg", "to=10", "--arg", "pause_ms=100"]);
+    let id = user.ok(["submit", "count", "--arg", "to=50", "--arg", "pause_ms=100"]);
     wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
     server.signal("TERM");
     assert_eq!(server.end().code, Some(0));
@@ -93,15 +93,15 @@ fn a_second_signal_stops_at_once() {
     wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
     server.signal("TERM");
     wait_for("the stop to begin", || server.heard().contains("stopping").then_some(()));
-    server.signal("TERM");
-    assert_eq!(server.end().code, Some(130));
+    server.signal("INT");
+    assert_eq!(server.end().code, Some(130), "the code of the signal that was obeyed");
 }
 
 #[test]
 fn a_killed_server_loses_no_job() {
     let user = with_hello();
     let server = user.start(["serve", "--identity", "one", "--lease-duration", "1s"], "ready");
-    let id = user.ok(["submit", "count", "--arg", "to=20", "--arg", "pause_ms=100"]);
+    let id = user.ok(["submit", "count", "--arg", "to=50", "--arg", "pause_ms=100"]);
     wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
     server.signal("KILL");
     assert_eq!(server.end().code, None);

@@ -251,7 +251,7 @@ fn rows_that_cannot_be_read_are_named_and_left_out_only_when_asked() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
         let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the file opens");
-        let damage = "UPDATE jobs SET settings = '{' WHERE state = 'queued'";
+        let damage = "UPDATE host_jobs SET settings = '{' WHERE state = 'queued'";
         assert_eq!(sqlx::query(damage).execute(&mut connection).await.expect("it runs").rows_affected(), 1);
         connection.close().await.expect("it closes");
     });
@@ -291,7 +291,7 @@ async fn an_import_that_was_killed_half_way_is_repeated() {
     let mut child = user.command(["import", "many.jsonl"]).spawn().expect("it starts");
     let count = || async {
         let mut look = sqlx::SqliteConnection::connect(&url).await.ok()?;
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM jobs").fetch_one(&mut look).await.ok()?;
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM host_jobs").fetch_one(&mut look).await.ok()?;
         Some(count)
     };
     wait_for("the first jobs to be imported", || async { count().await.filter(|count| *count > 0) }).await;

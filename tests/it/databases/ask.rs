@@ -33,3 +33,22 @@ pub(crate) async fn rows(url: &str, statement: &str) -> Result<Vec<Vec<String>>>
         _ => bail!("{url} is no database"),
     })
 }
+
+/// Reads with `statement` in a transaction that goes on until the answer is dropped: what it may still see is not cleared away. Nothing on
+/// SQLite, which clears nothing away by itself.
+pub(crate) async fn snapshot(url: &str, statement: &str) -> Result<Box<dyn Send>> {
+    let begin = |begin| AssertSqlSafe(format!("{begin}; {statement}"));
+    Ok(match url.split(':').next() {
+        Some("postgres") => {
+            let mut connection = PgConnection::connect(url).await?;
+            sqlx::raw_sql(begin("BEGIN ISOLATION LEVEL REPEATABLE READ")).fetch_all(&mut connection).await?;
+            Box::new(connection)
+        }
+        Some("mysql") => {
+            let mut connection = MySqlConnection::connect(url).await?;
+            sqlx::raw_sql(begin("START TRANSACTION WITH CONSISTENT SNAPSHOT")).fetch_all(&mut connection).await?;
+            Box::new(connection)
+        }
+        _ => Box::new(()),
+    })
+}

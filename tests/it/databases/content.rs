@@ -22,8 +22,8 @@ pub(crate) fn unreadable_job(backend: Backend) -> Result<()> {
         let (bad_id, good_id) = (bad.id, good.id);
         stage.store.job_add(vec![bad, good]).await?;
         // Asked for in a table of its own: MariaDB would not look at the table that it changes.
-        let oldest = "(SELECT id FROM (SELECT id FROM jobs ORDER BY id LIMIT 1) AS oldest)";
-        ask::rows(&place.url, &format!("UPDATE jobs SET settings = '{{' WHERE id = {oldest}")).await?;
+        let oldest = "(SELECT id FROM (SELECT id FROM host_jobs ORDER BY id LIMIT 1) AS oldest)";
+        ask::rows(&place.url, &format!("UPDATE host_jobs SET settings = '{{' WHERE id = {oldest}")).await?;
         let scheduler = stage.start(Stage::options("one")).await;
         ensure!(stage.finished(good_id).await.outcome == Some(Outcome::Success), "the other one did not run");
         let told = until(&mut events, |kind| matches!(kind, EventKind::JobDeserializationFailed { .. })).await?;
@@ -52,7 +52,7 @@ pub(crate) fn unreadable_schedule(backend: Backend) -> Result<()> {
         for id in ["bad", "good"] {
             stage.schedule(id, &task, trigger, Coalesce::Latest).await;
         }
-        ask::rows(&place.url, "UPDATE schedules SET coalesce_policy = 'never' WHERE id = 'bad'").await?;
+        ask::rows(&place.url, "UPDATE host_schedules SET coalesce_policy = 'never' WHERE id = 'bad'").await?;
         let scheduler = stage.start(Stage::options("one")).await;
         let failed = |kind: &EventKind| matches!(kind, EventKind::ScheduleDeserializationFailed { .. });
         let told = until(&mut events, failed).await?;
@@ -65,7 +65,7 @@ pub(crate) fn unreadable_schedule(backend: Backend) -> Result<()> {
             })
             .await;
         scheduler.stop().await;
-        ask::rows(&place.url, "UPDATE schedules SET coalesce_policy = 'all' WHERE id = 'bad'").await?;
+        ask::rows(&place.url, "UPDATE host_schedules SET coalesce_policy = 'all' WHERE id = 'bad'").await?;
         let mended = stage.store.schedule_get(&ScheduleId::new("bad")?).await?.context("it is gone")?;
         let rests = matches!(&mended.pause, Some(Pause::Failed(reason)) if reason.contains("cannot be read"));
         ensure!(rests, "{:?}", mended.pause);

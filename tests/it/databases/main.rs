@@ -2,20 +2,21 @@
 //! that only a race leaves behind, content that cannot be read, clocks that are wrong, refusals as the program tells them, disks that
 //! are full.
 //!
-//! `TEST_BACKENDS` chooses the databases, as for the conformance suite. One that is not chosen shows as ignored; one that is chosen and
-//! cannot be used fails.
+//! `TEST_BACKENDS` chooses the databases, as for the conformance suite.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use tests::backends::{Backend, SmallDisk};
-use tests::trials::{Cases, block_on, conclude, trials};
+use tests::trials::{Cases, block_on, conclude, trial, trials};
 
 mod ask;
 mod clocks;
 mod content;
 mod disk;
-mod lanes;
+mod harness;
+mod migrations;
+mod partitions;
 mod plans;
 mod refusals;
 mod schema;
@@ -26,10 +27,15 @@ const CASES: Cases = &[
     ("schema::has_the_tables_and_indexes_that_sqlite_has", schema::agrees_with_sqlite, SERVERS),
     ("schema::compares_whatever_is_indexed_by_its_bytes", schema::compares_by_bytes, DATABASES),
     ("schema::has_noted_every_migration_under_its_number", schema::has_noted_migrations, DATABASES),
-    ("lanes::jobs_in_one_that_has_lost_its_task_are_found", lanes::lost_ones_are_emptied, DATABASES),
+    ("migrations::lead_to_the_schema_of_a_fresh_database", migrations::both_ways_lead_to_one_schema, DATABASES),
+    ("migrations::keep_what_an_older_host_stored", migrations::keep_what_an_older_host_stored, DATABASES),
+    ("migrations::leave_tables_of_other_programs_alone", migrations::leave_tables_of_other_programs_alone, DATABASES),
+    ("migrations::go_on_where_they_were_cut_off", migrations::go_on_where_they_were_cut_off, &[Backend::Mysql]),
+    ("migrations::refuse_another_text_of_their_version", migrations::refuse_another_text_of_their_version, SERVERS),
+    ("partitions::jobs_in_one_that_has_lost_its_task_are_found", partitions::lost_ones_are_emptied, DATABASES),
     (
-        "lanes::jobs_of_a_limited_task_in_the_shared_one_keep_to_the_limit",
-        lanes::shared_one_does_not_pass_limits,
+        "partitions::jobs_of_a_limited_task_in_the_shared_one_keep_to_the_limit",
+        partitions::shared_one_does_not_pass_limits,
         DATABASES,
     ),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
@@ -51,6 +57,13 @@ const DISK_CASES: Cases = &[
     ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
 ];
 
+/// The cases about the trials themselves.
+const HARNESS_CASES: &[(&str, fn() -> Result<()>)] = &[
+    ("harness::a_server_whose_data_cannot_be_made_fails_one_case_and_is_not_tried_again", harness::data_cannot_be_made),
+    ("harness::a_server_that_ends_at_its_start_fails_one_case_with_what_it_said", harness::server_ends),
+    ("harness::a_server_that_is_not_installed_lets_no_case_pass_or_fail", harness::not_installed),
+];
+
 /// Every database.
 const DATABASES: &[Backend] = &[Backend::Sqlite, Backend::Postgres, Backend::Mysql];
 
@@ -66,6 +79,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let mut all = trials("", CASES)?;
+    all.extend(HARNESS_CASES.iter().map(|(name, case)| trial((*name).to_owned(), case)));
     // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
     let refusal = SmallDisk::refusal();
     all.extend(trials("", DISK_CASES)?.into_iter().map(|trial| match &refusal {

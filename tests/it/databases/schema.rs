@@ -40,7 +40,7 @@ struct Index {
 
 /// A schema.
 #[derive(Debug, Default)]
-struct Schema {
+pub(crate) struct Schema {
     tables: BTreeMap<String, Vec<Column>>,
     views: BTreeMap<String, Vec<Column>>,
     /// By name; a primary key is called `TABLE primary`.
@@ -112,7 +112,7 @@ fn indexes_query(backend: Backend) -> &'static str {
 }
 
 impl Schema {
-    async fn read(backend: Backend, url: &str) -> Result<Schema> {
+    pub(crate) async fn read(backend: Backend, url: &str) -> Result<Schema> {
         let mut schema = Schema::default();
         for row in ask::rows(url, columns_query(backend)).await? {
             let [table, is_view, name, kind, is_required, default, collation] = array(row)?;
@@ -198,7 +198,7 @@ pub(crate) fn is_the_reviewed_one(backend: Backend) -> Result<()> {
 /// Indexes that differ from SQLite's, with the reason.
 const OTHER_INDEXES: &[(Backend, &str, &[&str], &str)] = &[(
     Backend::Mysql,
-    "jobs_running",
+    "host_jobs_running",
     &["state", "task_id"],
     "there are no partial indexes, so that the state, which the others have as the condition, comes first",
 )];

@@ -1,14 +1,30 @@
 //! Stopping guests: asked, made to, and forgotten.
 
-use std::time::Duration;
-
-use host::executor::{Executor as _, RunControl, Verdict};
-use host::model::ErrorKind;
-use serde_json::json;
+use host::executor::{Executor as _, Report, RunControl, Verdict};
+use host::model::{Digest, ErrorKind};
+use serde_json::{Value, json};
+use tests::wait::PATIENCE;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Run, Sandbox};
+
+/// Guests that compute at the same time: more than the threads that they share.
+const SPINNERS: usize = 8;
+
+/// A run with fuel to spare and more time than a test has patience.
+fn endless(digest: Digest, task: &str, args: Value) -> Run {
+    let mut run = Run::new(digest, task, args);
+    run.limits.fuel = u64::MAX;
+    run.limits.timeout = PATIENCE;
+    run
+}
+
+/// What a run is controlled with: nobody asks it to stop, `kill` stops it, and what it says is heard.
+fn control(kill: &CancellationToken) -> (RunControl, mpsc::Receiver<Report>) {
+    let (reports, said) = mpsc::channel(8);
+    (RunControl { cancel: CancellationToken::new(), kill: kill.clone(), reports }, said)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_is_asked_to_stop_stops_by_itself() {
@@ -27,24 +43,15 @@ async fn a_guest_that_is_asked_to_stop_stops_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_does_not_listen_is_stopped_wherever_it_is() {
     let (sandbox, digest) = Sandbox::with_faults().await;
-    for (task, args) in [("spin", json!({})), ("sleep", json!({"ms": 60_000}))] {
-        let (cancel, kill) = (CancellationToken::new(), CancellationToken::new());
-        let mut run = Run::new(digest, task, args);
-        run.limits.fuel = u64::MAX;
-        let (sender, _receiver) = mpsc::channel(8);
-        let control = RunControl { cancel: cancel.clone(), kill: kill.clone(), reports: sender };
-        let running = sandbox.executor.run(run.invocation(), control);
+    for (task, args) in [("says_and_spins", json!({})), ("says_and_sleeps", json!({"ms": 600_000}))] {
+        let kill = CancellationToken::new();
+        let (control, mut begun) = control(&kill);
+        let running = sandbox.executor.run(endless(digest, task, args).invocation(), control);
         tokio::pin!(running);
-        // It is certainly under way after two jobs of the same kind have come and gone.
-        let others = async {
-            sandbox.run(Run::new(digest, "sleep", json!({"ms": 20}))).await;
-            sandbox.run(Run::new(digest, "noop", json!({}))).await;
-        };
         tokio::select! {
             ended = &mut running => panic!("{task} ended by itself: {ended:?}"),
-            () = others => {}
+            said = begun.recv() => assert!(said.is_some(), "{task} never began"),
         }
-        cancel.cancel();
         kill.cancel();
         assert_eq!(running.await.verdict, Verdict::Cancelled, "{task}");
     }
@@ -64,17 +71,14 @@ async fn dropping_the_wait_stops_the_guest_and_frees_its_place() {
         use host::executor::PluginInspector as _;
         sandbox.executor.inspect(super::FAULTS.clone(), &[]).await.expect("a sound plugin").digest
     };
-    let mut run = Run::new(digest, "spin", json!({}));
-    run.limits.fuel = u64::MAX;
     {
-        let (sender, _receiver) = mpsc::channel(8);
-        let control = RunControl { cancel: CancellationToken::new(), kill: CancellationToken::new(), reports: sender };
-        let running = sandbox.executor.run(run.invocation(), control);
+        let (control, mut begun) = control(&CancellationToken::new());
+        let running = sandbox.executor.run(endless(digest, "says_and_spins", json!({})).invocation(), control);
         tokio::pin!(running);
-        // Polled often enough to have begun; the single place is then taken.
-        for _ in 0..100 {
-            assert!(futures_util::poll!(&mut running).is_pending());
-            tokio::task::yield_now().await;
+        // It has begun, and the single place is taken.
+        tokio::select! {
+            ended = &mut running => panic!("it ended by itself: {ended:?}"),
+            said = begun.recv() => assert!(said.is_some(), "it never began"),
         }
     }
     // With one place only, this ends exactly when the first guest is gone.
@@ -85,17 +89,27 @@ async fn dropping_the_wait_stops_the_guest_and_frees_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn computing_guests_share_the_threads() {
     let (sandbox, digest) = Sandbox::with_faults().await;
-    let spinning: Vec<_> = (0..8)
-        .map(|_| {
-            let mut run = Run::new(digest, "spin", json!({}));
-            run.limits.fuel = u64::MAX;
-            run.limits.timeout = Duration::from_secs(2);
-            sandbox.run(run)
-        })
-        .collect();
+    let kill = CancellationToken::new();
+    let (mut spinning, mut begun) = (Vec::new(), Vec::new());
+    for _ in 0..SPINNERS {
+        let (control, said) = control(&kill);
+        spinning.push(sandbox.executor.run(endless(digest, "says_and_spins", json!({})).invocation(), control));
+        begun.push(said);
+    }
     let others = futures_util::future::join_all(spinning);
-    let short = sandbox.run(Run::new(digest, "echo", json!({"value": 1})));
-    let (spun, short) = tokio::join!(others, short);
-    assert!(short.finished.usage.wall < Duration::from_secs(1), "starved for {:?}", short.finished.usage.wall);
-    assert!(spun.iter().all(|ended| ended.error().kind == ErrorKind::TimedOut));
+    tokio::pin!(others);
+    let short = async {
+        for said in &mut begun {
+            assert!(said.recv().await.is_some(), "a guest never began");
+        }
+        sandbox.run(Run::new(digest, "echo", json!({"value": 1}))).await
+    };
+    // The others go on until they are killed, or for as long as `endless` lets them: a guest that is starved loses this race.
+    let short = tokio::select! {
+        spun = &mut others => panic!("a guest had to wait until others were done: {spun:?}"),
+        short = short => short,
+    };
+    assert_eq!(short.value(), json!(1));
+    kill.cancel();
+    assert!(others.await.iter().all(|ended| ended.verdict == Verdict::Cancelled));
 }

@@ -1,20 +1,68 @@
 //! Database servers for tests: started when the first test asks, in a temporary folder, as an unprivileged user, on a free port of
 //! the loopback interface, and stopped by their process id.
+//!
+//! A server that does not start fails the case that asked first, with the reason. The others that want it are [`NotRun`]: they would
+//! fail for the same reason, each after the time that trying takes.
 
+use std::fmt;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use xtask::programs::{self, Places, Program};
 
 use super::disk::SmallDisk;
 
 /// How long a server may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Lines of a server's log that are told when it ends by itself.
+const LOG_LINES_TOLD: usize = 30;
+
+/// Why a case cannot be run. It has neither passed nor failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotRun {
+    /// A program of the server is not on this machine.
+    NotInstalled(Kind, &'static Program),
+    /// The server does not start, or has ended by itself; an earlier case has failed with the reason.
+    FailedBefore(Kind),
+}
+
+impl std::error::Error for NotRun {}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotRun::NotInstalled(kind, program) => {
+                write!(f, "{kind} is not installed (`cargo xtask setup` does it); missing: {program}")
+            }
+            NotRun::FailedBefore(kind) => write!(f, "{kind} does not run; the case that failed says why"),
+        }
+    }
+}
+
+/// A kind of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    Mysql,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Postgres => "PostgreSQL",
+            Kind::Mysql => "MariaDB",
+        })
+    }
+}
 
 /// A running server.
 #[derive(Debug)]
@@ -34,39 +82,128 @@ impl Drop for Server {
     }
 }
 
-static POSTGRES: Mutex<Option<Server>> = Mutex::new(None);
-static MYSQL: Mutex<Option<Server>> = Mutex::new(None);
+impl Server {
+    /// The end of what it has written into its log.
+    fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_TOLD)..].join("\n")
+    }
+}
+
+/// The server that the tests of a process share.
+#[derive(Debug)]
+enum Shared {
+    NotStarted,
+    Running(Server),
+    Failed,
+}
+
+static POSTGRES: Mutex<Shared> = Mutex::new(Shared::NotStarted);
+static MYSQL: Mutex<Shared> = Mutex::new(Shared::NotStarted);
 
 /// Stops the servers that were started. To be called before the process ends: statics are not dropped.
 pub fn stop_all() {
-    for server in [&POSTGRES, &MYSQL] {
-        drop(server.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    for kind in [Kind::Postgres, Kind::Mysql] {
+        *kind.shared() = Shared::NotStarted;
     }
 }
 
-/// A new schema on the PostgreSQL server, which is started where it is not running.
+impl Kind {
+    /// The programs that start one and speak to it.
+    const fn programs(self) -> &'static [&'static str] {
+        match self {
+            Kind::Postgres => &["initdb", "postgres", "pg_isready", "psql"],
+            Kind::Mysql => &["mariadb-install-db", "mariadbd", "mariadb"],
+        }
+    }
+
+    fn shared(self) -> MutexGuard<'static, Shared> {
+        let shared = match self {
+            Kind::Postgres => &POSTGRES,
+            Kind::Mysql => &MYSQL,
+        };
+        shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails as [`NotRun`] where a program is missing.
+    fn installed(self) -> Result<()> {
+        let places = Places::of_this_machine();
+        match self.programs().iter().find(|name| places.find(name).is_none()) {
+            Some(missing) => Err(NotRun::NotInstalled(self, Program::named(missing)?).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes something on the server that tests share, which is started where it is not running.
+    fn on_shared<T>(self, make: impl FnOnce(&Server) -> Result<T>) -> Result<T> {
+        self.installed()?;
+        // Held while it starts, so that whoever comes second waits for the first one's server.
+        let mut shared = self.shared();
+        let failure = match &mut *shared {
+            Shared::Failed => return Err(NotRun::FailedBefore(self).into()),
+            Shared::Running(server) => match server.process.try_wait()? {
+                None => return make(server),
+                Some(status) => ended(self, status, server),
+            },
+            Shared::NotStarted => match self.start(None) {
+                Ok(server) => {
+                    let made = make(&server);
+                    *shared = Shared::Running(server);
+                    return made;
+                }
+                Err(failure) => failure,
+            },
+        };
+        *shared = Shared::Failed;
+        Err(failure)
+    }
+
+    /// Starts one that a test has for itself.
+    fn own(self, small: Option<Small>) -> Result<Server> {
+        self.installed()?;
+        if matches!(*self.shared(), Shared::Failed) {
+            return Err(NotRun::FailedBefore(self).into());
+        }
+        let started = self.start(small);
+        // Whether it starts on a small disk says nothing about others, and one that has started does not say that the next one fails.
+        let mut shared = self.shared();
+        if started.is_err() && small.is_none() && matches!(*shared, Shared::NotStarted) {
+            *shared = Shared::Failed;
+        }
+        started
+    }
+
+    fn start(self, small: Option<Small>) -> Result<Server> {
+        let started = match self {
+            Kind::Postgres => start_postgres(small),
+            Kind::Mysql => start_mysql(small),
+        };
+        started.with_context(|| format!("{self} for the tests does not start"))
+    }
+}
+
+fn ended(kind: Kind, status: ExitStatus, server: &Server) -> anyhow::Error {
+    anyhow!("{kind} ended by itself, {status}:\n{}", server.log_tail())
+}
+
+/// A new schema on the PostgreSQL server.
 pub(super) fn postgres_schema(number: u64) -> Result<String> {
-    let mut server = POSTGRES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if server.is_none() {
-        *server = Some(start_postgres(None).context("PostgreSQL for the tests does not start")?);
-    }
-    let port = server.as_ref().map_or(0, |server| server.port);
     let schema = format!("test_{}_{number}", std::process::id());
-    let base = format!("postgres://postgres:secret@127.0.0.1:{port}/postgres");
-    output(Command::new(postgres_program("psql")?).args([&base, "-qc", &format!("CREATE SCHEMA {schema}")]))?;
-    Ok(format!("{base}?options=-csearch_path%3D{schema}"))
+    Kind::Postgres.on_shared(|server| {
+        let base = format!("postgres://postgres:secret@127.0.0.1:{}/postgres", server.port);
+        output(programs::command("psql")?.args([&base, "-qc", &format!("CREATE SCHEMA {schema}")]))?;
+        Ok(format!("{base}?options=-csearch_path%3D{schema}"))
+    })
 }
 
-/// A new database on the MariaDB server, which is started where it is not running.
+/// A new database on the MariaDB server.
 pub(super) fn mysql_database(number: u64) -> Result<String> {
-    let mut server = MYSQL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if server.is_none() {
-        *server = Some(start_mysql(None).context("MariaDB for the tests does not start")?);
-    }
-    let server = server.as_ref().context("the server was just started")?;
     let database = format!("test_{}_{number}", std::process::id());
-    mysql(server, &format!("CREATE DATABASE {database}"))?;
-    Ok(format!("mysql://test:secret@127.0.0.1:{}/{database}", server.port))
+    Kind::Mysql.on_shared(|server| {
+        mysql(server, &format!("CREATE DATABASE {database}"))?;
+        Ok(format!("mysql://test:secret@127.0.0.1:{}/{database}", server.port))
+    })
 }
 
 /// A small disk under a part of a server.
@@ -98,7 +235,7 @@ fn start_postgres(small: Option<Small>) -> Result<Server> {
     let options = ["-U", "postgres", "-A", "scram-sha-256", &password, "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
     // The log beside the data, so that one of them can be on the small disk.
     let log = format!("--waldir={}", folder.path().join("log").display());
-    let mut init = unprivileged(&postgres_program("initdb")?, folder.path())?;
+    let mut init = unprivileged("initdb", folder.path())?;
     output(init.args(options).arg(data).args(disk.is_some().then_some(log)))?;
     let port = free_port()?;
     let process = launch_postgres(folder.path(), port)?;
@@ -108,7 +245,7 @@ fn start_postgres(small: Option<Small>) -> Result<Server> {
 }
 
 fn launch_postgres(folder: &Path, port: u16) -> Result<Child> {
-    let mut command = unprivileged(&postgres_program("postgres")?, folder)?;
+    let mut command = unprivileged("postgres", folder)?;
     command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
     command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
     // Written to the log at every commit, but not forced to the disk: that is for power cuts, which the tests do not make.
@@ -117,17 +254,16 @@ fn launch_postgres(folder: &Path, port: u16) -> Result<Child> {
 }
 
 fn postgres_ready(server: &mut Server) -> Result<()> {
-    let (ready, port) = (postgres_program("pg_isready")?, server.port.to_string());
-    wait_for(server, || Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port]).status())
+    let (ready, port) = (programs::path("pg_isready")?, server.port.to_string());
+    wait_for(Kind::Postgres, server, || Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port]).status())
 }
 
 fn start_mysql(small: Option<Small>) -> Result<Server> {
     let folder = open_folder()?;
     let disk = mount(folder.path(), small)?;
     let data = format!("--datadir={}", folder.path().join("data").display());
-    let install = program("mariadb-install-db", &["/usr/bin"])?;
     let options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data];
-    output(unprivileged(&install, folder.path())?.args(options))?;
+    output(unprivileged("mariadb-install-db", folder.path())?.args(options))?;
     let port = free_port()?;
     let process = launch_mysql(folder.path(), port)?;
     let mut server = Server { process, disk, folder, port };
@@ -142,7 +278,7 @@ fn start_mysql(small: Option<Small>) -> Result<Server> {
 fn launch_mysql(folder: &Path, port: u16) -> Result<Child> {
     let data = format!("--datadir={}", folder.join("data").display());
     let socket = format!("--socket={}", folder.join("socket").display());
-    let mut command = unprivileged(&program("mariadbd", &["/usr/sbin"])?, folder)?;
+    let mut command = unprivileged("mariadbd", folder)?;
     command.args(["--no-defaults", &data, &socket, "--bind-address=127.0.0.1", &format!("--port={port}")]);
     // 2: written to the log at every commit, but not forced to the disk, as above.
     command.args(["--max-connections=400", "--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"]);
@@ -150,11 +286,10 @@ fn launch_mysql(folder: &Path, port: u16) -> Result<Child> {
 }
 
 fn mysql_ready(server: &mut Server) -> Result<()> {
-    let admin = program("mariadb-admin", &["/usr/bin"])?;
-    let socket = format!("--socket={}", server.folder.path().join("socket").display());
-    wait_for(server, || {
-        let mut ping = Command::new(&admin);
-        ping.args(["--no-defaults", &socket, "-uroot", "ping"]).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    // Any statement will do; `mariadb-admin ping` is in another package, which is needed for nothing else.
+    let (client, arguments) = (programs::path("mariadb")?, mysql_arguments(server, "SELECT 1"));
+    wait_for(Kind::Mysql, server, || {
+        Command::new(&client).args(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).status()
     })
 }
 
@@ -162,7 +297,7 @@ fn mysql_ready(server: &mut Server) -> Result<()> {
 #[derive(Debug)]
 pub struct OwnServer {
     server: Server,
-    is_postgres: bool,
+    kind: Kind,
 }
 
 impl OwnServer {
@@ -177,11 +312,12 @@ impl OwnServer {
     }
 
     fn start_on(is_postgres: bool, small: Option<Small>) -> Result<OwnServer> {
-        let server = if is_postgres { start_postgres(small)? } else { start_mysql(small)? };
-        if !is_postgres {
+        let kind = if is_postgres { Kind::Postgres } else { Kind::Mysql };
+        let server = kind.own(small)?;
+        if kind == Kind::Mysql {
             mysql(&server, "CREATE DATABASE crash")?;
         }
-        Ok(OwnServer { server, is_postgres })
+        Ok(OwnServer { server, kind })
     }
 
     /// The small disk, where it has one.
@@ -192,32 +328,42 @@ impl OwnServer {
     /// Where its store is.
     pub fn url(&self) -> String {
         let port = self.server.port;
-        if self.is_postgres {
-            format!("postgres://postgres:secret@127.0.0.1:{port}/postgres")
-        } else {
-            format!("mysql://test:secret@127.0.0.1:{port}/crash")
+        match self.kind {
+            Kind::Postgres => format!("postgres://postgres:secret@127.0.0.1:{port}/postgres"),
+            Kind::Mysql => format!("mysql://test:secret@127.0.0.1:{port}/crash"),
         }
     }
 
     /// Ends it without a chance to tidy up, and starts it again in the same place.
     pub fn crash_and_restart(&mut self) -> Result<()> {
         let server = &mut self.server;
-        if self.is_postgres {
+        match self.kind {
             // What `pg_ctl stop -m immediate` sends. A kill would leave its children behind, which keep the next one from starting.
-            output(Command::new("kill").args(["-QUIT", &server.process.id().to_string()]))?;
-        } else {
-            server.process.kill()?;
+            Kind::Postgres => output(Command::new("kill").args(["-QUIT", &server.process.id().to_string()]))?,
+            Kind::Mysql => server.process.kill()?,
         }
         server.process.wait()?;
         let (folder, port) = (server.folder.path().to_owned(), server.port);
-        server.process = if self.is_postgres { launch_postgres(&folder, port)? } else { launch_mysql(&folder, port)? };
-        if self.is_postgres { postgres_ready(server) } else { mysql_ready(server) }
+        match self.kind {
+            Kind::Postgres => {
+                server.process = launch_postgres(&folder, port)?;
+                postgres_ready(server)
+            }
+            Kind::Mysql => {
+                server.process = launch_mysql(&folder, port)?;
+                mysql_ready(server)
+            }
+        }
     }
 }
 
 fn mysql(server: &Server, statement: &str) -> Result<()> {
+    output(programs::command("mariadb")?.args(mysql_arguments(server, statement)))
+}
+
+fn mysql_arguments(server: &Server, statement: &str) -> [String; 5] {
     let socket = format!("--socket={}", server.folder.path().join("socket").display());
-    output(Command::new(program("mariadb", &["/usr/bin"])?).args(["--no-defaults", &socket, "-uroot", "-e", statement]))
+    ["--no-defaults".to_owned(), socket, "-uroot".to_owned(), "-e".to_owned(), statement.to_owned()]
 }
 
 /// A temporary folder that an unprivileged user may use.
@@ -232,7 +378,8 @@ fn log(folder: &Path) -> Result<std::fs::File> {
 }
 
 /// A command that runs as `nobody` where we are root: database servers refuse to run as root.
-fn unprivileged(program: &Path, folder: &Path) -> Result<Command> {
+fn unprivileged(program: &str, folder: &Path) -> Result<Command> {
+    let program = programs::path(program)?;
     let is_root = output_text(Command::new("id").arg("-u"))?.trim() == "0";
     let mut command = if is_root {
         let mut command = Command::new("setpriv");
@@ -243,18 +390,6 @@ fn unprivileged(program: &Path, folder: &Path) -> Result<Command> {
     };
     command.current_dir(folder).env("HOME", folder).stdin(Stdio::null());
     Ok(command)
-}
-
-fn postgres_program(name: &str) -> Result<PathBuf> {
-    program(name, &["/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin"])
-}
-
-/// A program of the search path, or of the folders where distributions put it.
-fn program(name: &str, folders: &[&str]) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = folders.iter().map(PathBuf::from).chain(std::env::split_paths(&path));
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.with_context(|| format!("`{name}` is not installed: run `cargo xtask setup`"))
 }
 
 fn free_port() -> Result<u16> {
@@ -273,7 +408,7 @@ fn output_text(command: &mut Command) -> Result<String> {
 }
 
 /// Waits until the server answers, or has ended, or the time is up.
-fn wait_for(server: &mut Server, ask: impl Fn() -> std::io::Result<std::process::ExitStatus>) -> Result<()> {
+fn wait_for(kind: Kind, server: &mut Server, ask: impl Fn() -> std::io::Result<ExitStatus>) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "real time: a server that does not come up must not hang the tests")]
     let began = Instant::now();
     while began.elapsed() < START_TIMEOUT {
@@ -281,10 +416,9 @@ fn wait_for(server: &mut Server, ask: impl Fn() -> std::io::Result<std::process:
             return Ok(());
         }
         if let Some(status) = server.process.try_wait()? {
-            let log = std::fs::read_to_string(server.folder.path().join("server.log")).unwrap_or_default();
-            bail!("the server ended with {status}: {log}");
+            return Err(ended(kind, status, server));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("the server does not answer after {START_TIMEOUT:?}")
+    bail!("{kind} does not answer after {START_TIMEOUT:?}:\n{}", server.log_tail())
 }

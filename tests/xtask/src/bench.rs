@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     command.current_dir(workspace()).args(["bench", "--quiet", "--workspace", "--profile", "dev"]);
     // As a release is compiled: in few pieces and from scratch, which is the faster way too where everything is optimised.
     command.env("CARGO_INCREMENTAL", "0");
-    for member in ["host", "tests"] {
+    for member in ["host", "host-core", "host-sandbox", "host-store", "tests"] {
         command.args(["--config", &format!("profile.dev.package.{member}.opt-level=3")]);
         command.args(["--config", &format!("profile.dev.package.{member}.codegen-units=16")]);
         command.args(["--config", &format!("profile.dev.package.{member}.debug-assertions=false")]);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::plugins::Plugins;
 use crate::shell::{run as run_command, say, typed};
 use crate::{host, plugins, setup, workspace};
 
@@ -27,9 +28,8 @@ pub struct Arguments {
 ///
 /// If anything that a user would be promised does not happen.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    setup::run(&setup::Arguments::default())?;
-    let host = host::build()?;
-    let plugins = plugins::build()?;
+    setup::run(&setup::Arguments::PLUGINS_ONLY)?;
+    let (host, plugins) = build()?;
     let folder = TemporaryFolder::new()?;
     let demo = Demo { host, folder: &folder.0 };
 
@@ -45,6 +45,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     demo.host(&["schedules"])?;
     demo.host(&["jobs", "--state", "finished"])?;
     demo.check(arguments.seconds)
+}
+
+/// The host and the plugins of the demonstration, built at the same time: the end of each is work for one processor.
+fn build() -> anyhow::Result<(PathBuf, Plugins)> {
+    thread::scope(|scope| {
+        let host = scope.spawn(host::build);
+        let plugins = plugins::build_some(&["hello", "report"]);
+        let host = host.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((host?, plugins?))
+    })
 }
 
 struct Demo<'a> {

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod demo;
 pub mod host;
 pub mod plugins;
+pub mod programs;
 pub mod setup;
 pub mod shell;
 pub mod test;

@@ -55,6 +55,17 @@ impl Plugins {
         }
     }
 
+    /// The sizes and times of the sources, and of the component itself.
+    fn fingerprint(&self, sources: &[PathBuf], name: &str) -> String {
+        let component = self.folder.join(format!("{}.wasm", name.replace('-', "_")));
+        let mut hasher = DefaultHasher::new();
+        for file in sources.iter().chain([&component]) {
+            let facts = fs::metadata(file).ok().map(|facts| (facts.len(), facts.modified().ok()));
+            (file, facts).hash(&mut hasher);
+        }
+        format!("{:016x}\n", hasher.finish())
+    }
+
     /// The names of all plugins, sorted.
     ///
     /// # Errors
@@ -74,36 +85,73 @@ impl Plugins {
 ///
 /// If no compiler for components is there (the text says what to run), or the plugins do not compile.
 pub fn build() -> anyhow::Result<Plugins> {
+    build_some(&plugin_names()?)
+}
+
+/// As [`build`], for some of the plugins. The others may be missing, or older than their sources.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_some<N: AsRef<str>>(names: &[N]) -> anyhow::Result<Plugins> {
     let target = target_folder().join("plugins");
     let plugins = Plugins { folder: target.join(TARGET).join(PROFILE) };
-    let stamp = target.join("built-from");
-    if fs::read_to_string(&stamp).ok() == Some(fingerprint(&plugins)?) {
+    let stamps = Stamps { folder: target.join("stamps"), plugins: &plugins };
+    if stamps.outdated(names)?.is_empty() {
         return Ok(plugins);
     }
-    fs::create_dir_all(&target).with_context(|| format!("cannot make the folder {}", target.display()))?;
+    fs::create_dir_all(&stamps.folder).with_context(|| format!("cannot make {}", stamps.folder.display()))?;
     let lock = File::create(target.join("build-lock")).context("cannot make the lock file of the plugins")?;
     lock.lock().context("cannot take the lock of the plugins")?;
     // Somebody else may have built them while we waited.
-    if fs::read_to_string(&stamp).ok() == Some(fingerprint(&plugins)?) {
-        return Ok(plugins);
+    let outdated = stamps.outdated(names)?;
+    if !outdated.is_empty() {
+        compile(&target, &outdated)?;
+        stamps.set(&outdated)?;
     }
-    compile(&target)?;
-    fs::write(&stamp, fingerprint(&plugins)?).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(plugins)
 }
 
-fn compile(target: &Path) -> anyhow::Result<()> {
+fn compile(target: &Path, names: &[&str]) -> anyhow::Result<()> {
     let Some(toolchain) = Toolchain::find(TARGET) else {
         bail!("no compiler here can build for {TARGET}; run `cargo xtask setup`, which makes one able to");
     };
-    say(format_args!("building the plugins with {}", toolchain.rustc.display()));
+    say(format_args!("building {} with {}", names.join(", "), toolchain.rustc.display()));
     let mut cargo = toolchain.cargo();
     cargo.current_dir(workspace()).args(["build", "--locked", "--profile", PROFILE, "--target", TARGET]);
     cargo.args(["--lib", "--examples"]).arg("--target-dir").arg(target);
-    for name in plugin_names()? {
-        cargo.args(["--package", &name]);
+    for name in names {
+        cargo.args(["--package", name]);
     }
     run_command(&mut cargo).context("the plugins cannot be built")
+}
+
+/// What each plugin was built from the last time, in a file of its name.
+struct Stamps<'a> {
+    folder: PathBuf,
+    plugins: &'a Plugins,
+}
+
+impl Stamps<'_> {
+    /// Those that are missing or older than their sources.
+    fn outdated<'n, N: AsRef<str>>(&self, names: &'n [N]) -> anyhow::Result<Vec<&'n str>> {
+        let sources = sources()?;
+        let is_outdated = |name: &&str| {
+            let stamp = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+            stamp != self.plugins.fingerprint(&sources, name)
+        };
+        Ok(names.iter().map(AsRef::as_ref).filter(is_outdated).collect())
+    }
+
+    fn set(&self, names: &[&str]) -> anyhow::Result<()> {
+        let sources = sources()?;
+        for name in names {
+            let stamp = self.folder.join(name);
+            let written = fs::write(&stamp, self.plugins.fingerprint(&sources, name));
+            written.with_context(|| format!("cannot write {}", stamp.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// The folders of `plugins` that have a manifest. A plugin's package is named as its folder is.
@@ -119,24 +167,15 @@ fn plugin_names() -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The sizes and times of everything that the plugins are made from, and of the components themselves.
-fn fingerprint(plugins: &Plugins) -> anyhow::Result<String> {
+/// Everything that plugins are made from.
+fn sources() -> anyhow::Result<Vec<PathBuf>> {
     let root = workspace();
-    let sources = ["plugins", "guest-sdk", "wit", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
     let mut files: Vec<PathBuf> = Vec::new();
-    for source in sources {
+    for source in ["plugins", "guest-sdk", "wit", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"] {
         collect_files(&root.join(source), &mut files)?;
     }
     files.sort();
-    for name in plugin_names()? {
-        files.push(plugins.folder.join(format!("{}.wasm", name.replace('-', "_"))));
-    }
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        let facts = fs::metadata(&file).ok().map(|facts| (facts.len(), facts.modified().ok()));
-        (file, facts).hash(&mut hasher);
-    }
-    Ok(format!("{:016x}\n", hasher.finish()))
+    Ok(files)
 }
 
 fn collect_files(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

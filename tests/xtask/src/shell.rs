@@ -1,10 +1,12 @@
 //! Other programs.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+
+use crate::programs::Places;
 
 /// Says what is being done, on stderr: stdout is for answers.
 pub fn say(what: impl std::fmt::Display) {
@@ -51,13 +53,7 @@ fn quoted(word: &OsStr) -> String {
     if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("'{word}'") }
 }
 
-/// Where a program is, if it is on the path.
+/// Where a program is, if it is anywhere on this machine.
 pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| is_program(file))
-}
-
-/// Whether the file is there.
-pub fn is_program(file: &Path) -> bool {
-    file.is_file()
+    Places::of_this_machine().find(program)
 }

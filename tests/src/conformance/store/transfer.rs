@@ -46,7 +46,7 @@ cases![
     a_restored_result_expires,
     restored_schedules_fire_when_they_are_due_unless_they_rest,
     restored_plugins_and_tasks_raise_the_revision,
-    a_task_that_is_restored_moves_waiting_jobs_to_its_lane,
+    a_task_that_is_restored_moves_waiting_jobs_to_its_partition,
 ];
 
 async fn fill(store: &dyn Store, make: &Factory) {
@@ -571,7 +571,7 @@ async fn restored_plugins_and_tasks_raise_the_revision(rig: Rig) {
     assert_eq!(rig.a.catalog_revision().await.expect("read"), last, "jobs are not the catalogue's");
 }
 
-async fn a_task_that_is_restored_moves_waiting_jobs_to_its_lane(rig: Rig) {
+async fn a_task_that_is_restored_moves_waiting_jobs_to_its_partition(rig: Rig) {
     rig.a.task_put(task("p:work", None)).await.expect("stored");
     for _ in 0..3 {
         rig.add(rig.make.job("p:work")).await;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::shell::{answer, run, say, typed};
+use crate::shell::{answer, find, run, say, typed};
 
 /// A command to be run as root: by root itself, or through a sudo that does not ask.
 ///
@@ -20,6 +20,12 @@ pub(super) fn as_root(command: &[&str]) -> anyhow::Result<Command> {
     if answer(Command::new("id").arg("-u")).as_deref() == Some("0") {
         return Ok(plain);
     }
+    if find("sudo").is_none() {
+        bail!(
+            "this needs root, and there is no `sudo`; run as root, then again `cargo xtask setup`:\n  {}",
+            typed(&plain)
+        )
+    }
     if answer(Command::new("sudo").args(["-n", "true"])).is_some() {
         let mut sudo = Command::new("sudo");
         sudo.args(["-n", "env", "DEBIAN_FRONTEND=noninteractive"]).args(command);
@@ -31,11 +37,19 @@ pub(super) fn as_root(command: &[&str]) -> anyhow::Result<Command> {
     )
 }
 
+/// Somebody else who installs packages at this moment is waited for, so many seconds.
+const WAIT_FOR_OTHERS: &str = "DPkg::Lock::Timeout=300";
+
 /// Installs packages, without those they only recommend.
 pub(super) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    if find("apt-get").is_none() {
+        bail!(
+            "there is no `apt-get` here: install these by hand; the packages are Debian's, others have the same programs"
+        );
+    }
     say(format_args!("installing {}", packages.join(", ")));
     run(&mut as_root(&["apt-get", "update", "--quiet"])?)?;
-    let command = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends"];
+    let command = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", "--option", WAIT_FOR_OTHERS];
     run(&mut as_root(&[&command, packages].concat())?)
 }
 
@@ -60,6 +74,8 @@ pub(super) fn install_from_backports(package: &str) -> anyhow::Result<()> {
         "--quiet",
         "--yes",
         "--no-install-recommends",
+        "--option",
+        WAIT_FOR_OTHERS,
         "--target-release",
         &suite,
         package,

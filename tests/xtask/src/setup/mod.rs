@@ -8,42 +8,113 @@ mod guest_std;
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 
+use crate::programs::{Need, Origin, Places, Program};
 use crate::shell::{self, find, say};
 use crate::toolchain::{COMPONENT_TARGET, TARGET, Toolchain};
 
 /// What the command takes.
 #[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
-    /// Only what building plugins needs, without the database servers for the tests.
+    /// Only what building needs, of the host and of plugins, without the database servers for the tests.
     #[arg(long)]
-    plugins_only: bool,
+    pub plugins_only: bool,
+    /// Only look: install nothing, and fail with the names of what is missing.
+    #[arg(long)]
+    pub check: bool,
 }
 
-/// Does what is missing.
+impl Arguments {
+    /// What building needs, and the demonstration.
+    pub(crate) const PLUGINS_ONLY: Arguments = Arguments { plugins_only: true, check: false };
+
+    fn is_needed(&self, need: Need) -> bool {
+        match need {
+            Need::Build => true,
+            Need::Tests => !self.plugins_only,
+            Need::WherePresent => false,
+        }
+    }
+}
+
+/// Does what is missing, and looks again.
 ///
 /// # Errors
 ///
-/// If something is still missing afterwards; the text says what to do by hand.
+/// If something is still missing afterwards; the text names it and says what to do by hand.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut targets = vec![TARGET];
+    let places = Places::of_this_machine();
+    let look = || places.missing(|need| arguments.is_needed(need));
+    let targets = targets();
+    if arguments.check {
+        all_there(&look())?;
+        ensure!(
+            targets.iter().all(|target| guest_std::works(target)),
+            "no compiler here can build for {}",
+            targets.join(" and ")
+        );
+        say("everything is there");
+        return Ok(());
+    }
+    let mut changed = provide(look, apt::install)?;
+    changed |= compiler_for_plugins(&targets)?;
+    say(if changed { "done" } else { "everything was there, nothing to do" });
+    Ok(())
+}
+
+/// Installs the packages of what is missing, and looks whether it is there then. Answers whether anything had to be done.
+fn provide(
+    look: impl Fn() -> Vec<&'static Program>,
+    install: impl FnOnce(&[&str]) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let missing = look();
+    if missing.is_empty() {
+        return Ok(false);
+    }
+    let mut packages: Vec<&str> = missing.iter().filter_map(|program| package(program)).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if !packages.is_empty() {
+        // What is missing is said whatever the reason is that it cannot be installed, so that it can be done by hand.
+        install(&packages).with_context(|| list(&missing))?;
+    }
+    all_there(&look())?;
+    Ok(true)
+}
+
+fn package(program: &Program) -> Option<&'static str> {
+    match program.origin {
+        Origin::Debian(package) => Some(package),
+        Origin::Rust => None,
+    }
+}
+
+fn all_there(missing: &[&Program]) -> anyhow::Result<()> {
+    ensure!(missing.is_empty(), "{}", list(missing));
+    Ok(())
+}
+
+fn list(missing: &[&Program]) -> String {
+    let lines: Vec<String> = missing.iter().map(|program| format!("\n    {program}")).collect();
+    format!("programs are missing:{}", lines.concat())
+}
+
+/// What plugins are built for here.
+fn targets() -> Vec<&'static str> {
     match find("cargo-component") {
         Some(path) => {
             say(format_args!("cargo-component: {}", path.display()));
-            targets.push(COMPONENT_TARGET);
+            vec![TARGET, COMPONENT_TARGET]
         }
-        None => say(
-            "cargo-component is not here, and not needed: `cargo build --target wasm32-wasip2` makes components too \
-             (to have it: cargo install --locked cargo-component, about 16 CPU-minutes)",
-        ),
+        None => {
+            say(
+                "cargo-component is not here, and not needed: `cargo build --target wasm32-wasip2` makes components too \
+                 (to have it: cargo install --locked cargo-component, about 16 CPU-minutes)",
+            );
+            vec![TARGET]
+        }
     }
-    let mut changed = compiler_for_plugins(&targets)?;
-    if !arguments.plugins_only {
-        changed |= servers_for_tests()?;
-    }
-    say(if changed { "done" } else { "everything was there, nothing to do" });
-    Ok(())
 }
 
 /// A compiler that can build for these targets, and really does. Answers whether anything had to be done.
@@ -77,35 +148,46 @@ fn compiler_for_plugins(targets: &[&str]) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// PostgreSQL and MariaDB, for the tests of the data stores. Answers whether anything had to be done.
-fn servers_for_tests() -> anyhow::Result<bool> {
-    let mut missing: Vec<&str> = Vec::new();
-    match postgres() {
-        Some(path) => say(format_args!("PostgreSQL: {path}")),
-        None => missing.push("postgresql"),
-    }
-    match mariadb() {
-        Some(path) => say(format_args!("MariaDB: {path}")),
-        None => missing.extend(["mariadb-server-core", "mariadb-client-core"]),
-    }
-    if missing.is_empty() {
-        return Ok(false);
-    }
-    apt::install(&missing)?;
-    if postgres().is_none() || mariadb().is_none() {
-        bail!("{} were installed, but the servers are still not found", missing.join(" and "));
-    }
-    Ok(true)
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
 
-/// The server's tools, which Debian keeps off the path.
-fn postgres() -> Option<String> {
-    let debian = Path::new("/usr/lib/postgresql").read_dir().ok().into_iter().flatten().flatten();
-    let places = debian.map(|version| version.path().join("bin/initdb")).chain(find("initdb"));
-    places.filter(|file| shell::is_program(file)).max().map(|file| file.display().to_string())
-}
+    use super::*;
 
-fn mariadb() -> Option<String> {
-    let places = ["/usr/sbin/mariadbd".into()].into_iter().chain(find("mariadbd")).chain(find("mysqld"));
-    places.into_iter().find(|file| shell::is_program(file)).map(|file| file.display().to_string())
+    fn program(name: &str) -> &'static Program {
+        Program::named(name).expect("it is in the table")
+    }
+
+    #[test]
+    fn each_package_is_asked_for_once_and_only_where_something_is_missing() {
+        let installed = Cell::new(false);
+        let look =
+            || if installed.get() { Vec::new() } else { vec![program("psql"), program("initdb"), program("postgres")] };
+        let changed = provide(look, |packages| {
+            assert_eq!(packages, ["postgresql", "postgresql-client"]);
+            installed.set(true);
+            Ok(())
+        });
+        assert!(changed.expect("all is there then"));
+        let changed = provide(look, |packages| bail!("{packages:?} are installed once more"));
+        assert!(!changed.expect("all was there"));
+    }
+
+    #[test]
+    fn what_is_missing_after_the_packages_were_installed_is_an_error_that_names_it() {
+        let error = provide(|| vec![program("mariadbd")], |_| Ok(())).expect_err("it is still missing");
+        assert!(error.to_string().contains("\n    mariadbd (Debian package mariadb-server-core)"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_that_cannot_install_packages_is_told_what_is_missing_and_why() {
+        let error = provide(|| vec![program("kill"), program("rustc")], |_| bail!("there is no apt-get"))
+            .expect_err("it cannot");
+        let said = format!("{error:#}");
+        assert!(
+            said.contains("kill (Debian package procps)") && said.contains("rustc (of the Rust toolchain"),
+            "{said}"
+        );
+        assert!(said.ends_with("there is no apt-get"), "{said}");
+    }
 }

@@ -1,0 +1,21 @@
+//! What a guest asks the runtime for while it runs.
+
+use super::{ConflictPolicy, JobSpec, Schedule};
+
+/// Jobs and schedules that a guest asked for. They come into being together with its success, so that a retry leaves no orphans.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// Jobs to queue.
+    pub jobs: Vec<JobSpec>,
+    /// Schedules to add.
+    pub schedules: Vec<AddSchedule>,
+}
+
+/// A schedule to be added.
+#[derive(Debug, Clone)]
+pub struct AddSchedule {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// What to do where its id is taken.
+    pub conflict: ConflictPolicy,
+}

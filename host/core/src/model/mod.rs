@@ -1,0 +1,50 @@
+//! The nouns of the runtime and their laws.
+//!
+//! Nothing here does I/O, waits, reads a clock, or knows how it is stored, sent or shown: those forms live with the
+//! stores, the command line and the boundary to the guest, each with its own version.
+//!
+//! One word for each idea, everywhere in code, SQL, WIT, JSON and documents:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | plugin | a registered component, in versions named by digest |
+//! | task | what can run, offered by a plugin or derived by configuration |
+//! | trigger | the rule of a schedule |
+//! | schedule | a task with a trigger |
+//! | job | one request to run a task |
+//! | attempt | one try at a job |
+//! | lease | a claim that ends by itself |
+//! | outcome | how a job ended |
+//! | scheduler | the process that does the work, with an identity and a role |
+//! | grant | a right given to a plugin |
+//! | hint | a wake-up that may be lost |
+
+pub mod effects;
+pub mod event;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod outcome;
+pub mod payload;
+pub mod plugin;
+pub mod retry;
+pub mod schedule;
+pub mod settings;
+pub mod task;
+pub mod time;
+
+pub use effects::{AddSchedule, Effects};
+pub use event::{Event, EventKind, EventType};
+pub use id::{
+    Digest, ExecutorName, IdError, JobId, JobIdSource, LeaseToken, PluginName, ScheduleId, SchedulerId, TaskId,
+    TaskName,
+};
+pub use job::{Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
+pub use outcome::{ErrorKind, JobError, Outcome, Usage};
+pub use payload::{Encoding, Metadata, Payload};
+pub use plugin::{DirAccess, Grant, Import, PluginVersion, TaskDeclaration};
+pub use retry::Backoff;
+pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};
+pub use settings::{GraceTime, Parallelism, ResolvedSettings, Settings};
+pub use task::{Target, Task};
+pub use time::{Timestamp, TimestampError};

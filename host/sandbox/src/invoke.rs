@@ -1,0 +1,161 @@
+//! One attempt, from an empty store to the verdict.
+//!
+//! # How a guest is stopped
+//!
+//! Four layers, each of which catches what the one before cannot:
+//!
+//! 1. Fuel: the same budget on every machine, checked in compiled code.
+//! 2. The epoch: compiled code looks up every few milliseconds, sees that its reins were pulled or its time is over, and
+//!    else lets others run.
+//! 3. A timeout around everything, which covers the waiting inside host calls, where no guest code runs.
+//! 4. The store is dropped, whatever state it is in, and never used again.
+//!
+//! All of them are armed before the instance is made, because a component's start functions are guest code too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::Store;
+
+use super::abi::v0_1;
+use super::fault::{self, Ending, Phase};
+use super::grants::OpenGrants;
+use super::load::Prepared;
+use super::output::{Output, OutputOptions};
+use super::state::{Guest, GuestOptions, Reins};
+use crate::clock::{Clock, Stopwatch};
+use crate::executor::{Finished, Invocation, RunControl, Verdict};
+use crate::model::{Effects, ErrorKind, JobError, Usage};
+
+/// How long the lines of a guest that has ended may wait for a slow receiver.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// An attempt that can begin.
+pub(super) struct Attempt {
+    /// What runs.
+    pub(super) prepared: Arc<Prepared>,
+    /// What it may do.
+    pub(super) grants: Arc<OpenGrants>,
+    /// Which job it runs, and within which limits.
+    pub(super) invocation: Arc<Invocation>,
+    /// Its reins.
+    pub(super) control: RunControl,
+    /// The time of its log lines.
+    pub(super) clock: Arc<dyn Clock>,
+    /// Its place among the instances that may exist at the same time; given back when the instance is gone.
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// Runs an attempt to its end, on the guests' threads.
+pub(super) async fn run(attempt: Attempt) -> Finished {
+    let limits = attempt.invocation.limits;
+    let output = Output::new(OutputOptions {
+        attempt: attempt.invocation.job.attempt,
+        bytes_max: limits.log_bytes,
+        lines_max: limits.log_lines,
+        reports: Some(attempt.control.reports),
+        clock: attempt.clock,
+    });
+    let elapsed = Stopwatch::start();
+    let kill = attempt.control.kill.clone();
+    let store = Guest::store(
+        attempt.prepared.plugin.engine(),
+        GuestOptions {
+            grants: attempt.grants,
+            memory_bytes: limits.memory_bytes,
+            fuel: limits.fuel,
+            result_bytes: limits.result_bytes,
+            output: output.clone(),
+            job: Some(Arc::clone(&attempt.invocation)),
+            reins: Reins {
+                cancel: attempt.control.cancel,
+                kill: attempt.control.kill,
+                timeout: limits.timeout,
+                elapsed,
+            },
+        },
+    );
+    let mut store = match store {
+        Ok(store) => store,
+        Err(error) => return host_error(&error, elapsed),
+    };
+    let task = attempt.invocation.runnable.target.function().as_str();
+    let call = call(&mut store, &attempt.prepared, task, &attempt.invocation);
+    let ending = bounded(call, limits.timeout, async move { kill.cancelled().await }).await;
+
+    output.finish();
+    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let peak_memory_bytes = store.data().memory.peak();
+    let verdict = fault::verdict(ending, store.data(), &limits);
+    drop(store);
+    drop(attempt.place);
+    flush(&output).await;
+    let usage = Usage { fuel, peak_memory_bytes, wall: elapsed.elapsed(), queued: Duration::ZERO };
+    Finished { verdict, usage, effects: Effects::default() }
+}
+
+/// Instantiates and calls.
+async fn call(store: &mut Store<Guest>, prepared: &Prepared, task: &str, invocation: &Invocation) -> Ending {
+    let plugin = match prepared.plugin.instantiate_async(&mut *store).await {
+        Ok(plugin) => plugin,
+        Err(error) => return Ending::Broke(Phase::Instantiation, error),
+    };
+    let args = v0_1::payload_to_guest(&invocation.job.spec.args);
+    match plugin.jobs_plugin_tasks().call_run(store, task, &args).await {
+        Ok(result) => Ending::Returned(result.map(v0_1::payload_from_guest)),
+        Err(error) => Ending::Broke(Phase::Call, error),
+    }
+}
+
+/// Waits for a guest no longer than it may take, and no longer than `stop`.
+///
+/// A guest that computes is stopped by the epoch; this is for one that waits inside the host.
+#[expect(clippy::disallowed_methods, reason = "the home of a guest's deadline; no store call is raced here")]
+pub(super) async fn bounded(
+    call: impl Future<Output = Ending>,
+    timeout: Duration,
+    stop: impl Future<Output = ()>,
+) -> Ending {
+    tokio::select! {
+        biased;
+        ended = tokio::time::timeout(timeout, call) => ended.unwrap_or(Ending::TimedOut),
+        () = stop => Ending::Killed,
+    }
+}
+
+/// Hands over what the receiver had no room for, and gives up on a receiver that makes none: the attempt is over, and its
+/// verdict must not wait for readers of its log.
+#[expect(clippy::disallowed_methods, reason = "bounds the wait for a reader of the log; no store call is raced here")]
+async fn flush(output: &Output) {
+    let (pending, Some(reports)) = output.take_pending() else { return };
+    if pending.is_empty() {
+        return;
+    }
+    let count = pending.len();
+    let sending = async {
+        for report in pending {
+            if reports.send(report).await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(FLUSH_MAX, sending).await.is_err() {
+        tracing::warn!(reports = count, "the end of a job's log was lost: nobody took it");
+    }
+}
+
+fn host_error(error: &wasmtime::Error, elapsed: Stopwatch) -> Finished {
+    let mut job_error = JobError::new(ErrorKind::HostError, "the host could not prepare the task's sandbox");
+    job_error.context = error.chain().map(ToString::to_string).collect();
+    finished_without_guest(job_error, elapsed)
+}
+
+/// The end of an attempt whose guest never began.
+pub(super) fn finished_without_guest(error: JobError, elapsed: Stopwatch) -> Finished {
+    Finished {
+        verdict: Verdict::Failure { error, retry: crate::executor::Retry::Backoff },
+        usage: Usage { wall: elapsed.elapsed(), ..Usage::default() },
+        effects: Effects::default(),
+    }
+}

@@ -1,0 +1,281 @@
+//! The sandbox: runs the tasks of plugins, each attempt in a fresh instance of its component, with nothing but the rights
+//! that were granted and within limits on fuel, time, memory and output.
+//!
+//! ```text
+//!   bytes ── outline ──► load ──► registry ──► invoke ──► fault ──► verdict
+//!            (refuse)    (compiler,  (ready      (one       (words,
+//!                         cache)      plugins)    attempt)   backtrace)
+//! ```
+//!
+//! What can be done once for a plugin version is done once: looking into it, compiling, linking, opening its folders. What
+//! is left for an attempt is a store, an instance, a call, and throwing both away.
+//!
+//! Guests run on threads of their own. The scheduler's threads only wait for them, so that a lease is renewed however much
+//! the guests compute.
+//!
+//! wasmtime and everything that comes with it lives here and nowhere else.
+
+mod abi;
+mod backtrace;
+mod cache;
+mod code;
+mod compiler;
+mod complexity;
+mod documents;
+mod engine;
+mod fault;
+mod grants;
+mod inspect;
+mod invoke;
+mod load;
+mod names;
+mod outline;
+mod output;
+mod refusal;
+mod registry;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use host_core::{clock, config, executor, model};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+pub use self::compiler::{ChildCompiler, Compiler, serve_if_asked};
+
+use self::cache::CodeCache;
+use self::engine::Threads;
+use self::grants::OpenGrants;
+use self::invoke::Attempt;
+use self::load::{Loader, Prepared};
+use self::refusal::{Refusal as _, refused};
+use self::registry::Registry;
+use crate::clock::{Clock, Stopwatch};
+use crate::config::CompilerLimits;
+use crate::executor::{
+    Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl,
+    RunnablePlugin, Verdict,
+};
+use crate::model::limits::MEMORY_BYTES_DEFAULT;
+use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
+
+/// How the sandbox is set up.
+pub struct WasmOptions {
+    /// Where compiled code is kept; `None` compiles anew in every process.
+    pub cache_dir: Option<PathBuf>,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+    /// How many attempts may run at the same time. More than that wait for a place.
+    pub concurrency: u32,
+    /// The most memory that the operator lets any job have: a plugin that needs more to begin with is refused.
+    pub memory_bytes_max: u64,
+    /// Where plugins come from.
+    pub source: Arc<dyn PluginSource>,
+    /// The time of day, for log lines.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl WasmOptions {
+    /// The usual set-up over the plugins of `source`: room for a hundred attempts, no cache, compiled by a child process where this program
+    /// can do that ([`serve_if_asked`]).
+    pub fn new(source: Arc<dyn PluginSource>, clock: Arc<dyn Clock>) -> WasmOptions {
+        WasmOptions {
+            cache_dir: None,
+            compiler: Compiler::of_this_program(CompilerLimits::default()),
+            concurrency: 100,
+            memory_bytes_max: MEMORY_BYTES_DEFAULT,
+            source,
+            clock,
+        }
+    }
+}
+
+/// The sandbox could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the sandbox: {reason}")]
+pub struct SandboxError {
+    reason: String,
+}
+
+/// Instances beyond the attempts' that the pool has room for: registrations look into plugins meanwhile.
+const INSPECTIONS_MAX: u32 = 2;
+/// Most attempts at the same time: the pool's address space, at 16 GiB for each, must fit into that of a process.
+const CONCURRENCY_MAX: u32 = 4_096;
+
+/// Runs and inspects plugins.
+///
+/// Dropping it stops all guests at their next tick, without waiting for them.
+pub struct WasmExecutor {
+    registry: Registry,
+    loader: Arc<Loader>,
+    places: Arc<Semaphore>,
+    inspections: Semaphore,
+    memory_bytes_max: u64,
+    clock: Arc<dyn Clock>,
+    // Last: guests hold stores, which must not outlive what they were made of.
+    guests: Threads,
+    loading: Threads,
+}
+
+impl WasmExecutor {
+    /// Sets up the sandbox: engine, threads, cache.
+    ///
+    /// # Errors
+    /// The system gives no threads, or its processor is not supported.
+    pub fn new(options: WasmOptions) -> Result<WasmExecutor, SandboxError> {
+        let concurrency = options.concurrency.clamp(1, CONCURRENCY_MAX);
+        let reason = |error: wasmtime::Error| SandboxError { reason: format!("{error:#}") };
+        let no_threads = |error: std::io::Error| SandboxError { reason: error.to_string() };
+        let engine = engine::start(concurrency + INSPECTIONS_MAX).map_err(reason)?;
+        let guests = Threads::for_guests().map_err(no_threads)?;
+        let loading = Threads::for_loading().map_err(no_threads)?;
+        let cache = CodeCache::open(options.cache_dir);
+        let loader = Loader::new(engine, cache, options.compiler, loading.handle().clone()).map_err(reason)?;
+        Ok(WasmExecutor {
+            registry: Registry::new(Arc::clone(&loader), options.source, loading.handle().clone()),
+            loader,
+            places: Arc::new(Semaphore::new(concurrency as usize)),
+            inspections: Semaphore::new(INSPECTIONS_MAX as usize),
+            memory_bytes_max: options.memory_bytes_max,
+            clock: options.clock,
+            guests,
+            loading,
+        })
+    }
+
+    /// Everything that an attempt needs and may have to wait for.
+    async fn get_ready(&self, invocation: &Invocation) -> Result<Ready, JobError> {
+        let plugin = invocation.runnable.plugin.as_ref().ok_or_else(|| {
+            let what =
+                format!("`{}` is no function of a plugin that this host has", invocation.runnable.target.function());
+            JobError::new(ErrorKind::PluginUnavailable, what)
+        })?;
+        let prepared = self.registry.prepared(plugin.digest).await.map_err(unavailable)?;
+        let grants = self.grants(plugin).await?;
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_closed| stopping())?;
+        Ok(Ready { prepared, grants, place })
+    }
+
+    async fn grants(&self, plugin: &RunnablePlugin) -> Result<Arc<OpenGrants>, JobError> {
+        self.registry.grants(plugin).await.map_err(|error| {
+            let mut job_error = JobError::new(ErrorKind::HostError, error.to_string());
+            job_error.context.extend(std::error::Error::source(&error).map(ToString::to_string));
+            job_error
+        })
+    }
+}
+
+/// What an attempt begins with.
+struct Ready {
+    prepared: Arc<Prepared>,
+    grants: Arc<OpenGrants>,
+    place: OwnedSemaphorePermit,
+}
+
+fn unavailable(error: InspectError) -> JobError {
+    JobError { context: error.context, ..JobError::new(ErrorKind::PluginUnavailable, error.reason) }
+}
+
+fn stopping() -> JobError {
+    JobError::new(ErrorKind::HostError, "the host is stopping")
+}
+
+#[async_trait]
+impl Executor for WasmExecutor {
+    /// Dropping the future stops the guest at its next tick, or at once where it waits for the host.
+    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
+        let elapsed = Stopwatch::start();
+        let ready = tokio::select! {
+            biased;
+            // Nothing of the guest has begun, so being asked to stop is enough.
+            () = control.cancel.cancelled() => return never_began(elapsed),
+            () = control.kill.cancelled() => return never_began(elapsed),
+            ready = self.get_ready(&invocation) => ready,
+        };
+        let Ready { prepared, grants, place } = match ready {
+            Ok(ready) => ready,
+            Err(error) => return invoke::finished_without_guest(error, elapsed),
+        };
+        let clock = Arc::clone(&self.clock);
+        let attempt = Attempt { prepared, grants, invocation: Arc::new(invocation), control, clock, place };
+        // The task's own panic handler is the border behind which a fault of the host in one job stays.
+        let task = AbortOnDrop(self.guests.handle().spawn(invoke::run(attempt)));
+        task.join().await.unwrap_or_else(|error| {
+            let job_error = match error.try_into_panic() {
+                Ok(panic) => host_panic(panic.as_ref()),
+                Err(_cancelled) => stopping(),
+            };
+            invoke::finished_without_guest(job_error, elapsed)
+        })
+    }
+}
+
+fn never_began(elapsed: Stopwatch) -> Finished {
+    let usage = Usage { wall: elapsed.elapsed(), ..Usage::default() };
+    Finished { verdict: Verdict::Cancelled, usage, effects: Effects::default() }
+}
+
+fn host_panic(panic: &(dyn std::any::Any + Send)) -> JobError {
+    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    let mut error = JobError::new(ErrorKind::HostError, "the host panicked while it ran the task");
+    error.context.extend(message);
+    tracing::error!(panic = error.context.first(), "a host function panicked");
+    error
+}
+
+/// A task that is aborted when nobody waits for it any more.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    async fn join(mut self) -> Result<T, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[async_trait]
+impl PluginInspector for WasmExecutor {
+    async fn inspect(&self, component: Vec<u8>, grants: &[Grant]) -> Result<Inspection, InspectError> {
+        let wanted = grants.to_vec();
+        let opening = self.loading.handle().spawn_blocking(move || OpenGrants::open(&wanted));
+        if let Ok(Err(error)) = opening.await {
+            let refusal = refused(&error.to_string()).hint("grant a folder that exists and that the host may read");
+            return Err(std::error::Error::source(&error).into_iter().fold(refusal, |r, e| r.because(e.to_string())));
+        }
+        let compile = Stopwatch::start();
+        let (prepared, outline) = self.loader.load(component).await?;
+        let compile = compile.elapsed();
+        let needed = prepared.smallest_memory_bytes();
+        if needed > self.memory_bytes_max {
+            return Err(refused(&format!(
+                "the plugin needs {needed} bytes of memory to begin with; a job may have {} at most",
+                self.memory_bytes_max
+            ))
+            .hint("raise the operator's cap on memory, or build the plugin with less static data"));
+        }
+        let prepared = Arc::new(prepared);
+        // The semaphore is never closed.
+        let _place = self.inspections.acquire().await.ok();
+        let (memory, clock) = (self.memory_bytes_max, Arc::clone(&self.clock));
+        let listed = Arc::clone(&prepared);
+        let task = self.guests.handle().spawn(async move { inspect::list_tasks(&listed, memory, clock).await });
+        let listing = AbortOnDrop(task)
+            .join()
+            .await
+            .unwrap_or_else(|error| Err(refused("the host failed while listing tasks").because(error.to_string())))?;
+        let digest = prepared.digest;
+        self.registry.insert(prepared);
+        let footprint =
+            Footprint { initial_memory_bytes: listing.initial_memory_bytes, list_fuel: listing.fuel, compile };
+        Ok(Inspection { digest, imports: outline.imports(), tasks: listing.tasks, footprint })
+    }
+}

@@ -1,0 +1,269 @@
+//! The composition root: from settings to working parts. The only place that knows the real names of stores, brokers and executors.
+
+#[cfg(feature = "wasm")]
+mod sandbox;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app::{App, AppError, AppResult, Parts, Sandbox};
+use crate::broker::Broker;
+use crate::broker::local::LocalBroker;
+#[cfg(feature = "sqlite")]
+use crate::broker::sqlite::SqliteBroker;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, StoreUrl};
+#[cfg(feature = "wasm")]
+use crate::executor::PluginInspector;
+#[cfg(feature = "wasm")]
+use crate::model::ExecutorName;
+use crate::model::SchedulerId;
+use crate::scheduler::{Executors, Options};
+use crate::store::detached::Detached;
+use crate::store::retrying::Retrying;
+#[cfg(feature = "sql")]
+use crate::store::sql::migrate;
+use crate::store::{self, OpenOptions, Store};
+
+/// What a `host` process is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Machine;
+
+/// Whether a migration is done or only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrating {
+    /// Show what would be done.
+    Plan,
+    /// Do it.
+    Apply,
+}
+
+/// Where a schema stands, and what it takes (or, applied, took) to bring it up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrations {
+    /// The version that the store had.
+    pub current: i64,
+    /// The version that this program needs.
+    pub wanted: i64,
+    /// The steps from one to the other.
+    pub steps: Vec<Migration>,
+}
+
+/// One step of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Its number.
+    pub version: i64,
+    /// What it does, in a word or two.
+    pub name: String,
+    /// Its statements.
+    pub text: String,
+}
+
+/// What is open.
+#[derive(Clone)]
+pub struct Opened {
+    /// The operations.
+    pub app: App,
+    /// What runs jobs, in this process.
+    pub executors: Executors,
+    /// How a scheduler of this process is set.
+    pub options: Options,
+}
+
+impl Machine {
+    /// The time.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    /// Opens the store and the broker. Does not start anything that runs jobs.
+    ///
+    /// # Errors
+    /// [`AppError::Unreachable`] where one of them is out of reach, [`AppError::Invalid`] where the settings name what there is not.
+    pub async fn open(&self, config: &Config) -> AppResult<Opened> {
+        let clock = self.clock();
+        prepare_data_dir(&config.data_dir)?;
+        let store = open_store(config, &clock).await?;
+        let broker = open_broker(config, &clock).await?;
+        let executors = Executors::default();
+        #[cfg(feature = "wasm")]
+        let (inspector, executors) = {
+            let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(&store)));
+            let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
+            let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);
+            (inspector, executors.with(name_of(Executors::WASM)?, sandbox))
+        };
+        #[cfg(not(feature = "wasm"))]
+        let inspector = None;
+        let app = App::new(Parts {
+            store,
+            broker,
+            inspector,
+            clock,
+            random: fastrand::Rng::new(),
+            task_defaults: config.task_defaults.clone(),
+            caps: config.caps,
+        });
+        Ok(Opened { app, executors, options: options_of(config)? })
+    }
+
+    /// A sandbox around one component, without any store.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] where the program was built without it.
+    #[cfg(feature = "wasm")]
+    pub async fn sandbox(&self, config: &Config, component: &[u8]) -> AppResult<Sandbox> {
+        let clock = self.clock();
+        let plugins = Arc::new(sandbox::OnePlugin(component.to_vec()));
+        let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
+        let inspector = Arc::clone(&sandbox) as Arc<dyn PluginInspector>;
+        Ok(Sandbox { inspector, executor: sandbox, clock, random: fastrand::Rng::new() })
+    }
+
+    /// A sandbox around one component, without any store.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`]: the program was built without it.
+    #[cfg(not(feature = "wasm"))]
+    pub async fn sandbox(&self, _config: &Config, _component: &[u8]) -> AppResult<Sandbox> {
+        Err(AppError::invalid("this program was built without the sandbox"))
+    }
+
+    /// Looks at the store's schema, and brings it up to date where asked.
+    ///
+    /// # Errors
+    /// None: no store of this program has a schema.
+    #[cfg(not(feature = "sql"))]
+    pub async fn migrate(&self, _config: &Config, _migrating: Migrating) -> AppResult<Migrations> {
+        Ok(Migrations { current: 0, wanted: 0, steps: Vec::new() })
+    }
+
+    /// Looks at the store's schema, and brings it up to date where asked.
+    ///
+    /// # Errors
+    /// Those of the store; a schema that is newer than this program is refused.
+    #[cfg(feature = "sql")]
+    pub async fn migrate(&self, config: &Config, migrating: Migrating) -> AppResult<Migrations> {
+        prepare_data_dir(&config.data_dir)?;
+        let url = config.store.expose();
+        if is_memory(&config.store) {
+            return Ok(Migrations { current: 0, wanted: 0, steps: Vec::new() });
+        }
+        let status = migrate::status(url).await?;
+        let steps = match migrating {
+            Migrating::Plan => migrate::plan(url).await?,
+            Migrating::Apply => migrate::apply(url, &*self.clock()).await?,
+        };
+        let step = |step: migrate::Step| Migration {
+            version: step.version,
+            name: step.name.to_owned(),
+            text: step.text.to_owned(),
+        };
+        Ok(Migrations { current: status.current, wanted: status.wanted, steps: steps.into_iter().map(step).collect() })
+    }
+}
+
+/// The path of the database in an SQLite URL; `None` for other stores.
+fn sqlite_path(url: &StoreUrl) -> Option<&Path> {
+    let rest = url.expose().strip_prefix("sqlite:")?;
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    Some(Path::new(path.split('?').next().unwrap_or(path)))
+}
+
+#[cfg(feature = "sql")]
+fn is_memory(url: &StoreUrl) -> bool {
+    matches!(url.expose(), "memory" | "memory:" | "memory://")
+}
+
+/// Opens the store, so that a caller who goes away leaves nothing half done and a store that restarts is survived.
+async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Store>> {
+    let options = OpenOptions { clock: &**clock, auto_migrate: config.auto_migrate };
+    let store = store::open(config.store.expose(), options).await?;
+    let retrying = Retrying::new(store, Arc::clone(clock), fastrand::Rng::new());
+    Ok(Arc::new(Detached::new(Arc::new(retrying))))
+}
+
+/// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
+/// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
+#[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "the broker within a process needs no clock"))]
+async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
+    let url = match &config.broker {
+        Some(url) => StoreUrl::new(url.as_str()),
+        None if sqlite_path(&config.store).is_some() => config.store.clone(),
+        // Other processes then learn of changes by looking into the store.
+        None => StoreUrl::new("local"),
+    };
+    #[cfg(feature = "sqlite")]
+    if let Some(path) = sqlite_path(&url) {
+        return match SqliteBroker::open(path, Arc::clone(clock)).await {
+            Ok(broker) => Ok(Arc::new(broker)),
+            Err(error) if config.broker.is_none() => {
+                tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
+                Ok(Arc::new(LocalBroker::new()))
+            }
+            Err(error) => Err(AppError::Unreachable {
+                what: error.to_string(),
+                hint: Some(
+                    "`--broker local` works without one; other processes then wait for their next look".to_owned(),
+                ),
+                source: Some(error.source),
+            }),
+        };
+    }
+    let known = if cfg!(feature = "sqlite") { "local, sqlite://PATH" } else { "local" };
+    match url.expose() {
+        "local" => Ok(Arc::new(LocalBroker::new())),
+        _ => Err(unknown_scheme("broker", &url.to_string(), known)),
+    }
+}
+
+fn unknown_scheme(kind: &str, url: &str, known: &str) -> AppError {
+    AppError::invalid(format!("`{url}` is no {kind} that this version knows")).with_hint(format!("{kind}s: {known}"))
+}
+
+/// Makes the folder for data, for the user alone: results and plugins are nobody else's business.
+fn prepare_data_dir(dir: &Path) -> AppResult<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|error| AppError::Unreachable {
+        what: format!("the data folder `{}` cannot be made", dir.display()),
+        hint: Some("name a folder that can be written with --data-dir or HOST_DATA_DIR".to_owned()),
+        source: Some(Arc::new(error)),
+    })
+}
+
+fn options_of(config: &Config) -> AppResult<Options> {
+    let serve = &config.serve;
+    let identity = match &serve.identity {
+        Some(identity) => identity.clone(),
+        None => fresh_identity()?,
+    };
+    Ok(Options {
+        role: serve.role,
+        max_concurrent_jobs: serve.max_concurrent_jobs,
+        lease_duration: serve.lease_duration,
+        cleanup_interval: serve.cleanup_interval,
+        drain_timeout: serve.drain_timeout,
+        catch_up_max: serve.catch_up_max,
+        caps: config.caps,
+        ..Options::new(identity)
+    })
+}
+
+/// An identity that nobody has had before: `host-pid-random`.
+fn fresh_identity() -> AppResult<SchedulerId> {
+    // Only for people to read, so a host without a readable name is no trouble.
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(char::is_ascii_graphic).take(64).collect();
+    let name = if name.is_empty() { "host".to_owned() } else { name };
+    let identity = format!("{name}-{}-{:08x}", std::process::id(), fastrand::u32(..));
+    SchedulerId::new(&identity).map_err(|error| AppError::unexpected("no identity was made", error))
+}
+
+#[cfg(feature = "wasm")]
+fn name_of(executor: &str) -> AppResult<ExecutorName> {
+    ExecutorName::new(executor).map_err(|error| AppError::unexpected("an executor has no valid name", error))
+}

@@ -1,0 +1,98 @@
+//! The sandbox of a process, and where it finds its plugins.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use crate::clock::Clock;
+use crate::config::{CompilerLimits, Config};
+use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
+use crate::executor::{
+    Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
+};
+use crate::model::{Digest, Effects, ErrorKind, Grant, JobError, Usage};
+use crate::store::Store;
+
+/// A sandbox that is set up when it is needed first: most commands never do, and setting it up takes longer than all they do.
+pub(super) struct LazySandbox {
+    cache_dir: std::path::PathBuf,
+    concurrency: u32,
+    memory_bytes_max: u64,
+    compiler: CompilerLimits,
+    plugins: Arc<dyn PluginSource>,
+    clock: Arc<dyn Clock>,
+    executor: OnceCell<WasmExecutor>,
+}
+
+impl LazySandbox {
+    pub(super) fn new(config: &Config, plugins: Arc<dyn PluginSource>, clock: Arc<dyn Clock>) -> LazySandbox {
+        LazySandbox {
+            cache_dir: config.data_dir.join("cache"),
+            concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
+            memory_bytes_max: config.caps.memory_bytes,
+            compiler: config.compiler,
+            plugins,
+            clock,
+            executor: OnceCell::new(),
+        }
+    }
+
+    async fn get(&self) -> Result<&WasmExecutor, String> {
+        self.executor
+            .get_or_try_init(|| async {
+                WasmExecutor::new(WasmOptions {
+                    cache_dir: Some(self.cache_dir.clone()),
+                    concurrency: self.concurrency,
+                    memory_bytes_max: self.memory_bytes_max,
+                    compiler: Compiler::of_this_program(self.compiler),
+                    ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
+                })
+                .map_err(|error| error.to_string())
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Executor for LazySandbox {
+    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
+        match self.get().await {
+            Ok(executor) => executor.run(invocation, control).await,
+            Err(reason) => Finished {
+                verdict: Verdict::Failure { error: JobError::new(ErrorKind::HostError, reason), retry: Retry::Backoff },
+                usage: Usage::default(),
+                effects: Effects::default(),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl PluginInspector for LazySandbox {
+    async fn inspect(&self, component: Vec<u8>, grants: &[Grant]) -> Result<Inspection, InspectError> {
+        let executor = self.get().await.map_err(|reason| InspectError { reason, context: Vec::new(), hint: None })?;
+        executor.inspect(component, grants).await
+    }
+}
+
+/// The plugins of a store.
+pub(super) struct StoredPlugins(pub(super) Arc<dyn Store>);
+
+#[async_trait]
+impl PluginSource for StoredPlugins {
+    async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        self.0.plugin_bytes(digest).await.map_err(|error| error.to_string())
+    }
+}
+
+/// A component that is in no store.
+pub(super) struct OnePlugin(pub(super) Vec<u8>);
+
+#[async_trait]
+impl PluginSource for OnePlugin {
+    async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        let found = crate::app::digest_of(self.0.clone()).await.map_err(|error| error.to_string())?;
+        Ok((found == *digest).then(|| self.0.clone()))
+    }
+}

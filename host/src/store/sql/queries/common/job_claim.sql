@@ -1,9 +1,0 @@
--- job_claim
--- Answers the jobs as job_claimed does, in no order.
-UPDATE jobs
-SET state = 'running', lane = NULL, deadline = NULL, attempt = attempt + 1, progress = NULL,
-    lease_holder = ?, lease_token = ?, lease_until = ?, scheduler_id = ?, started_at = ?
-WHERE state = 'queued' AND id IN (?*)
-RETURNING id, task_id, schedule_id, scheduled_fire_time, jitter, args_encoding, args, settings, due_at, start_deadline, created_at,
-    state, attempt, crashes, cancel_requested, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
-    progress, outcome, finished_at, result_encoding, result, error, cost, expires_at

@@ -1,2 +1,0 @@
--- job_delete
-DELETE FROM jobs WHERE id IN (?*)

@@ -1,2 +1,0 @@
--- job_extend
-UPDATE jobs SET lease_until = ? WHERE id IN (?*)

@@ -1,2 +1,0 @@
--- job_gone_select
-SELECT id FROM jobs WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ? /*claim*/

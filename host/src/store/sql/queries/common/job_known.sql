@@ -1,2 +1,0 @@
--- job_known
-SELECT id FROM jobs WHERE id IN (?*)

@@ -1,2 +1,0 @@
--- job_lane_after
-SELECT MIN(lane) FROM jobs WHERE lane > ?

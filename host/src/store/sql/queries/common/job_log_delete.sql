@@ -1,2 +1,0 @@
--- job_log_delete
-DELETE FROM job_logs WHERE job_id IN (?*)

@@ -1,3 +1,0 @@
--- job_log_list
-SELECT attempt, sequence, at, level, target, message, fields FROM job_logs
-WHERE job_id = ? AND (attempt > ? OR (attempt = ? AND sequence > ?)) ORDER BY attempt, sequence LIMIT ?

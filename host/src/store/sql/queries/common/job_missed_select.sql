@@ -1,2 +1,0 @@
--- job_missed_select
-SELECT id, task_id, result_ttl FROM jobs WHERE deadline < ? ORDER BY deadline, id LIMIT ? /*claim*/

@@ -1,5 +1,0 @@
--- job_progress
-UPDATE jobs
-SET progress = v.progress
-FROM ?table(id b, progress t)
-WHERE jobs.id = v.id

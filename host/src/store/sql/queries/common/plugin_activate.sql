@@ -1,2 +1,0 @@
--- plugin_activate
-UPDATE plugin_versions SET is_current = 1 WHERE name = ? AND digest = ?

@@ -1,2 +1,0 @@
--- plugin_bytes_has
-SELECT COUNT(*) FROM plugin_bytes WHERE digest = ?

@@ -1,2 +1,0 @@
--- plugin_delete
-DELETE FROM plugin_versions WHERE name = ?

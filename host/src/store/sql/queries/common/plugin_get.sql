@@ -1,2 +1,0 @@
--- plugin_get
-SELECT name, digest, size_bytes, details, registered_at FROM plugin_versions WHERE name = ? AND is_current = 1

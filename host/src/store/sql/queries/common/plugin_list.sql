@@ -1,2 +1,0 @@
--- plugin_list
-SELECT name, digest, size_bytes, details, registered_at FROM plugin_versions WHERE is_current = 1 ORDER BY name

@@ -1,3 +1,0 @@
--- plugin_page
-SELECT is_current, name, digest, size_bytes, details, registered_at FROM plugin_versions
-WHERE (name, digest) > (?, ?) ORDER BY name, digest LIMIT ?

@@ -1,2 +1,0 @@
--- schedule_delete
-DELETE FROM schedules WHERE id IN (?*)

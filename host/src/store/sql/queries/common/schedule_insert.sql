@@ -1,5 +1,0 @@
--- schedule_insert
-INSERT INTO schedules (id, task_id, trigger_json, trigger_state, args_encoding, args, coalesce_policy, max_jitter, settings, paused,
-    pause_reason, next_fire_time, last_fire_time, created_at, wakes_at)
-?rows(t t t t t b t i t i t i i i i)
-ON CONFLICT DO NOTHING

@@ -1,5 +1,0 @@
--- schedule_unpause
-UPDATE schedules
-SET paused = 0, pause_reason = NULL, trigger_state = COALESCE(?, trigger_state), next_fire_time = ?, wakes_at = ?,
-    lease_holder = NULL, lease_token = NULL, lease_until = NULL
-WHERE id = ?

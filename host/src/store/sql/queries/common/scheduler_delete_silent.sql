@@ -1,2 +1,0 @@
--- scheduler_delete_silent
-DELETE FROM schedulers WHERE seen_at < ?

@@ -1,2 +1,0 @@
--- scheduler_list
-SELECT id, role, started_at, seen_at, stopped_at FROM schedulers ORDER BY id

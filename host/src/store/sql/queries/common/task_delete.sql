@@ -1,2 +1,0 @@
--- task_delete
-DELETE FROM tasks WHERE id IN (?*)

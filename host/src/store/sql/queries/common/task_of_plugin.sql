@@ -1,3 +1,0 @@
--- task_of_plugin
-SELECT id, plugin_name, function_name, description, args_schema, result_schema, example_args, configured, declared, defaults
-FROM tasks WHERE plugin_name = ? ORDER BY id

@@ -1,3 +1,0 @@
--- task_page
-SELECT id, plugin_name, function_name, description, args_schema, result_schema, example_args, configured, declared, defaults
-FROM tasks WHERE id > ? ORDER BY id LIMIT ?

@@ -1,6 +1,0 @@
--- job_claim
--- This database does not answer what it changed: job_claimed reads it.
-UPDATE jobs
-SET state = 'running', lane = NULL, deadline = NULL, attempt = attempt + 1, progress = NULL,
-    lease_holder = ?, lease_token = ?, lease_until = ?, scheduler_id = ?, started_at = ?
-WHERE state = 'queued' AND id IN (?*)

@@ -1,4 +1,0 @@
--- job_log_insert
-INSERT INTO job_logs (job_id, attempt, sequence, at, level, target, message, fields)
-?rows(b i i i t t t t)
-ON DUPLICATE KEY UPDATE job_id = job_logs.job_id

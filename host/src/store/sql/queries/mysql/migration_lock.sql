@@ -1,2 +1,0 @@
--- migration_lock
-SELECT GET_LOCK(CONCAT('host-migrations-', DATABASE()), 60)

@@ -1,3 +1,0 @@
--- job_expired_select
-SELECT id FROM jobs
-WHERE state = 'running' AND (lease_until <= ? OR lease_holder = ?) ORDER BY id LIMIT ? /*claim*/

@@ -1,4 +1,0 @@
--- job_expired_select
--- Told which index: the order by id would else lead through every job there is.
-SELECT id FROM jobs INDEXED BY jobs_running
-WHERE state = 'running' AND (lease_until <= ? OR lease_holder = ?) ORDER BY id LIMIT ? /*claim*/

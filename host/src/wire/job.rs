@@ -1,0 +1,120 @@
+//! Jobs, their errors, their cost, their log.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{micros, payload_value};
+use crate::model::{Job, JobError, LogLine, Timestamp, Usage};
+
+#[derive(Serialize)]
+pub(crate) struct JobWire {
+    pub(crate) id: String,
+    pub(crate) task_id: String,
+    pub(crate) schedule_id: Option<String>,
+    pub(crate) state: &'static str,
+    pub(crate) outcome: Option<&'static str>,
+    pub(crate) result: Option<Value>,
+    pub(crate) error: Option<JobErrorWire>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) priority: i32,
+    pub(crate) scheduled_fire_time: Option<String>,
+    pub(crate) start_deadline: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    pub(crate) scheduler_id: Option<String>,
+    pub(crate) plugin_digest: Option<String>,
+    pub(crate) usage: Option<UsageWire>,
+    pub(crate) metadata: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct JobErrorWire {
+    kind: &'static str,
+    message: String,
+    context: Vec<String>,
+    backtrace: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct UsageWire {
+    fuel: u64,
+    peak_memory_bytes: u64,
+    wall_us: u64,
+    queued_us: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LogLineWire {
+    attempt: u32,
+    sequence: u32,
+    at: String,
+    level: &'static str,
+    target: String,
+    message: String,
+    fields: Map<String, Value>,
+}
+
+impl From<&Job> for JobWire {
+    fn from(job: &Job) -> JobWire {
+        let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        JobWire {
+            id: job.spec.id.to_string(),
+            task_id: job.spec.task_id.to_string(),
+            schedule_id: job.spec.schedule_id.as_ref().map(ToString::to_string),
+            state: job.state.as_str(),
+            outcome: job.outcome.map(|outcome| outcome.as_str()),
+            result: job.result.as_ref().and_then(|result| payload_value(result).ok()),
+            error: job.error.as_ref().map(JobErrorWire::from),
+            attempt: job.attempt,
+            max_attempts: job.spec.settings.max_attempts,
+            priority: job.spec.settings.priority,
+            scheduled_fire_time: text(job.spec.scheduled_fire_time),
+            start_deadline: text(job.spec.start_deadline),
+            created_at: job.spec.created_at.to_string(),
+            started_at: text(job.started_at),
+            finished_at: text(job.finished_at),
+            scheduler_id: job.scheduler_id.as_ref().map(ToString::to_string),
+            plugin_digest: job.plugin_digest.map(|digest| digest.to_string()),
+            usage: job.usage.as_ref().map(UsageWire::from),
+            metadata: job.spec.settings.metadata.0.clone(),
+        }
+    }
+}
+
+impl From<&JobError> for JobErrorWire {
+    fn from(error: &JobError) -> JobErrorWire {
+        JobErrorWire {
+            kind: error.kind.as_str(),
+            message: error.message.clone(),
+            context: error.context.clone(),
+            backtrace: error.backtrace.clone(),
+        }
+    }
+}
+
+impl From<&Usage> for UsageWire {
+    fn from(usage: &Usage) -> UsageWire {
+        UsageWire {
+            fuel: usage.fuel,
+            peak_memory_bytes: usage.peak_memory_bytes,
+            wall_us: micros(usage.wall),
+            queued_us: micros(usage.queued),
+        }
+    }
+}
+
+impl From<&LogLine> for LogLineWire {
+    fn from(line: &LogLine) -> LogLineWire {
+        LogLineWire {
+            attempt: line.attempt,
+            sequence: line.sequence,
+            at: line.at.to_string(),
+            level: line.level.as_str(),
+            target: line.target.clone(),
+            message: line.message.clone(),
+            fields: line.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The JSON that programs read: what the command line prints with `--json`. Types of their own, so that a change inside never changes what
+//! scripts read.
+//!
+//! The keys are a contract. Times are RFC 3339 in UTC with microseconds, spans are whole milliseconds (`_ms`) or microseconds (`_us`), and what
+//! is not there is `null`, never a missing key. Lists are arrays of the plain objects; `show` prints the same object with details beside it.
+
+mod event;
+mod job;
+mod payload;
+mod plugin;
+mod schedule;
+mod task;
+mod transfer;
+
+pub(crate) use event::event;
+pub(crate) use job::{JobErrorWire, JobWire, LogLineWire, UsageWire};
+pub(crate) use payload::payload_value;
+pub(crate) use plugin::PluginWire;
+pub(crate) use schedule::{ScheduleDetails, ScheduleWire, coalesce_name};
+pub(crate) use task::{TaskDetails, TaskWire};
+pub(crate) use transfer::CountsWire;
+
+use std::time::Duration;
+
+/// Whole milliseconds.
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds.
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

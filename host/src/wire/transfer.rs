@@ -1,0 +1,22 @@
+//! What export and import print.
+
+use serde::Serialize;
+
+use crate::store::archive::Counts;
+
+/// How many records of each kind.
+#[derive(Serialize)]
+pub(crate) struct CountsWire {
+    plugins: u64,
+    tasks: u64,
+    jobs: u64,
+    log_lines: u64,
+    schedules: u64,
+}
+
+impl From<Counts> for CountsWire {
+    fn from(counts: Counts) -> CountsWire {
+        let Counts { plugins, tasks, jobs, log_lines, schedules } = counts;
+        CountsWire { plugins, tasks, jobs, log_lines, schedules }
+    }
+}

@@ -1,0 +1,431 @@
+//! The JSON forms of what the SQL stores keep in one column, and archives in a part of a line: settings, what a plugin
+//! offers and may do, errors, costs.
+//!
+//! Rows carry the number of the schema and archives the version of their format: a change of a form in which older rows
+//! cannot be read comes with a migration, and one in which older archives cannot be read with a new version of the archive.
+//! Durations are whole microseconds. Fields that say nothing are left out.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::{
+    Backoff, DirAccess, ErrorKind, ExecutorName, GraceTime, Grant, Import, JobError, JobSettings, Metadata,
+    Parallelism, Progress, Settings, TaskDeclaration, TaskName, Usage,
+};
+
+/// A text that is not the form that it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::store) struct EncodingError(pub(in crate::store) String);
+
+/// A type with a stored form.
+pub(in crate::store) trait Encode: Sized {
+    type Encoded: Serialize + for<'de> Deserialize<'de>;
+    fn encoded(&self) -> Self::Encoded;
+    fn decode(form: Self::Encoded) -> Result<Self, String>;
+
+    fn to_json(&self) -> String {
+        // The forms have text keys and finite numbers only, so they print without fail.
+        serde_json::to_string(&self.encoded()).unwrap_or_default()
+    }
+
+    fn from_json(text: &str) -> Result<Self, EncodingError> {
+        let form = serde_json::from_str(text).map_err(|error| EncodingError(error.to_string()))?;
+        Self::decode(form).map_err(EncodingError)
+    }
+}
+
+pub(in crate::store) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(in crate::store) fn span(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}
+
+/// `null` for "without limit", a number for a limit; the field is left out where nothing is said.
+type Limit<T> = Option<Option<T>>;
+
+/// Reads a field that is there, `null` or not; one that is not there stays `None` by its default.
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Limit<T>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct BackoffEncoded {
+    initial: u64,
+    max: u64,
+    factor_percent: u32,
+    jitter_percent: u8,
+}
+
+impl Encode for Backoff {
+    type Encoded = BackoffEncoded;
+
+    fn encoded(&self) -> BackoffEncoded {
+        let Backoff { initial, max, factor_percent, jitter_percent } = *self;
+        BackoffEncoded { initial: micros(initial), max: micros(max), factor_percent, jitter_percent }
+    }
+
+    fn decode(form: BackoffEncoded) -> Result<Backoff, String> {
+        let BackoffEncoded { initial, max, factor_percent, jitter_percent } = form;
+        Ok(Backoff { initial: span(initial), max: span(max), factor_percent, jitter_percent })
+    }
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+pub(in crate::store) struct SettingsEncoded {
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    max_running_jobs: Limit<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    misfire_grace_time: Limit<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backoff: Option<BackoffEncoded>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+}
+
+fn executor(name: Option<String>) -> Result<Option<ExecutorName>, String> {
+    name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| error.to_string())
+}
+
+impl Encode for Settings {
+    type Encoded = SettingsEncoded;
+
+    fn encoded(&self) -> SettingsEncoded {
+        SettingsEncoded {
+            max_running_jobs: self.max_running_jobs.map(|limit| match limit {
+                Parallelism::Unlimited => None,
+                Parallelism::AtMost(max) => Some(max),
+            }),
+            misfire_grace_time: self.misfire_grace_time.map(|grace| match grace {
+                GraceTime::Unlimited => None,
+                GraceTime::Within(span) => Some(micros(span)),
+            }),
+            executor: self.executor.as_ref().map(ToString::to_string),
+            timeout: self.timeout.map(micros),
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            max_attempts: self.max_attempts,
+            backoff: self.backoff.as_ref().map(Encode::encoded),
+            priority: self.priority,
+            result_ttl: self.result_ttl.map(micros),
+            metadata: self.metadata.0.clone(),
+        }
+    }
+
+    fn decode(form: SettingsEncoded) -> Result<Settings, String> {
+        Ok(Settings {
+            max_running_jobs: form
+                .max_running_jobs
+                .map(|limit| limit.map_or(Parallelism::Unlimited, Parallelism::AtMost)),
+            misfire_grace_time: form
+                .misfire_grace_time
+                .map(|grace| grace.map_or(GraceTime::Unlimited, |within| GraceTime::Within(span(within)))),
+            executor: executor(form.executor)?,
+            timeout: form.timeout.map(span),
+            fuel: form.fuel,
+            memory_bytes: form.memory_bytes,
+            max_attempts: form.max_attempts,
+            backoff: form.backoff.map(Backoff::decode).transpose()?,
+            priority: form.priority,
+            result_ttl: form.result_ttl.map(span),
+            metadata: Metadata(form.metadata),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct JobSettingsEncoded {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    executor: Option<String>,
+    timeout: u64,
+    fuel: u64,
+    memory_bytes: u64,
+    max_attempts: u32,
+    crash_retries: u32,
+    backoff: BackoffEncoded,
+    priority: i32,
+    result_ttl: u64,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+}
+
+impl Encode for JobSettings {
+    type Encoded = JobSettingsEncoded;
+
+    fn encoded(&self) -> JobSettingsEncoded {
+        JobSettingsEncoded {
+            executor: self.executor.as_ref().map(ToString::to_string),
+            timeout: micros(self.timeout),
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            max_attempts: self.max_attempts,
+            crash_retries: self.crash_retries,
+            backoff: self.backoff.encoded(),
+            priority: self.priority,
+            result_ttl: micros(self.result_ttl),
+            metadata: self.metadata.0.clone(),
+        }
+    }
+
+    fn decode(form: JobSettingsEncoded) -> Result<JobSettings, String> {
+        Ok(JobSettings {
+            executor: executor(form.executor)?,
+            timeout: span(form.timeout),
+            fuel: form.fuel,
+            memory_bytes: form.memory_bytes,
+            max_attempts: form.max_attempts,
+            crash_retries: form.crash_retries,
+            backoff: Backoff::decode(form.backoff)?,
+            priority: form.priority,
+            result_ttl: span(form.result_ttl),
+            metadata: Metadata(form.metadata),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct ErrorEncoded {
+    kind: String,
+    message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    context: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backtrace: Option<String>,
+}
+
+impl Encode for JobError {
+    type Encoded = ErrorEncoded;
+
+    fn encoded(&self) -> ErrorEncoded {
+        let JobError { kind, message, context, backtrace } = self.clone();
+        ErrorEncoded { kind: kind.to_string(), message, context, backtrace }
+    }
+
+    fn decode(form: ErrorEncoded) -> Result<JobError, String> {
+        let kind = ErrorKind::from_name(&form.kind).ok_or_else(|| format!("unknown kind of error `{}`", form.kind))?;
+        Ok(JobError { kind, message: form.message, context: form.context, backtrace: form.backtrace })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct UsageEncoded {
+    fuel: u64,
+    peak_memory_bytes: u64,
+    wall: u64,
+    queued: u64,
+}
+
+impl Encode for Usage {
+    type Encoded = UsageEncoded;
+
+    fn encoded(&self) -> UsageEncoded {
+        let Usage { fuel, peak_memory_bytes, wall, queued } = *self;
+        UsageEncoded { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued) }
+    }
+
+    fn decode(form: UsageEncoded) -> Result<Usage, String> {
+        let UsageEncoded { fuel, peak_memory_bytes, wall, queued } = form;
+        Ok(Usage { fuel, peak_memory_bytes, wall: span(wall), queued: span(queued) })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct ProgressEncoded {
+    done: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    note: String,
+}
+
+impl Encode for Progress {
+    type Encoded = ProgressEncoded;
+
+    fn encoded(&self) -> ProgressEncoded {
+        ProgressEncoded { done: self.done, total: self.total, note: self.note.clone() }
+    }
+
+    fn decode(form: ProgressEncoded) -> Result<Progress, String> {
+        Ok(Progress { done: form.done, total: form.total, note: form.note })
+    }
+}
+
+/// The named values beside the text of a log line.
+#[derive(Debug, PartialEq)]
+pub(in crate::store) struct Fields(pub(in crate::store) Vec<(String, String)>);
+
+impl Encode for Fields {
+    type Encoded = Vec<(String, String)>;
+
+    fn encoded(&self) -> Self::Encoded {
+        self.0.clone()
+    }
+
+    fn decode(form: Self::Encoded) -> Result<Fields, String> {
+        Ok(Fields(form))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct DeclarationEncoded {
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    args_schema: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_schema: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    example_args: Option<String>,
+    settings: SettingsEncoded,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "right", rename_all = "snake_case")]
+pub(in crate::store) enum GrantEncoded {
+    Dir { host: String, guest: String, writable: bool },
+    Env { name: String, value: Option<String> },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct ImportEncoded {
+    interface: String,
+    by_adapter: bool,
+}
+
+/// What a version of a plugin imports, may do and offers.
+#[derive(Debug, PartialEq)]
+pub(in crate::store) struct Details {
+    pub(in crate::store) imports: Vec<Import>,
+    pub(in crate::store) grants: Vec<Grant>,
+    pub(in crate::store) tasks: Vec<TaskDeclaration>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct DetailsEncoded {
+    imports: Vec<ImportEncoded>,
+    grants: Vec<GrantEncoded>,
+    tasks: Vec<DeclarationEncoded>,
+}
+
+impl Encode for Details {
+    type Encoded = DetailsEncoded;
+
+    fn encoded(&self) -> DetailsEncoded {
+        let import =
+            |import: &Import| ImportEncoded { interface: import.interface.clone(), by_adapter: import.by_adapter };
+        let task = |task: &TaskDeclaration| DeclarationEncoded {
+            name: task.name.to_string(),
+            description: task.description.clone(),
+            args_schema: task.args_schema.clone(),
+            result_schema: task.result_schema.clone(),
+            example_args: task.example_args.clone(),
+            settings: task.settings.encoded(),
+        };
+        DetailsEncoded {
+            imports: self.imports.iter().map(import).collect(),
+            grants: self.grants.iter().map(grant).collect(),
+            tasks: self.tasks.iter().map(task).collect(),
+        }
+    }
+
+    fn decode(form: DetailsEncoded) -> Result<Details, String> {
+        let task = |form: DeclarationEncoded| {
+            Ok::<_, String>(TaskDeclaration {
+                name: TaskName::new(&form.name).map_err(|error| error.to_string())?,
+                description: form.description,
+                args_schema: form.args_schema,
+                result_schema: form.result_schema,
+                example_args: form.example_args,
+                settings: Settings::decode(form.settings)?,
+            })
+        };
+        let import = |form: ImportEncoded| Import { interface: form.interface, by_adapter: form.by_adapter };
+        Ok(Details {
+            imports: form.imports.into_iter().map(import).collect(),
+            grants: form.grants.into_iter().map(granted).collect(),
+            tasks: form.tasks.into_iter().map(task).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn grant(grant: &Grant) -> GrantEncoded {
+    match grant {
+        Grant::Dir { host, guest, access } => GrantEncoded::Dir {
+            // Folders are named on the command line, in text; one whose name is no Unicode cannot be granted.
+            host: host.to_string_lossy().into_owned(),
+            guest: guest.clone(),
+            writable: *access == DirAccess::ReadWrite,
+        },
+        Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone() },
+    }
+}
+
+fn granted(form: GrantEncoded) -> Grant {
+    match form {
+        GrantEncoded::Dir { host, guest, writable } => {
+            let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
+            Grant::Dir { host: host.into(), guest, access }
+        }
+        GrantEncoded::Env { name, value } => Grant::Env { name, value },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unset_and_unlimited_stay_different() {
+        let unset = Settings::default();
+        let none = Settings {
+            max_running_jobs: Some(Parallelism::Unlimited),
+            misfire_grace_time: Some(GraceTime::Unlimited),
+            ..Settings::default()
+        };
+        assert_eq!(unset.to_json(), "{}");
+        assert_eq!(none.to_json(), r#"{"max_running_jobs":null,"misfire_grace_time":null}"#);
+        assert_eq!(Settings::from_json(&unset.to_json()), Ok(unset));
+        assert_eq!(Settings::from_json(&none.to_json()), Ok(none));
+    }
+
+    #[test]
+    fn the_largest_fuel_is_read_back_as_it_was() {
+        let usage = Usage { fuel: u64::MAX, ..Usage::default() };
+        assert_eq!(Usage::from_json(&usage.to_json()), Ok(usage));
+    }
+
+    #[test]
+    fn every_number_in_metadata_is_read_back_to_the_last_bit() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for _ in 0..10_000 {
+            // Any finite number there is, not only those near 1.
+            let number = f64::from_bits(random.u64(..));
+            let Some(value) = serde_json::Number::from_f64(number) else { continue };
+            let mut metadata = Metadata::default();
+            metadata.0.insert("x".into(), Value::Number(value));
+            let settings = Settings { metadata, ..Settings::default() };
+            assert_eq!(Settings::from_json(&settings.to_json()), Ok(settings), "{number:e}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The port to the data stores: five traits, split by who calls them.
+//!
+//! | trait | caller |
+//! |---|---|
+//! | [`Catalog`] | registering plugins, configuring tasks |
+//! | [`ScheduleQueue`] | creating schedules, and the loop that fires them |
+//! | [`JobQueue`] | submitting jobs, and the loop that runs them |
+//! | [`Housekeeping`] | recovery of what a dead worker left, clean-up, the list of schedulers |
+//! | [`Transfer`] | backup, and moving from one store to another |
+//!
+//! # The contract
+//!
+//! It holds for every call of every store, and the conformance suite in `tests/` enforces it.
+//!
+//! * **A call is atomic.** It takes effect as a whole or not at all, also when the process is killed inside it, and also
+//!   when it carries a batch, unless its own documentation says that each element stands alone.
+//! * **A call that returned `Ok` is durable** (in memory: as long as the process).
+//! * **Time is an argument.** `now` comes from the caller's [`Clock`](crate::clock::Clock), corrected by the store's own
+//!   clock ([`Housekeeping::store_clock`]); no store reads a clock to decide anything.
+//! * **Leases carry tokens.** A write that shows a token which no longer holds changes nothing and says so. A lease holds
+//!   while `now < expires_at`, and afterwards until somebody else takes the row: a late holder whom nobody missed may still
+//!   write.
+//! * **Errors tell what happened.** [`StoreError::certainty`] separates "not applied" from "unknown". Each method says what
+//!   a retry does.
+//! * **What cannot be read blocks nobody.** A row whose content is unreadable is reported, never guessed at, and the rest
+//!   of the batch goes on.
+//! * **Order.** Jobs are acquired by priority, highest first, then by age (job id). Lists are ordered by id.
+//! * **Dropping a future** of these traits may leave the call half way, that is, "unknown". Callers go through
+//!   the detached decorator, which finishes calls whose caller is gone.
+//!
+//! # To add an operation
+//!
+//! Request struct in [`request`] → method here with its atomicity and retry lines → its line in the list of the decorators
+//! (`decorate.rs`) → the memory store → SQL → conformance cases.
+
+// Modules below name what the crate offers as `crate::store::…`.
+extern crate self as store;
+
+pub mod archive;
+mod decorate;
+pub mod detached;
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
+mod encoding;
+pub mod error;
+#[cfg(any(test, feature = "test-util"))]
+pub mod faulty;
+pub mod memory;
+pub mod open;
+pub mod record;
+pub mod request;
+mod restoring;
+pub mod retrying;
+pub mod rules;
+#[cfg(any(test, feature = "test-util"))]
+pub mod slow;
+#[cfg(feature = "sql")]
+pub mod sql;
+
+use async_trait::async_trait;
+use host_core::{clock, model};
+
+pub use error::{Certainty, StoreError, Subject};
+pub use open::{OpenOptions, open};
+pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
+pub use request::*;
+
+use crate::model::{Digest, Job, JobId, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId, Timestamp};
+
+/// Plugins and tasks.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Stores a version of a plugin with its bytes, makes it the current one, and makes its tasks the plugin's tasks:
+    /// tasks of the same id keep the layer that was configured, tasks that the plugin no longer offers go (schedules
+    /// and jobs of theirs stay and fail as `plugin_unavailable`).
+    ///
+    /// Atomic. Retry: safe, the second call answers `Unchanged`.
+    async fn plugin_put(&self, request: PutPlugin) -> Result<PluginPut, StoreError>;
+
+    /// The current version of a plugin.
+    async fn plugin_get(&self, name: &PluginName) -> Result<Option<PluginVersion>, StoreError>;
+
+    /// The current versions of all plugins, by name.
+    async fn plugin_list(&self) -> Result<Vec<PluginVersion>, StoreError>;
+
+    /// All versions of a plugin, the newest registration first, and which one is current.
+    async fn plugin_history(&self, name: &PluginName) -> Result<Vec<PluginVersion>, StoreError>;
+
+    /// Makes an older version current again, with its tasks, as [`Catalog::plugin_put`] does.
+    ///
+    /// Atomic. Retry: safe. Errors: `NotFound` where the plugin has no such version.
+    async fn plugin_activate(&self, request: ActivatePlugin) -> Result<PluginPut, StoreError>;
+
+    /// Removes a plugin with all versions and its tasks, and answers the ids of those. Tasks derived from it by configuration go too;
+    /// schedules and jobs stay.
+    ///
+    /// Atomic. Retry: safe, the second call answers `None`.
+    async fn plugin_remove(&self, name: &PluginName) -> Result<Option<Vec<TaskId>>, StoreError>;
+
+    /// The bytes of a component.
+    async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Stores a task that was configured explicitly, in place of one of the same id.
+    ///
+    /// Atomic. Retry: safe. Its running jobs go on and still count.
+    async fn task_put(&self, task: Task) -> Result<Put, StoreError>;
+
+    /// One task.
+    async fn task_get(&self, id: &TaskId) -> Result<Option<TaskRow>, StoreError>;
+
+    /// All tasks, by id.
+    async fn task_list(&self) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// Removes a task. Its schedules and jobs stay. Retry: safe, the second call answers `false`.
+    async fn task_remove(&self, id: &TaskId) -> Result<bool, StoreError>;
+
+    /// A number that grows with every change of plugins and tasks, so that a worker can keep what it has read.
+    async fn catalog_revision(&self) -> Result<i64, StoreError>;
+}
+
+/// Schedules.
+#[async_trait]
+pub trait ScheduleQueue: Send + Sync {
+    /// Stores a schedule under the given conflict policy. Replacing one keeps its `created_at` and `last_fire_time` and ends the lease on it.
+    ///
+    /// Atomic. Retry: under `Replace` and `Skip` safe; under `Error` the second call answers `AlreadyExists`.
+    async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError>;
+
+    /// One schedule.
+    async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError>;
+
+    /// A page of schedules, by id.
+    async fn schedule_list(&self, filter: ScheduleFilter) -> Result<Page<Schedule>, StoreError>;
+
+    /// Removes a schedule; its jobs stay. Answers what was removed. Retry: safe, the second call answers `None`.
+    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError>;
+
+    /// Pauses a schedule, and ends the lease on it, so that a fire under way changes nothing any more.
+    /// Pausing a paused one keeps the reason it has.
+    ///
+    /// Atomic. Retry: safe. Errors: `NotFound`.
+    async fn schedule_pause(&self, request: PauseSchedule) -> Result<Schedule, StoreError>;
+
+    /// Unpauses a schedule and, where asked, puts its trigger to another place, provided it still is where the caller saw it.
+    ///
+    /// Atomic. Errors: `NotFound`; `Conflict` where `expected_next_fire_time` is not what is stored.
+    async fn schedule_unpause(&self, request: UnpauseSchedule) -> Result<Schedule, StoreError>;
+
+    /// Leases up to `limit` schedules that are due (`next_fire_time <= now`), not paused and not leased, earliest first.
+    ///
+    /// Atomic: a schedule is leased to one holder or none. Retry with the same token: answers what the first call leased.
+    /// Unreadable schedules are paused with the reason, in the same transaction, and reported.
+    async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError>;
+
+    /// For each element: adds the planned jobs, stores the trigger's new place and ends the lease. An element whose token no longer
+    /// holds changes nothing. A job for a (schedule, fire time) that has one already is left out, silently: that fire has been made.
+    ///
+    /// Atomic, per call. Retry: safe, the second call answers `LeaseLost` for what the first one did.
+    async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError>;
+
+    /// The earliest time at which a schedule is to be looked at: the smallest `next_fire_time`, or end of lease, of those that
+    /// are not paused. `None`: nothing to wait for.
+    async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
+/// Jobs.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Queues jobs. A job for a (schedule, fire time) that has one already is left out.
+    ///
+    /// Atomic, per call. Retry: safe, jobs whose id is known are left out.
+    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError>;
+
+    /// One job.
+    async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// A page of jobs, youngest first.
+    async fn job_list(&self, filter: JobFilter) -> Result<Page<Job>, StoreError>;
+
+    /// Leases up to `limit` due jobs to the caller, counts the attempt, sets `started_at`, and ends those whose start deadline
+    /// has passed. The deadline is about the first attempt: a job that has begun one is no longer ended by it.
+    ///
+    /// A job counts as running until it is released or [`Housekeeping::recover`] takes it back, so that a holder who is late but
+    /// alive still fills its slot. Never are more jobs of one task leased than its `max_running_jobs`, counted over all holders from the live leases
+    /// themselves; a saturated task blocks no other task's jobs. Atomic: a job is leased to one holder or none. Retry with the same
+    /// token: answers what the first call leased.
+    async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError>;
+
+    /// Extends leases that are still held, and says which of their jobs were asked to stop.
+    ///
+    /// Each element stands alone. Retry: safe.
+    async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError>;
+
+    /// Stores what running jobs say while they run: log lines and progress.
+    ///
+    /// Each element stands alone; one whose token no longer holds changes nothing. Retry: safe, lines are told apart by (attempt, sequence).
+    async fn job_report(&self, reports: Vec<JobReport>) -> Result<(), StoreError>;
+
+    /// Ends attempts: stores the result and last log lines, frees the slot, finishes the job or puts it back into the queue.
+    ///
+    /// A job that somebody asked to stop does not go back into the queue: where the ending is a retry or the attempt was given
+    /// back, it ends as cancelled. A schedule among the effects whose id is taken under `ConflictPolicy::Error` is left out.
+    ///
+    /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`. Retry:
+    /// safe, the second call answers `LeaseLost` for what the first one did.
+    async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError>;
+
+    /// Ends a queued job as cancelled at once; marks a running one, whose holder learns it with its next extension or by
+    /// event.
+    ///
+    /// Atomic. Retry: safe. Errors: `NotFound`.
+    async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError>;
+
+    /// Puts a finished job back into the queue for one more attempt, due at once and without a start deadline. What its last
+    /// attempt cost and why it failed stays readable until the next one ends.
+    ///
+    /// Atomic. Errors: `NotFound`; `Conflict` where it is not finished.
+    async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;
+
+    /// Log lines of a job after the given place, in order.
+    async fn job_logs(&self, request: ReadLogs) -> Result<Vec<LogLine>, StoreError>;
+
+    /// The earliest `due_at` after `now` among the queued jobs: how long the job loop may sleep once it has acquired all that was to be
+    /// had at `now`. Jobs that were due by then and are still queued wait for a slot of their task, not for a time. `None`: nothing
+    /// will become due.
+    async fn job_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many jobs are in each state, for `status`; exact for queued and running.
+    async fn job_counts(&self) -> Result<JobCounts, StoreError>;
+}
+
+/// Recovery and clean-up. Every call is idempotent and may be made by any number of schedulers at once.
+#[async_trait]
+pub trait Housekeeping: Send + Sync {
+    /// Ends the leases that ran out before `now`, or that `holder` has (a scheduler that came back under its old identity, and
+    /// holds nothing any more). Their jobs are queued again at once, where an attempt or a crash retry is left, and else
+    /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Schedules simply become free.
+    ///
+    /// Each job stands alone. Retry: safe.
+    async fn recover(&self, request: Recover) -> Result<Recovered, StoreError>;
+
+    /// Removes finished jobs past their `expires_at` with their results and logs, schedules that have no more fire times, no jobs
+    /// and no pause, and schedulers that were not heard of for [`rules::SCHEDULERS_KEPT`].
+    /// Removes at most `limit` of each; answers what it removed.
+    ///
+    /// Each removal stands alone. Retry: safe.
+    async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError>;
+
+    /// Says that a scheduler is alive, or (with `stopped`) that it left.
+    async fn scheduler_put(&self, scheduler: SchedulerRow) -> Result<(), StoreError>;
+
+    /// The schedulers that were heard of, by identity.
+    async fn scheduler_list(&self) -> Result<Vec<SchedulerRow>, StoreError>;
+
+    /// The time by the store's own clock, where it has one: what leases of several hosts are measured by. `None`: the
+    /// caller's clock is as good.
+    async fn store_clock(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Finishes what is under way and lets go of files and connections. Later calls answer [`StoreError::Closed`].
+    async fn close(&self);
+}
+
+/// Reading everything that a store holds, and storing it in another one.
+///
+/// What is read from one store and restored into an empty one is the same again when it is read from there, whatever kinds the two are
+/// of. Only the schedulers that were heard of, and the claims on schedules, stay behind.
+#[async_trait]
+pub trait Transfer: Send + Sync {
+    /// Begins to read everything as it is at one instant: nothing that is stored later is seen, and nothing is seen without what was
+    /// stored together with it. A fire is there with its jobs and the new place of its trigger, or not at all.
+    ///
+    /// Readers and writers go on meanwhile. What a database must keep for the sake of a snapshot grows while it lasts.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
+
+    /// Stores records as they are, and answers for each what was done.
+    ///
+    /// A record's place is its id; of a job also its (schedule, fire time), and of the current version of a plugin also being current.
+    /// Where something else is in it, under `Error` nothing of the call is stored and the answer is `Conflict`; under `Skip` that
+    /// something stays; under `Replace` it goes, a job with its log lines and a plugin with the tasks that the new version does not offer.
+    /// Log lines of a job that is not there, or was kept in this call, are kept too.
+    ///
+    /// Atomic. Retry: safe, the second call answers `Unchanged` for what the first one did.
+    async fn restore(&self, request: Restore) -> Result<Vec<Restored>, StoreError>;
+}
+
+/// Everything a data store does.
+pub trait Store: Catalog + ScheduleQueue + JobQueue + Housekeeping + Transfer {}
+
+impl<T: Catalog + ScheduleQueue + JobQueue + Housekeeping + Transfer> Store for T {}

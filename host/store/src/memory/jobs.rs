@@ -1,0 +1,223 @@
+//! Jobs in memory: the map, and the indexes that make acquiring cheap.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, TaskId, Timestamp};
+use crate::store::rules;
+
+/// A job and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) job: Job,
+    /// Whether it is queued and was found due: what has not been found due yet waits in [`Jobs::waiting`].
+    ready: bool,
+    pub(super) logs: BTreeMap<(u32, u32), LogLine>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    pub(super) rows: BTreeMap<JobId, Entry>,
+    /// Queued and due, a partition for each task, in the order in which they start.
+    pub(super) partitions: BTreeMap<TaskId, BTreeSet<(Reverse<i32>, JobId)>>,
+    /// Queued and not yet due.
+    pub(super) waiting: BTreeSet<(Timestamp, JobId)>,
+    /// Queued, not begun, with a start deadline.
+    pub(super) deadlines: BTreeSet<(Timestamp, JobId)>,
+    /// Running, by task.
+    pub(super) running: BTreeMap<TaskId, BTreeSet<JobId>>,
+    /// Running, by the token of the lease.
+    leases: HashMap<LeaseToken, BTreeSet<JobId>>,
+    /// Finished, by when they may go.
+    expiring: BTreeSet<(Timestamp, JobId)>,
+    /// (schedule, fire time) of every job that has both.
+    fires: HashSet<(ScheduleId, Timestamp)>,
+    of_schedule: BTreeMap<ScheduleId, BTreeSet<JobId>>,
+}
+
+/// Adds to or takes from a set that exists only while it has members.
+fn set<K: Ord + Clone, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: V, present: bool) {
+    if present {
+        map.entry(key.clone()).or_default().insert(value);
+    } else if let Some(members) = map.get_mut(key) {
+        members.remove(&value);
+        if members.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+impl Jobs {
+    /// Queues a job, unless its id, or its fire, is known.
+    pub(super) fn add(&mut self, spec: JobSpec) {
+        let fire = spec.schedule_id.clone().zip(spec.scheduled_fire_time);
+        if self.rows.contains_key(&spec.id) || fire.as_ref().is_some_and(|fire| self.fires.contains(fire)) {
+            return;
+        }
+        let ready = spec.due_at <= spec.created_at;
+        self.insert(Job::queued(spec), ready);
+    }
+
+    /// Stores a job whose id and fire are free, in whatever state it is.
+    pub(super) fn restore(&mut self, job: Job, now: Timestamp) {
+        let ready = job.state == JobState::Queued && job.spec.due_at <= now;
+        self.insert(job, ready);
+    }
+
+    fn insert(&mut self, job: Job, ready: bool) {
+        let (id, spec) = (job.spec.id, &job.spec);
+        self.fires.extend(spec.schedule_id.clone().zip(spec.scheduled_fire_time));
+        if let Some(schedule) = &spec.schedule_id {
+            set(&mut self.of_schedule, schedule, id, true);
+        }
+        let entry = Entry { job, ready, logs: BTreeMap::new() };
+        self.index(&entry, true);
+        self.rows.insert(id, entry);
+    }
+
+    /// Removes a job with its log lines.
+    pub(super) fn remove(&mut self, id: JobId) {
+        let Some(entry) = self.rows.remove(&id) else { return };
+        self.index(&entry, false);
+        let spec = entry.job.spec;
+        if let Some(schedule) = &spec.schedule_id {
+            set(&mut self.of_schedule, schedule, id, false);
+        }
+        if let Some(fire) = spec.schedule_id.zip(spec.scheduled_fire_time) {
+            self.fires.remove(&fire);
+        }
+    }
+
+    /// The job that was made for a fire.
+    pub(super) fn of_fire(&self, schedule: &ScheduleId, at: Timestamp) -> Option<JobId> {
+        let is_it = |id: &&JobId| self.get(**id).is_some_and(|job| job.spec.scheduled_fire_time == Some(at));
+        self.of_schedule.get(schedule)?.iter().find(is_it).copied()
+    }
+
+    /// Changes a job and keeps the indexes. `now` decides whether a job that is queued afterwards is due.
+    pub(super) fn change<R>(&mut self, id: JobId, now: Timestamp, change: impl FnOnce(&mut Job) -> R) -> Option<R> {
+        let mut entry = self.rows.remove(&id)?;
+        self.index(&entry, false);
+        let changed = change(&mut entry.job);
+        entry.ready = entry.job.state == JobState::Queued && entry.job.spec.due_at <= now;
+        self.index(&entry, true);
+        self.rows.insert(id, entry);
+        Some(changed)
+    }
+
+    /// Moves queued jobs that have become due into their partitions, earliest first.
+    pub(super) fn wake(&mut self, now: Timestamp) {
+        for _ in 0..rules::WOKEN_MAX {
+            match self.waiting.first() {
+                Some(&(due_at, id)) if due_at <= now => self.change(id, now, |_| ()),
+                _ => return,
+            };
+        }
+    }
+
+    /// Adds or takes away the entries of one job in every index.
+    fn index(&mut self, entry: &Entry, present: bool) {
+        let (job, id) = (&entry.job, entry.job.spec.id);
+        let task = &job.spec.task_id;
+        if job.state == JobState::Queued && entry.ready {
+            set(&mut self.partitions, task, (Reverse(job.spec.settings.priority), id), present);
+        }
+        if job.state == JobState::Queued && !entry.ready {
+            member(&mut self.waiting, (job.spec.due_at, id), present);
+        }
+        if let Some(deadline) = job.spec.start_deadline.filter(|_| job.state == JobState::Queued && job.attempt == 0) {
+            member(&mut self.deadlines, (deadline, id), present);
+        }
+        if job.state == JobState::Running {
+            set(&mut self.running, task, id, present);
+        }
+        if let Some(lease) = &job.lease {
+            let held = self.leases.entry(lease.token).or_default();
+            if present {
+                held.insert(id);
+            } else {
+                held.remove(&id);
+            }
+            if held.is_empty() {
+                self.leases.remove(&lease.token);
+            }
+        }
+        if let Some(at) = job.expires_at {
+            member(&mut self.expiring, (at, id), present);
+        }
+    }
+
+    pub(super) fn get(&self, id: JobId) -> Option<&Job> {
+        self.rows.get(&id).map(|entry| &entry.job)
+    }
+
+    /// The jobs under one lease.
+    pub(super) fn leased(&self, token: LeaseToken) -> Vec<Job> {
+        let ids = self.leases.get(&token).into_iter().flatten();
+        ids.filter_map(|id| self.get(*id).cloned()).collect()
+    }
+
+    /// How many jobs of the task are running.
+    pub(super) fn running_of(&self, task: &TaskId) -> usize {
+        self.running.get(task).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn running_all(&self) -> usize {
+        self.running.values().map(BTreeSet::len).sum()
+    }
+
+    pub(super) fn queued_all(&self) -> usize {
+        self.waiting.len() + self.partitions.values().map(BTreeSet::len).sum::<usize>()
+    }
+
+    pub(super) fn has_schedule(&self, id: &ScheduleId) -> bool {
+        self.of_schedule.contains_key(id)
+    }
+
+    /// Keeps log lines that are not known yet.
+    pub(super) fn log(&mut self, id: JobId, lines: Vec<LogLine>) {
+        if let Some(entry) = self.rows.get_mut(&id) {
+            for line in lines {
+                entry.logs.entry((line.attempt, line.sequence)).or_insert(line);
+            }
+        }
+    }
+
+    pub(super) fn logs(&self, id: JobId, after: Option<(u32, u32)>, limit: usize) -> Vec<LogLine> {
+        let after = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let lines = self.rows.get(&id).map(|entry| entry.logs.range((after, std::ops::Bound::Unbounded)));
+        lines.into_iter().flatten().take(limit).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Removes up to `limit` finished jobs whose time is over.
+    pub(super) fn cleanup(&mut self, now: Timestamp, limit: usize) -> Vec<JobId> {
+        let over = self.expiring.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, id)| *id);
+        let over: Vec<JobId> = over.collect();
+        over.iter().for_each(|id| self.remove(*id));
+        over
+    }
+}
+
+fn member(set: &mut BTreeSet<(Timestamp, JobId)>, value: (Timestamp, JobId), present: bool) {
+    if present {
+        set.insert(value);
+    } else {
+        set.remove(&value);
+    }
+}
+
+/// Ends a job inside the store.
+pub(super) fn end(job: &mut Job, outcome: Outcome, now: Timestamp) {
+    job.state = JobState::Finished;
+    job.lease = None;
+    job.outcome = Some(outcome);
+    job.finished_at = Some(now);
+    job.expires_at = Some(rules::expiry(now, job.spec.settings.result_ttl));
+}
+
+/// Puts a job back into the queue.
+pub(super) fn requeue(job: &mut Job, due_at: Timestamp) {
+    job.state = JobState::Queued;
+    job.lease = None;
+    job.spec.due_at = due_at;
+}

@@ -1,0 +1,260 @@
+//! Schedules in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+
+use super::{MemoryStore, State};
+use crate::model::{ConflictPolicy, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
+use crate::store::{
+    AcquireSchedules, AcquiredSchedules, AddSchedule, EndedSchedule, FireSchedule, Fired, LeasedSchedule, Page,
+    PauseSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule, rules,
+};
+
+/// A schedule and the claim on it.
+#[derive(Debug)]
+struct Entry {
+    schedule: Schedule,
+    lease: Option<Lease>,
+}
+
+impl Entry {
+    /// When somebody is to look at it; `None` where nobody needs to.
+    fn run_at(&self) -> Option<Timestamp> {
+        let next = self.schedule.next_fire_time.filter(|_| self.schedule.pause.is_none())?;
+        Some(self.lease.as_ref().map_or(next, |lease| lease.expires_at.max(next)))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Schedules {
+    rows: BTreeMap<ScheduleId, Entry>,
+    /// By [`Entry::run_at`], so that acquiring costs nothing for what is not due.
+    due: BTreeSet<(Timestamp, ScheduleId)>,
+    /// Those that somebody claims.
+    leased: BTreeSet<ScheduleId>,
+}
+
+impl Schedules {
+    /// Changes a schedule and keeps the index. Every change goes through here.
+    fn change<R>(&mut self, id: &ScheduleId, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let entry = self.rows.get_mut(id)?;
+        if let Some(at) = entry.run_at() {
+            self.due.remove(&(at, id.clone()));
+        }
+        let changed = change(entry);
+        if let Some(at) = entry.run_at() {
+            self.due.insert((at, id.clone()));
+        }
+        if entry.lease.is_some() {
+            self.leased.insert(id.clone());
+        } else {
+            self.leased.remove(id);
+        }
+        Some(changed)
+    }
+
+    pub(super) fn add(&mut self, request: AddSchedule) -> Result<ScheduleAdded, StoreError> {
+        let AddSchedule { schedule, conflict } = request;
+        let id = schedule.id.clone();
+        if !self.rows.contains_key(&id) {
+            // The index gets its entry from `change`, which sees it as a change of nothing.
+            let resting = Schedule { next_fire_time: None, ..schedule.clone() };
+            self.rows.insert(id.clone(), Entry { schedule: resting, lease: None });
+            self.change(&id, |entry| entry.schedule = schedule);
+            return Ok(ScheduleAdded::Added);
+        }
+        match conflict {
+            ConflictPolicy::Error => Err(StoreError::AlreadyExists(Subject::Schedule(id))),
+            ConflictPolicy::Skip => Ok(ScheduleAdded::Skipped),
+            ConflictPolicy::Replace => {
+                self.change(&id, |entry| {
+                    let Schedule { created_at, last_fire_time, .. } = entry.schedule;
+                    *entry = Entry { schedule: Schedule { created_at, last_fire_time, ..schedule }, lease: None };
+                });
+                Ok(ScheduleAdded::Replaced)
+            }
+        }
+    }
+
+    pub(super) fn get(&self, id: &ScheduleId) -> Option<&Schedule> {
+        self.rows.get(id).map(|entry| &entry.schedule)
+    }
+
+    /// All of them, by id.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Schedule> {
+        self.rows.values().map(|entry| &entry.schedule)
+    }
+
+    pub(super) fn remove(&mut self, id: &ScheduleId) -> Option<Schedule> {
+        let entry = self.rows.remove(id)?;
+        if let Some(at) = entry.run_at() {
+            self.due.remove(&(at, id.clone()));
+        }
+        self.leased.remove(id);
+        Some(entry.schedule)
+    }
+
+    /// Those whose lease is as asked.
+    fn leased(&self, wanted: impl Fn(&Lease) -> bool) -> Vec<&Entry> {
+        let entries = self.leased.iter().filter_map(|id| self.rows.get(id));
+        entries.filter(|entry| entry.lease.as_ref().is_some_and(&wanted)).collect()
+    }
+
+    /// Frees the schedules whose leases ran out before `now` or belong to `holder`, and counts them.
+    pub(super) fn recover(&mut self, now: Timestamp, holder: Option<&SchedulerId>) -> u64 {
+        let taken = |lease: &Lease| lease.expires_at <= now || Some(&lease.holder) == holder;
+        let dead: Vec<ScheduleId> = self.leased(taken).into_iter().map(|entry| entry.schedule.id.clone()).collect();
+        for id in &dead {
+            self.change(id, |entry| entry.lease = None);
+        }
+        dead.len() as u64
+    }
+
+    /// Removes up to `limit` schedules that are over.
+    pub(super) fn cleanup(&mut self, limit: usize, has_jobs: impl Fn(&ScheduleId) -> bool) -> Vec<EndedSchedule> {
+        let over = |entry: &&Entry| {
+            let schedule = &entry.schedule;
+            let at_rest = schedule.next_fire_time.is_none() && schedule.pause.is_none() && entry.lease.is_none();
+            at_rest && !has_jobs(&schedule.id)
+        };
+        let over = self.rows.values().filter(over).take(limit).map(|entry| &entry.schedule);
+        let over: Vec<EndedSchedule> =
+            over.map(|row| EndedSchedule { id: row.id.clone(), task_id: row.task_id.clone() }).collect();
+        for schedule in &over {
+            self.rows.remove(&schedule.id);
+        }
+        over
+    }
+}
+
+fn not_found(id: &ScheduleId) -> StoreError {
+    StoreError::NotFound(Subject::Schedule(id.clone()))
+}
+
+impl State {
+    fn leased(&self, id: &ScheduleId) -> Option<LeasedSchedule> {
+        let schedule = self.schedules.rows.get(id)?.schedule.clone();
+        let task = self.catalog.tasks.get(&schedule.task_id).cloned();
+        Some(LeasedSchedule { schedule, task })
+    }
+
+    fn fire(&mut self, fire: FireSchedule) -> Fired {
+        let holds = |entry: &Entry| entry.lease.as_ref().is_some_and(|lease| lease.token == fire.token);
+        if !self.schedules.rows.get(&fire.id).is_some_and(holds) {
+            return Fired::LeaseLost;
+        }
+        for job in fire.jobs {
+            self.jobs.add(job);
+        }
+        self.schedules.change(&fire.id, |entry| {
+            entry.lease = None;
+            entry.schedule.trigger_state = fire.trigger_state;
+            entry.schedule.next_fire_time = fire.next_fire_time;
+            entry.schedule.last_fire_time = fire.last_fire_time.or(entry.schedule.last_fire_time);
+            entry.schedule.pause = fire.pause.or_else(|| entry.schedule.pause.take());
+        });
+        Fired::Stored
+    }
+}
+
+#[async_trait]
+impl ScheduleQueue for MemoryStore {
+    async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError> {
+        self.with(|state| state.schedules.add(request))
+    }
+
+    async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
+        self.with(|state| Ok(state.schedules.rows.get(id).map(|entry| entry.schedule.clone())))
+    }
+
+    async fn schedule_list(&self, filter: ScheduleFilter) -> Result<Page<Schedule>, StoreError> {
+        self.with(|state| {
+            let limit = rules::page_limit(filter.limit);
+            let rows = state.schedules.rows.values().map(|entry| &entry.schedule);
+            let rows = rows.filter(|row| filter.after.as_ref().is_none_or(|after| row.id.as_str() > after.as_str()));
+            let rows = rows.filter(|row| filter.task_id.as_ref().is_none_or(|task| row.task_id == *task));
+            let rows = rows.take(limit + 1).map(|row| Ok(row.clone())).collect();
+            Ok(rules::page(rows, limit, |row: &Schedule| row.id.to_string()))
+        })
+    }
+
+    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
+        self.with(|state| Ok(state.schedules.remove(id)))
+    }
+
+    async fn schedule_pause(&self, request: PauseSchedule) -> Result<Schedule, StoreError> {
+        self.with(|state| {
+            let paused = state.schedules.change(&request.id, |entry| {
+                entry.lease = None;
+                entry.schedule.pause.get_or_insert(request.reason);
+                entry.schedule.clone()
+            });
+            paused.ok_or_else(|| not_found(&request.id))
+        })
+    }
+
+    async fn schedule_unpause(&self, request: UnpauseSchedule) -> Result<Schedule, StoreError> {
+        self.with(|state| {
+            let Some(entry) = state.schedules.rows.get(&request.id) else {
+                return Err(not_found(&request.id));
+            };
+            let next = entry.schedule.next_fire_time;
+            if request.resume.as_ref().is_some_and(|resume| resume.expected_next_fire_time != next) {
+                return Err(rules::schedule_changed(&request.id, next));
+            }
+            let unpaused = state.schedules.change(&request.id, |entry| {
+                entry.schedule.pause = None;
+                if let Some(resume) = request.resume {
+                    entry.lease = None;
+                    entry.schedule.trigger_state = resume.trigger_state;
+                    entry.schedule.next_fire_time = resume.next_fire_time;
+                }
+                entry.schedule.clone()
+            });
+            unpaused.ok_or_else(|| not_found(&request.id))
+        })
+    }
+
+    async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
+        self.with(|state| {
+            let mut held = state.schedules.leased(|lease| lease.token == request.token);
+            held.sort_by_key(|entry| entry.schedule.next_fire_time);
+            let mut ids: Vec<ScheduleId> = held.into_iter().map(|entry| entry.schedule.id.clone()).collect();
+            if ids.is_empty() {
+                ids = state.lease_due(&request);
+            }
+            let schedules = ids.iter().filter_map(|id| state.leased(id)).collect();
+            Ok(AcquiredSchedules { schedules, unreadable: Vec::new() })
+        })
+    }
+
+    async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError> {
+        self.with(|state| Ok(fires.into_iter().map(|fire| state.fire(fire)).collect()))
+    }
+
+    async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.with(|state| Ok(state.schedules.due.first().map(|(at, _)| *at)))
+    }
+}
+
+impl State {
+    /// Leases what is due, earliest fire time first.
+    fn lease_due(&mut self, request: &AcquireSchedules) -> Vec<ScheduleId> {
+        let due = self.schedules.due.iter().take_while(|(at, _)| *at <= request.now).take(request.limit);
+        let fire_time = |id: &ScheduleId| self.schedules.rows.get(id).and_then(|entry| entry.schedule.next_fire_time);
+        let mut due: Vec<(Option<Timestamp>, ScheduleId)> = due.map(|(_, id)| (fire_time(id), id.clone())).collect();
+        due.sort();
+        let ids: Vec<ScheduleId> = due.into_iter().map(|(_, id)| id).collect();
+        for id in &ids {
+            self.schedules.change(id, |entry| {
+                entry.lease = Some(Lease {
+                    holder: request.holder.clone(),
+                    token: request.token,
+                    expires_at: request.lease_until,
+                });
+            });
+        }
+        ids
+    }
+}

@@ -1,0 +1,437 @@
+//! What goes into the calls of a store and what comes out.
+
+pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine};
+use crate::model::{
+    Digest, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, PluginVersion, Progress,
+    Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
+};
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Rows whose content cannot be read: what they are and why.
+    pub unreadable: Vec<Unreadable>,
+    /// Pass it as `after` for the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A stored thing that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What storing something found in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// Nothing.
+    Added,
+    /// Another one.
+    Replaced,
+    /// The same.
+    Unchanged,
+}
+
+/// See [`Catalog::plugin_put`](super::Catalog::plugin_put).
+#[derive(Debug, Clone)]
+pub struct PutPlugin {
+    /// The version; its `tasks` are the declarations that are shown and kept with it.
+    pub version: PluginVersion,
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// The version's tasks as they are to be stored. Their `configured` layer is used only for ids that are not there yet.
+    pub tasks: Vec<Task>,
+}
+
+/// See [`Catalog::plugin_activate`](super::Catalog::plugin_activate).
+#[derive(Debug, Clone)]
+pub struct ActivatePlugin {
+    /// The plugin.
+    pub name: PluginName,
+    /// The version to make current.
+    pub digest: Digest,
+    /// That version's tasks.
+    pub tasks: Vec<Task>,
+}
+
+/// What making a version current changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginPut {
+    /// What was current before: nothing, another version, or the same.
+    pub put: Put,
+    /// Tasks that came into being.
+    pub tasks_added: Vec<TaskId>,
+    /// Tasks that stayed, perhaps with another definition.
+    pub tasks_updated: Vec<TaskId>,
+    /// Tasks that the new version does not offer.
+    pub tasks_removed: Vec<TaskId>,
+}
+
+/// A task with what the store counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    /// The task.
+    pub task: Task,
+    /// Its jobs that are running, over all schedulers.
+    pub running_jobs: u64,
+}
+
+/// What adding a schedule did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleAdded {
+    /// It is new.
+    Added,
+    /// It took the place of another.
+    Replaced,
+    /// The other stayed.
+    Skipped,
+}
+
+/// Which schedules to list.
+#[derive(Debug, Clone, Default)]
+pub struct ScheduleFilter {
+    /// Only those of this task.
+    pub task_id: Option<TaskId>,
+    /// Only those after this place, see [`Page::next`].
+    pub after: Option<String>,
+    /// At most this many, 1 to [`PAGE_ROWS_MAX`](crate::model::limits::PAGE_ROWS_MAX).
+    pub limit: usize,
+}
+
+/// See [`ScheduleQueue::schedule_pause`](super::ScheduleQueue::schedule_pause).
+#[derive(Debug, Clone)]
+pub struct PauseSchedule {
+    /// The schedule.
+    pub id: ScheduleId,
+    /// Why.
+    pub reason: Pause,
+}
+
+/// See [`ScheduleQueue::schedule_unpause`](super::ScheduleQueue::schedule_unpause).
+#[derive(Debug, Clone)]
+pub struct UnpauseSchedule {
+    /// The schedule.
+    pub id: ScheduleId,
+    /// Where to put the trigger; `None` leaves it where it is.
+    pub resume: Option<ResumeFrom>,
+}
+
+/// Where a schedule goes on.
+#[derive(Debug, Clone)]
+pub struct ResumeFrom {
+    /// The next fire time that the caller saw; another one means that the schedule has changed since.
+    pub expected_next_fire_time: Option<Timestamp>,
+    /// The trigger's new state.
+    pub trigger_state: String,
+    /// The trigger's new next fire time.
+    pub next_fire_time: Option<Timestamp>,
+}
+
+/// See [`ScheduleQueue::schedule_acquire`](super::ScheduleQueue::schedule_acquire).
+#[derive(Debug, Clone)]
+pub struct AcquireSchedules {
+    /// Who leases.
+    pub holder: SchedulerId,
+    /// The token of the leases; a new one for each call that is not a retry.
+    pub token: LeaseToken,
+    /// The time.
+    pub now: Timestamp,
+    /// When the leases end.
+    pub lease_until: Timestamp,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// What leasing schedules found.
+#[derive(Debug, Clone, Default)]
+pub struct AcquiredSchedules {
+    /// The leased ones, with the task of each, where it exists.
+    pub schedules: Vec<LeasedSchedule>,
+    /// Those that cannot be read; they are paused now.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A leased schedule.
+#[derive(Debug, Clone)]
+pub struct LeasedSchedule {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Its task; `None` where there is none of that id (any more).
+    pub task: Option<Task>,
+}
+
+/// See [`ScheduleQueue::schedule_fire`](super::ScheduleQueue::schedule_fire).
+#[derive(Debug, Clone)]
+pub struct FireSchedule {
+    /// The schedule.
+    pub id: ScheduleId,
+    /// The token of the lease on it.
+    pub token: LeaseToken,
+    /// The jobs to queue.
+    pub jobs: Vec<JobSpec>,
+    /// The trigger's new state.
+    pub trigger_state: String,
+    /// The next fire time; `None`: there are no more.
+    pub next_fire_time: Option<Timestamp>,
+    /// The latest fire time so far; `None` leaves what is stored.
+    pub last_fire_time: Option<Timestamp>,
+    /// Pause the schedule with this reason.
+    pub pause: Option<Pause>,
+}
+
+/// What firing a schedule did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fired {
+    /// Everything is stored.
+    Stored,
+    /// The lease was no longer held; nothing has changed.
+    LeaseLost,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Only those in this state.
+    pub state: Option<JobState>,
+    /// Only those that ended this way.
+    pub outcome: Option<Outcome>,
+    /// Only those of this task.
+    pub task_id: Option<TaskId>,
+    /// Only those of this schedule.
+    pub schedule_id: Option<ScheduleId>,
+    /// Only those after this place, see [`Page::next`].
+    pub after: Option<String>,
+    /// At most this many, 1 to [`PAGE_ROWS_MAX`](crate::model::limits::PAGE_ROWS_MAX).
+    pub limit: usize,
+}
+
+/// See [`JobQueue::job_acquire`](super::JobQueue::job_acquire).
+#[derive(Debug, Clone)]
+pub struct AcquireJobs {
+    /// Who leases.
+    pub holder: SchedulerId,
+    /// The token of the leases; a new one for each call that is not a retry.
+    pub token: LeaseToken,
+    /// The time.
+    pub now: Timestamp,
+    /// When the leases end.
+    pub lease_until: Timestamp,
+    /// At most this many.
+    pub limit: usize,
+    /// Only this job, whatever stands before it: what `host run` asks for. Its task's limit holds all the same.
+    pub only: Option<JobId>,
+}
+
+/// What leasing jobs found.
+#[derive(Debug, Clone, Default)]
+pub struct AcquiredJobs {
+    /// The leased ones, in the order in which they are to start. Their attempt is counted, their lease set.
+    pub jobs: Vec<Job>,
+    /// Those that ended because their start deadline had passed.
+    pub missed: Vec<EndedJob>,
+    /// Those that ended because they cannot be read.
+    pub unreadable: Vec<Unreadable>,
+    /// See [`Catalog::catalog_revision`](super::Catalog::catalog_revision).
+    pub catalog_revision: i64,
+}
+
+/// A job that ended inside the store, for the event that tells so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedJob {
+    /// The job.
+    pub id: JobId,
+    /// Its task.
+    pub task_id: TaskId,
+}
+
+/// See [`JobQueue::job_extend`](super::JobQueue::job_extend).
+#[derive(Debug, Clone)]
+pub struct ExtendJobs {
+    /// The jobs and the tokens of their leases.
+    pub leases: Vec<(JobId, LeaseToken)>,
+    /// When the leases end now.
+    pub lease_until: Timestamp,
+}
+
+/// What extending a lease found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extended {
+    /// The job.
+    pub id: JobId,
+    /// Whether the lease is held, and was extended.
+    pub held: bool,
+    /// Whether somebody asked the job to stop.
+    pub cancel_requested: bool,
+}
+
+/// See [`JobQueue::job_report`](super::JobQueue::job_report).
+#[derive(Debug, Clone)]
+pub struct JobReport {
+    /// The job.
+    pub id: JobId,
+    /// The token of the lease on it.
+    pub token: LeaseToken,
+    /// New log lines.
+    pub lines: Vec<LogLine>,
+    /// The latest progress, where there is news.
+    pub progress: Option<Progress>,
+}
+
+/// See [`JobQueue::job_release`](super::JobQueue::job_release).
+#[derive(Debug, Clone)]
+pub struct ReleaseJobs {
+    /// The time.
+    pub now: Timestamp,
+    /// The attempts that ended.
+    pub releases: Vec<ReleaseJob>,
+}
+
+/// One attempt that ended.
+#[derive(Debug, Clone)]
+pub struct ReleaseJob {
+    /// The job.
+    pub id: JobId,
+    /// The token of the lease on it.
+    pub token: LeaseToken,
+    /// What becomes of the job.
+    pub ending: Ending,
+    /// What the attempt cost, where it began.
+    pub usage: Option<Usage>,
+    /// The version of the plugin that ran.
+    pub plugin_digest: Option<Digest>,
+    /// When the attempt began, where it began.
+    pub started_at: Option<Timestamp>,
+    /// Log lines that were not reported yet.
+    pub lines: Vec<LogLine>,
+    /// The latest progress, where it was not reported yet.
+    pub progress: Option<Progress>,
+    /// What the guest asked for, stored in the same transaction when the job finishes as a success, and else dropped.
+    pub effects: Effects,
+}
+
+/// What becomes of a job whose attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// It is finished.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// What it returned.
+        result: Option<Payload>,
+        /// Why it failed.
+        error: Option<JobError>,
+        /// When it may be cleaned up.
+        expires_at: Timestamp,
+    },
+    /// It is tried again.
+    Retry {
+        /// Not before this time.
+        due_at: Timestamp,
+        /// Why the attempt failed.
+        error: JobError,
+    },
+    /// The attempt was given back and does not count: the worker is stopping.
+    GivenBack,
+}
+
+/// What releasing a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Released {
+    /// Everything is stored.
+    Stored,
+    /// The lease was no longer held; nothing has changed.
+    LeaseLost,
+}
+
+/// What cancelling a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It was queued and has ended.
+    Ended,
+    /// It is running and was asked to stop.
+    Asked,
+    /// It had finished before.
+    AlreadyFinished,
+}
+
+/// See [`JobQueue::job_logs`](super::JobQueue::job_logs).
+#[derive(Debug, Clone)]
+pub struct ReadLogs {
+    /// The job.
+    pub id: JobId,
+    /// Only lines after this (attempt, sequence).
+    pub after: Option<(u32, u32)>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// How many jobs there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "one for each state")]
+pub struct JobCounts {
+    pub queued: u64,
+    pub running: u64,
+    pub finished: u64,
+}
+
+/// See [`Housekeeping::recover`](super::Housekeeping::recover).
+#[derive(Debug, Clone)]
+pub struct Recover {
+    /// The time.
+    pub now: Timestamp,
+    /// Also take back what this identity holds, whether its leases have run out or not.
+    pub holder: Option<SchedulerId>,
+    /// At most this many jobs.
+    pub limit: usize,
+}
+
+/// What recovery did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Jobs that are queued again.
+    pub requeued: Vec<EndedJob>,
+    /// Jobs that ended as abandoned.
+    pub abandoned: Vec<EndedJob>,
+    /// Jobs that ended as cancelled, as somebody had asked.
+    pub cancelled: Vec<EndedJob>,
+    /// Schedules that are free again.
+    pub schedules: u64,
+}
+
+/// What clean-up removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CleanedUp {
+    /// Jobs.
+    pub jobs: Vec<JobId>,
+    /// Schedules.
+    pub schedules: Vec<EndedSchedule>,
+}
+
+/// A schedule that ended, for the event that tells so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedSchedule {
+    /// The schedule.
+    pub id: ScheduleId,
+    /// Its task.
+    pub task_id: TaskId,
+}
+
+/// A scheduler process, as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulerRow {
+    /// Its identity.
+    pub id: SchedulerId,
+    /// `both`, `scheduler` or `worker`.
+    pub role: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it was last heard of.
+    pub seen_at: Timestamp,
+    /// When it left in good order, where it did.
+    pub stopped_at: Option<Timestamp>,
+}

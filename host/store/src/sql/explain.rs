@@ -1,0 +1,249 @@
+//! How the databases would run the statements of the hot paths: for the test that holds each to its index.
+//!
+//! A statement that is run for every batch of jobs, for every due schedule or for every page of a list belongs into the list here, with the
+//! indexes that it must use. What is not there is run by people, at start or at clean-up, and may look at whole tables.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+use super::connection::Connection;
+use super::query::{Dialect, Query, q};
+use super::tx::Fault;
+use super::value::{Arg, Kind, Value, args, list, values};
+use super::{SqlStore, StoreError};
+use crate::model::{JobId, LeaseToken, ScheduleId, SchedulerId, TaskId, Timestamp};
+
+/// Things that are there, so that a database that looks at the arguments plans for what it will meet.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Jobs.
+    pub jobs: Vec<JobId>,
+    /// A schedule.
+    pub schedule: ScheduleId,
+    /// A task that may run only so many jobs at once.
+    pub task: TaskId,
+    /// A holder of leases.
+    pub holder: SchedulerId,
+    /// The token of those leases.
+    pub token: LeaseToken,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A hot statement and how the database would run it.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// The name of its file.
+    pub statement: &'static str,
+    /// The indexes that it must use and no others; `TABLE primary` for a primary key.
+    pub indexes: &'static [&'static str],
+    /// What the database answers. On SQLite its words, a step per line; on MySQL the table, the access type and the key, a step per line
+    /// (its JSON is none where arguments are bytes); on PostgreSQL JSON, and that twice: planned for these arguments, and for any, as it
+    /// does for a prepared statement after a while.
+    pub plans: Vec<String>,
+}
+
+/// A hot statement, its arguments and its indexes.
+type Hot = (Query, Vec<Arg>, &'static [&'static str]);
+
+impl SqlStore {
+    /// Asks the database how it would run each hot statement.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] where the database does not say.
+    pub async fn explain_hot_statements(&self, known: &Known) -> Result<Vec<Explained>, StoreError> {
+        let mut explained = Vec::new();
+        for (query, arguments, indexes) in hot(known) {
+            let plans = self.explain(query, arguments).await.map_err(|fault| self.fault(query.name, fault))?;
+            explained.push(Explained { statement: query.name, indexes, plans });
+        }
+        Ok(explained)
+    }
+
+    async fn explain(&self, query: Query, arguments: Vec<Arg>) -> Result<Vec<String>, Fault> {
+        let mut connection = self.database.reader().await?;
+        let (text, arguments) = self.texts.fill(query, arguments);
+        match self.database.dialect() {
+            Dialect::Sqlite => {
+                let text = sql(format!("EXPLAIN QUERY PLAN {}", text.as_str()));
+                let mut steps = Vec::new();
+                for mut row in connection.fetch(text, arguments).await? {
+                    let (_id, _parent, _unused) = (row.int()?, row.int()?, row.int()?);
+                    steps.push(row.text()?);
+                }
+                Ok(vec![steps.join("\n")])
+            }
+            Dialect::Mysql => {
+                let text = sql(format!("EXPLAIN {}", text.as_str()));
+                let mut steps = Vec::new();
+                for mut row in connection.fetch(text, arguments).await? {
+                    // Read past, whatever type this server gives them.
+                    let (_id, _kind) = (row.maybe_bytes(), row.maybe_text());
+                    let [table, access, _possible, key] =
+                        [row.maybe_text()?, row.maybe_text()?, row.maybe_text()?, row.maybe_text()?];
+                    let words = [table, access, key].map(|word| word.unwrap_or_else(|| "-".into()));
+                    steps.push(words.join(" "));
+                }
+                Ok(vec![steps.join("\n")])
+            }
+            Dialect::Postgres => {
+                let generic = explain_generic(&mut *connection, text.as_str(), &arguments).await?;
+                let text = sql(format!("EXPLAIN (FORMAT JSON) {}", text.as_str()));
+                Ok(vec![answer(&mut *connection, text, arguments).await?, generic])
+            }
+        }
+    }
+}
+
+fn sql(text: String) -> SqlStr {
+    AssertSqlSafe(text).into_sql_str()
+}
+
+async fn answer(connection: &mut dyn Connection, text: SqlStr, arguments: Vec<Arg>) -> Result<String, Fault> {
+    let mut rows = connection.fetch(text, arguments).await?;
+    Ok(rows.pop().map(|mut row| row.text()).transpose()?.unwrap_or_default())
+}
+
+/// PostgreSQL's plan for any arguments.
+async fn explain_generic(connection: &mut dyn Connection, text: &str, arguments: &[Arg]) -> Result<String, Fault> {
+    let types: Vec<&str> = arguments.iter().flat_map(types).collect();
+    let (types, nulls) = (types.join(", "), vec!["NULL"; types.len()].join(", "));
+    let (types, nulls) =
+        if types.is_empty() { Default::default() } else { (format!("({types})"), format!("({nulls})")) };
+    connection.script(sql(format!("SET plan_cache_mode = force_generic_plan; PREPARE hot {types} AS {text}"))).await?;
+    let plan = answer(connection, sql(format!("EXPLAIN (FORMAT JSON) EXECUTE hot {nulls}")), Vec::new()).await;
+    connection.script("DEALLOCATE hot; RESET plan_cache_mode".into_sql_str()).await?;
+    plan
+}
+
+/// The types of an argument as PostgreSQL calls them: rows are an array for each column.
+fn types(argument: &Arg) -> Vec<&'static str> {
+    let array = |value: &Value| match value.kind() {
+        Kind::Int => "bigint[]",
+        Kind::Text => "text[]",
+        Kind::Bytes => "bytea[]",
+    };
+    match argument {
+        Arg::One(value) => vec![array(value).trim_end_matches("[]")],
+        Arg::List(values) => values.iter().take(1).map(array).collect(),
+        Arg::Rows(rows) => rows.iter().take(1).flatten().map(array).collect(),
+    }
+}
+
+/// Every hot statement.
+fn hot(known: &Known) -> Vec<Hot> {
+    let mut all = acquiring(known);
+    all.extend(holding(known));
+    all.extend(reading(known));
+    all.extend(scheduling(known));
+    all
+}
+
+fn acquiring(known: &Known) -> Vec<Hot> {
+    let Known { holder, token, now, task, .. } = known;
+    let (token, now, limit) = (*token, *now, 100_i64);
+    let ids = || list(known.jobs.iter().copied());
+    let mut claim = args![holder, token, now, holder, now];
+    claim.push(ids());
+    vec![
+        (
+            q::job_peek,
+            args![holder, token, now, now],
+            &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary", "jobs_ready", "tasks primary"],
+        ),
+        (q::job_partition_after, args!["p:l"], &["jobs_ready"]),
+        (
+            q::job_partition_heads,
+            vec![Arg::Rows(vec![values![task, 10_i64], values!["p:other", 10_i64]])],
+            &["jobs_ready"],
+        ),
+        (q::job_shared_select, args![limit], &["jobs_ready", "tasks primary"]),
+        (q::job_lock_tasks, vec![list([task, task])], &["tasks primary"]),
+        (q::job_limited_tasks, vec![list([task, task])], &["tasks primary"]),
+        (q::job_running_counts, vec![list([task, task])], &["jobs_running"]),
+        (q::job_claim, claim, &["jobs primary"]),
+        (q::job_claimed, args![holder, token], &["jobs_leased"]),
+        (q::job_missed_select, args![now, limit], &["jobs_deadline"]),
+        (q::job_wake_select, args![now, limit], &["jobs_waiting"]),
+        (q::job_wake, vec![ids()], &["jobs primary", "tasks primary"]),
+        (q::job_only_select, args![known.jobs[0]], &["jobs primary"]),
+        (q::job_repartition, vec![list([task, task])], &["jobs_ready"]),
+        (q::job_partition_close, vec![list([task, task])], &["jobs_ready"]),
+    ]
+}
+
+fn holding(known: &Known) -> Vec<Hot> {
+    let Known { holder, token, now, .. } = known;
+    let (now, limit) = (*now, 100_i64);
+    let (text, number, bytes) = (None::<String>, None::<i64>, None::<Vec<u8>>);
+    let ids = || list(known.jobs.iter().copied());
+    let rows = |make: &dyn Fn(JobId) -> Vec<Value>| vec![Arg::Rows(known.jobs.iter().map(|id| make(*id)).collect())];
+    let mut extend = args![now];
+    extend.push(ids());
+    let finish = |id| {
+        let end = values![id, *token, "success", now, now, text.clone(), bytes.clone(), text.clone(), text.clone()];
+        [end, values![bytes.clone(), number, text.clone()]].concat()
+    };
+    let requeue = |id| {
+        let back = values![id, now, 1_i64, 0_i64, 0_i64, 1_i64, number];
+        [back, values![text.clone(), text.clone(), bytes.clone(), text.clone()]].concat()
+    };
+    vec![
+        (q::job_lock, vec![ids()], &["jobs primary"]),
+        (q::job_extend, extend, &["jobs primary"]),
+        (q::job_progress, rows(&|id| values![id, "{}"]), &["jobs primary"]),
+        (q::job_finish, rows(&finish), &["jobs primary"]),
+        (q::job_end, rows(&|id| values![id, "cancelled", now, now, text.clone(), number]), &["jobs primary"]),
+        (q::job_requeue, rows(&requeue), &["jobs primary", "tasks primary"]),
+        (q::job_cancel_ask, args![known.jobs[0]], &["jobs primary"]),
+        (q::job_expired_select, args![now, holder, limit], &["jobs_running"]),
+        (q::job_gone_select, args![now, limit], &["jobs_expiring"]),
+        (q::job_delete, vec![ids()], &["jobs primary"]),
+        (q::job_log_delete, vec![ids()], &["job_logs primary"]),
+    ]
+}
+
+fn reading(known: &Known) -> Vec<Hot> {
+    let (id, task, schedule) = (known.jobs[0], &known.task, &known.schedule);
+    // What a filter adds to the statement of its page.
+    let page = |first: Vec<Arg>| {
+        let none = None::<String>;
+        let rest = args![id, none.clone(), none.clone(), none.clone(), none.clone()];
+        [first, rest, args![none.clone(), none.clone(), none.clone(), none, 101_i64]].concat()
+    };
+    vec![
+        (q::job_get, args![id], &["jobs primary"]),
+        (q::job_list, page(Vec::new()), &["jobs primary"]),
+        (q::job_list_task, page(args![task]), &["jobs_task"]),
+        (q::job_list_schedule, page(args![schedule]), &["jobs_schedule"]),
+        (q::job_list_outcome, page(args!["error"]), &["jobs_outcome"]),
+        (q::job_list_unfinished, page(Vec::new()), &["jobs_outcome"]),
+        (q::job_log_list, args![id, 1_i64, 1_i64, 0_i64, 100_i64], &["job_logs primary"]),
+        (q::job_next_due, args![known.now], &["jobs_waiting"]),
+        (q::task_get, args![task], &["tasks primary", "jobs_running"]),
+        (q::task_select, vec![list([task, task])], &["tasks primary"]),
+        (q::schedule_get, args![schedule], &["schedules primary"]),
+        (q::schedule_list, args![schedule, 101_i64], &["schedules primary"]),
+        (q::schedule_list_task, args![task, schedule, 101_i64], &["schedules_task"]),
+        (q::catalog_revision_get, Vec::new(), &["host_numbers primary"]),
+    ]
+}
+
+fn scheduling(known: &Known) -> Vec<Hot> {
+    let Known { holder, token, now, schedule, .. } = known;
+    let (token, now, limit, none) = (*token, *now, 100_i64, None::<String>);
+    let mut lease = args![holder, token, now, now, now];
+    lease.push(list([schedule, schedule]));
+    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now];
+    vec![
+        (q::schedule_due_select, args![now, limit], &["schedules_due"]),
+        (q::schedule_lease, lease, &["schedules primary"]),
+        (q::schedule_leased, args![holder, token], &["schedules_leased"]),
+        (q::schedule_lock, vec![list([schedule, schedule])], &["schedules primary"]),
+        (q::schedule_fire, vec![Arg::Rows(vec![fire])], &["schedules primary"]),
+        (q::schedule_next_due, Vec::new(), &["schedules_due"]),
+        (q::schedule_free, args![now, holder], &["schedules_leased"]),
+        (q::schedule_pause, args![none.clone(), schedule], &["schedules primary"]),
+        (q::schedule_unpause, args![none, now, now, schedule], &["schedules primary"]),
+        (q::schedule_delete, vec![list([schedule, schedule])], &["schedules primary"]),
+    ]
+}

@@ -1,0 +1,251 @@
+//! Jobs: adding, reading, cancelling, and the implementation of the queue's trait.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+
+use super::query::{Query, q};
+use super::tx::{Fault, Tx};
+use super::value::{Arg, Row, Value, args, list, values};
+use super::{SqlStore, acquire, read_with, release, row, write_with};
+use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, SchedulerId, TaskId, Timestamp};
+use crate::store::{
+    AcquireJobs, AcquiredJobs, Cancelled, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport, Page,
+    ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
+};
+
+fn not_found(id: JobId) -> Fault {
+    StoreError::NotFound(Subject::Job(id)).into()
+}
+
+/// Queues jobs; those whose id or fire is known are left out.
+pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec]) -> Result<(), Fault> {
+    if specs.is_empty() {
+        return Ok(());
+    }
+    let mut tasks: Vec<&TaskId> = specs.iter().map(|spec| &spec.task_id).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    let limited = limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
+    let partition = |spec: &JobSpec| limited.get(spec.task_id.as_str()).map_or("", String::as_str).to_owned();
+    let rows = specs.iter().map(|spec| row::new_job(spec, &partition(spec))).collect();
+    tx.execute_rows(q::job_insert, rows).await?;
+    Ok(())
+}
+
+/// Those of the tasks that may run only so many jobs at once.
+pub(super) async fn limited<'a>(tx: &mut Tx, tasks: impl Iterator<Item = &'a str>) -> Result<HashSet<String>, Fault> {
+    let mut limited = HashSet::new();
+    for mut row in tx.fetch(q::job_limited_tasks, vec![list(tasks)]).await? {
+        limited.insert(row.text()?);
+    }
+    Ok(limited)
+}
+
+async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<(), Fault> {
+    add(tx, &specs.iter().collect::<Vec<_>>()).await
+}
+
+async fn get(tx: &mut Tx, id: JobId) -> Result<Option<Job>, Fault> {
+    let Some(row) = tx.fetch_one(q::job_get, args![id]).await? else { return Ok(None) };
+    let corrupt = |bad: Unreadable| StoreError::Corrupt { subject: Subject::Job(id), reason: bad.reason };
+    Ok(Some(row::job(row)?.map_err(corrupt)?))
+}
+
+/// The queries whose indexes fit the filter best, each with the argument that it is driven by. Where there are several, the page is the first
+/// of what they answer together.
+fn list_queries(filter: &JobFilter) -> Vec<(Query, Vec<Arg>)> {
+    let is_unfinished = filter.state.is_some_and(|state| state != JobState::Finished);
+    vec![match filter {
+        JobFilter { schedule_id: Some(schedule), .. } => (q::job_list_schedule, args![schedule]),
+        // Most jobs are successes, and few are of one task.
+        JobFilter { outcome: Some(Outcome::Success), task_id: Some(task), .. } => (q::job_list_task, args![task]),
+        JobFilter { outcome: Some(outcome), .. } => (q::job_list_outcome, args![*outcome]),
+        _ if is_unfinished => (q::job_list_unfinished, Vec::new()),
+        JobFilter { task_id: Some(task), .. } => (q::job_list_task, args![task]),
+        // By id alone, the way to them might lead through all that are queued.
+        JobFilter { state: Some(JobState::Finished), .. } => {
+            return Outcome::ALL.iter().map(|outcome| (q::job_list_outcome, args![*outcome])).collect();
+        }
+        _ => (q::job_list, Vec::new()),
+    }]
+}
+
+async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> {
+    let limit = rules::page_limit(filter.limit);
+    // Longer than any id, so larger than all.
+    let mut before = vec![0xff; 17];
+    if let Some(after) = &filter.after {
+        before = after.parse::<JobId>().map_err(|_| rules::bad_cursor(after))?.as_bytes().to_vec();
+    }
+    let (state, outcome, task, schedule) =
+        (filter.state, filter.outcome, filter.task_id.as_ref(), filter.schedule_id.as_ref());
+    let rows_max = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let mut found = Vec::new();
+    for (query, mut arguments) in list_queries(filter) {
+        let before = before.as_slice();
+        arguments.extend(args![before, state, state, outcome, outcome, task, task, schedule, schedule, rows_max]);
+        for row in tx.fetch(query, arguments).await? {
+            found.push((row.clone().job_id()?, row));
+        }
+    }
+    found.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    found.truncate(limit + 1);
+    let rows = found.into_iter().map(|(_, row)| row::job(row)).collect::<Result<_, _>>()?;
+    Ok(rules::page(rows, limit, |job: &Job| job.spec.id.to_string()))
+}
+
+/// What a change of a job has to know of it. Read without its settings and arguments, so that a job whose content is unreadable
+/// can still be ended.
+#[derive(Debug, Clone)]
+pub(super) struct LockedJob {
+    pub(super) id: JobId,
+    pub(super) state: JobState,
+    pub(super) token: Option<Vec<u8>>,
+    pub(super) holder: Option<SchedulerId>,
+    pub(super) task_id: TaskId,
+    pub(super) attempt: u32,
+    pub(super) crashes: u32,
+    pub(super) cancel_requested: bool,
+    pub(super) due_at: Timestamp,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) result_ttl: std::time::Duration,
+    pub(super) settings: String,
+}
+
+impl LockedJob {
+    pub(super) fn holds(&self, token: LeaseToken) -> bool {
+        self.state == JobState::Running && self.token.as_deref() == Some(token.as_bytes())
+    }
+
+    /// The row of `job_end`.
+    pub(super) fn ended(&self, outcome: Outcome, now: Timestamp, error: Option<String>) -> Vec<Value> {
+        values![self.id, outcome, now, rules::expiry(now, self.result_ttl), error, self.crashes]
+    }
+}
+
+fn read_locked(mut row: Row) -> Result<LockedJob, Fault> {
+    Ok(LockedJob {
+        id: row.job_id()?,
+        state: JobState::from_name(&row.text()?).unwrap_or(JobState::Queued),
+        token: row.maybe_bytes()?,
+        holder: row.maybe_text()?.and_then(|holder| SchedulerId::new(&holder).ok()),
+        task_id: row.task_id()?,
+        attempt: row.small()?,
+        crashes: row.small()?,
+        cancel_requested: row.flag()?,
+        due_at: row.time()?,
+        started_at: row.maybe_time()?,
+        result_ttl: row::span(row.int()?),
+        settings: row.text()?,
+    })
+}
+
+/// Locks jobs, by id, and reads what a change has to know.
+pub(super) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<LockedJob>, Fault> {
+    let mut ids: Vec<JobId> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx.fetch(q::job_lock, vec![list(ids)]).await?;
+    rows.into_iter().map(read_locked).collect()
+}
+
+async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelled, Fault> {
+    let job = lock(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    match job.state {
+        JobState::Queued => {
+            tx.execute_rows(q::job_end, vec![job.ended(Outcome::Cancelled, now, None)]).await?;
+            Ok(Cancelled::Ended)
+        }
+        JobState::Running => {
+            tx.execute(q::job_cancel_ask, args![id]).await?;
+            Ok(Cancelled::Asked)
+        }
+        JobState::Finished => Ok(Cancelled::AlreadyFinished),
+    }
+}
+
+async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Fault> {
+    let job = lock(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    if job.state != JobState::Finished {
+        let state = format!("is {}, not finished", job.state);
+        return Err(StoreError::Conflict { subject: Subject::Job(id), state }.into());
+    }
+    let requeue = release::Requeue { due_at: now, now, keeps_deadline: false, ..release::Requeue::of(&job) };
+    tx.execute_rows(q::job_requeue, vec![requeue.row(&job)]).await?;
+    get(tx, id).await?.ok_or_else(|| not_found(id))
+}
+
+async fn logs(tx: &mut Tx, request: &ReadLogs) -> Result<Vec<LogLine>, Fault> {
+    // Lines are numbered from 0, attempts from 1.
+    let (attempt, sequence) =
+        request.after.map_or((-1, -1), |(attempt, sequence)| (i64::from(attempt), i64::from(sequence)));
+    let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
+    let rows = tx.fetch(q::job_log_list, args![request.id, attempt, attempt, sequence, limit]).await?;
+    Ok(rows.into_iter().map(row::log_line).collect::<Result<_, _>>()?)
+}
+
+async fn next_due(tx: &mut Tx, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+    let row = tx.fetch_one(q::job_next_due, args![now]).await?;
+    Ok(row.map(|mut row| row.maybe_time()).transpose()?.flatten())
+}
+
+async fn counts(tx: &mut Tx) -> Result<JobCounts, Fault> {
+    let Some(mut row) = tx.fetch_one(q::job_counts, Vec::new()).await? else { return Ok(JobCounts::default()) };
+    let (queued, running, all): (u64, u64, u64) = (row.small()?, row.small()?, row.small()?);
+    Ok(JobCounts { queued, running, finished: all.saturating_sub(queued + running) })
+}
+
+#[async_trait]
+impl JobQueue for SqlStore {
+    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
+        write_with!(self, "job_add", jobs, add_all)
+    }
+
+    async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        read_with!(self, "job_get", get, id)
+    }
+
+    async fn job_list(&self, filter: JobFilter) -> Result<Page<Job>, StoreError> {
+        read_with!(self, "job_list", list_page, &filter)
+    }
+
+    async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError> {
+        write_with!(self, "job_acquire", request, acquire::acquire)
+    }
+
+    async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
+        write_with!(self, "job_extend", request, release::extend)
+    }
+
+    async fn job_report(&self, reports: Vec<JobReport>) -> Result<(), StoreError> {
+        write_with!(self, "job_report", reports, release::report)
+    }
+
+    async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError> {
+        write_with!(self, "job_release", release::Releasing::new(request), release::release)
+    }
+
+    async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {
+        write_with!(self, "job_cancel", (id, now), cancel)
+    }
+
+    async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
+        write_with!(self, "job_retry", (id, now), retry)
+    }
+
+    async fn job_logs(&self, request: ReadLogs) -> Result<Vec<LogLine>, StoreError> {
+        read_with!(self, "job_logs", logs, &request)
+    }
+
+    async fn job_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        read_with!(self, "job_next_due", next_due, now)
+    }
+
+    async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        read_with!(self, "job_counts", counts,)
+    }
+}

@@ -1,0 +1,170 @@
+//! PostgreSQL.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::{Arguments, PgPool, Postgres};
+
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
+use super::query::Dialect;
+use super::value::{Arg, Kind, Row, Value};
+use crate::store::{Certainty, StoreError};
+
+/// Most connections of one process: a batch is one transaction, so that a few carry everything.
+const CONNECTIONS: u32 = 10;
+
+/// How long a call waits for a connection before it fails as busy.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A database.
+pub(super) struct PostgresDatabase {
+    pool: PgPool,
+}
+
+pooled_connection!(
+    PostgresPooled,
+    Postgres,
+    PgArguments,
+    "BEGIN",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    bind
+);
+
+fn bind(bound: &mut PgArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
+    match arg {
+        Arg::One(Value::Int(value)) => bound.add(value),
+        Arg::One(Value::Text(value)) => bound.add(value),
+        Arg::One(Value::Bytes(value)) => bound.add(value),
+        Arg::One(Value::Null(Kind::Int)) => bound.add(None::<i64>),
+        Arg::One(Value::Null(Kind::Text)) => bound.add(None::<String>),
+        Arg::One(Value::Null(Kind::Bytes)) => bound.add(None::<Vec<u8>>),
+        Arg::List(values) => bind_array(bound, values),
+        Arg::Rows(rows) => {
+            let columns = rows.first().map_or(0, Vec::len);
+            let mut arrays = vec![Vec::with_capacity(rows.len()); columns];
+            for row in rows {
+                row.into_iter().zip(&mut arrays).for_each(|(value, array)| array.push(value));
+            }
+            arrays.into_iter().try_for_each(|array| bind_array(bound, array))
+        }
+    }
+}
+
+/// A column of values as one array. All are of one kind, nulls included.
+fn bind_array(bound: &mut PgArguments, values: Vec<Value>) -> Result<(), sqlx::error::BoxDynError> {
+    match values.first().map_or(Kind::Int, Value::kind) {
+        Kind::Int => bound.add(values.into_iter().map(int).collect::<Vec<_>>()),
+        Kind::Text => bound.add(values.into_iter().map(text).collect::<Vec<_>>()),
+        Kind::Bytes => bound.add(values.into_iter().map(bytes).collect::<Vec<_>>()),
+    }
+}
+
+fn int(value: Value) -> Option<i64> {
+    if let Value::Int(value) = value { Some(value) } else { None }
+}
+
+fn text(value: Value) -> Option<String> {
+    if let Value::Text(value) = value { Some(value) } else { None }
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    if let Value::Bytes(value) = value { Some(value) } else { None }
+}
+
+impl PostgresDatabase {
+    pub(super) async fn open(url: &str) -> Result<PostgresDatabase, StoreError> {
+        let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::Unusable {
+            // The URL itself is not shown: it may hold a password.
+            reason: "the store URL cannot be read".into(),
+            hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
+            source: Some(Arc::new(DriverError(error.to_string()))),
+        })?;
+        // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
+        // Every statement of ours has an index, so none is ever to be planned otherwise.
+        let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
+        let options = options.application_name("host").statement_cache_capacity(512);
+        let place = format!("{}:{}", options.get_host(), options.get_port());
+        let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
+        // One attempt outside the pool first: the pool would try a wrong password until its time is up.
+        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, error))?;
+        drop(sqlx::Connection::close(probe).await);
+        Ok(PostgresDatabase { pool: pool.connect_lazy_with(options) })
+    }
+}
+
+/// Why a first connection failed.
+fn refused(place: &str, error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    let (what, hint) = match code.as_deref() {
+        Some("28P01" | "28000") => ("refuses the user or the password", "check user and password in the store URL"),
+        Some("3D000") => ("has no such database", "create it: CREATE DATABASE name"),
+        Some("53300" | "57P03") | None => {
+            let source = Arc::new(error);
+            return StoreError::Backend {
+                operation: "open",
+                certainty: Certainty::NotApplied,
+                transient: true,
+                source,
+            };
+        }
+        Some(_) => ("refuses the connection", "see the cause above"),
+    };
+    StoreError::Unusable {
+        reason: format!("the PostgreSQL server at {place} {what}"),
+        hint: hint.into(),
+        source: Some(Arc::new(DriverError(error.to_string()))),
+    }
+}
+
+#[async_trait]
+impl Database for PostgresDatabase {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(PostgresPooled::new(self.pool.acquire().await?)))
+    }
+
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        self.reader().await
+    }
+
+    /// By SQLSTATE: <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+    fn classify(&self, error: &sqlx::Error) -> Failure {
+        let code = error.as_database_error().and_then(|error| error.code());
+        match (code.as_deref(), error) {
+            // serialization_failure, deadlock_detected
+            (Some("40001" | "40P01"), _) => Failure::Collision,
+            // lock_not_available, insufficient_resources, cannot_connect_now
+            (Some("55P03" | "53300" | "53200" | "57P03"), _) | (None, sqlx::Error::PoolTimedOut) => Failure::Busy,
+            // admin_shutdown, crash_shutdown, connection exceptions
+            (Some("57P01" | "57P02"), _) => Failure::Gone,
+            (Some(code), _) if code.starts_with("08") => Failure::Gone,
+            // disk_full, read_only_sql_transaction, insufficient_privilege
+            (Some("53100" | "25006" | "42501"), _) => Failure::Unusable,
+            (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => Failure::Gone,
+            _ => Failure::Other,
+        }
+    }
+
+    fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError> {
+        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        let (reason, hint) = match code.as_deref() {
+            Some("53100") => ("the database's disk is full", "make room; nothing that was stored is lost"),
+            Some("25006") => ("the database is read-only", "connect to the primary, not to a replica"),
+            Some("42501") => ("the database user lacks a right", "grant it, or use the owner of the schema"),
+            _ => return Ok(error),
+        };
+        let source: Arc<DriverError> = Arc::new(DriverError(error.to_string()));
+        Err(StoreError::Unusable { reason: reason.into(), hint: hint.into(), source: Some(source) })
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,2 @@
+-- job_delete
+DELETE FROM host_jobs WHERE id IN (?*)

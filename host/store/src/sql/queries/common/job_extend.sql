@@ -1,0 +1,2 @@
+-- job_extend
+UPDATE host_jobs SET lease_until = ? WHERE id IN (?*)

@@ -1,0 +1,11 @@
+-- job_finish
+-- The token of a lease is gone as soon as it is not held any more.
+UPDATE host_jobs
+SET state = 'finished', outcome = v.outcome, finished_at = v.finished_at, expires_at = v.expires_at,
+    result_encoding = v.result_encoding, result = v.result, error = v.error,
+    resource_usage = COALESCE(v.resource_usage, host_jobs.resource_usage), plugin_digest = COALESCE(v.plugin_digest, host_jobs.plugin_digest),
+    started_at = COALESCE(v.started_at, host_jobs.started_at), progress = COALESCE(v.progress, host_jobs.progress),
+    partition_key = NULL, run_at = NULL, deadline = NULL,
+    lease_holder = NULL, lease_token = NULL, lease_until = NULL
+FROM ?table(id b, token b, outcome t, finished_at i, expires_at i, result_encoding t, result b, error t, resource_usage t, plugin_digest b, started_at i, progress t)
+WHERE host_jobs.id = v.id AND host_jobs.lease_token = v.token

@@ -1,0 +1,2 @@
+-- job_known
+SELECT id FROM host_jobs WHERE id IN (?*)

@@ -1,0 +1,2 @@
+-- job_log_delete
+DELETE FROM host_job_logs WHERE job_id IN (?*)

@@ -1,0 +1,2 @@
+-- job_wake_select
+SELECT id FROM host_jobs WHERE run_at <= ? ORDER BY run_at, id LIMIT ? /*claim*/

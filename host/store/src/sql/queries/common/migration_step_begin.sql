@@ -1,0 +1,2 @@
+-- migration_step_begin
+UPDATE host_migration_steps SET begun = ? WHERE version = ?

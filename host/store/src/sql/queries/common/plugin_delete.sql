@@ -1,0 +1,2 @@
+-- plugin_delete
+DELETE FROM host_plugin_versions WHERE name = ?

@@ -1,0 +1,2 @@
+-- schedule_delete
+DELETE FROM host_schedules WHERE id IN (?*)

@@ -1,0 +1,2 @@
+-- schedule_next_due
+SELECT MIN(run_at) FROM host_schedules WHERE run_at IS NOT NULL

@@ -1,0 +1,17 @@
+-- schedule_put
+INSERT INTO host_schedules (id, task_id, trigger_json, trigger_state, args_encoding, args, coalesce_policy, max_jitter, settings, paused, pause_reason, next_fire_time, last_fire_time, created_at, run_at)
+?rows(t t t t t b t i t i t i i i i)
+ON CONFLICT (id) DO UPDATE SET
+    task_id = excluded.task_id,
+    trigger_json = excluded.trigger_json,
+    trigger_state = excluded.trigger_state,
+    args_encoding = excluded.args_encoding,
+    args = excluded.args,
+    coalesce_policy = excluded.coalesce_policy,
+    max_jitter = excluded.max_jitter,
+    settings = excluded.settings,
+    paused = excluded.paused,
+    pause_reason = excluded.pause_reason,
+    next_fire_time = excluded.next_fire_time,
+    run_at = excluded.run_at,
+    lease_holder = NULL, lease_token = NULL, lease_until = NULL

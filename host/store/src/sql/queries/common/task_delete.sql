@@ -1,0 +1,2 @@
+-- task_delete
+DELETE FROM host_tasks WHERE id IN (?*)

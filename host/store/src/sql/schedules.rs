@@ -1,0 +1,246 @@
+//! Schedules.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+
+use super::query::q;
+use super::tx::{Fault, Tx};
+use super::value::{Arg, Value, args, list, values};
+use super::{SqlStore, jobs, read_with, row, write_with};
+use crate::model::{ConflictPolicy, LeaseToken, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::store::{
+    AcquireSchedules, AcquiredSchedules, AddSchedule, FireSchedule, Fired, LeasedSchedule, Page, PauseSchedule,
+    ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule, Unreadable, rules,
+};
+
+fn not_found(id: &ScheduleId) -> Fault {
+    StoreError::NotFound(Subject::Schedule(id.clone())).into()
+}
+
+pub(super) async fn add(tx: &mut Tx, request: &AddSchedule) -> Result<ScheduleAdded, Fault> {
+    let (id, row) = (&request.schedule.id, row::new_schedule(&request.schedule));
+    if tx.execute(q::schedule_insert, vec![Arg::Rows(vec![row.clone()])]).await? > 0 {
+        return Ok(ScheduleAdded::Added);
+    }
+    match request.conflict {
+        ConflictPolicy::Error => Err(StoreError::AlreadyExists(Subject::Schedule(id.clone())).into()),
+        ConflictPolicy::Skip => Ok(ScheduleAdded::Skipped),
+        ConflictPolicy::Replace => {
+            tx.execute(q::schedule_put, vec![Arg::Rows(vec![row])]).await?;
+            Ok(ScheduleAdded::Replaced)
+        }
+    }
+}
+
+async fn get(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault> {
+    let Some(row) = tx.fetch_one(q::schedule_get, args![id]).await? else { return Ok(None) };
+    let schedule = row::schedule(row)?;
+    let corrupt = |bad: Unreadable| StoreError::Corrupt { subject: Subject::Schedule(id.clone()), reason: bad.reason };
+    Ok(Some(schedule.map_err(corrupt)?))
+}
+
+async fn list_page(tx: &mut Tx, filter: &ScheduleFilter) -> Result<Page<Schedule>, Fault> {
+    let limit = rules::page_limit(filter.limit);
+    let after = filter.after.as_deref().unwrap_or_default();
+    let rows_max = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let rows = match &filter.task_id {
+        Some(task) => tx.fetch(q::schedule_list_task, args![task, after, rows_max]).await?,
+        None => tx.fetch(q::schedule_list, args![after, rows_max]).await?,
+    };
+    let rows = rows.into_iter().map(row::schedule).collect::<Result<_, _>>()?;
+    Ok(rules::page(rows, limit, |schedule: &Schedule| schedule.id.to_string()))
+}
+
+async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault> {
+    // Locked first, so that of two removals only one answers it. One that cannot be read can still be removed.
+    if lock(tx, [id]).await?.is_empty() {
+        return Ok(None);
+    }
+    let schedule = get(tx, id).await;
+    tx.execute(q::schedule_delete, vec![list([id])]).await?;
+    match schedule {
+        Err(Fault::Refused(StoreError::Corrupt { .. })) => Ok(None),
+        other => other,
+    }
+}
+
+/// What a change of a schedule has to know of it.
+struct LockedSchedule {
+    id: String,
+    token: Option<Vec<u8>>,
+    is_paused: bool,
+    next_fire_time: Option<Timestamp>,
+}
+
+/// Locks schedules and reads what a change has to know.
+async fn lock<'a>(tx: &mut Tx, ids: impl IntoIterator<Item = &'a ScheduleId>) -> Result<Vec<LockedSchedule>, Fault> {
+    let mut locked = Vec::new();
+    for mut row in tx.fetch(q::schedule_lock, vec![list(ids)]).await? {
+        locked.push(LockedSchedule {
+            id: row.text()?,
+            token: row.maybe_bytes()?,
+            is_paused: row.flag()?,
+            next_fire_time: row.maybe_time()?,
+        });
+    }
+    Ok(locked)
+}
+
+fn holds(schedule: &LockedSchedule, token: LeaseToken) -> bool {
+    schedule.token.as_deref() == Some(token.as_bytes())
+}
+
+async fn pause(tx: &mut Tx, request: &PauseSchedule) -> Result<Schedule, Fault> {
+    let (_, reason) = row::pause(Some(&request.reason));
+    // A paused one keeps its reason, and has no lease to end.
+    tx.execute(q::schedule_pause, args![reason, &request.id]).await?;
+    get(tx, &request.id).await?.ok_or_else(|| not_found(&request.id))
+}
+
+async fn unpause(tx: &mut Tx, request: &UnpauseSchedule) -> Result<Schedule, Fault> {
+    let schedule = lock(tx, [&request.id]).await?.pop().ok_or_else(|| not_found(&request.id))?;
+    let resume = request.resume.as_ref();
+    if resume.is_some_and(|resume| resume.expected_next_fire_time != schedule.next_fire_time) {
+        return Err(rules::schedule_changed(&request.id, schedule.next_fire_time).into());
+    }
+    if schedule.is_paused || resume.is_some() {
+        let next = resume.map_or(schedule.next_fire_time, |resume| resume.next_fire_time);
+        let state = resume.map(|resume| resume.trigger_state.as_str());
+        tx.execute(q::schedule_unpause, args![state, next, next, &request.id]).await?;
+    }
+    get(tx, &request.id).await?.ok_or_else(|| not_found(&request.id))
+}
+
+async fn acquire(tx: &mut Tx, request: &AcquireSchedules) -> Result<AcquiredSchedules, Fault> {
+    let AcquireSchedules { holder, token, now, lease_until, limit } = request;
+    let mut rows = tx.fetch(q::schedule_leased, args![holder, *token]).await?;
+    if rows.is_empty() {
+        let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+        let due = tx.fetch(q::schedule_due_select, args![*now, limit]).await?;
+        let mut ids = Vec::with_capacity(due.len());
+        for mut row in due {
+            ids.push(row.text()?);
+        }
+        if ids.is_empty() {
+            return Ok(AcquiredSchedules::default());
+        }
+        let mut arguments = args![holder, *token, *lease_until, *lease_until, *lease_until];
+        arguments.push(list(ids));
+        tx.execute(q::schedule_lease, arguments).await?;
+        rows = tx.fetch(q::schedule_leased, args![holder, *token]).await?;
+    }
+    let (mut schedules, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match row::schedule(row)? {
+            Ok(schedule) => schedules.push(schedule),
+            Err(bad) => unreadable.push(bad),
+        }
+    }
+    for bad in &unreadable {
+        let reason = format!("what is stored of it cannot be read: {}", bad.reason);
+        tx.execute(q::schedule_pause, args![reason, bad.id.as_str()]).await?;
+    }
+    with_tasks(tx, schedules, unreadable).await
+}
+
+async fn with_tasks(
+    tx: &mut Tx,
+    schedules: Vec<Schedule>,
+    unreadable: Vec<Unreadable>,
+) -> Result<AcquiredSchedules, Fault> {
+    let mut ids: Vec<&TaskId> = schedules.iter().map(|schedule| &schedule.task_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut tasks: HashMap<TaskId, Task> = HashMap::new();
+    if !ids.is_empty() {
+        for mut row in tx.fetch(q::task_select, vec![list(ids)]).await? {
+            let task = row::task(&mut row)?;
+            tasks.insert(task.id.clone(), task);
+        }
+    }
+    let leased = |schedule: Schedule| LeasedSchedule { task: tasks.get(&schedule.task_id).cloned(), schedule };
+    Ok(AcquiredSchedules { schedules: schedules.into_iter().map(leased).collect(), unreadable })
+}
+
+async fn fire(tx: &mut Tx, fires: &[FireSchedule]) -> Result<Vec<Fired>, Fault> {
+    if fires.is_empty() {
+        return Ok(Vec::new());
+    }
+    let locked = lock(tx, fires.iter().map(|fire| &fire.id)).await?;
+    let locked: HashMap<&str, &LockedSchedule> =
+        locked.iter().map(|schedule| (schedule.id.as_str(), schedule)).collect();
+    let (mut answers, mut specs, mut rows) = (Vec::with_capacity(fires.len()), Vec::new(), Vec::new());
+    let mut done: HashSet<&ScheduleId> = HashSet::new();
+    for fire in fires {
+        let held = locked.get(fire.id.as_str()).is_some_and(|schedule| holds(schedule, fire.token));
+        // The second of two fires of one schedule in a call comes after the end of the lease.
+        if !held || !done.insert(&fire.id) {
+            answers.push(Fired::LeaseLost);
+            continue;
+        }
+        specs.extend(fire.jobs.iter());
+        rows.push(fire_row(fire));
+        answers.push(Fired::Stored);
+    }
+    jobs::add(tx, &specs).await?;
+    tx.execute_rows(q::schedule_fire, rows).await?;
+    Ok(answers)
+}
+
+fn fire_row(fire: &FireSchedule) -> Vec<Value> {
+    let (paused, reason) = row::pause(fire.pause.as_ref());
+    values![
+        &fire.id,
+        fire.trigger_state.as_str(),
+        fire.next_fire_time,
+        fire.last_fire_time,
+        paused,
+        reason,
+        fire.next_fire_time.filter(|_| !paused),
+    ]
+}
+
+async fn next_due(tx: &mut Tx) -> Result<Option<Timestamp>, Fault> {
+    let row = tx.fetch_one(q::schedule_next_due, Vec::new()).await?;
+    Ok(row.map(|mut row| row.maybe_time()).transpose()?.flatten())
+}
+
+#[async_trait]
+impl ScheduleQueue for SqlStore {
+    async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError> {
+        write_with!(self, "schedule_add", request, add)
+    }
+
+    async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
+        read_with!(self, "schedule_get", get, id)
+    }
+
+    async fn schedule_list(&self, filter: ScheduleFilter) -> Result<Page<Schedule>, StoreError> {
+        read_with!(self, "schedule_list", list_page, &filter)
+    }
+
+    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
+        write_with!(self, "schedule_remove", id.clone(), remove)
+    }
+
+    async fn schedule_pause(&self, request: PauseSchedule) -> Result<Schedule, StoreError> {
+        write_with!(self, "schedule_pause", request, pause)
+    }
+
+    async fn schedule_unpause(&self, request: UnpauseSchedule) -> Result<Schedule, StoreError> {
+        write_with!(self, "schedule_unpause", request, unpause)
+    }
+
+    async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
+        write_with!(self, "schedule_acquire", request, acquire)
+    }
+
+    async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError> {
+        write_with!(self, "schedule_fire", fires, fire)
+    }
+
+    async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        read_with!(self, "schedule_next_due", next_due,)
+    }
+}

@@ -1,0 +1,184 @@
+//! SQLite: one writer connection, several readers, the write-ahead log.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Arguments, Sqlite, SqlitePool};
+
+use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
+use super::query::Dialect;
+use super::value::{Arg, Row, Value};
+use crate::store::StoreError;
+
+/// How long a statement waits for another process's write transaction. Those are short; one that is not is an error to see.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections for reading. SQLite reads from the page cache; more of them would not read faster.
+const READERS: u32 = 4;
+
+/// A database file.
+pub(super) struct SqliteDatabase {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+pooled_connection!(SqlitePooled, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
+
+fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
+    match arg {
+        Arg::One(Value::Int(value)) => bound.add(value),
+        Arg::One(Value::Text(value)) => bound.add(value),
+        Arg::One(Value::Bytes(value)) => bound.add(value),
+        Arg::One(Value::Null(_)) => bound.add(None::<i64>),
+        Arg::List(values) => values.into_iter().try_for_each(|value| bind(bound, Arg::One(value))),
+        Arg::Rows(rows) => rows.into_iter().flatten().try_for_each(|value| bind(bound, Arg::One(value))),
+    }
+}
+
+impl SqliteDatabase {
+    /// Opens a file, and makes it where there is none.
+    pub(super) async fn open(url: &str) -> Result<SqliteDatabase, StoreError> {
+        let (options, path) = options(url)?;
+        check_place(&path)?;
+        let pool =
+            |max| PoolOptions::<Sqlite>::new().max_connections(max).test_before_acquire(false).idle_timeout(None);
+        let opened = pool(1).connect_with(options.clone()).await;
+        let writer = opened.map_err(|error| unusable(&path, &error))?;
+        let readers = pool(READERS).connect_lazy_with(options.optimize_on_close(false, None));
+        Ok(SqliteDatabase { writer, readers })
+    }
+}
+
+/// `sqlite:PATH`, `sqlite://PATH`, with `?synchronous=normal|full|extra`.
+fn options(url: &str) -> Result<(SqliteConnectOptions, String), StoreError> {
+    let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() || path == ":memory:" {
+        return Err(bad_url(
+            url,
+            "it names no file",
+            "write sqlite:///var/lib/host/host.db, or memory: for a store without a file",
+        ));
+    }
+    let mut synchronous = SqliteSynchronous::Full;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if key != "synchronous" {
+            let reason = format!("it has an unknown option `{key}`");
+            return Err(bad_url(url, &reason, "the only option is synchronous=full (default), normal or extra"));
+        }
+        synchronous = SqliteSynchronous::from_str(value).map_err(|_| {
+            bad_url(url, &format!("synchronous cannot be `{value}`"), "use full (default), normal or extra")
+        })?;
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(false)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(512)
+        // Every statement of ours has its index. With statistics (`ANALYZE`) the planner would rather make one for the arguments and read
+        // all jobs.
+        .pragma("automatic_index", "off")
+        // 64 MiB of pages, and sorting in memory: the defaults are for telephones.
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory");
+    Ok((options, path.to_owned()))
+}
+
+fn bad_url(url: &str, reason: &str, hint: &str) -> StoreError {
+    let shown: String = url.chars().take(200).collect();
+    StoreError::Unusable {
+        reason: format!("store URL `{shown}` cannot be read: {reason}"),
+        hint: hint.into(),
+        source: None,
+    }
+}
+
+/// Finds out beforehand what SQLite would only call "unable to open database file".
+fn check_place(path: &str) -> Result<(), StoreError> {
+    let refuse = |reason: String, hint: &str| Err(StoreError::Unusable { reason, hint: hint.into(), source: None });
+    let file = Path::new(path);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !folder.is_dir() {
+        return refuse(
+            format!("there is no folder `{}` for the store", folder.display()),
+            "create it, or name another --data-dir",
+        );
+    }
+    if file.is_dir() {
+        return refuse(format!("`{path}` is a folder, not a database file"), "name a file in it, such as host.db");
+    }
+    match std::fs::metadata(file) {
+        Ok(found) if found.permissions().readonly() => {
+            refuse(format!("the store `{path}` is read-only"), "make the file writable for the user that runs the host")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unusable(path: &str, error: &sqlx::Error) -> StoreError {
+    let (what, hint) = match code(error) {
+        // SQLITE_NOTADB, SQLITE_CORRUPT
+        Some(26) => ("is no SQLite database", "name another file; this one was left as it is"),
+        Some(11) => ("is damaged", "restore it from a backup, or salvage it with `sqlite3 FILE .recover`"),
+        Some(8) => ("is read-only", "make the file and its folder writable for the user that runs the host"),
+        Some(14) => ("cannot be opened", "check that the user that runs the host may write to the file and its folder"),
+        Some(13) => ("cannot be written: the disk is full", "make room on the disk; nothing that was stored is lost"),
+        _ => ("cannot be used", "see the cause above"),
+    };
+    let source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>> =
+        Some(std::sync::Arc::new(DriverError(error.to_string())));
+    StoreError::Unusable { reason: format!("the store `{path}` {what}"), hint: hint.into(), source }
+}
+
+/// The primary result code: <https://www.sqlite.org/rescode.html>.
+fn code(error: &sqlx::Error) -> Option<u32> {
+    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    // SQLITE_IOERR_SHMSIZE: there is no room even for the index of the write-ahead log, which is a full disk by another name.
+    Some(if extended == 4874 { 13 } else { extended & 0xff })
+}
+
+#[async_trait]
+impl Database for SqliteDatabase {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(SqlitePooled::new(self.readers.acquire().await?)))
+    }
+
+    async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        Ok(Box::new(SqlitePooled::new(self.writer.acquire().await?)))
+    }
+
+    fn classify(&self, error: &sqlx::Error) -> Failure {
+        match (code(error), error) {
+            // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL (a race for the write-ahead log)
+            (Some(5 | 6 | 15), _) | (None, sqlx::Error::PoolTimedOut) => Failure::Busy,
+            // SQLITE_READONLY, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_NOTADB
+            (Some(8 | 11 | 13 | 14 | 26), _) => Failure::Unusable,
+            _ => Failure::Other,
+        }
+    }
+
+    fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError> {
+        if self.classify(&error) == Failure::Unusable {
+            let path = self.writer.connect_options().get_filename().display().to_string();
+            return Err(unusable(&path, &error));
+        }
+        Ok(error)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,267 @@
+//! What is particular to the store in SQL: refusals, schemas, content that cannot be read, full disks.
+//! What every store must do is in the conformance suite.
+
+use std::time::Duration;
+
+use super::{OpenOptions, SqlStore, Tx, migrate};
+use crate::clock::SystemClock;
+use crate::model::{
+    Backoff, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata, Outcome, Pause, Payload, Schedule,
+    ScheduleId, SchedulerId, Settings, TaskId, Timestamp,
+};
+use crate::store::*;
+
+const OPTIONS: OpenOptions<'_> = OpenOptions { clock: &SystemClock, auto_migrate: false };
+
+/// A folder that goes when the test ends.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("host-store-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary folder can be made");
+        Folder(path)
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.0.join("host.db").display())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn open(folder: &Folder) -> SqlStore {
+    SqlStore::open(&folder.url(), OPTIONS).await.expect("the store opens")
+}
+
+/// Changes the database behind the store's back.
+async fn meddle(store: &SqlStore, statement: &'static str) {
+    let connection = store.database.writer().await.expect("a connection");
+    let mut tx = Tx::new(connection, std::sync::Arc::clone(&store.texts), store.database.dialect());
+    tx.script(sqlx::SqlSafeStr::into_sql_str(statement)).await.expect("the statement runs");
+}
+
+fn unusable(opened: Result<SqlStore, StoreError>) -> (String, String) {
+    match opened {
+        Err(StoreError::Unusable { reason, hint, .. }) => (reason, hint),
+        Err(other) => panic!("another error: {other:?}"),
+        Ok(_) => panic!("it opens"),
+    }
+}
+
+fn job(id: JobId) -> JobSpec {
+    let now = Timestamp::EPOCH;
+    JobSpec {
+        id,
+        task_id: TaskId::new("p:work").expect("valid"),
+        schedule_id: None,
+        scheduled_fire_time: None,
+        jitter: Duration::ZERO,
+        args: Payload::no_args(),
+        settings: JobSettings {
+            executor: None,
+            timeout: Duration::from_secs(1),
+            fuel: 1,
+            memory_bytes: 1,
+            max_attempts: 1,
+            crash_retries: 0,
+            backoff: Backoff::default(),
+            priority: 0,
+            result_ttl: Duration::from_secs(1),
+            metadata: Metadata::default(),
+        },
+        due_at: now,
+        start_deadline: None,
+        created_at: now,
+    }
+}
+
+fn jobs(count: usize) -> Vec<JobSpec> {
+    let mut ids = JobIdSource::new(fastrand::Rng::with_seed(1));
+    (0..count).map(|_| job(ids.next(Timestamp::EPOCH))).collect()
+}
+
+fn acquire(limit: usize) -> AcquireJobs {
+    AcquireJobs {
+        holder: SchedulerId::new("one").expect("valid"),
+        token: LeaseToken::random(&mut fastrand::Rng::with_seed(5)),
+        now: Timestamp::EPOCH,
+        lease_until: Timestamp::MAX,
+        limit,
+        only: None,
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_names_no_store_is_refused_with_what_would_be_right() {
+    let folder = Folder::new("url");
+    let inside = folder.0.display().to_string();
+    for (url, reason, hint) in [
+        ("redis://x".to_owned(), "no kind of store called `redis`", "begins with memory:"),
+        ("sqlite://".to_owned(), "names no file", "sqlite:///var/lib"),
+        (format!("{}?mode=ro", folder.url()), "unknown option `mode`", "synchronous="),
+        (format!("{}?synchronous=off-ish", folder.url()), "cannot be `off-ish`", "use full"),
+        (format!("sqlite://{inside}/none/host.db"), "no folder", "--data-dir"),
+        (format!("sqlite://{inside}"), "is a folder", "host.db"),
+        ("postgres://user@:notaport/x".to_owned(), "cannot be read", "postgres://USER"),
+        ("mysql://user@host:notaport/x".to_owned(), "cannot be read", "mysql://USER"),
+    ] {
+        let (found, way_out) = unusable(SqlStore::open(&url, OPTIONS).await);
+        assert!(found.contains(reason) && way_out.contains(hint), "{url}: {found} / {way_out}");
+    }
+    assert!(!folder.0.join("host.db").exists(), "a refused URL leaves nothing behind");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
+    let folder = Folder::new("nodb");
+    let text = "this is a letter, not a database\n".repeat(100);
+    std::fs::write(folder.0.join("host.db"), &text).expect("written");
+    let (reason, _) = unusable(SqlStore::open(&folder.url(), OPTIONS).await);
+    assert!(reason.contains("no SQLite database"), "{reason}");
+    assert_eq!(std::fs::read_to_string(folder.0.join("host.db")).expect("read"), text);
+}
+
+#[tokio::test]
+async fn a_read_only_file_is_refused() {
+    let folder = Folder::new("readonly");
+    open(&folder).await.close().await;
+    let file = folder.0.join("host.db");
+    let mut permissions = std::fs::metadata(&file).expect("there").permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&file, permissions).expect("set");
+    let (reason, hint) = unusable(SqlStore::open(&folder.url(), OPTIONS).await);
+    assert!(reason.contains("read-only") && hint.contains("writable"), "{reason} / {hint}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_was() {
+    let folder = Folder::new("newer");
+    let store = open(&folder).await;
+    meddle(&store, "INSERT INTO host_migrations VALUES (99, 'from_the_future', 0)").await;
+    store.close().await;
+    let (reason, hint) = unusable(SqlStore::open(&folder.url(), OPTIONS).await);
+    assert!(reason.contains("schema 99") && hint.contains("newer program"), "{reason} / {hint}");
+    assert!(migrate::plan(&folder.url()).await.is_err());
+    assert_eq!(migrate::status(&folder.url()).await.expect("read").current, 99);
+}
+
+#[tokio::test]
+async fn a_plan_changes_nothing_and_applying_it_leaves_nothing_to_plan() {
+    let folder = Folder::new("plan");
+    let planned = migrate::plan(&folder.url()).await.expect("planned");
+    assert_eq!(planned.first().map(|step| (step.version, step.name)), Some((1, "initial")));
+    let status = migrate::status(&folder.url()).await.expect("read");
+    assert_eq!((status.current, status.wanted), (0, planned.len() as i64));
+    assert_eq!(migrate::apply(&folder.url(), &SystemClock).await.expect("applied"), planned);
+    assert_eq!(migrate::plan(&folder.url()).await.expect("planned"), []);
+    assert_eq!(migrate::apply(&folder.url(), &SystemClock).await.expect("applied"), []);
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_ends_and_blocks_nobody() {
+    let folder = Folder::new("corruptjob");
+    let store = open(&folder).await;
+    let specs = jobs(3);
+    store.job_add(specs.clone()).await.expect("added");
+    meddle(&store, "UPDATE host_jobs SET settings = '{' WHERE id = (SELECT MIN(id) FROM host_jobs)").await;
+    let acquired = store.job_acquire(acquire(10)).await.expect("acquired");
+    assert_eq!(acquired.jobs.iter().map(|job| job.spec.id).collect::<Vec<_>>(), [specs[1].id, specs[2].id]);
+    assert_eq!(acquired.unreadable.iter().map(|bad| bad.id.clone()).collect::<Vec<_>>(), [specs[0].id.to_string()]);
+    assert_eq!(store.job_counts().await.expect("counted"), JobCounts { queued: 0, running: 2, finished: 1 });
+    let ended = JobFilter { outcome: Some(Outcome::DeserializationFailed), limit: 9, ..JobFilter::default() };
+    let page = store.job_list(ended).await.expect("listed");
+    assert_eq!((page.rows.len(), page.unreadable.len()), (0, 1));
+    assert!(matches!(store.job_get(specs[0].id).await, Err(StoreError::Corrupt { .. })));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_read_rests_and_blocks_nobody() {
+    let folder = Folder::new("corruptschedule");
+    let store = open(&folder).await;
+    for id in ["bad", "good"] {
+        let schedule = Schedule {
+            id: ScheduleId::new(id).expect("valid"),
+            task_id: TaskId::new("p:work").expect("valid"),
+            trigger: "{}".into(),
+            trigger_state: "{}".into(),
+            args: Payload::no_args(),
+            coalesce: crate::model::Coalesce::All,
+            max_jitter: Duration::ZERO,
+            settings: Settings::default(),
+            pause: None,
+            next_fire_time: Some(Timestamp::EPOCH),
+            last_fire_time: None,
+            created_at: Timestamp::EPOCH,
+        };
+        let request = AddSchedule { schedule, conflict: crate::model::ConflictPolicy::Error };
+        store.schedule_add(request).await.expect("added");
+    }
+    meddle(&store, "UPDATE host_schedules SET coalesce_policy = 'never' WHERE id = 'bad'").await;
+    let AcquireJobs { holder, token, now, lease_until, limit, .. } = acquire(10);
+    let request = AcquireSchedules { holder, token, now, lease_until, limit };
+    let acquired = store.schedule_acquire(request.clone()).await.expect("acquired");
+    assert_eq!(acquired.schedules.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert!(acquired.unreadable[0].reason.contains("never"), "{:?}", acquired.unreadable);
+    meddle(&store, "UPDATE host_schedules SET coalesce_policy = 'all' WHERE id = 'bad'").await;
+    let mended = store.schedule_get(&ScheduleId::new("bad").expect("valid")).await.expect("read").expect("there");
+    assert!(matches!(mended.pause, Some(Pause::Failed(reason)) if reason.contains("cannot be read")));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing() {
+    let folder = Folder::new("full");
+    let store = open(&folder).await;
+    let specs = jobs(2);
+    store.job_add(vec![specs[0].clone()]).await.expect("added");
+    // The limit of the connection stands in for the disk: both end in SQLITE_FULL.
+    meddle(&store, "PRAGMA max_page_count = 60").await;
+    let data = vec![7; 1_000_000];
+    let args = Payload { encoding: crate::model::Encoding::Json, data: data.into() };
+    let refused = store.job_add(vec![JobSpec { args, ..specs[1].clone() }]).await;
+    let Err(StoreError::Unusable { reason, hint, .. }) = &refused else { panic!("{refused:?}") };
+    assert!(reason.contains("disk is full") && hint.contains("make room"), "{reason} / {hint}");
+    assert_eq!(refused.err().map(|error| error.certainty()), Some(Certainty::NotApplied));
+    meddle(&store, "PRAGMA max_page_count = 1000000").await;
+    store.job_add(vec![specs[1].clone()]).await.expect("there is room again");
+    assert_eq!(store.job_counts().await.expect("counted").queued, 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn two_processes_may_open_a_fresh_file_at_once() {
+    let folder = Folder::new("race");
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let url = folder.url();
+        tasks.spawn(
+            async move { SqlStore::open(&url, OPTIONS).await.map(|_| ()).map_err(|error| format!("{error:?}")) },
+        );
+    }
+    for opened in tasks.join_all().await {
+        assert_eq!(opened, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn the_views_tell_ids_and_times_in_words() {
+    let folder = Folder::new("views");
+    let store = open(&folder).await;
+    let due_at: Timestamp = "2026-03-29T01:30:00.000042Z".parse().expect("valid");
+    let spec = JobSpec { due_at, ..jobs(1).remove(0) };
+    store.job_add(vec![spec.clone()]).await.expect("added");
+    let mut connection = store.database.reader().await.expect("a connection");
+    let text = sqlx::SqlSafeStr::into_sql_str("SELECT id, due_at, priority FROM host_v_jobs");
+    let mut row = connection.fetch(text, Vec::new()).await.expect("read").pop().expect("a row");
+    assert_eq!((row.text(), row.text(), row.int()), (Ok(spec.id.to_string()), Ok(due_at.to_string()), Ok(0)));
+    let text = sqlx::SqlSafeStr::into_sql_str("SELECT * FROM v_schedules");
+    assert!(connection.fetch(text, Vec::new()).await.expect("read").is_empty());
+    drop(connection);
+    store.close().await;
+}

@@ -1,0 +1,286 @@
+//! Backup and moving: beginning a snapshot, and storing records as they are.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+
+use super::encoding::Encode as _;
+use super::query::q;
+use super::snapshot::SqlSnapshot;
+use super::tx::{Fault, Tx};
+use super::value::{Arg, Value, args, list, values};
+use super::{SqlStore, catalog, jobs, read_with, row, write_with};
+use crate::model::{Job, JobId, JobState, PluginName, TaskId, Timestamp};
+use crate::store::record::BATCH_RECORDS_MAX;
+use crate::store::restoring::{Plan, Present, plan, tasks_lost};
+use crate::store::{Record, Restore, Restored, Snapshot, StoreError, StoredPlugin, Transfer};
+
+async fn begin(tx: &mut Tx) -> Result<(), Fault> {
+    tx.begin_snapshot().await
+}
+
+/// Reads what is in the places of the records.
+async fn present(tx: &mut Tx, records: &[Record]) -> Result<Present, Fault> {
+    let mut present = Present::default();
+    // Statements that carry lists have few lengths, and no list without end.
+    for records in records.chunks(BATCH_RECORDS_MAX) {
+        read_catalog(tx, records, &mut present).await?;
+        read_jobs(tx, records, &mut present).await?;
+        read_lines(tx, records, &mut present).await?;
+        read_schedules(tx, records, &mut present).await?;
+    }
+    Ok(present)
+}
+
+async fn read_catalog(tx: &mut Tx, records: &[Record], present: &mut Present) -> Result<(), Fault> {
+    let names: HashSet<&PluginName> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Plugin(plugin) => Some(&plugin.version.name),
+            Record::Task(task) => task.target.plugin(),
+            _ => None,
+        })
+        .collect();
+    if !names.is_empty() {
+        for mut row in tx.fetch(q::plugin_select, vec![list(names)]).await? {
+            let is_current = row.flag()?;
+            let mut key = row.clone();
+            let name = PluginName::new(&key.text()?).map_err(|error| super::value::Unfit(error.to_string()))?;
+            let digest = key.digest()?;
+            present.versions.insert((name, digest), (row::plugin(row).ok(), is_current));
+        }
+    }
+    let ids = records.iter().filter_map(|record| if let Record::Task(task) = record { Some(&task.id) } else { None });
+    let ids: Vec<&TaskId> = ids.collect();
+    if !ids.is_empty() {
+        for mut row in tx.fetch(q::task_select, vec![list(ids)]).await? {
+            let id = row.clone().task_id()?;
+            present.tasks.insert(id, row::task(&mut row).ok());
+        }
+    }
+    Ok(())
+}
+
+async fn read_jobs(tx: &mut Tx, records: &[Record], present: &mut Present) -> Result<(), Fault> {
+    let jobs: Vec<&Job> =
+        records.iter().filter_map(|record| if let Record::Job(job) = record { Some(&**job) } else { None }).collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    for row in tx.fetch(q::job_select, vec![list(jobs.iter().map(|job| job.spec.id))]).await? {
+        let id = row.clone().job_id()?;
+        present.jobs.insert(id, row::job(row)?.ok());
+    }
+    let fire = |job: &&Job| Some(values![job.spec.schedule_id.as_ref()?, job.spec.scheduled_fire_time?]);
+    for mut row in tx.fetch_rows(q::job_fire_select, jobs.iter().filter_map(fire).collect()).await? {
+        let (id, schedule, at) = (row.job_id()?, row.schedule_id()?, row.time()?);
+        present.fires.insert((schedule, at), id);
+    }
+    Ok(())
+}
+
+async fn read_lines(tx: &mut Tx, records: &[Record], present: &mut Present) -> Result<(), Fault> {
+    let (mut owners, mut keys) = (HashSet::new(), Vec::new());
+    for record in records {
+        if let Record::Log { job_id, line } = record {
+            owners.insert(*job_id);
+            keys.push(values![*job_id, line.attempt, line.sequence]);
+        }
+    }
+    if owners.is_empty() {
+        return Ok(());
+    }
+    for mut row in tx.fetch(q::job_known, vec![list(owners)]).await? {
+        present.owners.insert(row.job_id()?);
+    }
+    for mut row in tx.fetch_rows(q::job_log_select, keys).await? {
+        let job = row.job_id()?;
+        let mut place = row.clone();
+        let key = (job, place.small()?, place.small()?);
+        present.lines.insert(key, row::log_line(row).ok());
+    }
+    Ok(())
+}
+
+async fn read_schedules(tx: &mut Tx, records: &[Record], present: &mut Present) -> Result<(), Fault> {
+    let schedules = records.iter().filter_map(|record| match record {
+        Record::Schedule(schedule) => Some(&schedule.id),
+        _ => None,
+    });
+    let ids: Vec<_> = schedules.collect();
+    if !ids.is_empty() {
+        for row in tx.fetch(q::schedule_select, vec![list(ids)]).await? {
+            let id = row.clone().schedule_id()?;
+            present.schedules.insert(id, row::schedule(row)?.ok());
+        }
+    }
+    Ok(())
+}
+
+async fn look(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
+    Ok(plan(request, &present(tx, &request.records).await?)?.restored)
+}
+
+async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
+    // Also keeps two restores apart: each looks before it writes.
+    catalog::lock(tx).await?;
+    let present = present(tx, &request.records).await?;
+    let Plan { restored, jobs_gone } = plan(request, &present)?;
+    let written: Vec<(&Record, Restored)> =
+        request.records.iter().zip(restored.iter().copied()).filter(|(_, done)| done.is_written()).collect();
+    let mut has_changed_catalog = false;
+    for (record, done) in &written {
+        match record {
+            Record::Plugin(plugin) => store_plugin(tx, plugin, *done).await?,
+            Record::Task(task) => {
+                let was_limited = match present.tasks.get(&task.id) {
+                    None => false,
+                    Some(Some(old)) => row::limit(old).is_some(),
+                    // Nobody knows, so its jobs are moved in any case.
+                    Some(None) => row::limit(task).is_none(),
+                };
+                catalog::write_task(tx, task, was_limited).await?;
+            }
+            _ => continue,
+        }
+        has_changed_catalog = true;
+    }
+    if has_changed_catalog {
+        catalog::bump(tx).await?;
+    }
+    store_jobs(tx, request.now, &written, &jobs_gone).await?;
+    store_lines(tx, &written, &present).await?;
+    store_schedules(tx, &written).await?;
+    Ok(restored)
+}
+
+async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Result<(), Fault> {
+    let StoredPlugin { version, is_current, bytes } = plugin;
+    tx.execute(q::plugin_put, vec![Arg::Rows(vec![row::new_plugin(version)])]).await?;
+    catalog::store_bytes(tx, version.digest, bytes).await?;
+    if !is_current {
+        return Ok(());
+    }
+    tx.execute(q::plugin_deactivate, args![&version.name]).await?;
+    tx.execute(q::plugin_activate, args![&version.name, version.digest]).await?;
+    if done == Restored::Replaced {
+        let mut tasks = Vec::new();
+        for mut row in tx.fetch(q::task_of_plugin, args![&version.name]).await? {
+            // One that cannot be read stays as it is, for whoever looks into it.
+            tasks.extend(row::task(&mut row).ok());
+        }
+        let lost = tasks_lost(plugin, tasks.iter());
+        if !lost.is_empty() {
+            catalog::delete_tasks(tx, &lost).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn store_jobs(tx: &mut Tx, now: Timestamp, written: &[(&Record, Restored)], gone: &[JobId]) -> Result<(), Fault> {
+    for ids in gone.chunks(BATCH_RECORDS_MAX) {
+        tx.execute(q::job_log_delete, vec![list(ids.iter().copied())]).await?;
+        tx.execute(q::job_delete, vec![list(ids.iter().copied())]).await?;
+    }
+    let job = |(record, _): &(&Record, Restored)| if let Record::Job(job) = record { Some(job.clone()) } else { None };
+    let restored: Vec<Box<Job>> = written.iter().filter_map(job).collect();
+    if restored.is_empty() {
+        return Ok(());
+    }
+    let tasks: HashSet<&TaskId> = restored.iter().map(|job| &job.spec.task_id).collect();
+    let limited = jobs::limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
+    let partition = |job: &Job| limited.get(job.spec.task_id.as_str()).map_or("", String::as_str).to_owned();
+    let rows = restored.iter().map(|job| job_row(job, &partition(job), now)).collect();
+    tx.execute_rows(q::job_restore, rows).await?;
+    Ok(())
+}
+
+/// The row of a job in any state. `partition` is where it waits once it is due.
+fn job_row(job: &Job, partition: &str, now: Timestamp) -> Vec<Value> {
+    let (spec, lease) = (&job.spec, job.lease.as_ref());
+    let is_queued = job.state == JobState::Queued;
+    let is_due = spec.due_at <= now;
+    let text = |payload: Option<&crate::model::Payload>| payload.map(|payload| payload.encoding.as_str());
+    values![
+        spec.id,
+        &spec.task_id,
+        spec.schedule_id.as_ref(),
+        spec.scheduled_fire_time,
+        row::span_micros(spec.jitter),
+        spec.args.encoding.as_str(),
+        &*spec.args.data,
+        spec.settings.to_json(),
+        -i64::from(spec.settings.priority),
+        row::span_micros(spec.settings.result_ttl),
+        spec.due_at,
+        spec.start_deadline,
+        spec.created_at,
+        job.state,
+        (is_queued && is_due).then_some(partition),
+        (is_queued && !is_due).then_some(spec.due_at),
+        spec.start_deadline.filter(|_| is_queued && job.attempt == 0),
+        job.attempt,
+        job.crashes,
+        job.cancel_requested,
+        lease.map(|lease| &lease.holder),
+        lease.map(|lease| lease.token),
+        lease.map(|lease| lease.expires_at),
+        job.scheduler_id.as_ref(),
+        job.plugin_digest,
+        job.started_at,
+        job.progress.as_ref().map(|progress| progress.to_json()),
+        job.outcome,
+        job.finished_at,
+        text(job.result.as_ref()),
+        job.result.as_ref().map(|result| &*result.data),
+        job.error.as_ref().map(|error| error.to_json()),
+        job.usage.as_ref().map(|usage| usage.to_json()),
+        job.expires_at,
+    ]
+}
+
+async fn store_lines(tx: &mut Tx, written: &[(&Record, Restored)], present: &Present) -> Result<(), Fault> {
+    let mut rows = Vec::new();
+    for (record, done) in written {
+        let Record::Log { job_id, line } = record else { continue };
+        // Lines of a job that was replaced went with it.
+        if *done == Restored::Replaced && present.lines.contains_key(&(*job_id, line.attempt, line.sequence)) {
+            tx.execute(q::job_log_line_delete, args![*job_id, line.attempt, line.sequence]).await?;
+        }
+        rows.push(row::new_log_line(*job_id, line.clone()));
+    }
+    tx.execute_rows(q::job_log_insert, rows).await?;
+    Ok(())
+}
+
+async fn store_schedules(tx: &mut Tx, written: &[(&Record, Restored)]) -> Result<(), Fault> {
+    let (mut replaced, mut rows) = (Vec::new(), Vec::new());
+    for (record, done) in written {
+        let Record::Schedule(schedule) = record else { continue };
+        if *done == Restored::Replaced {
+            replaced.push(&schedule.id);
+        }
+        rows.push(row::new_schedule(schedule));
+    }
+    for ids in replaced.chunks(BATCH_RECORDS_MAX) {
+        tx.execute(q::schedule_delete, vec![list(ids.iter().copied())]).await?;
+    }
+    tx.execute_rows(q::schedule_insert, rows).await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Transfer for SqlStore {
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        let mut tx = self.reader("snapshot").await?;
+        begin(&mut tx).await.map_err(|fault| self.fault("snapshot", fault))?;
+        Ok(Box::new(SqlSnapshot::new(std::sync::Arc::clone(&self.database), tx)))
+    }
+
+    async fn restore(&self, request: Restore) -> Result<Vec<Restored>, StoreError> {
+        if request.dry_run {
+            return read_with!(self, "restore", look, &request);
+        }
+        write_with!(self, "restore", request, restore)
+    }
+}

@@ -1,0 +1,230 @@
+//! Transactions: begun, run, committed, and run again where the database asks for it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::connection::{Connection, Database, Failure};
+use super::query::{Dialect, Query, Texts};
+use super::value::{Arg, Row, Unfit, Value};
+use crate::store::{Certainty, StoreError, Subject};
+
+/// How often a transaction is run again after a collision with others, before the caller is told.
+const RUNS_MAX: u32 = 10;
+
+/// Why a piece of work in a transaction ended early.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It refused; the transaction is rolled back and the refusal is the answer.
+    Refused(StoreError),
+    /// The database failed.
+    Database(sqlx::Error),
+    /// It hoped for what was not so; the transaction is rolled back and the work runs again, knowing better.
+    Again,
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Fault {
+        Fault::Database(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::Refused(error)
+    }
+}
+
+impl From<Unfit> for Fault {
+    fn from(unfit: Unfit) -> Fault {
+        Fault::Refused(StoreError::Corrupt { subject: Subject::Other("row".into()), reason: unfit.to_string() })
+    }
+}
+
+/// A connection with the statements it understands; inside [`run`] with an open transaction.
+pub(super) struct Tx {
+    connection: Box<dyn Connection>,
+    texts: Arc<Texts>,
+    pub(super) dialect: Dialect,
+    /// Whether anything was changed since this was last set to `false`.
+    pub(super) has_written: bool,
+}
+
+impl Tx {
+    pub(super) fn new(connection: Box<dyn Connection>, texts: Arc<Texts>, dialect: Dialect) -> Tx {
+        Tx { connection, texts, dialect, has_written: false }
+    }
+
+    /// Runs a query and answers its rows.
+    pub(super) async fn fetch(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
+        let (text, args) = self.texts.fill(query, args);
+        Ok(self.connection.fetch(text, args).await?)
+    }
+
+    /// Runs a query that answers at most one row.
+    pub(super) async fn fetch_one(&mut self, query: Query, args: Vec<Arg>) -> Result<Option<Row>, Fault> {
+        Ok(self.fetch(query, args).await?.into_iter().next())
+    }
+
+    /// Runs a query with a row of arguments for each of `rows`, in as few statements as the database allows.
+    pub(super) async fn fetch_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
+        let mut answers = Vec::new();
+        for chunk in chunks(self.dialect, rows, 64) {
+            answers.extend(self.fetch(query, vec![Arg::Rows(chunk)]).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Changes something, and answers how many rows that touched.
+    pub(super) async fn execute(&mut self, query: Query, args: Vec<Arg>) -> Result<u64, Fault> {
+        self.has_written = true;
+        let (text, args) = self.texts.fill(query, args);
+        Ok(self.connection.execute(text, args).await?)
+    }
+
+    /// Changes something, and answers the rows that it names after the change.
+    pub(super) async fn change(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
+        self.has_written = true;
+        self.fetch(query, args).await
+    }
+
+    /// Changes something for each of `rows`, in as few statements as the database allows.
+    pub(super) async fn execute_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<u64, Fault> {
+        let mut touched = 0;
+        for chunk in chunks(self.dialect, rows, 512) {
+            touched += self.execute(query, vec![Arg::Rows(chunk)]).await?;
+        }
+        Ok(touched)
+    }
+
+    pub(super) async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), Fault> {
+        self.has_written = true;
+        Ok(self.connection.script(text).await?)
+    }
+
+    pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        self.connection.begin().await
+    }
+
+    /// Begins to read everything as it is now.
+    pub(super) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
+        self.connection.begin_snapshot().await?;
+        // Where beginning alone does not fix the instant, the first look does.
+        self.fetch(super::query::q::catalog_revision_get, Vec::new()).await.map(|_| ())
+    }
+
+    pub(super) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
+        self.connection.end(commit).await
+    }
+}
+
+/// Cuts rows into pieces that one statement carries: on PostgreSQL any number, as arrays; else powers of two, so that few
+/// lengths of a statement exist, and not more values than a statement may have (SQLite: 32,766).
+fn chunks(dialect: Dialect, mut rows: Vec<Vec<Value>>, max: usize) -> Vec<Vec<Vec<Value>>> {
+    let max = if dialect == Dialect::Postgres { 10_000 } else { max };
+    let mut chunks = Vec::new();
+    while !rows.is_empty() {
+        let size = rows.len().min(max);
+        let size = if dialect == Dialect::Postgres { size } else { 1 << size.ilog2() };
+        let rest = rows.split_off(size);
+        chunks.push(std::mem::replace(&mut rows, rest));
+    }
+    chunks
+}
+
+/// What a piece of work answers, with its type put aside.
+pub(super) type Answer = Box<dyn Any + Send>;
+
+/// A piece of work inside a transaction. It may run more than once; only the last run counts.
+pub(super) type Work = Arc<dyn for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<Answer, Fault>> + Send + Sync>;
+
+/// Runs a piece of work in a transaction of its own.
+pub(super) async fn run(
+    database: &dyn Database,
+    texts: &Arc<Texts>,
+    operation: &'static str,
+    work: &Work,
+) -> Result<Answer, StoreError> {
+    let mut runs = 1;
+    loop {
+        let error = match run_once(database, texts, work).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failed::Refused(error)) => return Err(error),
+            Err(Failed::Again) => continue,
+            Err(Failed::Database(error, certainty)) => {
+                let failure = database.classify(&error);
+                if failure == Failure::Collision && runs < RUNS_MAX {
+                    runs += 1;
+                    tracing::debug!(operation, runs, error = %error, "transaction collided, running it again");
+                    continue;
+                }
+                store_error(database, operation, error, certainty)
+            }
+        };
+        return Err(error);
+    }
+}
+
+/// Why a run did not commit.
+pub(super) enum Failed {
+    Refused(StoreError),
+    Again,
+    Database(sqlx::Error, Certainty),
+}
+
+async fn run_once(database: &dyn Database, texts: &Arc<Texts>, work: &Work) -> Result<Answer, Failed> {
+    let not_applied = |error| Failed::Database(error, Certainty::NotApplied);
+    let connection = database.writer().await.map_err(not_applied)?;
+    let mut tx = Tx::new(connection, Arc::clone(texts), database.dialect());
+    tx.begin().await.map_err(not_applied)?;
+    match work(&mut tx).await {
+        Ok(answer) => {
+            commit(&mut tx).await.map_err(|(error, certainty)| Failed::Database(error, certainty))?;
+            Ok(answer)
+        }
+        Err(fault) => {
+            // Where the rollback fails too, the connection is closed, and the database rolls back for us.
+            let _rolled_back = tx.end(false).await;
+            Err(match fault {
+                Fault::Refused(error) => Failed::Refused(error),
+                Fault::Again => Failed::Again,
+                Fault::Database(error) => not_applied(error),
+            })
+        }
+    }
+}
+
+/// Commits; where that fails, says whether it may have happened.
+pub(super) async fn commit(tx: &mut Tx) -> Result<(), (sqlx::Error, Certainty)> {
+    let Err(error) = tx.end(true).await else { return Ok(()) };
+    // The database that answers "no" to a commit has not committed, once it has also rolled back. One that does not answer may have.
+    let refused = matches!(error, sqlx::Error::Database(_)) && tx.end(false).await.is_ok();
+    Err((error, if refused { Certainty::NotApplied } else { Certainty::Unknown }))
+}
+
+/// The error of the port for what ended a read.
+pub(super) fn read_error(database: &dyn Database, operation: &'static str, fault: Fault) -> StoreError {
+    match fault {
+        Fault::Refused(error) => error,
+        Fault::Database(error) => store_error(database, operation, error, Certainty::NotApplied),
+        Fault::Again => unreachable!("{operation} only reads, and so has nothing to roll back"),
+    }
+}
+
+/// The error of the port for an error of a driver.
+pub(super) fn store_error(
+    database: &dyn Database,
+    operation: &'static str,
+    error: sqlx::Error,
+    certainty: Certainty,
+) -> StoreError {
+    if matches!(error, sqlx::Error::PoolClosed) {
+        return StoreError::Closed;
+    }
+    let transient = matches!(database.classify(&error), Failure::Collision | Failure::Busy | Failure::Gone);
+    match database.explain(error) {
+        Err(unusable) => unusable,
+        Ok(error) => StoreError::Backend { operation, certainty, transient, source: Arc::new(error) },
+    }
+}

@@ -1,0 +1,212 @@
+//! What goes into a statement and what comes out: 64-bit integers, texts, bytes, and nulls of those. Nothing else is stored.
+
+use sqlx::{Column as _, TypeInfo as _, ValueRef as _};
+
+/// The kinds of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Text,
+    Bytes,
+}
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+    Null(Kind),
+}
+
+/// An argument of a statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Arg {
+    One(Value),
+    /// For `IN (?*)`; never empty.
+    List(Vec<Value>),
+    /// For `?rows(…)` and `?table(…)`; never empty, all of one length.
+    Rows(Vec<Vec<Value>>),
+}
+
+impl Value {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Value::Int(_) => Kind::Int,
+            Value::Text(_) => Kind::Text,
+            Value::Bytes(_) => Kind::Bytes,
+            Value::Null(kind) => *kind,
+        }
+    }
+}
+
+/// Values of Rust that have a column kind.
+pub(super) trait IntoValue {
+    const KIND: Kind;
+    fn value(self) -> Value;
+}
+
+macro_rules! into_value {
+    ($($type:ty, $kind:ident, |$it:ident| $make:expr;)*) => { $(
+        impl IntoValue for $type {
+            const KIND: Kind = Kind::$kind;
+            fn value(self) -> Value {
+                let $it = self;
+                Value::$kind($make)
+            }
+        }
+    )* };
+}
+
+into_value! {
+    i64, Int, |it| it;
+    i32, Int, |it| i64::from(it);
+    u32, Int, |it| i64::from(it);
+    bool, Int, |it| i64::from(it);
+    crate::model::Timestamp, Int, |it| it.as_micros();
+    String, Text, |it| it;
+    &str, Text, |it| it.to_owned();
+    &crate::model::TaskId, Text, |it| it.to_string();
+    &crate::model::ScheduleId, Text, |it| it.to_string();
+    &crate::model::SchedulerId, Text, |it| it.to_string();
+    &crate::model::PluginName, Text, |it| it.to_string();
+    crate::model::JobState, Text, |it| it.to_string();
+    crate::model::Outcome, Text, |it| it.to_string();
+    Vec<u8>, Bytes, |it| it;
+    &[u8], Bytes, |it| it.to_vec();
+    crate::model::JobId, Bytes, |it| it.as_bytes().to_vec();
+    crate::model::LeaseToken, Bytes, |it| it.as_bytes().to_vec();
+    crate::model::Digest, Bytes, |it| it.as_bytes().to_vec();
+}
+
+impl<T: IntoValue> IntoValue for Option<T> {
+    const KIND: Kind = T::KIND;
+    fn value(self) -> Value {
+        self.map_or(Value::Null(T::KIND), IntoValue::value)
+    }
+}
+
+/// The arguments of a statement, in order.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::value::Arg::One($crate::store::sql::value::IntoValue::value($value))),*] };
+}
+/// A row of values.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::value::IntoValue::value($value)),*] };
+}
+pub(super) use {args, values};
+
+/// The argument of an `IN (?*)`.
+pub(super) fn list<T: IntoValue>(values: impl IntoIterator<Item = T>) -> Arg {
+    Arg::List(values.into_iter().map(IntoValue::value).collect())
+}
+
+/// A row that a statement answered, read from left to right.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    cells: std::vec::IntoIter<Value>,
+}
+
+/// A stored value that is not what its column should hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unfit(pub(super) String);
+
+impl From<crate::store::encoding::EncodingError> for Unfit {
+    fn from(error: crate::store::encoding::EncodingError) -> Unfit {
+        Unfit(error.0)
+    }
+}
+
+impl Row {
+    pub(super) fn new(cells: Vec<Value>) -> Row {
+        Row { cells: cells.into_iter() }
+    }
+
+    /// The next column, whatever its kind.
+    fn next(&mut self) -> Value {
+        self.cells.next().unwrap_or(Value::Null(Kind::Int))
+    }
+
+    pub(super) fn int(&mut self) -> Result<i64, Unfit> {
+        self.maybe_int()?.ok_or_else(|| Unfit("null in place of a number".into()))
+    }
+
+    pub(super) fn maybe_int(&mut self) -> Result<Option<i64>, Unfit> {
+        match self.next() {
+            Value::Int(value) => Ok(Some(value)),
+            Value::Null(_) => Ok(None),
+            other => Err(Unfit(format!("{:?} in place of a number", other.kind()))),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, Unfit> {
+        self.maybe_text()?.ok_or_else(|| Unfit("null in place of a text".into()))
+    }
+
+    pub(super) fn maybe_text(&mut self) -> Result<Option<String>, Unfit> {
+        match self.next() {
+            Value::Text(value) => Ok(Some(value)),
+            // What MySQL's driver calls a text under a binary collation.
+            Value::Bytes(value) => {
+                String::from_utf8(value).map(Some).map_err(|_| Unfit("bytes that are no text".into()))
+            }
+            Value::Null(_) => Ok(None),
+            other => Err(Unfit(format!("{:?} in place of a text", other.kind()))),
+        }
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Unfit> {
+        self.maybe_bytes()?.ok_or_else(|| Unfit("null in place of bytes".into()))
+    }
+
+    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Unfit> {
+        match self.next() {
+            Value::Bytes(value) => Ok(Some(value)),
+            Value::Null(_) => Ok(None),
+            other => Err(Unfit(format!("{:?} in place of bytes", other.kind()))),
+        }
+    }
+
+    /// A number that must fit a smaller type.
+    pub(super) fn small<T: TryFrom<i64>>(&mut self) -> Result<T, Unfit> {
+        let value = self.int()?;
+        T::try_from(value).map_err(|_| Unfit(format!("number {value} is out of range")))
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, Unfit> {
+        Ok(self.int()? != 0)
+    }
+}
+
+/// Reads a driver's row into ours. The driver names the type of each value; whatever is no integer and no text is bytes.
+pub(super) fn read_row<R>(row: &R) -> Result<Row, sqlx::Error>
+where
+    R: sqlx::Row,
+    usize: sqlx::ColumnIndex<R>,
+    for<'r> i64: sqlx::Decode<'r, R::Database>,
+    for<'r> i32: sqlx::Decode<'r, R::Database>,
+    for<'r> String: sqlx::Decode<'r, R::Database>,
+    for<'r> Vec<u8>: sqlx::Decode<'r, R::Database>,
+{
+    let mut cells = Vec::with_capacity(row.len());
+    for column in row.columns() {
+        let index = column.ordinal();
+        let raw = row.try_get_raw(index)?;
+        if raw.is_null() {
+            cells.push(Value::Null(Kind::Int));
+            continue;
+        }
+        let info = raw.type_info();
+        let name = info.name();
+        cells.push(match name {
+            "INTEGER" | "INT8" | "BIGINT" => Value::Int(row.try_get_unchecked::<i64, _>(index)?),
+            "INT4" | "INT" => Value::Int(i64::from(row.try_get_unchecked::<i32, _>(index)?)),
+            "TEXT" | "VARCHAR" | "LONGTEXT" | "CHAR" | "NAME" => {
+                Value::Text(row.try_get_unchecked::<String, _>(index)?)
+            }
+            _ => Value::Bytes(row.try_get_unchecked::<Vec<u8>, _>(index)?),
+        });
+    }
+    Ok(Row::new(cells))
+}
