@@ -15,9 +15,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::Dir;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, linkat, openat, renameat, statat, unlinkat};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use wasmtime::Engine;
@@ -44,7 +43,7 @@ pub(super) struct CodeCache(Option<Folder>);
 #[derive(Debug)]
 struct Folder {
     /// The folder itself, whatever its name stands for by now.
-    dir: Dir,
+    dir: File,
     /// For messages.
     path: PathBuf,
     key: [u8; CODE_BYTES],
@@ -98,7 +97,7 @@ fn name_of(engine: &Engine, digest: &Digest) -> String {
 impl Folder {
     fn open(path: &Path) -> io::Result<Folder> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let dir = Dir::from_std_file(private_folder(path)?);
+        let dir = private_folder(path)?;
         let key = key(&dir)?;
         Ok(Folder { dir, path: path.to_owned(), key })
     }
@@ -130,24 +129,28 @@ impl Folder {
     fn write(&self, name: &str, engine: &Engine, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.code_over(engine, digest, code).finalize().into_bytes();
         let temporary = write_temporary(&self.dir, name, &[code, &mac])?;
-        self.dir.rename(&temporary, &self.dir, name).inspect_err(|_| {
-            let _gone = self.dir.remove_file(&temporary);
+        renameat(&self.dir, &temporary, &self.dir, name).map_err(|error| {
+            let _gone = remove(&self.dir, &temporary);
+            error.into()
         })
     }
 
     /// Removes the files that were written longest ago, beyond the number that is kept.
     fn remove_oldest(&self) {
-        let Ok(entries) = self.dir.entries() else { return };
+        let Ok(entries) = Dir::read_from(&self.dir) else { return };
         let mut files: Vec<_> = entries
             .take(ENTRIES_MAX)
-            .filter_map(Result::ok)
-            .filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|extension| extension == "code"))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?.into_std(), entry.file_name())))
+            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
+            .filter(|name| name.ends_with(".code"))
+            .filter_map(|name| {
+                let found = statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                Some((found.st_mtime, name))
+            })
             .collect();
         files.sort();
         for (_, name) in &files[..files.len().saturating_sub(FILES_MAX)] {
             // Another process may have removed it already.
-            let _gone = self.dir.remove_file(name);
+            let _gone = remove(&self.dir, name);
         }
     }
 }
@@ -175,16 +178,18 @@ fn private_folder(path: &Path) -> io::Result<File> {
 
 /// Opens a regular file of the folder for reading; anything else that has its name is refused, without waiting for it and without following
 /// it.
-fn open_file(dir: &Dir, name: &str) -> io::Result<cap_std::fs::File> {
-    use cap_std::fs::OpenOptionsExt as _;
-    let mut options = cap_std::fs::OpenOptions::new();
-    options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    let file = dir.open_with(name, &options)?;
+fn open_file(dir: &File, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(dir, name, flags, Mode::empty())?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is no regular file")) }
 }
 
+fn remove(dir: &File, name: &str) -> rustix::io::Result<()> {
+    unlinkat(dir, name, AtFlags::empty())
+}
+
 /// The key of the folder, made where there is none. Of two processes that make one at the same time, the first wins.
-fn key(dir: &Dir) -> io::Result<[u8; CODE_BYTES]> {
+fn key(dir: &File) -> io::Result<[u8; CODE_BYTES]> {
     match read_key(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read,
@@ -193,16 +198,15 @@ fn key(dir: &Dir) -> io::Result<[u8; CODE_BYTES]> {
     let random = (0..4).fold(Sha256::new(), |hash, _| hash.chain_update(Uuid::new_v4().as_bytes()));
     let fresh: [u8; CODE_BYTES] = random.finalize().into();
     let temporary = write_temporary(dir, KEY, &[&fresh])?;
-    let linked = dir.hard_link(&temporary, dir, KEY);
-    dir.remove_file(&temporary)?;
+    let linked = linkat(dir, &temporary, dir, KEY, AtFlags::empty()).map_err(io::Error::from);
+    remove(dir, &temporary)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => read_key(dir),
     }
 }
 
-fn read_key(dir: &Dir) -> io::Result<[u8; CODE_BYTES]> {
-    use cap_std::fs::PermissionsExt as _;
+fn read_key(dir: &File) -> io::Result<[u8; CODE_BYTES]> {
     let unusable = |what: &str| io::Error::other(format!("the file `{KEY}` {what}; remove it, and a new one is made"));
     let file = open_file(dir, KEY).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => error,
@@ -216,14 +220,13 @@ fn read_key(dir: &Dir) -> io::Result<[u8; CODE_BYTES]> {
     bytes.try_into().map_err(|_| unusable("has the wrong length"))
 }
 
-fn write_temporary(dir: &Dir, name: &str, parts: &[&[u8]]) -> io::Result<String> {
-    use cap_std::fs::OpenOptionsExt as _;
+fn write_temporary(dir: &File, name: &str, parts: &[&[u8]]) -> io::Result<String> {
     let temporary = format!("{name}.{}.new", Uuid::new_v4().simple());
-    let mut options = cap_std::fs::OpenOptions::new();
-    let mut file = dir.open_with(&temporary, options.write(true).create_new(true).mode(0o600))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = File::from(openat(dir, &temporary, flags, Mode::RUSR | Mode::WUSR)?);
     let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
     written.map(|()| temporary.clone()).inspect_err(|_| {
-        let _gone = dir.remove_file(&temporary);
+        let _gone = remove(dir, &temporary);
     })
 }
 

@@ -1,21 +1,11 @@
-//! JSON and CBOR documents that guests hand over: whether they can be read, before anybody relies on it.
+//! JSON and CBOR documents that guests return: whether they can be read, before anybody relies on it.
 
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess as _,
 };
-use serde_json::Value;
 
 use crate::model::limits::JSON_DEPTH_MAX;
 use crate::model::{Encoding, Payload};
-
-/// The JSON document in `text`, if it is not nested deeper than documents from outside may be.
-///
-/// # Errors
-/// A sentence with the place.
-pub(super) fn bounded_json(text: &str) -> Result<Value, String> {
-    check_json(text.as_bytes())?;
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
 
 /// Whether a payload is a document of its encoding, whole, and nested no deeper than documents from outside may be. Nothing is kept of it.
 ///
@@ -168,11 +158,10 @@ mod tests {
 
     #[test]
     fn json_is_accepted_to_a_depth_and_no_further() {
-        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        assert!(bounded_json(&nested(JSON_DEPTH_MAX)).is_ok());
-        assert!(bounded_json(&nested(JSON_DEPTH_MAX + 1)).expect_err("too deep").contains("64 levels"));
-        assert!(bounded_json(&nested(100_000)).is_err());
-        assert!(bounded_json("{}{}").is_err(), "two documents are none");
+        let nested = |depth: usize| ("[".repeat(depth) + &"]".repeat(depth)).into_bytes();
+        assert_eq!(json(&nested(JSON_DEPTH_MAX)), Ok(()));
+        assert!(json(&nested(JSON_DEPTH_MAX + 1)).expect_err("too deep").contains("64 levels"));
+        assert!(json(&nested(100_000)).expect_err("too deep").contains("64 levels"));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::abi::v0_1::{self, TaskDescriptor};
-use super::documents::bounded_json;
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
@@ -17,8 +16,8 @@ use super::refusal::{Refusal as _, refused};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{InspectError, Limits, Verdict};
-use crate::model::TaskDeclaration;
 use crate::model::limits::{DESCRIPTION_BYTES_MAX, SCHEMA_BYTES_MAX, TASKS_PER_PLUGIN_MAX};
+use crate::model::{TaskDeclaration, json};
 
 /// Time in which a plugin must list its tasks.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -158,7 +157,7 @@ fn declaration(descriptor: TaskDescriptor) -> Result<TaskDeclaration, String> {
     for (name, text) in documents {
         let Some(text) = text else { continue };
         bounded_text(name, text, SCHEMA_BYTES_MAX).map_err(at)?;
-        let value = bounded_json(text).map_err(|reason| at(format!("{name}: {reason}")))?;
+        let value = json::read(text).map_err(|fault| at(format!("{name}: {fault}")))?;
         let fits = match name {
             "example arguments" => value.is_object() || value.is_array(),
             _ => value.is_object() || value.is_boolean(),

@@ -20,6 +20,7 @@ mod partitions;
 mod plans;
 mod refusals;
 mod schema;
+mod tls;
 
 /// The cases, and the databases that each is about.
 const CASES: Cases = &[
@@ -47,6 +48,22 @@ const CASES: Cases = &[
     ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),
     ("refusals::a_missing_schema_is_told_and_made_only_when_asked", refusals::no_schema, SERVERS),
     ("refusals::a_newer_schema_is_told_and_left_alone", refusals::newer_schema, SERVERS),
+    ("tls::a_connection_is_protected_as_its_url_says", tls::protects_as_the_url_says, SERVERS),
+    (
+        "tls::a_server_that_has_none_is_refused_where_it_is_wanted",
+        tls::is_not_given_up_where_the_server_has_none,
+        SERVERS,
+    ),
+    (
+        "tls::whoever_denies_it_in_the_servers_place_hears_no_password",
+        tls::keeps_the_password_from_whoever_denies_it,
+        SERVERS,
+    ),
+    (
+        "refusals::a_database_that_cannot_hold_every_text_is_told_and_left_alone",
+        refusals::narrow_encoding,
+        &[Backend::Postgres],
+    ),
     ("refusals::a_user_who_may_only_read_can_look_and_is_told_what_is_missing", refusals::no_rights, SERVERS),
 ];
 
