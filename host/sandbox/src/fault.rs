@@ -17,7 +17,7 @@ use super::abi::v0_1::{Failure, TaskError};
 use super::engine::BACKTRACE_FRAMES_MAX;
 use super::output::{PanicRecord, clipped};
 use super::state::{Guest, HOSTCALL_BYTES_MAX, Interrupted};
-use crate::executor::{Limits, Retry, Verdict};
+use crate::executor::{Limits, Retry, Verdict, returned};
 use crate::model::limits::{ERROR_CONTEXT_MAX, MESSAGE_BYTES_MAX};
 use crate::model::{ErrorKind, JobError, Payload};
 
@@ -44,8 +44,11 @@ pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict
         Ending::Returned(Ok(payload)) if payload.data.len() > limits.result_bytes => {
             failure(result_too_large(Some(payload.data.len()), limits), Retry::Backoff)
         }
-        Ending::Returned(Ok(payload)) => Verdict::Success(payload),
-        Ending::Returned(Err(error)) => returned(error, guest),
+        Ending::Returned(Ok(payload)) => match returned::check(&payload) {
+            Ok(()) => Verdict::Success(payload),
+            Err(error) => failure(error, Retry::Backoff),
+        },
+        Ending::Returned(Err(error)) => refused(error, guest),
         Ending::TimedOut => failure(timed_out(limits), Retry::Backoff),
         // Somebody asked for that, else the reins would not have been pulled.
         Ending::Killed => Verdict::Cancelled,
@@ -62,7 +65,7 @@ fn failure(error: JobError, retry: Retry) -> Verdict {
 }
 
 /// The guest's own error.
-fn returned(error: TaskError, guest: &Guest) -> Verdict {
+fn refused(error: TaskError, guest: &Guest) -> Verdict {
     let (words, retry) = match error {
         TaskError::Cancelled if guest.reins.cancel.is_cancelled() || guest.reins.kill.is_cancelled() => {
             return Verdict::Cancelled;
