@@ -42,7 +42,7 @@ impl App {
         match (&meant[..], &unread[..]) {
             (&[at], []) => Ok(rows.swap_remove(at)),
             ([], [bad]) => {
-                let subject = TaskId::new(&bad.id).map_or(Subject::Other(bad.id.clone()), Subject::Task);
+                let subject = TaskId::new(&bad.id).map_or_else(|_| Subject::Other(bad.id.clone()), Subject::Task);
                 Err(StoreError::Unreadable { subject, defect: bad.defect.clone() }.into())
             }
             ([], []) => {

@@ -149,7 +149,7 @@ fn a_damaged_trigger_pauses_its_schedule_and_changes_nothing_else() {
     {
         let broken = Schedule {
             trigger: if state.is_some() { every_minute().trigger } else { trigger.to_owned() },
-            trigger_state: state.map_or(every_minute().trigger_state, str::to_owned),
+            trigger_state: state.map_or_else(|| every_minute().trigger_state, str::to_owned),
             ..every_minute()
         };
         let plan = plan_at("2026-05-01T12:00:00Z", &broken, Some(&task()));

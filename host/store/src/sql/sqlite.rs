@@ -156,7 +156,7 @@ impl Database for SqliteDatabase {
             // SQLITE_READONLY, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_NOTADB
             (Some(8 | 11 | 13 | 14 | 26), _) => Failure::Unusable,
             // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH
-            (Some(18 | 19 | 20), _) | (None, sqlx::Error::Encode(_)) => Failure::Rejected,
+            (Some(18..=20), _) | (None, sqlx::Error::Encode(_)) => Failure::Rejected,
             _ => Failure::Other,
         }
     }
