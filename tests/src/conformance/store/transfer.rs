@@ -574,17 +574,15 @@ async fn restored_schedules_fire_when_they_are_due_unless_they_rest(rig: Rig) {
     rig.a.restore(restore(t(0), records.to_vec())).await.expect("restored");
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(5)));
     let leased = rig.a.schedule_acquire(rig.make.acquire_schedules(6, 9)).await.expect("leased").schedules;
-    let ids: Vec<&str> = leased.iter().map(|leased| leased.schedule.id.as_str()).collect();
-    assert_eq!(ids, ["due"]);
+    assert_eq!(leased.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["due"]);
 }
 
 async fn restored_plugins_and_tasks_raise_the_revision(rig: Rig) {
     let mut last = rig.a.catalog_revision().await.expect("read");
     for records in [vec![version(b"bytes", &["work"], true)], vec![offered(task("p:work", None))]] {
         rig.b.restore(restore(t(0), records)).await.expect("restored");
-        let now = rig.a.catalog_revision().await.expect("read");
-        assert!(now > last, "{now} after {last}");
-        last = now;
+        let before = std::mem::replace(&mut last, rig.a.catalog_revision().await.expect("read"));
+        assert!(last > before, "{last} after {before}");
     }
     rig.b.restore(restore(t(0), vec![queued(rig.make.job("p:work"))])).await.expect("restored");
     assert_eq!(rig.a.catalog_revision().await.expect("read"), last, "jobs are not the catalogue's");
