@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{printable, shortened, time, time_or_dash};
+use super::output::{shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
 use super::show::{executor_of, run_settings};
 use super::submit::{parse_job_id, tell_of_missing_workers, wait_for_end};
@@ -301,13 +301,13 @@ pub(super) async fn follow_logs(context: &mut Context, app: &App, id: JobId) -> 
     Ok(())
 }
 
-/// A line of a guest's log, made safe for a terminal.
+/// A line of a guest's log.
 pub(super) fn log_line(line: &LogLine) -> String {
     let mut text = format!("{} {:5} {}: {}", time(line.at), line.level.as_str(), line.target, line.message);
     for (name, value) in &line.fields {
         text.push_str(&format!(" {name}={value}"));
     }
-    printable(&text).into_owned()
+    text
 }
 
 async fn cancel(context: &mut Context, id: JobId) -> Outcomes {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcomes};
-use super::output::{plural, printable, time};
+use super::output::{plural, time};
 use super::rights::{asks, granted};
 use crate::config::units::format_size;
 use crate::model::{PluginName, PluginVersion};
@@ -162,7 +162,7 @@ async fn verify(context: &mut Context, name: Option<&PluginName>) -> Outcomes {
     } else {
         for plugin in &verified {
             let state = if plugin.faults.is_empty() { "ok".to_owned() } else { plugin.faults.join("; ") };
-            context.out.line(&printable(&format!("{}: {state}", plugin.name)))?;
+            context.out.line(&format!("{}: {state}", plugin.name))?;
         }
     }
     let is_sound = verified.iter().all(|plugin| plugin.faults.is_empty());

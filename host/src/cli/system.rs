@@ -111,7 +111,7 @@ pub(super) async fn migrate(context: &mut Context, args: MigrateArgs) -> Outcome
         if args.apply {
             context.out.line(&format!("applied {version:04} {name}"))?;
         } else {
-            context.out.line(&format!("-- {version:04} {name}\n{}", step.text.trim_end()))?;
+            context.out.own_text(&format!("-- {version:04} {name}\n{}", step.text.trim_end()))?;
         }
     }
     if !args.apply {
@@ -132,5 +132,5 @@ pub(super) struct CompletionsArgs {
 pub(super) fn completions(context: &mut Context, args: &CompletionsArgs, mut command: clap::Command) -> Outcomes {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "host", &mut script);
-    Ok(context.out.line(String::from_utf8_lossy(&script).trim_end())?)
+    Ok(context.out.own_text(String::from_utf8_lossy(&script).trim_end())?)
 }

@@ -23,13 +23,20 @@ pub fn check(result: &Payload) -> Result<(), JobError> {
     };
     read.map_err(|unread| match unread {
         Unread::TooDeep => {
-            let message =
-                format!("the task's result is nested deeper than the {JSON_DEPTH_MAX} levels that results may have");
+            let message = format!(
+                "the task's result is nested deeper than {JSON_DEPTH_MAX} levels, which is the most for results"
+            );
             JobError::new(ErrorKind::ResultTooLarge, message)
         }
         Unread::Malformed(reason) => {
-            let encoding = result.encoding.as_str();
-            JobError::new(ErrorKind::GuestError, format!("the task's result is no valid {encoding}: {reason}"))
+            let encoding = match result.encoding {
+                Encoding::Json => "JSON",
+                Encoding::Cbor => "CBOR",
+            };
+            let message = format!("the task's result is no readable {encoding}: {reason}");
+            let mut error = JobError::new(ErrorKind::GuestError, message);
+            error.context.push("code: unreadable_result".to_owned());
+            error
         }
     })
 }
@@ -51,11 +58,23 @@ fn read_json(data: &[u8]) -> Result<(), Unread> {
 
 /// Tags may stand around any value of CBOR, and nest too, so this is read as whoever prints it does.
 fn read_cbor(data: &[u8]) -> Result<(), Unread> {
-    let read = ciborium::de::from_reader_with_recursion_limit::<ciborium::Value, _>(data, JSON_DEPTH_MAX);
-    read.map(|_value| ()).map_err(|error| match error {
-        ciborium::de::Error::RecursionLimitExceeded => Unread::TooDeep,
-        error => Unread::Malformed(error.to_string()),
-    })
+    use ciborium::de::Error;
+    let mut rest = data;
+    let read = ciborium::de::from_reader_with_recursion_limit::<ciborium::Value, _>(&mut rest, JSON_DEPTH_MAX);
+    read.map_err(|error| match error {
+        Error::RecursionLimitExceeded => Unread::TooDeep,
+        Error::Io(_) => Unread::Malformed(format!("it ends too early, at byte {}", data.len())),
+        Error::Syntax(at) => Unread::Malformed(format!("syntax error at byte {at}")),
+        Error::Semantic(Some(at), reason) => Unread::Malformed(format!("{reason} at byte {at}")),
+        Error::Semantic(None, reason) => Unread::Malformed(reason),
+    })?;
+    match rest.len() {
+        0 => Ok(()),
+        more => {
+            let end = data.len() - more;
+            Err(Unread::Malformed(format!("{more} more bytes after the document, at byte {end}")))
+        }
+    }
 }
 
 /// Reads a value with everything inside it and keeps nothing.
@@ -172,7 +191,7 @@ mod tests {
     #[test]
     fn cbor_that_ends_early_or_is_none_is_refused() {
         assert_eq!(kind(Encoding::Cbor, &[0x82, 0xf6, 0x43, 0xff, 0xfe, 0x00]), None);
-        for data in [&[][..], &[0x82, 0xf6], &[0x1c], &[0x61, 0xff]] {
+        for data in [&[][..], &[0x82, 0xf6], &[0x1c], &[0x61, 0xff], &[0x00, 0x00]] {
             assert_eq!(kind(Encoding::Cbor, data), Some(ErrorKind::GuestError), "{data:?}");
         }
     }
