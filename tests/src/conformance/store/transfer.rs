@@ -309,11 +309,8 @@ async fn restoring_twice_is_restoring_once(rig: Rig) {
     restore_all(&*rig.a, t(3), &original).await;
     let revision = rig.a.catalog_revision().await.expect("read");
     for conflict in [ConflictPolicy::Error, ConflictPolicy::Skip, ConflictPolicy::Replace] {
-        let done = rig
-            .b
-            .restore(Restore { now: t(4), ..under(conflict, original.clone()) })
-            .await
-            .expect("nothing is in the way");
+        let request = Restore { now: t(4), ..under(conflict, original.clone()) };
+        let done = rig.b.restore(request).await.expect("nothing is in the way");
         assert!(done.iter().all(|done| *done == Restored::Unchanged), "{conflict:?}: {done:?}");
     }
     same(&records(&*rig.a).await, &original);
