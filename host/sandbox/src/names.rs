@@ -272,17 +272,23 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_for_gigabytes_is_written_out_no_further_than_there_is_room() {
-        // A tuple of the tuple before it twice, thirty times: by references back into the name.
-        let mut name = "_RIC1cTA_h".to_owned();
-        let mut at = name.len() - 3;
+        // Tuples, each of the tuple before it twice, by references back into the name, which count from behind `_R`.
+        let mut name = "_RIC1c".to_owned();
+        let mut tuple = name.len();
+        name.push_str("ThhE");
         for _ in 0..30 {
-            let reference = back_reference(at - 2);
-            at = name.len();
+            let reference = back_reference(tuple - "_R".len());
+            tuple = name.len();
             name.push_str(&format!("T{reference}{reference}E"));
         }
         name.push('E');
         let shown = demangled(&name, 300);
-        assert!(shown.len() <= 300 && shown.starts_with("c::<((((") && shown.ends_with('…'), "{shown}");
+        assert!(
+            shown.len() <= 300
+                && shown.starts_with("c::<(u8, u8), ((u8, u8), (u8, u8)), (((u8")
+                && shown.ends_with('…'),
+            "{shown}"
+        );
     }
 
     fn back_reference(at: usize) -> String {
