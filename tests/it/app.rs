@@ -249,6 +249,7 @@ async fn only_who_runs_jobs_and_was_heard_of_lately_is_a_worker_that_lives() {
         started_at: noon(),
         seen_at,
         stopped_at,
+        incarnation: tests::factory::incarnation("first"),
     };
     let now = noon().saturating_add(Duration::from_secs(60));
     world.clock.advance(Duration::from_secs(60));
@@ -260,7 +261,7 @@ async fn only_who_runs_jobs_and_was_heard_of_lately_is_a_worker_that_lives() {
         row("stopped", "worker", now, Some(now)),
         row("silent", "worker", noon(), None),
     ] {
-        world.store.scheduler_put(row).await.expect("it is stored");
+        world.store.scheduler_put(tests::factory::heard_of(row)).await.expect("it is stored");
     }
     let alive = world.app.workers_alive().await.expect("a list");
     let ids: Vec<&str> = alive.iter().map(|row| row.id.as_str()).collect();

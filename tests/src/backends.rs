@@ -9,6 +9,7 @@ use host::clock::SystemClock;
 use host::store::Store;
 use host::store::memory::MemoryStore;
 use host::store::sql::{OpenOptions, SqlStore};
+use host::store::timekeeping::Timekeeping;
 
 mod disk;
 mod servers;
@@ -58,10 +59,23 @@ pub struct Pair {
     pub place: Option<Place>,
 }
 
-/// Opens a store, its schema made.
+/// How a store is opened whose callers say what time it is.
+pub fn options(auto_migrate: bool) -> OpenOptions {
+    OpenOptions { clock: Arc::new(SystemClock), auto_migrate, timekeeping: Timekeeping::Caller }
+}
+
+/// Opens a store as programs use it: with its own time, and guarded.
+///
+/// # Errors
+/// The store's.
+pub async fn open_as_programs(url: &str) -> Result<Arc<dyn Store>> {
+    let options = OpenOptions { timekeeping: Timekeeping::Own, ..options(true) };
+    host::store::open(&url.parse()?, options).await.with_context(|| format!("store {url} cannot be opened"))
+}
+
+/// Opens a store whose callers say what time it is, its schema made.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    let options = OpenOptions { clock: &SystemClock, auto_migrate: true };
-    let store = SqlStore::open(&url.parse()?, options).await;
+    let store = SqlStore::open(&url.parse()?, options(true)).await;
     Ok(Arc::new(store.with_context(|| format!("store {url} cannot be opened"))?))
 }
 

@@ -208,7 +208,7 @@ impl Content<'_> {
             holder: scheduler("gone, 行った"),
             token: self.make.token(),
             now: self.at(1),
-            lease_until: self.at(20),
+            lease: Duration::from_secs(19),
             limit: 1,
             only: Some(id),
         };
@@ -282,7 +282,13 @@ impl Content<'_> {
 
     /// Everything under a lease of the vanished scheduler is taken back.
     async fn recover(&self) {
-        let request = Recover { now: self.at(3), holder: Some(scheduler("gone, 行った")), limit: 1_000 };
+        let request = Recover {
+            now: self.at(3),
+            over_at: self.at(3),
+            spared: Vec::new(),
+            holder: Some(scheduler("gone, 行った")),
+            limit: 1_000,
+        };
         self.store.recover(request).await.expect("recovered");
     }
 
@@ -375,7 +381,7 @@ impl Content<'_> {
             holder: scheduler("gone, 行った"),
             token: self.make.token(),
             now: self.at(0),
-            lease_until: self.at(1),
+            lease: Duration::from_secs(1),
             limit: 100,
         };
         let leased = self.store.schedule_acquire(request.clone()).await.expect("leased").schedules;

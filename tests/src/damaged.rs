@@ -228,7 +228,7 @@ impl ScheduleQueue for Damaged {
     async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
         self.count("schedule_acquire");
         if !self.damage().locked.is_empty() {
-            return Ok(AcquiredSchedules::default());
+            return Ok(AcquiredSchedules { now: request.now, schedules: Vec::new(), unreadable: Vec::new() });
         }
         let (now, token) = (request.now, request.token);
         let mut acquired = self.inner.schedule_acquire(request).await?;
@@ -286,6 +286,10 @@ impl ScheduleQueue for Damaged {
 
 #[async_trait]
 impl JobQueue for Damaged {
+    fn lease_line(&self) -> Box<dyn LeaseLine> {
+        self.inner.lease_line()
+    }
+
     async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
         self.inner.job_add(jobs).await
     }
@@ -369,8 +373,8 @@ impl Housekeeping for Damaged {
         self.inner.cleanup(now, limit).await
     }
 
-    async fn scheduler_put(&self, scheduler: SchedulerRow) -> Result<(), StoreError> {
-        self.inner.scheduler_put(scheduler).await
+    async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError> {
+        self.inner.scheduler_put(request).await
     }
 
     async fn scheduler_list(&self) -> Result<Page<SchedulerRow>, StoreError> {
@@ -381,7 +385,7 @@ impl Housekeeping for Damaged {
         self.inner.check().await
     }
 
-    async fn store_clock(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn store_clock(&self) -> Result<StoreTime, StoreError> {
         self.inner.store_clock().await
     }
 

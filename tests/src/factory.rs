@@ -5,11 +5,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use host::model::{
-    Backoff, Coalesce, ConflictPolicy, Digest, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata,
-    Parallelism, Payload, PluginName, PluginVersion, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target,
-    Task, TaskId, TaskName, Timestamp,
+    Backoff, Coalesce, ConflictPolicy, Digest, Incarnation, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken,
+    Metadata, Parallelism, Payload, PluginName, PluginVersion, Schedule, ScheduleId, ScheduleLife, SchedulerId,
+    Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
-use host::store::{AcquireJobs, AcquireSchedules, AddSchedule, Ending, PutPlugin, Recover, ReleaseJob, ReleaseJobs};
+use host::store::{
+    AcquireJobs, AcquireSchedules, AddSchedule, Ending, ExtendJobs, PutPlugin, PutScheduler, Recover, ReleaseJob,
+    ReleaseJobs, SchedulerRow,
+};
 
 /// Makes things; ids and tokens come from a seeded generator.
 #[derive(Debug)]
@@ -36,6 +39,16 @@ pub fn schedule_id(id: &str) -> ScheduleId {
 /// A scheduler's identity.
 pub fn scheduler(id: &str) -> SchedulerId {
     SchedulerId::new(id).expect("a valid identity")
+}
+
+/// A life of a scheduler.
+pub fn incarnation(text: &str) -> Incarnation {
+    Incarnation::new(text).expect("a valid incarnation")
+}
+
+/// What a scheduler says of itself.
+pub fn heard_of(scheduler: SchedulerRow) -> PutScheduler {
+    PutScheduler { scheduler, replaces: None }
 }
 
 /// A task of the plugin `p` that may run `limit` jobs at once; `None` for any number.
@@ -157,19 +170,12 @@ impl Factory {
 
     /// Asks for jobs at `t(now)`, for ten seconds.
     pub fn acquire(&self, now: i64, limit: usize) -> AcquireJobs {
-        AcquireJobs {
-            holder: scheduler("one"),
-            token: self.token(),
-            now: t(now),
-            lease_until: t(now + 10),
-            limit,
-            only: None,
-        }
+        AcquireJobs { holder: scheduler("one"), token: self.token(), now: t(now), lease: LEASE, limit, only: None }
     }
 
     /// Asks for schedules at `t(now)`, for ten seconds.
     pub fn acquire_schedules(&self, now: i64, limit: usize) -> AcquireSchedules {
-        AcquireSchedules { holder: scheduler("one"), token: self.token(), now: t(now), lease_until: t(now + 10), limit }
+        AcquireSchedules { holder: scheduler("one"), token: self.token(), now: t(now), lease: LEASE, limit }
     }
 }
 
@@ -198,9 +204,17 @@ pub fn success(expires: i64) -> Ending {
     Ending::Finished { outcome: host::model::Outcome::Success, result: None, error: None, expires_at: t(expires) }
 }
 
+/// How long the leases of these builders last.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// The extension of leases at `t(now)`, for ten seconds.
+pub fn extend(now: i64, leases: Vec<(JobId, LeaseToken)>) -> ExtendJobs {
+    ExtendJobs { leases, now: t(now), lease: LEASE }
+}
+
 /// Recovery at `t(now)` of what ran out.
 pub fn recover(now: i64) -> Recover {
-    Recover { now: t(now), holder: None, limit: 1_000 }
+    Recover { now: t(now), over_at: t(now), spared: Vec::new(), holder: None, limit: 1_000 }
 }
 
 /// The answer to a fire that is stored with all of its jobs.

@@ -9,6 +9,7 @@ pub mod content;
 pub mod damaged;
 pub mod drain;
 pub mod factory;
+pub mod logs;
 pub mod stage;
 pub mod trials;
 pub mod wait;

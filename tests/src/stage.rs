@@ -169,7 +169,9 @@ pub const NOON: &str = "2026-05-01T12:00:00Z";
 
 impl Default for Stage {
     fn default() -> Self {
-        Stage::with_store(Arc::new(MemoryStore::new()))
+        let clock = ManualClock::new(NOON.parse().expect("a time"));
+        let store = Arc::new(MemoryStore::with_clock(Arc::new(clock.clone())));
+        Stage { clock, ..Stage::with_store(store) }
     }
 }
 
@@ -185,6 +187,12 @@ impl Stage {
         }
     }
 
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, clock: ManualClock) -> Stage {
+        Stage { clock, ..self }
+    }
+
     /// The same clock and executor with another store in front, and a broker of its own.
     #[must_use]
     pub fn with_same_players(&self, store: Arc<dyn Store>) -> Stage {
@@ -197,9 +205,10 @@ impl Stage {
         Stage { broker: Arc::new(SilentBroker { senders: Mutex::new(Vec::new()) }), ..self }
     }
 
-    /// The usual options for a scheduler of that identity.
+    /// The usual options for a scheduler of that identity, all of which runs on the runtime of the test.
     pub fn options(identity: &str) -> Options {
-        Options::new(SchedulerId::new(identity).expect("an identity"))
+        let options = Options::new(SchedulerId::new(identity).expect("an identity"));
+        Options { has_lease_thread: false, ..options }
     }
 
     /// What schedulers on this stage work with, and this executor.
@@ -214,7 +223,9 @@ impl Stage {
 
     /// Starts a scheduler.
     pub async fn start(&self, options: Options) -> Handle {
-        Scheduler::start(self.parts(Arc::clone(&self.executor)), options).await.expect("the scheduler starts")
+        let started = Scheduler::start(self.parts(Arc::clone(&self.executor)), options).await;
+        settle().await;
+        started.expect("the scheduler starts")
     }
 
     /// Puts a task into the store, and what it does into the executor.
@@ -310,6 +321,55 @@ impl Stage {
         .await;
     }
 
+    /// Lets `span` pass, at least five seconds, and waits until every lease of a living worker was extended and every scheduler has been
+    /// heard of again: for a test in which nobody is to be late.
+    pub async fn pass(&self, span: Duration) {
+        self.pass_by(|| self.clock.advance(span)).await;
+    }
+
+    /// The same, where the test has clocks of its own.
+    pub async fn pass_by(&self, advance: impl FnOnce()) {
+        settle().await;
+        let before = (self.leases().await, self.heard_of().await);
+        advance();
+        wait_for("leases to be extended and schedulers to be heard of", || async {
+            let (leases, heard_of) = (self.leases().await, self.heard_of().await);
+            // A job that has ended meanwhile has no lease any more.
+            let is_extended = before.0.iter().all(|(id, end)| leases.get(id).is_none_or(|now| now != end));
+            let is_heard = before.1.iter().all(|(id, at)| heard_of.get(id).is_none_or(|now| now != at));
+            (is_extended && is_heard).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets `span` pass, at least five seconds, and waits until every scheduler has been heard of again.
+    pub async fn pass_heard(&self, span: Duration) {
+        settle().await;
+        let before = self.heard_of().await;
+        self.clock.advance(span);
+        wait_for("schedulers to be heard of", || async {
+            let heard_of = self.heard_of().await;
+            before.iter().all(|(id, at)| heard_of.get(id).is_none_or(|now| now != at)).then_some(())
+        })
+        .await;
+    }
+
+    /// The ends of the leases that schedulers hold which were heard of.
+    async fn leases(&self) -> HashMap<JobId, Timestamp> {
+        let alive = self.heard_of().await;
+        let leases = self.jobs().await.into_iter().filter_map(|job| Some((job.spec.id, job.lease?)));
+        leases
+            .filter(|(_, lease)| alive.contains_key(&lease.holder))
+            .map(|(id, lease)| (id, lease.expires_at))
+            .collect()
+    }
+
+    /// When the schedulers that have not stopped were heard of last.
+    async fn heard_of(&self) -> HashMap<SchedulerId, Timestamp> {
+        let rows = self.store.scheduler_list().await.expect("the store answers").rows;
+        rows.into_iter().filter(|row| row.stopped_at.is_none()).map(|row| (row.id, row.seen_at)).collect()
+    }
+
     /// Stops a scheduler while the clock goes on, a second at a time.
     pub async fn stop_in_time(&self, scheduler: Handle) -> StopReport {
         let is_over = AtomicBool::new(false);
@@ -323,12 +383,28 @@ impl Stage {
         futures_util::future::join(stopping, time).await.0
     }
 
+    /// Takes back what that scheduler holds, as if it had come back.
+    pub async fn take_back_from(&self, identity: &str) {
+        let now = self.clock.now();
+        let holder = Some(SchedulerId::new(identity).expect("an identity"));
+        let request = host::store::Recover { now, over_at: now, spared: Vec::new(), holder, limit: 10 };
+        self.store.recover(request).await.expect("the store answers");
+    }
+
     /// All jobs, oldest first.
     pub async fn jobs(&self) -> Vec<Job> {
         let filter = host::store::JobFilter { limit: host::model::limits::PAGE_ROWS_MAX, ..Default::default() };
         let mut rows = self.store.job_list(filter).await.expect("the store answers").rows;
         rows.reverse();
         rows
+    }
+}
+
+/// Lets everything on this thread go on until it waits for the clock or for the test: where the store is in memory, each task needs but a
+/// few turns for that.
+pub async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
     }
 }
 

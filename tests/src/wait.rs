@@ -8,6 +8,13 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Lets others go on for as long as between two looks: for a test that moves a clock in many small steps. Nothing may depend on what has
+/// happened meanwhile.
+#[expect(clippy::disallowed_methods, reason = "tests wait in real time, for conditions and with a bound")]
+pub async fn a_moment() {
+    tokio::time::sleep(PAUSE).await;
+}
+
 /// Looks at `condition` until it answers something.
 ///
 /// # Panics

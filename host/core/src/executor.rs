@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::{Clock, Instant, sleep_until_instant};
 use crate::config::Caps;
 use crate::model::{
     Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, Payload, PluginName, Progress, SchedulerId,
@@ -62,8 +63,40 @@ pub struct Invocation {
     pub limits: Limits,
     /// The scheduler that runs it.
     pub scheduler_id: SchedulerId,
-    /// When the attempt began, by the clock.
+    /// When the attempt began, by the store's time.
     pub started_at: Timestamp,
+}
+
+/// The time during an attempt: the store's when it began, and from there by the monotonic clock. So what a job shows, what its lines are
+/// stamped with and what its code sees agree with each other, whatever the time of day is on the host, and whoever sets it.
+#[derive(Debug, Clone)]
+pub struct AttemptClock {
+    machine: Arc<dyn Clock>,
+    started_at: Timestamp,
+    began: Instant,
+}
+
+impl AttemptClock {
+    /// The clock of an attempt that begins now, which is `started_at` by the store's time.
+    pub fn begin(machine: Arc<dyn Clock>, started_at: Timestamp) -> AttemptClock {
+        let began = machine.monotonic();
+        AttemptClock { machine, started_at, began }
+    }
+
+    /// How long the attempt has lasted.
+    pub fn elapsed(&self) -> Duration {
+        self.machine.monotonic().saturating_since(self.began)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.started_at.saturating_add(self.elapsed())
+    }
+
+    /// Waits until the attempt has lasted for `span`.
+    pub async fn wait_for(&self, span: Duration) {
+        sleep_until_instant(&*self.machine, self.began.saturating_add(span)).await;
+    }
 }
 
 /// What one attempt may use: what the job asks for, within the operator's caps.

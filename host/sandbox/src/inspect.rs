@@ -15,7 +15,7 @@ use super::output::{Output, OutputOptions};
 use super::refusal::{Refusal as _, refused};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::{Clock, Stopwatch};
-use crate::executor::{InspectError, Limits, Verdict};
+use crate::executor::{AttemptClock, InspectError, Limits, Verdict};
 use crate::model::limits::{DESCRIPTION_BYTES_MAX, SCHEMA_BYTES_MAX, TASKS_PER_PLUGIN_MAX};
 use crate::model::{TaskDeclaration, json};
 
@@ -58,17 +58,20 @@ pub(super) async fn list_tasks(
         log_bytes: LIST_LOG_BYTES,
         log_lines: LIST_LOG_BYTES,
     };
+    let started_at = clock.now();
+    let clock = AttemptClock::begin(clock, started_at);
     let output = Output::new(OutputOptions {
         attempt: 0,
         bytes_max: limits.log_bytes,
         lines_max: limits.log_lines,
         reports: None,
-        clock,
+        clock: clock.clone(),
     });
     let reins = Reins {
         cancel: CancellationToken::new(),
         kill: CancellationToken::new(),
         timeout: limits.timeout,
+        deadline: started_at.saturating_add(limits.timeout),
         elapsed: Stopwatch::start(),
     };
     let options = GuestOptions {
@@ -77,6 +80,7 @@ pub(super) async fn list_tasks(
         fuel: limits.fuel,
         result_bytes: limits.result_bytes,
         output: output.clone(),
+        clock,
         job: None,
         reins,
     };

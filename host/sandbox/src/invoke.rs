@@ -24,8 +24,8 @@ use super::grants::OpenGrants;
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::state::{Guest, GuestOptions, Reins};
-use crate::clock::{Clock, Stopwatch};
-use crate::executor::{Finished, Invocation, Retry, RunControl, Verdict};
+use crate::clock::Stopwatch;
+use crate::executor::{AttemptClock, Finished, Invocation, Retry, RunControl, Verdict};
 use crate::model::{Effects, ErrorKind, JobError, Usage};
 
 /// How long the lines of a guest that has ended may wait for a slow receiver.
@@ -41,8 +41,8 @@ pub(super) struct Attempt {
     pub(super) invocation: Arc<Invocation>,
     /// Its reins.
     pub(super) control: RunControl,
-    /// The time of its log lines.
-    pub(super) clock: Arc<dyn Clock>,
+    /// The time.
+    pub(super) clock: AttemptClock,
     /// Its place among the instances that may exist at the same time; given back when the instance is gone.
     pub(super) place: OwnedSemaphorePermit,
 }
@@ -55,7 +55,7 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
         bytes_max: limits.log_bytes,
         lines_max: limits.log_lines,
         reports: Some(attempt.control.reports),
-        clock: attempt.clock,
+        clock: attempt.clock.clone(),
     });
     let elapsed = Stopwatch::start();
     let kill = attempt.control.kill.clone();
@@ -67,11 +67,13 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
             fuel: limits.fuel,
             result_bytes: limits.result_bytes,
             output: output.clone(),
+            clock: attempt.clock.clone(),
             job: Some(Arc::clone(&attempt.invocation)),
             reins: Reins {
                 cancel: attempt.control.cancel,
                 kill: attempt.control.kill,
                 timeout: limits.timeout,
+                deadline: attempt.clock.now().saturating_add(limits.timeout),
                 elapsed,
             },
         },

@@ -57,8 +57,8 @@ use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::CompilerLimits;
 use crate::executor::{
-    Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry,
-    RunControl, RunnablePlugin, Verdict,
+    AttemptClock, Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource,
+    Retry, RunControl, RunnablePlugin, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
 use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
@@ -209,6 +209,7 @@ impl Executor for WasmExecutor {
     /// Dropping the future stops the guest at its next tick, or at once where it waits for the host.
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
         let elapsed = Stopwatch::start();
+        let clock = AttemptClock::begin(Arc::clone(&self.clock), invocation.started_at);
         let ready = tokio::select! {
             biased;
             // Nothing of the guest has begun, so being asked to stop is enough.
@@ -220,7 +221,6 @@ impl Executor for WasmExecutor {
             Ok(ready) => ready,
             Err(NotReady { error, retry }) => return invoke::finished_without_guest(error, retry, elapsed),
         };
-        let clock = Arc::clone(&self.clock);
         let attempt = Attempt { prepared, grants, invocation: Arc::new(invocation), control, clock, place };
         // The task's own panic handler is the border behind which a fault of the host in one job stays.
         let task = AbortOnDrop(self.guests.handle().spawn(invoke::run(attempt)));

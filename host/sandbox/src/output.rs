@@ -16,8 +16,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::clock::Clock;
-use crate::executor::Report;
+use crate::executor::{AttemptClock, Report};
 use crate::model::limits::{LOG_LINE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::model::{LogLevel, LogLine, Progress};
 
@@ -63,7 +62,7 @@ pub(super) struct OutputOptions {
     /// Where lines and progress go; `None` where nobody listens.
     pub(super) reports: Option<mpsc::Sender<Report>>,
     /// The time of each line.
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: AttemptClock,
 }
 
 /// The capture of one guest. Clones capture for the same one.
@@ -389,12 +388,12 @@ impl Pollable for CapturedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{Clock as _, SystemClock};
 
     fn output(bytes_max: usize, lines_max: usize, capacity: usize) -> (Output, mpsc::Receiver<Report>) {
         let (sender, receiver) = mpsc::channel(capacity);
-        let options =
-            OutputOptions { attempt: 1, bytes_max, lines_max, reports: Some(sender), clock: Arc::new(SystemClock) };
+        let clock = AttemptClock::begin(Arc::new(SystemClock), SystemClock.now());
+        let options = OutputOptions { attempt: 1, bytes_max, lines_max, reports: Some(sender), clock };
         (Output::new(options), receiver)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::denials::Denials;
 use super::engine::{CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX};
@@ -16,7 +16,8 @@ use super::files::Origins;
 use super::grants::OpenGrants;
 use super::output::{CapturedStream, Output, Stream};
 use crate::clock::Stopwatch;
-use crate::executor::Invocation;
+use crate::executor::{AttemptClock, Invocation};
+use crate::model::Timestamp;
 
 /// Most that a guest may hand to the host in one call, in bytes.
 pub(super) const HOSTCALL_BYTES_MAX: usize = 8 << 20;
@@ -56,6 +57,8 @@ pub(super) struct Reins {
     pub(super) kill: CancellationToken,
     /// The time it may take.
     pub(super) timeout: Duration,
+    /// When that is over.
+    pub(super) deadline: Timestamp,
     /// The time it has taken.
     pub(super) elapsed: Stopwatch,
 }
@@ -83,6 +86,8 @@ pub(super) struct GuestOptions {
     pub(super) result_bytes: usize,
     /// Where its words go.
     pub(super) output: Output,
+    /// The time it is shown.
+    pub(super) clock: AttemptClock,
     /// The job it runs.
     pub(super) job: Option<Arc<Invocation>>,
     /// What ends it.
@@ -98,7 +103,7 @@ impl Guest {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES_MAX);
         let guest = Guest {
-            wasi: wasi(&options.grants, &options.output),
+            wasi: wasi(&options.grants, &options.output, options.clock),
             resources,
             grants: options.grants,
             origins: Origins::default(),
@@ -143,11 +148,25 @@ impl Reins {
 }
 
 /// WASI with nothing granted but the time, chance, and two captured streams to write to, plus the granted variables.
-fn wasi(grants: &OpenGrants, output: &Output) -> WasiCtx {
+/// The time of day as guests see it.
+struct GuestTime(AttemptClock);
+
+impl HostWallClock for GuestTime {
+    fn resolution(&self) -> Duration {
+        Duration::from_micros(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.now().saturating_since(Timestamp::EPOCH)
+    }
+}
+
+fn wasi(grants: &OpenGrants, output: &Output, clock: AttemptClock) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(CapturedStream { stream: Stream::Stdout, output: output.clone() })
         .stderr(CapturedStream { stream: Stream::Stderr, output: output.clone() })
-        .max_random_size(RANDOM_BYTES_MAX);
+        .max_random_size(RANDOM_BYTES_MAX)
+        .wall_clock(GuestTime(clock));
     for (name, value) in grants.variables() {
         wasi.env(name, value);
     }

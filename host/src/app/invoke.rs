@@ -138,10 +138,9 @@ async fn kill_after_grace(
         () = done.cancelled() => return,
         () = cancel.cancelled() => {}
     }
-    let until = sandbox.clock.now().saturating_add(CANCEL_GRACE);
     tokio::select! {
         () = done.cancelled() => {}
-        () = sandbox.clock.sleep_until(until) => kill.cancel(),
+        () = sandbox.clock.sleep(CANCEL_GRACE) => kill.cancel(),
     }
 }
 

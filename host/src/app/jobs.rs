@@ -6,7 +6,7 @@ use super::arguments::Callee;
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Settings, Timestamp};
+use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Settings};
 use crate::store::{Cancelled, JobFilter, ReadLogs, Unreadable};
 
 /// A job that is to be queued.
@@ -81,7 +81,8 @@ impl App {
         let task = self.task_resolve(&new.task).await?.task;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let settings = job_settings(&new.settings.over(&task.layered()));
-        let spec = JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, self.clock.now());
+        let now = self.now().await?;
+        let spec = JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, now);
         let id = spec.id;
         self.store.job_add(vec![spec]).await?;
         self.publish(vec![EventKind::JobAdded { job_id: id, task_id: task.id, schedule_id: None }]).await;
@@ -130,15 +131,15 @@ impl App {
     pub async fn job_wait_within(&self, id: JobId, limit: Option<Duration>) -> AppResult<Job> {
         // Subscribed before the first look, so that an end between the two is heard.
         let mut hints = self.broker.subscribe();
-        let give_up_at = limit.map(|limit| self.clock.now().saturating_add(limit));
+        let began = self.clock.monotonic();
         loop {
             let job = self.job_get(id).await?;
-            let now = self.clock.now();
-            if job.state == JobState::Finished || give_up_at.is_some_and(|at| now >= at) {
+            let waited = self.clock.monotonic().saturating_since(began);
+            let left = limit.map_or(LOOK_AGAIN, |limit| limit.saturating_sub(waited).min(LOOK_AGAIN));
+            if job.state == JobState::Finished || left.is_zero() {
                 return Ok(job);
             }
-            let look_again = now.saturating_add(LOOK_AGAIN);
-            self.wait_for_news(&mut hints, id, give_up_at.map_or(look_again, |at| at.min(look_again))).await;
+            self.wait_for_news(&mut hints, id, left).await;
         }
     }
 
@@ -148,7 +149,7 @@ impl App {
     /// [`AppError::NotFound`]; [`AppError::Refused`] where it has ended.
     pub async fn job_cancel(&self, id: JobId) -> AppResult<CancelJob> {
         let before = self.job_get(id).await?;
-        match self.store.job_cancel(id, self.clock.now()).await? {
+        match self.store.job_cancel(id, self.now().await?).await? {
             Cancelled::AlreadyFinished => Err(AppError::refused(format!("job {id} has ended already"))),
             Cancelled::Asked => {
                 self.publish(vec![EventKind::JobCancelRequested { job_id: id }]).await;
@@ -167,7 +168,7 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`]; [`AppError::Refused`] where it has not ended.
     pub async fn job_retry(&self, id: JobId) -> AppResult<Job> {
-        let job = self.store.job_retry(id, self.clock.now()).await?;
+        let job = self.store.job_retry(id, self.now().await?).await?;
         let (task_id, schedule_id) = (job.spec.task_id.clone(), job.spec.schedule_id.clone());
         self.publish(vec![EventKind::JobAdded { job_id: id, task_id, schedule_id }]).await;
         Ok(job)
@@ -196,16 +197,14 @@ impl App {
             match (news.is_empty(), has_ended) {
                 (false, _) => return Ok(Some(news)),
                 (true, true) => return Ok(None),
-                (true, false) => {
-                    self.wait_for_news(&mut hints, id, self.clock.now().saturating_add(LOOK_AGAIN)).await;
-                }
+                (true, false) => self.wait_for_news(&mut hints, id, LOOK_AGAIN).await,
             }
         }
     }
 
-    /// Waits for an event about a job, for a hint, or for that time, whatever comes first.
-    async fn wait_for_news(&self, hints: &mut Subscription, id: JobId, until: Timestamp) {
-        let timer = self.clock.sleep_until(until);
+    /// Waits for an event about a job, for a hint, or for that long, whatever comes first.
+    async fn wait_for_news(&self, hints: &mut Subscription, id: JobId, at_most: Duration) {
+        let timer = self.clock.sleep(at_most);
         tokio::pin!(timer);
         loop {
             let delivery = tokio::select! {

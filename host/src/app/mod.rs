@@ -23,6 +23,7 @@ mod tasks;
 mod transfer;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use arguments::Arguments;
 pub use check::{SettingName, check_args, check_new_id, check_settings};
@@ -42,8 +43,9 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Caps;
 use crate::executor::PluginInspector;
-use crate::model::{Event, EventKind, JobId, JobIdSource, ScheduleLife, Settings};
+use crate::model::{Event, EventKind, JobId, JobIdSource, ScheduleLife, Settings, Timestamp};
 use crate::store::Store;
+use crate::store::store_clock::StoreClock;
 
 /// What an [`App`] works with.
 #[derive(Clone)]
@@ -64,6 +66,12 @@ pub struct Parts {
     pub caps: Caps,
 }
 
+/// How long the store's time is reckoned with before the store is asked for it again.
+const TIME_KEPT: Duration = Duration::from_secs(60);
+
+/// How quick the store must answer for its time to be taken anew.
+const TIME_QUICK: Duration = Duration::from_millis(500);
+
 /// The operations. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct App {
@@ -71,6 +79,7 @@ pub struct App {
     broker: Arc<dyn Broker>,
     inspector: Option<Arc<dyn PluginInspector>>,
     clock: Arc<dyn Clock>,
+    time: Arc<StoreClock>,
     job_ids: Arc<Mutex<JobIdSource>>,
     random: Arc<Mutex<fastrand::Rng>>,
     task_defaults: Arc<Settings>,
@@ -84,12 +93,23 @@ impl App {
             store: parts.store,
             broker: parts.broker,
             inspector: parts.inspector,
+            time: Arc::new(StoreClock::new(Arc::clone(&parts.clock))),
             clock: parts.clock,
             job_ids: Arc::new(Mutex::new(JobIdSource::new(parts.random.fork()))),
             random: Arc::new(Mutex::new(parts.random)),
             task_defaults: Arc::new(parts.task_defaults),
             caps: parts.caps,
         }
+    }
+
+    /// The time by which schedules fire and jobs are due: the store's, whatever this host's clock shows. That the two differ is told in the
+    /// log.
+    ///
+    /// # Errors
+    /// Those of the store, which is asked when it was not for a while.
+    pub async fn now(&self) -> AppResult<Timestamp> {
+        self.time.refresh(&*self.store, TIME_KEPT, TIME_QUICK).await?;
+        Ok(self.time.now())
     }
 
     /// What no job may exceed.
@@ -109,7 +129,7 @@ impl App {
         if kinds.is_empty() {
             return;
         }
-        let at = self.clock.now();
+        let at = self.time.now();
         let events = kinds.into_iter().map(|kind| Event { at, kind }).collect();
         if let Err(error) = self.broker.publish(events).await {
             let cause = error.source.to_string();
@@ -119,7 +139,7 @@ impl App {
 
     fn next_job_id(&self) -> JobId {
         // A panic while the lock was held cannot leave the source in a state that matters.
-        self.job_ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.clock.now())
+        self.job_ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.time.now())
     }
 
     fn new_life(&self) -> ScheduleLife {

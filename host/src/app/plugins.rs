@@ -116,7 +116,7 @@ impl App {
             imports,
             grants,
             tasks: declarations,
-            registered_at: self.clock.now(),
+            registered_at: self.now().await?,
         };
         Ok(Registration { version, previous, tasks, footprint, overlaps, changes: None })
     }

@@ -123,7 +123,7 @@ impl App {
             pause: new.paused.then_some(Pause::Asked),
             next_fire_time: Some(first.at),
             last_fire_time: None,
-            created_at: self.clock.now(),
+            created_at: self.now().await?,
         };
         let before = match new.conflict {
             // One that cannot be read is replaced all the same.
@@ -225,7 +225,7 @@ impl App {
         loop {
             let resume = match resume {
                 None => None,
-                Some(at) => Some(self.resume_from(&self.schedule_get(id).await?, at)?),
+                Some(at) => Some(self.resume_from(&self.schedule_get(id).await?, at).await?),
             };
             tries += 1;
             match self.store.schedule_unpause(UnpauseSchedule { id: id.clone(), resume }).await {
@@ -272,9 +272,9 @@ impl App {
         Ok(SchedulePreview { fires, is_exhausted: false })
     }
 
-    fn resume_from(&self, schedule: &Schedule, at: ResumeAt) -> AppResult<ResumeFrom> {
+    async fn resume_from(&self, schedule: &Schedule, at: ResumeAt) -> AppResult<ResumeFrom> {
         let time = match at {
-            ResumeAt::Now => self.clock.now(),
+            ResumeAt::Now => self.now().await?,
             ResumeAt::Time(time) => time,
         };
         let (trigger, mut state) = stored_trigger(schedule)?;

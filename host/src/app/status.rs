@@ -46,6 +46,9 @@ pub struct Cleaned {
 /// Who was not heard of for so long is taken for dead: a scheduler says every few seconds that it lives.
 const ALIVE_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long a worker's lease must have been over before clean-up on request takes its job back.
+const SILENT_AT_LEAST: Duration = Duration::from_secs(15);
+
 /// How much one step of clean-up removes, so that no transaction becomes long.
 const STEP_ROWS: usize = 500;
 
@@ -58,7 +61,7 @@ impl App {
         let (schedules, unread) = self.schedule_list_all(crate::store::ScheduleFilter::default()).await?;
         let mut unreadable = Unreads::default();
         let schedule_count = schedules.len() + unreadable.add_all("schedule", unread);
-        let store_clock = self.store.store_clock().await?;
+        let store_clock = self.store.store_clock().await?.now;
         let now = self.clock.now();
         let plugins = self.store.plugin_list().await?;
         let plugin_count = plugins.rows.len() + unreadable.add_all("plugin", plugins.unreadable);
@@ -84,7 +87,7 @@ impl App {
     /// # Errors
     /// Those of the store.
     pub async fn workers_alive(&self) -> AppResult<Vec<SchedulerRow>> {
-        let now = self.store_now().await?;
+        let now = self.now().await?;
         let mut rows = self.store.scheduler_list().await?.rows;
         rows.retain(|row| {
             let runs_jobs = row.role.parse().is_ok_and(Role::runs_jobs);
@@ -93,20 +96,18 @@ impl App {
         Ok(rows)
     }
 
-    /// The time by the clock of the store, which is everybody's, where it has one.
-    async fn store_now(&self) -> AppResult<Timestamp> {
-        Ok(self.store.store_clock().await?.unwrap_or_else(|| self.clock.now()))
-    }
-
     /// Takes back what vanished workers left, then removes expired jobs and ended schedules, until nothing is left to do.
     ///
     /// # Errors
     /// Those of the store; what was done before is done.
     pub async fn cleanup(&self) -> AppResult<Cleaned> {
         let mut cleaned = Cleaned::default();
-        let now = self.store_now().await?;
+        let (time, now) = (self.store.store_clock().await?, self.now().await?);
+        // Where everything stood still a moment ago, the living must be heard before they are taken for dead.
+        let over_at = time.leases.unwrap_or(now).saturating_sub(SILENT_AT_LEAST);
         loop {
-            let recovered = self.store.recover(Recover { now, holder: None, limit: STEP_ROWS }).await?;
+            let request = Recover { now, over_at, spared: Vec::new(), holder: None, limit: STEP_ROWS };
+            let recovered = self.store.recover(request).await?;
             let mut events = Vec::new();
             let mut step = recovered.unreadable.len();
             for (jobs, outcome) in [

@@ -162,9 +162,10 @@ impl App {
     /// # Errors
     /// Those of the store.
     pub async fn export(&self, skip_unreadable: bool) -> AppResult<Export> {
+        let now = self.now().await?;
         let snapshot = self.store.snapshot().await?;
         let mut ready = Vec::new();
-        let encoder = Some(Encoder::begin(self.clock.now(), &mut ready));
+        let encoder = Some(Encoder::begin(now, &mut ready));
         let (counts, unreadable) = (Counts::default(), Unreads::default());
         Ok(Export { snapshot, encoder, ready, skip_unreadable, counts, unreadable })
     }
@@ -217,7 +218,7 @@ impl App {
         let (batches, mut arriving) = mpsc::channel(AHEAD_MAX);
         let reading = tokio::task::spawn_blocking(move || read_batches(archive, &batches));
         while let Some(records) = arriving.recv().await {
-            let now = self.store.store_clock().await?.unwrap_or_else(|| self.clock.now());
+            let now = self.now().await?;
             let records = pass.open(records);
             let (conflict, dry_run) = (pass.conflict, pass.dry_run);
             let done = self.store.restore(Restore { now, records: records.clone(), conflict, dry_run }).await?;

@@ -20,10 +20,9 @@ use crate::files::ensure_private_folder;
 use crate::model::ExecutorName;
 use crate::model::SchedulerId;
 use crate::scheduler::{Executors, Options};
-use crate::store::detached::Detached;
-use crate::store::retrying::Retrying;
 #[cfg(feature = "sql")]
 use crate::store::sql::migrate;
+use crate::store::timekeeping::Timekeeping;
 use crate::store::{self, OpenOptions, Store};
 
 /// What a `host` process is made of.
@@ -167,10 +166,9 @@ impl Machine {
 
 /// Opens the store, so that a caller who goes away leaves nothing half done and a store that restarts is survived.
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Store>> {
-    let options = OpenOptions { clock: &**clock, auto_migrate: config.auto_migrate };
-    let store = store::open(&config.store, options).await?;
-    let retrying = Retrying::new(store, Arc::clone(clock), fastrand::Rng::new());
-    Ok(Arc::new(Detached::new(Arc::new(retrying))))
+    let (auto_migrate, timekeeping) = (config.auto_migrate, Timekeeping::Own);
+    let options = OpenOptions { clock: Arc::clone(clock), auto_migrate, timekeeping };
+    Ok(store::open(&config.store, options).await?)
 }
 
 /// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events

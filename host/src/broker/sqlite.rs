@@ -224,11 +224,10 @@ async fn last_id(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> 
 async fn read(shared: Arc<Shared>, mut connection: SqliteConnection, mut last: i64) {
     let mut version = 0;
     loop {
-        let look_at = shared.clock.now().saturating_add(LOOK_EVERY);
         tokio::select! {
             () = shared.stop.cancelled() => break,
             () = shared.changed.notified() => {}
-            () = shared.clock.sleep_until(look_at) => {}
+            () = shared.clock.sleep(LOOK_EVERY) => {}
         }
         if let Err(error) = look(&shared, &mut connection, &mut version, &mut last).await {
             tracing::debug!(error = %error, "the events of other processes could not be read; trying again");

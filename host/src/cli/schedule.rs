@@ -124,11 +124,13 @@ enum DstFoldArg {
 }
 
 pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
-    let now = context.machine.clock().now();
-    let trigger = args.trigger(now)?;
+    // Looked at before anything is opened; what counts from now counts from the store's time.
+    args.trigger(context.machine.clock().now())?;
     let arguments = args.arguments.arguments()?;
     let settings = Settings { misfire_grace_time: args.misfire_grace_time, ..args.settings.settings()? };
     let app = context.app().await?;
+    let now = app.now().await?;
+    let trigger = args.trigger(now)?;
     let created = app
         .schedule_add(NewSchedule {
             id: args.id,

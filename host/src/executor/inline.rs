@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Finished, Invocation, Report, Retry, RunControl, Verdict, returned};
+use super::{AttemptClock, Executor, Finished, Invocation, Report, Retry, RunControl, Verdict, returned};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::limits::LOG_LINE_BYTES_MAX;
 use crate::model::{
@@ -54,7 +54,7 @@ pub struct NativeContext(Arc<Inner>);
 struct Inner {
     invocation: Invocation,
     control: RunControl,
-    clock: Arc<dyn Clock>,
+    clock: AttemptClock,
     lines: Mutex<Lines>,
 }
 
@@ -78,7 +78,7 @@ impl NativeContext {
 
     /// The time until the attempt is stopped.
     pub fn remaining(&self) -> Duration {
-        self.0.deadline().saturating_since(self.0.clock.now())
+        self.0.invocation.limits.timeout.saturating_sub(self.0.clock.elapsed())
     }
 
     /// Writes a line to the job's log. What is over its limits, or finds no room, is counted and dropped.
@@ -107,10 +107,6 @@ impl Inner {
     fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
         // The counters are right between any two statements.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn deadline(&self) -> crate::model::Timestamp {
-        self.invocation.started_at.saturating_add(self.invocation.limits.timeout)
     }
 
     fn line(&self, lines: &mut Lines, level: LogLevel, target: &str, message: &str) -> LogLine {
@@ -188,7 +184,7 @@ impl Executor for InlineExecutor {
             (None, _) => failure(ErrorKind::PluginUnavailable, unknown(&invocation.runnable.target), Retry::Backoff),
             (_, Err(message)) => failure(ErrorKind::GuestError, message, Retry::Never),
             (Some(task), Ok(args)) => {
-                let clock = Arc::clone(&self.clock);
+                let clock = AttemptClock::begin(Arc::clone(&self.clock), invocation.started_at);
                 attempt(&*task, args, Arc::new(Inner { invocation, control, clock, lines: Mutex::default() })).await
             }
         };
@@ -205,7 +201,6 @@ async fn attempt(
     let context = NativeContext(Arc::clone(&inner));
     // Making the future is the closure's code too, and may panic. After a panic nothing of the task is used again.
     let running = AssertUnwindSafe(async move { task(context, args).await }).catch_unwind();
-    let deadline = inner.deadline();
     let verdict = tokio::select! {
         biased;
         () = inner.control.kill.cancelled() => Verdict::Cancelled,
@@ -217,7 +212,7 @@ async fn attempt(
                 failure(ErrorKind::Panic, format!("the task panicked: {message}"), Retry::Backoff)
             }
         },
-        () = inner.clock.sleep_until(deadline) => {
+        () = inner.clock.wait_for(inner.invocation.limits.timeout) => {
             let message = format!("the attempt reached its time limit of {:?}", inner.invocation.limits.timeout);
             failure(ErrorKind::TimedOut, message, Retry::Backoff)
         }

@@ -18,6 +18,8 @@ pub(super) struct Unresolved {
     pub(super) until: Timestamp,
     /// Why.
     pub(super) reason: String,
+    /// Whether it is because the store does not answer, which is told by whoever watches it.
+    pub(super) is_away: bool,
 }
 
 /// What a look at jobs has found.
@@ -99,7 +101,7 @@ impl CatalogCache {
         };
         let times = self.failures.get(task_id).map_or(1, |failure| failure.times.saturating_add(1));
         let until = now.saturating_add(pauses().delay(times, fastrand::f64()));
-        let last = Unresolved { until, reason: super::chain(&error) };
+        let last = Unresolved { until, reason: super::chain(&error), is_away: error.is_transient() };
         self.failures.insert(task_id.clone(), Failure { times, last: last.clone() });
         if !matches!(error, StoreError::Unreadable { .. }) {
             *away = Some(last.clone());

@@ -1,24 +1,29 @@
 //! What all loops of one scheduler share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::identity::Life;
 use super::notifier::Notifier;
 use super::running::Running;
 use super::throttle::Throttle;
-use super::time::StoreTime;
 use super::{Executors, Options};
 use crate::store::Store;
+use crate::store::store_clock::StoreClock;
 
 /// What all loops of one scheduler share.
 pub(super) struct Core {
     pub(super) store: Arc<dyn Store>,
     pub(super) executors: Executors,
     pub(super) options: Options,
-    pub(super) time: StoreTime,
+    /// Which of the schedulers that have this identity one after the other it is.
+    pub(super) life: Life,
+    /// The store's time, and the monotonic time for spans.
+    pub(super) time: StoreClock,
     /// The attempts that run here.
     pub(super) running: Running,
     /// What would be written to the log again and again.
@@ -44,7 +49,44 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Starts a loop. One that panics has a bug that may have left anything undone, so the whole scheduler stops.
+    /// How quick an answer must be to tell the time by: a fraction of what leases may be wrong by.
+    pub(super) fn quick(&self) -> Duration {
+        (self.options.lease_duration / 10).min(Duration::from_millis(500))
+    }
+
+    /// Starts a loop on a thread of its own, which nothing else can hold.
+    pub(super) fn spawn_apart(self: &Arc<Self>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let (core, token) = (Arc::clone(self), self.loops.token());
+        // Whoever gathers what this thread logs gathers that as well.
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let started = runtime.and_then(|runtime| {
+            let run = move || {
+                let work = core.guarded(name, work);
+                tracing::dispatcher::with_default(&dispatch, || runtime.block_on(work));
+                drop(token);
+            };
+            std::thread::Builder::new().name(name.to_owned()).spawn(run)
+        });
+        if let Err(error) = started {
+            // Going on without would be worse than a lease that a task can keep from being renewed.
+            tracing::error!(%error, name, "the system gives no thread for a loop of the scheduler; stopping");
+            self.fatal.cancel();
+            self.stop_taking.cancel();
+        }
+    }
+
+    /// A loop that panics has a bug that may have left anything undone, so the whole scheduler stops.
+    async fn guarded(self: Arc<Self>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let work = std::panic::AssertUnwindSafe(work);
+        if futures_util::FutureExt::catch_unwind(work).await.is_err() {
+            tracing::error!(name, "a loop of the scheduler panicked; stopping");
+            self.fatal.cancel();
+            self.stop_taking.cancel();
+        }
+    }
+
+    /// Starts a loop.
     pub(super) fn spawn_loop(self: &Arc<Self>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         self.spawn_on(&self.loops, name, work);
     }
@@ -56,14 +98,6 @@ impl Core {
         name: &'static str,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        let core = Arc::clone(self);
-        tracker.spawn(async move {
-            let work = std::panic::AssertUnwindSafe(work);
-            if futures_util::FutureExt::catch_unwind(work).await.is_err() {
-                tracing::error!(name, "a loop of the scheduler panicked; stopping");
-                core.fatal.cancel();
-                core.stop_taking.cancel();
-            }
-        });
+        tracker.spawn(Arc::clone(self).guarded(name, work));
     }
 }

@@ -14,6 +14,7 @@ use super::batch::{NotStored, store_each};
 use super::core::Core;
 use super::plan::{Plan, Standing};
 use super::skipped::SkippedFires;
+use crate::clock::Clock as _;
 use crate::model::{Backoff, EventKind, JobId, Pause, ScheduleId};
 use crate::store::{AfterFire, FireSchedule, Fired, PayloadBytes as _, StoreError};
 use crate::trigger::Skipped;

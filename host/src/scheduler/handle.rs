@@ -8,17 +8,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
+use super::identity::Life;
 use super::notifier::Notifier;
 use super::running::{Interrupt, Running};
 use super::throttle::Throttle;
-use super::time::StoreTime;
-use super::{Options, Parts, housekeeping, job_loop, lease, schedule_loop, wake, writer};
+use super::{Options, Parts, housekeeping, identity, job_loop, lease, log_failure, schedule_loop, wake, writer};
+use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{EventKind, SchedulerId, Timestamp};
-use crate::store::StoreError;
+use crate::store::store_clock::StoreClock;
+use crate::store::{PutScheduler, StoreError};
 
 /// How long a killed attempt may take to come back before stopping goes on without it. An executor that keeps its contract needs
 /// milliseconds.
-const KILLED_WITHIN: Duration = Duration::from_secs(10);
+const KILLED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the rest of stopping may take once the attempts are over: writing what they came to, and saying goodbye. A store that does not
+/// answer must not keep a process from ending.
+const CLOSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A scheduler that is about to start.
 #[derive(Debug)]
@@ -26,32 +32,47 @@ pub struct Scheduler;
 
 /// Why a scheduler did not start.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("scheduler `{identity}` cannot start")]
-pub struct StartError {
-    /// Which one.
-    pub identity: SchedulerId,
-    /// The cause.
-    #[source]
-    pub source: StoreError,
+pub enum StartError {
+    /// The store cannot be used.
+    #[error("scheduler `{identity}` cannot start")]
+    Store {
+        /// Which one.
+        identity: SchedulerId,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
+    /// Another one has its identity, and lives. It was left alone.
+    #[error("another scheduler `{identity}` is alive: it was heard of at {seen_at}")]
+    IdentityInUse {
+        /// The identity.
+        identity: SchedulerId,
+        /// When the other one was heard of.
+        seen_at: Timestamp,
+    },
 }
 
 impl Scheduler {
-    /// Starts a scheduler on the current tokio runtime. It first takes back what an earlier one of the same identity left.
+    /// Starts a scheduler on the current tokio runtime. It first takes back what an earlier one of the same identity left. Whether that one
+    /// lives is known at once if it has said goodbye, or was a process of this machine; otherwise it takes a few seconds.
     ///
     /// # Errors
-    /// [`StartError`] when the store cannot be used; nothing runs then.
+    /// [`StartError`] when the store cannot be used, or another scheduler of this identity lives; nothing runs then.
     pub async fn start(parts: Parts, options: Options) -> Result<Handle, StartError> {
         let identity = options.identity.clone();
-        let failed = |source| StartError { identity: identity.clone(), source };
+        let failed = |source| StartError::Store { identity: identity.clone(), source };
         let subscription = parts.broker.subscribe();
         let core = Arc::new(core_of(&parts, options));
-        core.time.measure(&*core.store).await.map_err(failed)?;
+        core.time.measure(&*core.store, core.quick()).await.map_err(failed)?;
         let started_at = core.time.now();
-        housekeeping::recover(&core, Some(core.options.identity.clone())).await.map_err(failed)?;
-        core.store.scheduler_put(housekeeping::row(&core, started_at, None)).await.map_err(failed)?;
+        identity::claim(&core, started_at).await?;
+        // Told before anything that it does.
+        core.notifier.publish([EventKind::SchedulerStarted { scheduler_id: core.options.identity.clone() }]);
+        housekeeping::take_back_own(&core).await.map_err(failed)?;
 
         core.spawn_loop("wake", wake::run(Arc::clone(&core), subscription));
         core.spawn_loop("housekeeping", housekeeping::run(Arc::clone(&core), started_at));
+        core.spawn_loop("cleanup", housekeeping::clean_up_regularly(Arc::clone(&core)));
         if core.options.role.fires_schedules() {
             core.spawn_loop("schedules", schedule_loop::run(Arc::clone(&core)));
         }
@@ -65,7 +86,6 @@ impl Scheduler {
             let (core, stop_publishing) = (Arc::clone(&core), stop_publishing.clone());
             async move { core.notifier.run(parts.broker, stop_publishing).await }
         });
-        core.notifier.publish([EventKind::SchedulerStarted { scheduler_id: core.options.identity.clone() }]);
         let role = core.options.role.as_str();
         tracing::info!(scheduler.id = %core.options.identity, role, "scheduler started");
         Ok(Handle { core, started_at, notifier, stop_publishing })
@@ -77,7 +97,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
     Core {
         store: Arc::clone(&parts.store),
         executors: parts.executors.clone(),
-        time: StoreTime::new(Arc::clone(&parts.clock)),
+        time: StoreClock::new(Arc::clone(&parts.clock)),
         running: Running::default(),
         throttle: Throttle::default(),
         notifier: Notifier::new(Arc::clone(&parts.clock)),
@@ -90,6 +110,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
         loops: TaskTracker::new(),
         writer: TaskTracker::new(),
         options,
+        life: Life::begin(),
     }
 }
 
@@ -98,7 +119,12 @@ pub(super) fn serve_attempts(core: &Arc<Core>) -> mpsc::Sender<writer::Write> {
     let (writes, receiver) = mpsc::channel(writer::WRITES_MAX);
     core.spawn_on(&core.writer, "writer", writer::run(Arc::clone(core), receiver));
     core.writer.close();
-    core.spawn_loop("leases", lease::run(Arc::clone(core)));
+    let keep = lease::run(Arc::clone(core));
+    if core.options.has_lease_thread {
+        core.spawn_apart("leases", keep);
+    } else {
+        core.spawn_loop("leases", keep);
+    }
     writes
 }
 
@@ -131,6 +157,8 @@ impl Handle {
     }
 
     /// Stops: takes nothing new, waits for running jobs up to the drain timeout, interrupts the rest and gives their jobs back.
+    ///
+    /// It takes no longer than drain timeout and grace period together and four seconds, whatever the store is doing.
     pub async fn stop(self) -> StopReport {
         let core = &self.core;
         core.stop_taking.cancel();
@@ -145,24 +173,26 @@ impl Handle {
                 tracing::error!(count = report.left_behind, "attempts did not stop; their leases will run out");
             }
         }
-        // What the attempts came to is worth waiting for, also while the store is away.
-        if report.left_behind == 0 && !wait_for(core, &core.writer, core.options.drain_timeout).await {
+        let close_by = core.time.monotonic().saturating_add(CLOSED_WITHIN);
+        if report.left_behind == 0 && before(core, close_by, core.writer.wait()).await.is_none() {
             tracing::error!("the store did not take the ends of all jobs; those run again");
         }
         core.stop_serving.cancel();
         core.loops.close();
         if report.left_behind == 0 {
-            core.loops.wait().await;
-            core.writer.wait().await;
+            let _ended = before(core, close_by, core.loops.wait()).await;
         }
-        let stopped_at = Some(core.time.now());
-        if let Err(error) = core.store.scheduler_put(housekeeping::row(core, self.started_at, stopped_at)).await {
-            tracing::warn!(error = %super::chain(&error), "the store was not told that the scheduler stopped");
+        let row = housekeeping::row(core, self.started_at, Some(core.time.now()));
+        let goodbye = PutScheduler { scheduler: row, replaces: None };
+        match before(core, close_by, core.store.scheduler_put(goodbye)).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => log_failure!(&error, "the store was not told that the scheduler stopped"),
+            None => tracing::info!("the store was not told that the scheduler stopped: it does not answer"),
         }
         core.notifier.publish([EventKind::SchedulerStopped { scheduler_id: core.options.identity.clone() }]);
         self.stop_publishing.cancel();
         self.notifier.close();
-        self.notifier.wait().await;
+        let _published = before(core, close_by, self.notifier.wait()).await;
         tracing::info!(scheduler.id = %core.options.identity, "scheduler stopped");
         report
     }
@@ -173,7 +203,17 @@ impl Drop for Handle {
         self.core.stop_taking.cancel();
         self.core.running.interrupt_all(Interrupt::Stopping);
         self.core.stop_serving.cancel();
+        self.core.life.end();
         self.stop_publishing.cancel();
+    }
+}
+
+/// Waits for `work`, no longer than until `end`. Store calls that are given up here are finished by the detached store.
+async fn before<T>(core: &Core, end: Instant, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = sleep_until_instant(&core.time, end) => None,
     }
 }
 

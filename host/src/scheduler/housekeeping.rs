@@ -6,37 +6,66 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
+use super::log_failure;
+use super::recovery::Recovery;
+use crate::clock::Clock as _;
 use crate::model::{EventKind, Outcome, SchedulerId, Timestamp};
-use crate::store::{EndedJob, Recover, Recovered, SchedulerRow, StoreError};
+use crate::store::{EndedJob, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError};
 
-/// How often at least expired leases are looked for.
-const RECOVER_EVERY_MAX: Duration = Duration::from_secs(3);
+/// How often at least expired leases are looked for, and a scheduler says that it is alive.
+pub(super) const HEARD_EVERY_MAX: Duration = Duration::from_secs(3);
 /// Most rows that one call recovers or removes, so that no transaction is long.
 const ROWS_MAX: usize = 1_000;
 
-/// Keeps house until serving ends.
+/// Longest pause before a clean-up that failed is tried again.
+const CLEAN_UP_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Recovers what others left, until serving ends.
 pub(super) async fn run(core: Arc<Core>, started_at: Timestamp) {
-    let recover_every = (core.options.lease_duration / 3).min(RECOVER_EVERY_MAX);
-    let mut cleanup_at = core.time.now().saturating_add(core.options.cleanup_interval);
+    let (lease, every) = (core.options.lease_duration, (core.options.lease_duration / 3).min(HEARD_EVERY_MAX));
+    let mut recovery = Recovery::new(core.time.monotonic(), lease, every);
     loop {
         tokio::select! {
             () = core.stop_serving.cancelled() => return,
-            () = core.time.sleep(recover_every) => {}
+            () = core.time.sleep(every) => {}
         }
         let round = async {
-            core.time.measure(&*core.store).await?;
-            core.store.scheduler_put(row(&core, started_at, None)).await?;
-            recover(&core, None).await?;
-            if core.time.now() >= cleanup_at {
-                cleanup_at = core.time.now().saturating_add(core.options.cleanup_interval);
-                clean_up(&core).await?;
+            let measured = core.time.measure(&*core.store, core.quick()).await?;
+            let alive = PutScheduler { scheduler: row(&core, started_at, None), replaces: None };
+            if let SchedulerPut::Taken(other) = core.store.scheduler_put(alive).await? {
+                displaced(&core, &other);
+                return Ok(());
+            }
+            if recovery.answered(measured) {
+                let over_at = measured.leases.unwrap_or_else(|| core.time.now());
+                recover(&core, None, over_at).await?;
             }
             Ok::<(), StoreError>(())
         };
         if let Err(error) = round.await {
-            tracing::warn!(error = %super::chain(&error), "housekeeping failed; trying again");
+            log_failure!(&error, "housekeeping failed; trying again");
         }
     }
+}
+
+/// Removes what has expired, now and at the interval, until stopping begins.
+pub(super) async fn clean_up_regularly(core: Arc<Core>) {
+    while !core.stop_taking.is_cancelled() {
+        let interval = core.options.cleanup_interval;
+        let pause = match clean_up(&core).await {
+            Ok(()) => interval,
+            Err(error) => {
+                log_failure!(&error, "what has expired could not be removed; trying again");
+                interval.min(CLEAN_UP_AGAIN_MAX)
+            }
+        };
+        super::pause(&core, pause).await;
+    }
+}
+
+/// Takes back at once what an earlier scheduler of this identity left. What others left is taken back when it is known that they are gone.
+pub(super) async fn take_back_own(core: &Core) -> Result<(), StoreError> {
+    recover(core, Some(core.options.identity.clone()), Timestamp::MIN).await
 }
 
 /// How this scheduler shows itself to others.
@@ -47,13 +76,27 @@ pub(super) fn row(core: &Core, started_at: Timestamp, stopped_at: Option<Timesta
         started_at,
         seen_at: core.time.now(),
         stopped_at,
+        incarnation: core.life.incarnation().clone(),
     }
 }
 
-/// Takes back what ran out, and what `holder` left.
-pub(super) async fn recover(core: &Core, holder: Option<SchedulerId>) -> Result<(), StoreError> {
+/// Another scheduler has taken this one for dead, and has its identity now.
+fn displaced(core: &Core, other: &SchedulerRow) {
+    if core.stop_taking.is_cancelled() {
+        return;
+    }
+    let started_at = other.started_at;
+    tracing::error!(%started_at, "another scheduler has taken over the identity of this one; stopping");
+    core.fatal.cancel();
+    core.stop_taking.cancel();
+}
+
+/// Takes back what was over at that time, and what `holder` left.
+async fn recover(core: &Core, holder: Option<SchedulerId>, over_at: Timestamp) -> Result<(), StoreError> {
     loop {
-        let request = Recover { now: core.time.now(), holder: holder.clone(), limit: ROWS_MAX };
+        // What runs here runs here, whether its lease could be renewed or not.
+        let spared = core.running.ids();
+        let request = Recover { now: core.time.now(), over_at, spared, holder: holder.clone(), limit: ROWS_MAX };
         let recovered = core.store.recover(request).await?;
         let jobs = [recovered.requeued.len(), recovered.abandoned.len(), recovered.cancelled.len()];
         let jobs = jobs.into_iter().sum::<usize>() + recovered.unreadable.len();

@@ -7,8 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
+use super::log_failure;
 use super::runner;
 use super::writer::Write;
+use crate::clock::{Clock as _, Instant};
 use crate::model::{Effects, EventKind, Job, JobId, LeaseToken, Outcome, Timestamp};
 use crate::store::{AcquireJobs, AcquiredJobs, Ending, ReleaseJob, StoreError, Unreadable};
 
@@ -21,26 +23,28 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let mut catalog = CatalogCache::new(Arc::clone(&core.store));
     // How long the last call took that filled every slot; nothing where the last one left some free.
     let mut filled_in = Duration::ZERO;
+    let mut acquisition = Acquisition::new();
     while !core.stop_taking.is_cancelled() {
         let Some(permit) = free_slot(&core, &slots).await else { return };
         more_slots(&core, &slots, filled_in).await;
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
-        let asked_at = core.time.now();
-        match take(&core, &mut catalog, limit).await {
-            Ok(Taken { found: Found { resolved, unresolved }, is_full, has_set_aside }) => {
-                filled_in = if is_full { core.time.now().saturating_since(asked_at) } else { Duration::ZERO };
+        let asked_at = core.time.monotonic();
+        match take(&core, &mut catalog, &mut acquisition, limit).await {
+            Ok(Taken { found: Found { resolved, unresolved }, held_until, now, is_full, has_set_aside }) => {
+                let took = core.time.monotonic().saturating_since(asked_at);
+                filled_in = if is_full { took } else { Duration::ZERO };
                 let has_work = !resolved.is_empty();
-                start(&core, resolved, permit, &slots, &writes);
+                start(&core, resolved, held_until, permit, &slots, &writes);
                 let has_given_back = !unresolved.is_empty();
                 give_back(&core, unresolved, &writes).await;
                 if has_given_back && !has_work {
                     super::pause(&core, core.options.look_again()).await;
                 } else if !is_full && !has_set_aside {
-                    wait(&core, asked_at).await;
+                    wait(&core, now).await;
                 }
             }
             Err(error) => {
-                tracing::warn!(error = %super::chain(&error), "jobs could not be acquired; trying again");
+                log_failure!(&error, "jobs could not be acquired; trying again");
                 drop(permit);
                 super::pause(&core, core.options.poll_interval).await;
             }
@@ -66,19 +70,42 @@ async fn more_slots(core: &Core, slots: &Semaphore, filled_in: Duration) {
         return;
     }
     let half = u32::try_from(core.options.max_concurrent_jobs.min(ACQUIRE_MAX) / 2).unwrap_or(u32::MAX);
-    let give_up_at = core.time.now().saturating_add(filled_in);
     tokio::select! {
         biased;
         // Given back at once: only this loop takes slots, so they are still there.
         _half = slots.acquire_many(half) => {}
         () = core.stop_taking.cancelled() => {}
-        () = core.time.sleep_until(give_up_at) => {}
+        () = core.time.sleep(filled_in) => {}
     }
+}
+
+/// An acquisition that may have to be asked for more than once: under the same token the store answers what it has leased already, so that
+/// an answer that was lost costs no job anything.
+pub(super) struct Acquisition {
+    token: LeaseToken,
+    asked_at: Option<Instant>,
+}
+
+impl Acquisition {
+    pub(super) fn new() -> Acquisition {
+        Acquisition { token: LeaseToken::random(&mut fastrand::Rng::new()), asked_at: None }
+    }
+}
+
+/// Jobs that were leased, and what was found beside them.
+pub(super) struct Leased {
+    pub(super) acquired: AcquiredJobs,
+    /// The leases hold at least until then: counted from when they were asked for first.
+    pub(super) held_until: Instant,
 }
 
 /// What one call to the store has brought.
 struct Taken {
     found: Found,
+    /// The leases hold at least until then.
+    held_until: Instant,
+    /// By what time they were found due.
+    now: Timestamp,
     /// Whether it brought as many jobs as were asked for.
     is_full: bool,
     /// Whether there were jobs in the way that cannot be read, and are no longer: there may be others behind them.
@@ -86,18 +113,25 @@ struct Taken {
 }
 
 /// Leases jobs and finds out what they run.
-async fn take(core: &Core, catalog: &mut CatalogCache, limit: usize) -> Result<Taken, StoreError> {
-    let acquired = acquire(core, limit, None).await?;
+async fn take(
+    core: &Core,
+    catalog: &mut CatalogCache,
+    acquisition: &mut Acquisition,
+    limit: usize,
+) -> Result<Taken, StoreError> {
+    let Leased { acquired, held_until } = acquire(core, acquisition, limit, None).await?;
     let (is_full, has_set_aside) = (acquired.jobs.len() == limit, !acquired.unreadable.is_empty());
     let found = catalog.resolve(acquired.jobs, acquired.catalog_revision, core.time.now()).await;
-    Ok(Taken { found, is_full, has_set_aside })
+    Ok(Taken { found, held_until, now: acquired.now, is_full, has_set_aside })
 }
 
 /// Puts jobs back whose tasks cannot be looked up now. They wait, and lose no attempt.
 pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes: &mpsc::Sender<Write>) {
-    for (job, Unresolved { until, reason }) in jobs {
+    for (job, Unresolved { until, reason, is_away }) in jobs {
         let task_id = job.spec.task_id;
-        if let Some(jobs) = core.throttle.note(core.time.now(), "unresolved", task_id.as_str(), 1) {
+        if is_away {
+            tracing::debug!(task.id = %task_id, reason, "a job waits: its task cannot be looked up");
+        } else if let Some(jobs) = core.throttle.note(core.time.now(), "unresolved", task_id.as_str(), 1) {
             tracing::warn!(task.id = %task_id, jobs, reason, "jobs wait: it cannot be told what their task runs");
         }
         let Some(lease) = job.lease else { continue };
@@ -118,17 +152,23 @@ pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes:
 }
 
 /// Leases up to `limit` due jobs, or only the one that is named, and tells everyone.
-pub(super) async fn acquire(core: &Core, limit: usize, only: Option<JobId>) -> Result<AcquiredJobs, StoreError> {
-    let now = core.time.now();
+pub(super) async fn acquire(
+    core: &Core,
+    acquisition: &mut Acquisition,
+    limit: usize,
+    only: Option<JobId>,
+) -> Result<Leased, StoreError> {
+    let asked_at = *acquisition.asked_at.get_or_insert_with(|| core.time.monotonic());
     let request = AcquireJobs {
         holder: core.options.identity.clone(),
-        token: LeaseToken::random(&mut fastrand::Rng::new()),
-        now,
-        lease_until: now.saturating_add(core.options.lease_duration),
+        token: acquisition.token,
+        now: core.time.now(),
+        lease: core.options.lease_duration,
         limit,
         only,
     };
     let acquired = core.store.job_acquire(request).await?;
+    *acquisition = Acquisition::new();
     core.notifier.publish(acquired.jobs.iter().map(|job| EventKind::JobAcquired {
         job_id: job.spec.id,
         task_id: job.spec.task_id.clone(),
@@ -141,7 +181,8 @@ pub(super) async fn acquire(core: &Core, limit: usize, only: Option<JobId>) -> R
         outcome: Some(Outcome::MissedStartDeadline),
     }));
     publish_unreadable(core, &acquired.unreadable);
-    Ok(acquired)
+    let held_until = asked_at.saturating_add(core.options.lease_duration);
+    Ok(Leased { acquired, held_until })
 }
 
 /// Tells of jobs that cannot be read.
@@ -166,6 +207,7 @@ pub(super) fn publish_unreadable(core: &Core, unreadable: &[Unreadable]) {
 fn start(
     core: &Arc<Core>,
     taken: Vec<(Job, Resolved)>,
+    held_until: Instant,
     first: OwnedSemaphorePermit,
     slots: &Arc<Semaphore>,
     writes: &mpsc::Sender<Write>,
@@ -174,7 +216,8 @@ fn start(
     for (job, resolved) in taken {
         // Only this loop takes slots, so the ones that were counted are still there.
         let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
-        let attempt = runner::run(Arc::clone(core), job, resolved, writes.clone());
+        let taken = runner::Leased { job, held_until };
+        let attempt = runner::run(Arc::clone(core), taken, resolved, writes.clone());
         core.attempts.spawn(async move {
             drop(attempt.await);
             drop(permit);
@@ -182,17 +225,18 @@ fn start(
     }
 }
 
-/// Waits until there may be something new after `asked_at`: a hint, a job that becomes due, or the poll interval.
-async fn wait(core: &Core, asked_at: Timestamp) {
-    let poll_at = core.time.now().saturating_add(core.options.poll_interval);
-    let due_at = core.store.job_next_due(asked_at).await.unwrap_or_else(|error| {
-        tracing::warn!(error = %super::chain(&error), "the next due job could not be asked for; polling");
+/// Waits until there may be something new after `now`: a hint, a job that becomes due, or the poll interval.
+async fn wait(core: &Core, now: Timestamp) {
+    let poll = core.time.sleep(core.options.poll_interval);
+    let due_at = core.store.job_next_due(now).await.unwrap_or_else(|error| {
+        log_failure!(&error, "the next due job could not be asked for; polling");
         None
     });
     tokio::select! {
         () = core.stop_taking.cancelled() => {}
         () = core.jobs_changed.notified() => {}
-        () = core.time.sleep_until(due_at.map_or(poll_at, |due_at| due_at.min(poll_at))) => {}
+        () = super::due(core, due_at) => {}
+        () = poll => {}
     }
 }
 

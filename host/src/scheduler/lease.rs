@@ -1,50 +1,121 @@
 //! Keeps the leases of running attempts alive, apart from everything that could starve it.
+//!
+//! It has a thread of its own, which no task can hold, and a line of its own to the store, on which no other call waits. What it could not
+//! renew in time is stopped before the lease ends, whatever the call to the store is doing: afterwards another worker may begin the job
+//! anew. So a lease counts from the moment at which it was asked for, never from when the answer came, and by the monotonic clock.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::core::Core;
 use super::running::Interrupt;
-use crate::model::Timestamp;
-use crate::store::ExtendJobs;
+use crate::clock::{Clock as _, Instant, sleep_until_instant};
+use crate::store::{ExtendJobs, Extended, Hold, StoreError};
+
+/// Longest pause before a renewal that failed is tried again.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(1);
+
+/// How much of a lease is left when an attempt is stopped because the lease could not be renewed: the time that stopping may take.
+pub(super) fn margin(lease: Duration) -> Duration {
+    lease / 10
+}
 
 /// Extends leases at a third of their duration until serving ends.
-///
-/// A holder must not trust a lease that it could not extend: when the store has been away for so long that the leases may have run
-/// out, the attempts are killed, since another worker may have begun them anew.
 pub(super) async fn run(core: Arc<Core>) {
     let duration = core.options.lease_duration;
-    let margin = duration / 10;
-    let mut confirmed_until = core.time.now().saturating_add(duration);
+    let (third, try_again) = (duration / 3, (duration / 30).min(TRY_AGAIN_MAX));
+    let mut line = core.store.lease_line();
+    let mut renew_at = core.time.monotonic().saturating_add(third);
     loop {
-        tokio::select! {
-            () = core.stop_serving.cancelled() => return,
-            () = core.time.sleep(duration / 3) => {}
+        if on_watch(&core, sleep_until_instant(&core.time, renew_at)).await.is_none() {
+            return;
         }
-        // The lease counts from when the request began, never from when the answer came.
-        let asked_at = core.time.now();
-        match extend(&core, asked_at.saturating_add(duration)).await {
-            Ok(()) => confirmed_until = asked_at.saturating_add(duration),
-            Err(error) => {
-                tracing::warn!(error = %super::chain(&error), "leases could not be extended; trying again");
-                if core.time.now().saturating_add(margin) >= confirmed_until {
-                    core.running.interrupt_all(Interrupt::LeaseLost);
-                }
+        let asked_at = core.time.monotonic();
+        let leases = core.running.leases();
+        if leases.is_empty() {
+            renew_at = asked_at.saturating_add(third);
+            continue;
+        }
+        let request = ExtendJobs { now: core.time.now(), leases, lease: duration };
+        // The one store call that is given up: nothing else waits on its line, which is closed with it.
+        let call = async {
+            tokio::select! {
+                biased;
+                answer = line.extend(request) => Some(answer),
+                () = core.time.sleep(third) => None,
             }
+        };
+        let Some(answer) = on_watch(&core, call).await else { return };
+        let is_settled = match answer {
+            Some(Ok(extended)) => take(&core, &extended, asked_at.saturating_add(duration)),
+            Some(Err(error)) => failed(&error),
+            None => {
+                tracing::debug!("leases were not extended in time; trying on another connection");
+                line = core.store.lease_line();
+                false
+            }
+        };
+        renew_at =
+            if is_settled { asked_at.saturating_add(third) } else { core.time.monotonic().saturating_add(try_again) };
+    }
+}
+
+/// Waits for `work`, and meanwhile stops the attempts whose leases are about to run out. `None` once serving ends.
+async fn on_watch<T>(core: &Core, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        let first_end = core.running.first_end();
+        tokio::select! {
+            biased;
+            () = core.stop_serving.cancelled() => return None,
+            () = stop_time(core, first_end) => {}
+            done = &mut work => return Some(done),
+            // An attempt has begun whose lease may be the first to end.
+            () = core.running.changed.notified() => {}
+        }
+        let stopped =
+            core.running.stop_those_that_end(core.time.monotonic().saturating_add(margin(core.options.lease_duration)));
+        if stopped > 0 {
+            // That the store does not answer is told by whoever watches it.
+            tracing::info!(count = stopped, "attempts are stopped: their leases could not be renewed in time");
         }
     }
 }
 
-async fn extend(core: &Core, lease_until: Timestamp) -> Result<(), crate::store::StoreError> {
-    let leases = core.running.leases();
-    if leases.is_empty() {
-        return Ok(());
+/// Waits until a lease that ends then must not be relied on any more; for ever where there is none.
+async fn stop_time(core: &Core, end: Option<Instant>) {
+    match end {
+        Some(end) => {
+            let stop_at = end.saturating_sub(margin(core.options.lease_duration));
+            sleep_until_instant(&core.time, stop_at).await;
+        }
+        None => std::future::pending().await,
     }
-    for extended in core.store.job_extend(ExtendJobs { leases, lease_until }).await? {
-        if !extended.held {
-            core.running.interrupt(extended.id, Interrupt::LeaseLost);
-        } else if extended.cancel_requested {
-            core.running.interrupt(extended.id, Interrupt::Cancelled);
+}
+
+/// Notes what the store has said of each lease; `false` where one of them is to be tried again soon.
+fn take(core: &Core, extended: &[Extended], held_until: Instant) -> bool {
+    let mut is_settled = true;
+    for Extended { id, token, hold, cancel_requested } in extended {
+        match hold {
+            Hold::Extended => core.running.extended(*id, *token, held_until),
+            Hold::Busy => is_settled = false,
+            Hold::Lost => core.running.interrupt_lease(*id, *token),
+        }
+        if *cancel_requested && *hold != Hold::Lost {
+            core.running.interrupt(*id, Interrupt::Cancelled);
         }
     }
-    Ok(())
+    is_settled
+}
+
+fn failed(error: &StoreError) -> bool {
+    let error_text = super::chain(error);
+    if error.is_transient() {
+        tracing::debug!(error = %error_text, "leases could not be extended; trying again");
+    } else {
+        tracing::warn!(error = %error_text, "leases could not be extended; trying again");
+    }
+    false
 }

@@ -9,7 +9,8 @@
 //!                      ▲              │ lines, progress, end
 //!                      └── slot ──────┴──► writer ──► batched writes, events
 //!
-//!    lease keeper: extends the leases of running attempts     housekeeping: recovers, cleans up, says "I am alive"
+//!    lease keeper, on a thread of its own: extends the leases of running attempts, stops those that it cannot
+//!    housekeeping: recovers, cleans up, says "I am alive"
 //! ```
 //!
 //! Everything is decided from what is stored: hints only say when to look, and looking twice does no harm, so the path after a
@@ -27,18 +28,19 @@ mod core;
 mod firing;
 mod handle;
 mod housekeeping;
+mod identity;
 mod job_loop;
 mod lease;
 mod notifier;
 mod options;
 mod plan;
+mod recovery;
 mod run_one;
 mod runner;
 mod running;
 mod schedule_loop;
 mod skipped;
 mod throttle;
-mod time;
 mod wake;
 mod writer;
 
@@ -49,22 +51,36 @@ pub use handle::{Handle, Scheduler, StartError, StopReport};
 pub use options::{Executors, Options, Parts};
 pub use run_one::run_one;
 
-/// An error with its causes in one line, for logs and for messages that are stored.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+use crate::clock::Clock as _;
+use crate::store::error::chain;
+
+/// Logs a failure of a store call that a loop tries again. A store that does not answer is told once by whoever watches it
+/// ([`crate::store::watched`]); what else fails is a line of its own each time.
+macro_rules! log_failure {
+    ($error:expr, $message:literal) => {{
+        let error: &$crate::store::StoreError = $error;
+        let text = $crate::scheduler::chain(error);
+        if error.is_transient() {
+            tracing::debug!(error = %text, $message);
+        } else {
+            tracing::warn!(error = %text, $message);
+        }
+    }};
 }
+use log_failure;
 
 /// Waits for `span`, or until stopping begins.
 async fn pause(core: &core::Core, span: Duration) {
     tokio::select! {
         () = core.stop_taking.cancelled() => {}
         () = core.time.sleep(span) => {}
+    }
+}
+
+/// Waits until that time of the store; for ever where there is none.
+async fn due(core: &core::Core, at: Option<crate::model::Timestamp>) {
+    match at {
+        Some(at) => core.time.sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

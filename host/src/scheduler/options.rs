@@ -98,6 +98,9 @@ pub struct Options {
     pub catch_up_max: usize,
     /// What the operator allows at most, whatever a job asks for.
     pub caps: Caps,
+    /// Whether leases are kept by a thread of their own, which no task can hold: always, except in tests in which one thread does
+    /// everything in an order that follows from a seed.
+    pub has_lease_thread: bool,
 }
 
 /// Least pause between two looks at the store, so that no setting makes a loop spin.
@@ -130,11 +133,13 @@ impl Options {
             max_concurrent_jobs: 100,
             lease_duration: Duration::from_secs(15),
             cleanup_interval: Duration::from_secs(15 * 60),
-            drain_timeout: Duration::from_secs(30),
+            // With the grace below and what is left to write it stays below the 30 s that container runtimes give.
+            drain_timeout: Duration::from_secs(20),
             poll_interval: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(5),
             catch_up_max: limits::CATCH_UP_MAX,
             caps: Caps::default(),
+            has_lease_thread: true,
         }
     }
 }

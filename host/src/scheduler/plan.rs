@@ -17,8 +17,8 @@ const PART_JOBS_MAX: usize = 500;
 /// What planning needs besides the schedule.
 pub(super) struct Planner<'a> {
     pub(super) now: Timestamp,
-    /// When a lease ends that is kept between the parts of a fire.
-    pub(super) lease_until: Timestamp,
+    /// How long a lease lasts that is kept between the parts of a fire.
+    pub(super) lease: Duration,
     pub(super) ids: &'a mut JobIdSource,
     pub(super) random: &'a mut fastrand::Rng,
     /// Most jobs under [`Coalesce::All`].
@@ -174,7 +174,7 @@ impl Planner<'_> {
                 next_fire_time: last.jobs.first().and_then(|job| job.scheduled_fire_time),
                 last_fire_time: jobs.last().and_then(|job| job.scheduled_fire_time),
                 jobs,
-                then: AfterFire::Keep { lease_until: self.lease_until },
+                then: AfterFire::Keep { now: self.now, lease: self.lease },
             });
         }
         parts.push_back(last);

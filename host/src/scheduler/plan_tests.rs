@@ -46,7 +46,7 @@ fn task() -> Task {
 fn plan_leased(now: &str, catch_up_max: usize, leased: &LeasedSchedule) -> Plan {
     let mut planner = Planner {
         now: at(now),
-        lease_until: at("2099-01-01T00:00:00Z"),
+        lease: Duration::from_secs(15),
         ids: &mut JobIdSource::new(fastrand::Rng::with_seed(1)),
         random: &mut fastrand::Rng::with_seed(2),
         catch_up_max,

@@ -7,8 +7,10 @@ use tokio_util::task::TaskTracker;
 use super::catalog::CatalogCache;
 use super::core::Core;
 use super::handle::{core_of, serve_attempts};
+use super::job_loop::{Acquisition, Leased};
 use super::running::Interrupt;
 use super::{Options, Parts, job_loop, runner, wake, writer};
+use crate::clock::Clock as _;
 use crate::model::{Job, JobId, JobState, Outcome};
 use crate::store::{StoreError, Subject};
 
@@ -24,7 +26,7 @@ use crate::store::{StoreError, Subject};
 pub async fn run_one(parts: &Parts, options: Options, id: JobId) -> Result<Job, StoreError> {
     let subscription = parts.broker.subscribe();
     let core = Arc::new(core_of(parts, options));
-    core.time.measure(&*core.store).await?;
+    core.time.measure(&*core.store, core.quick()).await?;
     let _guard = StopOnDrop(Arc::clone(&core));
     core.spawn_loop("wake", wake::run(Arc::clone(&core), subscription));
     let notifier = TaskTracker::new();
@@ -52,20 +54,26 @@ async fn attempts(
     writes: &tokio::sync::mpsc::Sender<writer::Write>,
 ) -> Result<Job, StoreError> {
     let mut catalog = CatalogCache::new(Arc::clone(&core.store));
+    let mut acquisition = Acquisition::new();
     // What the last attempt that ran here returned, and which one that was.
     let mut returned = (0, None);
     loop {
-        let acquired = job_loop::acquire(core, 1, Some(id)).await?;
+        let Leased { acquired, held_until } = job_loop::acquire(core, &mut acquisition, 1, Some(id)).await?;
         let revision = acquired.catalog_revision;
         let has_run = !acquired.jobs.is_empty();
         let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;
         for (job, resolved) in found.resolved {
-            returned = (job.attempt, runner::run(Arc::clone(core), job, resolved, writes.clone()).await);
+            let attempt = job.attempt;
+            let leased = runner::Leased { job, held_until };
+            returned = (attempt, runner::run(Arc::clone(core), leased, resolved, writes.clone()).await);
         }
         job_loop::give_back(core, found.unresolved, writes).await;
         if has_run {
-            // The end is stored when the writer says that jobs have changed.
-            core.jobs_changed.notified().await;
+            // The end is stored when the writer says that jobs have changed; where the lease is lost there is nothing to store.
+            tokio::select! {
+                () = core.jobs_changed.notified() => {}
+                () = core.time.sleep(job_loop::LOOK_AGAIN) => {}
+            }
         }
         let mut job = core.store.job_get(id).await?.ok_or_else(|| StoreError::NotFound(Subject::Job(id)))?;
         if job.state == JobState::Finished {
@@ -79,13 +87,11 @@ async fn attempts(
             continue;
         }
         // A job that is due and still queued waits for a slot of its task; one that is not due waits for that.
-        let now = core.time.now();
-        let look_again = now.saturating_add(job_loop::LOOK_AGAIN);
-        let is_due_later = job.state == JobState::Queued && job.spec.due_at > now;
-        let until = if is_due_later { job.spec.due_at.min(look_again) } else { look_again };
+        let is_due_later = job.state == JobState::Queued && job.spec.due_at > core.time.now();
         tokio::select! {
             () = core.jobs_changed.notified() => {}
-            () = core.time.sleep_until(until) => {}
+            () = super::due(core, is_due_later.then_some(job.spec.due_at)) => {}
+            () = core.time.sleep(job_loop::LOOK_AGAIN) => {}
         }
     }
 }

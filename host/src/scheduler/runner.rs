@@ -10,8 +10,10 @@ use tracing::Instrument;
 
 use super::catalog::Resolved;
 use super::core::Core;
+use super::lease;
 use super::running::{Attempt, Interrupt};
 use super::writer::Write;
+use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::executor::{Finished, Invocation, Limits, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp, Usage};
 use crate::store::{Effects, Ending, JobReport, ReleaseJob};
@@ -24,16 +26,33 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 /// Lines that are stored at once without waiting any longer.
 const FLUSH_LINES: usize = 1_000;
 
-/// Runs one attempt of `job` and hands its end to the writer. Answers what the task returned, also where the job keeps no result.
-pub(super) async fn run(core: Arc<Core>, job: Job, resolved: Resolved, writes: mpsc::Sender<Write>) -> Option<Payload> {
+/// A job with the lease on it.
+#[derive(Debug)]
+pub(super) struct Leased {
+    pub(super) job: Job,
+    /// The lease holds at least until then.
+    pub(super) held_until: Instant,
+}
+
+/// Runs one attempt and hands its end to the writer. Answers what the task returned, also where the job keeps no result. The lease is kept
+/// from now on, also where the future has to wait for its turn.
+pub(super) fn run(
+    core: Arc<Core>,
+    leased: Leased,
+    resolved: Resolved,
+    writes: mpsc::Sender<Write>,
+) -> impl Future<Output = Option<Payload>> + Send + 'static {
+    let Leased { job, held_until } = leased;
     // An acquired job has a lease; one without cannot be released either.
-    let token = job.lease.as_ref().map(|lease| lease.token)?;
-    let job = Arc::new(job);
-    let attempt = core.running.begin(job.spec.id, token);
+    let attempt = job.lease.as_ref().map(|lease| core.running.begin(job.spec.id, lease.token, held_until));
     let span =
         tracing::info_span!("attempt", job.id = %job.spec.id, task.id = %job.spec.task_id, attempt = job.attempt);
-    let runner = Runner { core, job, attempt, writes, buffer: Buffer::default() };
-    runner.run(resolved).instrument(span).await
+    let run = async move {
+        let attempt = attempt?;
+        let runner = Runner { core, job: Arc::new(job), attempt, writes, buffer: Buffer::default() };
+        runner.run(resolved).await
+    };
+    run.instrument(span)
 }
 
 struct Runner {
@@ -49,7 +68,7 @@ struct Runner {
 struct Buffer {
     lines: Vec<LogLine>,
     progress: Option<Progress>,
-    flush_at: Option<Timestamp>,
+    flush_at: Option<Instant>,
 }
 
 /// What a runner waits for.
@@ -66,7 +85,11 @@ impl Runner {
     async fn run(mut self, resolved: Resolved) -> Option<Payload> {
         let started_at = self.core.time.now();
         let plugin_digest = resolved.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
+        // A process that was stopped between taking a job and coming here must not begin it: somebody else may have by now.
+        let ending_by = self.core.time.monotonic().saturating_add(lease::margin(self.core.options.lease_duration));
+        self.core.running.stop_those_that_end(ending_by);
         let mut finished = match resolved {
+            _ if self.attempt.kill.is_cancelled() => never_began(),
             Ok(runnable) => self.execute(runnable, started_at).await,
             Err(error) => failed(error, Retry::Backoff),
         };
@@ -134,7 +157,9 @@ impl Runner {
                 }
                 Step::Said(report) => self.take(report).await,
                 Step::FlushDue => self.flush().await,
-                Step::AskedToStop => kill_at = Some(core.time.now().saturating_add(core.options.cancel_grace)),
+                Step::AskedToStop => {
+                    kill_at = Some(core.time.monotonic().saturating_add(core.options.cancel_grace));
+                }
                 Step::GraceOver => self.attempt.kill.cancel(),
             }
         };
@@ -152,7 +177,7 @@ impl Runner {
         if self.buffer.lines.len() >= FLUSH_LINES {
             self.flush().await;
         } else if self.buffer.flush_at.is_none() {
-            self.buffer.flush_at = Some(self.core.time.now().saturating_add(FLUSH_AFTER));
+            self.buffer.flush_at = Some(self.core.time.monotonic().saturating_add(FLUSH_AFTER));
         }
     }
 
@@ -173,7 +198,8 @@ impl Runner {
             (Verdict::Failure { error, .. }, Some(Interrupt::Cancelled)) => {
                 self.finished(Outcome::Cancelled, None, Some(error))
             }
-            (_, Some(Interrupt::Stopping)) => Ending::GivenBack { not_before: None },
+            // Where the lease holds after all, the job goes back without having lost an attempt.
+            (_, Some(Interrupt::Stopping | Interrupt::LeaseRunsOut)) => Ending::GivenBack { not_before: None },
             (Verdict::Cancelled, _) => self.finished(Outcome::Cancelled, None, None),
             (Verdict::Failure { error, retry }, _) => match self.pause(retry) {
                 Some(pause) if self.job.has_attempt_left() => {
@@ -198,12 +224,16 @@ impl Runner {
     }
 }
 
-/// Waits until that time of the store; for ever where there is none.
-async fn sleep_until(core: &Core, time: Option<Timestamp>) {
-    match time {
-        Some(time) => core.time.sleep_until(time).await,
+/// Waits until then; for ever where there is no such time.
+async fn sleep_until(core: &Core, instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until_instant(&core.time, instant).await,
         None => std::future::pending().await,
     }
+}
+
+fn never_began() -> Finished {
+    Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() }
 }
 
 fn failed(error: JobError, retry: Retry) -> Finished {
@@ -227,6 +257,8 @@ fn log_end(ending: &Ending) {
         Ending::Retry { due_at, error } => {
             tracing::info!(error.kind = %error.kind, %due_at, "attempt failed; the job will be tried again");
         }
-        Ending::GivenBack { .. } => tracing::info!("attempt given back: the scheduler is stopping"),
+        Ending::GivenBack { .. } => {
+            tracing::info!("attempt given back: the scheduler stops, or the lease could not be renewed")
+        }
     }
 }

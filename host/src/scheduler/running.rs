@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Instant;
 use crate::model::{JobId, LeaseToken};
 
 /// Why an attempt is asked to stop.
@@ -12,10 +14,19 @@ use crate::model::{JobId, LeaseToken};
 pub(super) enum Interrupt {
     /// Somebody cancelled the job.
     Cancelled,
-    /// The lease is gone: somebody else may run the job by now.
+    /// The store says that the lease is gone: somebody else has the job.
     LeaseLost,
+    /// The lease could not be renewed in time: somebody else may take the job soon.
+    LeaseRunsOut,
     /// This scheduler stops.
     Stopping,
+}
+
+impl Interrupt {
+    /// Whether the attempt is stopped without being asked first, whatever was asked before.
+    fn is_about_the_lease(self) -> bool {
+        matches!(self, Interrupt::LeaseLost | Interrupt::LeaseRunsOut)
+    }
 }
 
 /// One running attempt.
@@ -26,6 +37,8 @@ pub(super) struct Attempt {
     pub(super) cancel: CancellationToken,
     /// Stops it.
     pub(super) kill: CancellationToken,
+    /// Nobody else has the job before this.
+    held_until: Instant,
     interrupt: Option<Interrupt>,
 }
 
@@ -33,14 +46,27 @@ pub(super) struct Attempt {
 #[derive(Debug, Default)]
 pub(super) struct Running {
     attempts: Mutex<HashMap<JobId, Attempt>>,
+    /// An attempt has begun whose lease ends before the others'.
+    pub(super) changed: Notify,
 }
 
 impl Running {
-    /// Notes an attempt that begins.
-    pub(super) fn begin(&self, id: JobId, token: LeaseToken) -> Attempt {
-        let attempt =
-            Attempt { token, cancel: CancellationToken::new(), kill: CancellationToken::new(), interrupt: None };
-        self.lock().insert(id, attempt.clone());
+    /// Notes an attempt that begins, and whose lease holds at least until then.
+    pub(super) fn begin(&self, id: JobId, token: LeaseToken, held_until: Instant) -> Attempt {
+        let attempt = Attempt {
+            token,
+            cancel: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            held_until,
+            interrupt: None,
+        };
+        let mut attempts = self.lock();
+        let is_first = attempts.values().all(|other| other.held_until > held_until);
+        attempts.insert(id, attempt.clone());
+        drop(attempts);
+        if is_first {
+            self.changed.notify_one();
+        }
         attempt
     }
 
@@ -57,8 +83,7 @@ impl Running {
         }
     }
 
-    /// Asks an attempt to stop. A lost lease kills at once, because another worker may be running the job by now, and outweighs
-    /// whatever was asked before.
+    /// Asks an attempt to stop.
     pub(super) fn interrupt(&self, id: JobId, why: Interrupt) {
         if let Some(attempt) = self.lock().get_mut(&id) {
             attempt.interrupt(why);
@@ -70,9 +95,40 @@ impl Running {
         self.lock().values_mut().for_each(|attempt| attempt.interrupt(why));
     }
 
+    /// Stops an attempt whose lease is gone, by that token.
+    pub(super) fn interrupt_lease(&self, id: JobId, token: LeaseToken) {
+        if let Some(attempt) = self.lock().get_mut(&id).filter(|attempt| attempt.token == token) {
+            attempt.interrupt(Interrupt::LeaseLost);
+        }
+    }
+
+    /// Notes that a lease was extended.
+    pub(super) fn extended(&self, id: JobId, token: LeaseToken, held_until: Instant) {
+        if let Some(attempt) = self.lock().get_mut(&id).filter(|attempt| attempt.token == token) {
+            attempt.held_until = attempt.held_until.max(held_until);
+        }
+    }
+
+    /// The first end of a lease, of those attempts that were not stopped for it.
+    pub(super) fn first_end(&self) -> Option<Instant> {
+        self.lock().values().filter(|attempt| attempt.relies_on_lease()).map(|attempt| attempt.held_until).min()
+    }
+
+    /// Stops the attempts whose leases end by then, and counts them.
+    pub(super) fn stop_those_that_end(&self, by: Instant) -> usize {
+        let mut attempts = self.lock();
+        let ending = attempts.values_mut().filter(|attempt| attempt.relies_on_lease() && attempt.held_until <= by);
+        ending.map(|attempt| attempt.interrupt(Interrupt::LeaseRunsOut)).count()
+    }
+
     /// The leases to extend.
     pub(super) fn leases(&self) -> Vec<(JobId, LeaseToken)> {
         self.lock().iter().map(|(id, attempt)| (*id, attempt.token)).collect()
+    }
+
+    /// The jobs that run here.
+    pub(super) fn ids(&self) -> Vec<JobId> {
+        self.lock().keys().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Attempt>> {
@@ -82,12 +138,69 @@ impl Running {
 }
 
 impl Attempt {
+    /// What is said of a lease outweighs whatever was asked before, and that the store has said it is gone is the last word.
     fn interrupt(&mut self, why: Interrupt) {
-        if why == Interrupt::LeaseLost {
+        if why.is_about_the_lease() && self.interrupt != Some(Interrupt::LeaseLost) {
             self.interrupt = Some(why);
             self.kill.cancel();
         }
         self.interrupt.get_or_insert(why);
         self.cancel.cancel();
+    }
+
+    /// Whether it still runs, as far as its lease is concerned.
+    fn relies_on_lease(&self) -> bool {
+        !self.interrupt.is_some_and(Interrupt::is_about_the_lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{JobIdSource, Timestamp};
+
+    fn at(seconds: u64) -> Instant {
+        Instant::new(Duration::from_secs(seconds))
+    }
+
+    fn token(byte: u8) -> LeaseToken {
+        LeaseToken::from_bytes([byte; 16])
+    }
+
+    #[test]
+    fn only_attempts_whose_leases_end_in_time_are_stopped_and_each_once() {
+        let mut ids = JobIdSource::new(fastrand::Rng::with_seed(1));
+        let (short, long) = (ids.next(Timestamp::EPOCH), ids.next(Timestamp::EPOCH));
+        let running = Running::default();
+        let ending = running.begin(short, token(1), at(10));
+        let lasting = running.begin(long, token(2), at(20));
+        assert_eq!(running.first_end(), Some(at(10)));
+        assert_eq!((running.stop_those_that_end(at(9)), running.stop_those_that_end(at(10))), (0, 1));
+        assert!(ending.kill.is_cancelled() && !lasting.kill.is_cancelled());
+        assert_eq!((running.first_end(), running.stop_those_that_end(at(10))), (Some(at(20)), 0));
+        running.extended(long, token(2), at(40));
+        assert_eq!(running.stop_those_that_end(at(20)), 0);
+        // An answer about another lease on the same job says nothing of this one.
+        running.extended(long, token(9), at(90));
+        running.interrupt_lease(long, token(9));
+        assert_eq!((running.first_end(), running.interrupt_of(long)), (Some(at(40)), None));
+    }
+
+    #[test]
+    fn a_lost_lease_outweighs_everything_else_and_nothing_outweighs_it() {
+        let id = JobIdSource::new(fastrand::Rng::with_seed(1)).next(Timestamp::EPOCH);
+        let running = Running::default();
+        let attempt = running.begin(id, token(1), at(10));
+        running.interrupt(id, Interrupt::Cancelled);
+        assert!(!attempt.kill.is_cancelled());
+        running.interrupt(id, Interrupt::Stopping);
+        assert_eq!(running.interrupt_of(id), Some(Interrupt::Cancelled));
+        running.stop_those_that_end(at(10));
+        assert_eq!(running.interrupt_of(id), Some(Interrupt::LeaseRunsOut));
+        running.interrupt_lease(id, token(1));
+        running.interrupt(id, Interrupt::LeaseRunsOut);
+        assert_eq!(running.interrupt_of(id), Some(Interrupt::LeaseLost));
     }
 }

@@ -1,10 +1,13 @@
 //! Fires due schedules: acquire, plan, store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::core::Core;
 use super::firing::{self, Memory};
+use super::log_failure;
 use super::plan::{Plan, Planner};
+use crate::clock::Clock as _;
 use crate::model::{EventKind, JobIdSource, LeaseToken, Timestamp};
 use crate::store::{AcquireSchedules, LeasedSchedule, StoreError, Unreadable};
 
@@ -31,7 +34,7 @@ pub(super) async fn run(core: Arc<Core>) {
             Ok(Round { is_full: true, has_progress: true }) => {}
             Ok(round) => wait(&core, round.has_progress).await,
             Err(error) => {
-                tracing::warn!(error = %super::chain(&error), "due schedules could not be fired; trying again");
+                log_failure!(&error, "due schedules could not be fired; trying again");
                 super::pause(&core, core.options.poll_interval).await;
             }
         }
@@ -45,22 +48,21 @@ pub(super) async fn run(core: Arc<Core>) {
 async fn round(core: &Core, ids: &mut JobIdSource, memory: &mut Memory) -> Result<Round, StoreError> {
     let now = core.time.now();
     let token = LeaseToken::random(&mut fastrand::Rng::new());
-    let lease_until = now.saturating_add(core.options.lease_duration);
-    let holder = core.options.identity.clone();
-    let request = AcquireSchedules { holder, token, now, lease_until, limit: ACQUIRE_MAX };
+    let (holder, lease) = (core.options.identity.clone(), core.options.lease_duration);
+    let request = AcquireSchedules { holder, token, now, lease, limit: ACQUIRE_MAX };
     let acquired = core.store.schedule_acquire(request).await?;
     acquired.unreadable.iter().for_each(|bad| publish_unreadable(core, bad));
-    let plans = plan(core, ids, &acquired.schedules, token);
+    // By the time at which they were found due, so that what is due has a fire.
+    let plans = plan(core, ids, acquired.now, &acquired.schedules, token);
     let found = acquired.schedules.len() + acquired.unreadable.len();
     let stored = firing::store(core, memory, plans).await?;
     Ok(Round { is_full: found >= ACQUIRE_MAX, has_progress: stored + acquired.unreadable.len() > 0 })
 }
 
-fn plan(core: &Core, ids: &mut JobIdSource, leased: &[LeasedSchedule], token: LeaseToken) -> Vec<Plan> {
-    let now = core.time.now();
+fn plan(core: &Core, ids: &mut JobIdSource, now: Timestamp, leased: &[LeasedSchedule], token: LeaseToken) -> Vec<Plan> {
     let mut planner = Planner {
         now,
-        lease_until: now.saturating_add(core.options.lease_duration),
+        lease: core.options.lease_duration,
         ids,
         random: &mut fastrand::Rng::new(),
         catch_up_max: core.options.catch_up_max,
@@ -82,25 +84,23 @@ fn publish_unreadable(core: &Core, bad: &Unreadable) {
     }
 }
 
-/// Waits until there may be something due: a hint, the next fire time, or the poll interval.
+/// Waits until there may be something due: a hint, the next fire time, or the poll interval. Where something is due that could not be had,
+/// because somebody else holds it, looking again at once would find it as it is.
 async fn wait(core: &Core, has_progress: bool) {
+    let poll = core.time.sleep(core.options.poll_interval);
+    let floor = core.time.sleep(if has_progress { Duration::ZERO } else { core.options.look_again() });
     let due_at = core.store.schedule_next_due().await.unwrap_or_else(|error| {
-        tracing::warn!(error = %super::chain(&error), "the next due schedule could not be asked for; polling");
+        log_failure!(&error, "the next due schedule could not be asked for; polling");
         None
     });
-    let until = look_again_at(core, due_at, has_progress);
+    let due = async {
+        super::due(core, due_at).await;
+        floor.await;
+    };
     tokio::select! {
         () = core.stop_taking.cancelled() => {}
         () = core.schedules_changed.notified() => {}
-        () = core.time.sleep_until(until) => {}
+        () = due => {}
+        () = poll => {}
     }
-}
-
-/// When to look again: when something becomes due, and at the latest after the poll interval. Where something is due that could not be had,
-/// because somebody else holds it, looking again at once would find it as it is.
-fn look_again_at(core: &Core, due_at: Option<Timestamp>, has_progress: bool) -> Timestamp {
-    let now = core.time.now();
-    let poll_at = now.saturating_add(core.options.poll_interval);
-    let floor = if has_progress { now } else { now.saturating_add(core.options.look_again()) };
-    due_at.map_or(poll_at, |due_at| due_at.min(poll_at)).max(floor)
 }

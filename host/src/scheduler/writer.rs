@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::batch::{NotStored, store_each};
 use super::core::Core;
+use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, TaskId, Timestamp};
 use crate::store::{Ending, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released, StoreError};
 
@@ -41,7 +42,7 @@ struct End {
     task_id: TaskId,
     /// How often it failed alone.
     failures: u32,
-    retry_at: Timestamp,
+    retry_at: Instant,
 }
 
 /// Writes until everyone who could send has gone, and everything is written. Reports are written before releases: after those their
@@ -54,7 +55,7 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
     while is_open || !waiting.is_empty() {
         is_open = gather(&core, &mut receiver, &mut batch, is_open, &waiting).await;
         let (mut reports, mut ends) = (Vec::new(), Vec::new());
-        let now = core.time.now();
+        let now = core.time.monotonic();
         for write in batch.drain(..) {
             match write {
                 Write::Report(report) => reports.push(report),
@@ -89,7 +90,10 @@ async fn gather(
     let retry = async {
         match retry_at {
             // Not at once where that time has come: what waits has failed before.
-            Some(at) => core.time.sleep_until(at.max(core.time.now().saturating_add(RETRY_PAUSE))).await,
+            Some(at) => {
+                let not_before = core.time.monotonic().saturating_add(RETRY_PAUSE);
+                sleep_until_instant(&core.time, at.max(not_before)).await;
+            }
             None => std::future::pending().await,
         }
     };
@@ -158,14 +162,14 @@ async fn store_ends(core: &Core, ends: Vec<End>) -> Vec<End> {
 
 /// What becomes of an end that the store did not take although it took others: it is tried again, then without its result, and then given up.
 fn set_aside(core: &Core, mut end: End, error: &StoreError) -> Option<End> {
-    let now = core.time.now();
+    let now = core.time.monotonic();
     end.failures += 1;
     let may_pass = !matches!(error, StoreError::Rejected { .. }) && end.failures < FAILURES_MAX;
     if may_pass && !core.stop_serving.is_cancelled() {
         end.retry_at = now.saturating_add(pauses().delay(end.failures, fastrand::f64()));
         return Some(end);
     }
-    if replace_with_error(&mut end.release, error, now) {
+    if replace_with_error(&mut end.release, error, core.time.now()) {
         tracing::error!(job.id = %end.release.id, error = %super::chain(error), "the end of a job could not be stored");
         return Some(End { failures: 0, retry_at: now, ..end });
     }

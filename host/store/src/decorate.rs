@@ -21,6 +21,8 @@ pub(super) enum Repeat {
     OtherAnswer,
     /// It fails, or does it again.
     Never,
+    /// It answers for another moment: whoever asks wants to know how long the answer took.
+    AtOnce,
 }
 
 /// Implements the five traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
@@ -65,14 +67,18 @@ macro_rules! decorate {
             job_logs(request: ReadLogs;) -> LogPage = SameAnswer;
             job_next_due(now: Timestamp;) -> Option<Timestamp> = SameAnswer;
             job_counts(;) -> JobCounts = SameAnswer;
+            @also
+            fn lease_line(&self) -> Box<dyn LeaseLine> {
+                self.line()
+            }
         }
         $crate::store::decorate::decorate! { @trait $type, $mode, Housekeeping,
             recover(request: Recover;) -> Recovered = OtherAnswer;
             cleanup(now: Timestamp, limit: usize;) -> CleanedUp = OtherAnswer;
-            scheduler_put(scheduler: SchedulerRow;) -> () = SameAnswer;
+            scheduler_put(request: PutScheduler;) -> SchedulerPut = SameAnswer;
             scheduler_list(;) -> Page<SchedulerRow> = SameAnswer;
             check(;) -> () = SameAnswer;
-            store_clock(;) -> Option<Timestamp> = SameAnswer;
+            store_clock(;) -> StoreTime = AtOnce;
             @also
             async fn close(&self) {
                 self.shut().await;

@@ -5,23 +5,30 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
+use crate::clock::Clock;
 use crate::model::*;
 
 /// Passes every call on, on a tracked task of its own.
 pub struct Detached {
     inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     calls: TaskTracker,
 }
 
+/// How long closing waits for calls under way, and for the store itself. A database that does not answer must not keep a program from
+/// ending; what is half done then is rolled back with its connection.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
+
 impl Detached {
-    /// Wraps a store.
-    pub fn new(inner: Arc<dyn Store>) -> Detached {
-        Detached { inner, calls: TaskTracker::new() }
+    /// Wraps a store. `clock` measures how long closing takes.
+    pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Detached {
+        Detached { inner, clock, calls: TaskTracker::new() }
     }
 
     async fn call<R, W, F>(&self, call: Call, work: W) -> Result<R, StoreError>
@@ -41,11 +48,25 @@ impl Detached {
         })
     }
 
-    /// Waits for every call under way, then closes the store. Later calls answer [`StoreError::Closed`].
+    /// Whoever uses a line may drop its calls, and so does without a task for each.
+    fn line(&self) -> Box<dyn LeaseLine> {
+        self.inner.lease_line()
+    }
+
+    /// Waits for every call under way, then closes the store, as long as that answers. Later calls answer [`StoreError::Closed`].
     async fn shut(&self) {
         self.calls.close();
-        self.calls.wait().await;
-        self.inner.close().await;
+        let finished = async {
+            self.calls.wait().await;
+            self.inner.close().await;
+        };
+        tokio::select! {
+            biased;
+            () = finished => {}
+            () = self.clock.sleep(CLOSE_MAX) => {
+                tracing::warn!(calls = self.calls.len(), "the data store does not answer; it was left without waiting for it");
+            }
+        }
     }
 }
 
@@ -60,12 +81,15 @@ mod tests {
     async fn a_call_whose_caller_is_gone_is_finished_before_the_store_closes() {
         let memory = MemoryStore::new();
         let look = memory.handle();
-        let store = Detached::new(Arc::new(memory));
+        let store = Detached::new(Arc::new(memory), Arc::new(crate::clock::SystemClock));
         let id = SchedulerId::new("left").expect("valid");
         let now = Timestamp::EPOCH;
-        let row = SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None };
+        let incarnation = Incarnation::new("one").expect("valid");
+        let row =
+            SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None, incarnation };
+        let request = PutScheduler { scheduler: row.clone(), replaces: None };
         {
-            let mut call = Box::pin(store.scheduler_put(row.clone()));
+            let mut call = Box::pin(store.scheduler_put(request));
             // Polled once, so that it has begun, and dropped.
             let began = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
             assert!(began);

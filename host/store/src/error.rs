@@ -115,6 +115,13 @@ pub enum StoreError {
     Closed,
 }
 
+/// An error with its causes in one line, for logs and for messages that are stored.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
 impl From<UrlError> for StoreError {
     fn from(error: UrlError) -> StoreError {
         StoreError::Unusable { reason: error.what, hint: error.hint, source: None }

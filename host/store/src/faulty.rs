@@ -23,7 +23,7 @@ pub struct Faults {
 pub struct Faulty {
     inner: Arc<dyn Store>,
     faults: Faults,
-    random: Mutex<fastrand::Rng>,
+    random: Arc<Mutex<fastrand::Rng>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ struct Injected;
 impl Faulty {
     /// Wraps a store.
     pub fn new(inner: Arc<dyn Store>, faults: Faults, seed: u64) -> Faulty {
-        Faulty { inner, faults, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
+        Faulty { inner, faults, random: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))) }
     }
 
     async fn call<R, W, F>(&self, call: Call, work: W) -> Result<R, StoreError>
@@ -61,8 +61,23 @@ impl Faulty {
         answer
     }
 
+    fn line(&self) -> Box<dyn LeaseLine> {
+        let Faulty { inner, faults, random } = self;
+        Box::new(Line(Faulty { inner: Arc::clone(inner), faults: *faults, random: Arc::clone(random) }))
+    }
+
     async fn shut(&self) {
         self.inner.close().await;
+    }
+}
+
+/// A line that fails as often as any call.
+struct Line(Faulty);
+
+#[async_trait]
+impl LeaseLine for Line {
+    async fn extend(&mut self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
+        self.0.job_extend(request).await
     }
 }
 

@@ -15,11 +15,12 @@
 //! * **A call is atomic.** It takes effect as a whole or not at all, also when the process is killed inside it, and also
 //!   when it carries a batch, unless its own documentation says that each element stands alone.
 //! * **A call that returned `Ok` is durable** (in memory: as long as the process).
-//! * **Time is an argument.** `now` comes from the caller's [`Clock`](crate::clock::Clock), corrected by the store's own
-//!   clock ([`Housekeeping::store_clock`]); no store reads a clock to decide anything.
+//! * **One clock decides.** What is due and which lease is over is decided by the store's own clock where it is a server, so that no
+//!   host whose clock is wrong can take anything before its time; [`timekeeping`] says how the others do it. `now` is the caller's
+//!   time of day, corrected by what the store has told of its own ([`store_clock::StoreClock`]): what is stamped on rows, and what a store
+//!   without a clock decides by. How long a lease lasts is an argument, not when it ends.
 //! * **Leases carry tokens.** A write that shows a token which no longer holds changes nothing and says so. A lease holds
-//!   while `now < expires_at`, and afterwards until somebody else takes the row: a late holder whom nobody missed may still
-//!   write.
+//!   until it is over, and afterwards until somebody else takes the row: a late holder whom nobody missed may still write.
 //! * **Errors tell what happened.** [`StoreError::certainty`] separates "not applied" from "unknown". Each method says what
 //!   a retry does.
 //! * **What cannot be read blocks nobody.** A row whose content is unreadable is reported, never guessed at, and the rest
@@ -60,6 +61,11 @@ mod size;
 pub mod slow;
 #[cfg(feature = "sql")]
 pub mod sql;
+#[cfg(any(test, feature = "test-util"))]
+pub mod stalling;
+pub mod store_clock;
+pub mod timekeeping;
+pub mod watched;
 
 use async_trait::async_trait;
 #[cfg(feature = "sqlite")]
@@ -68,7 +74,7 @@ use host_core::{clock, config, model};
 
 pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
-pub use open::{OpenOptions, open};
+pub use open::{OpenOptions, guarded, open};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
 pub use request::*;
 pub use size::PayloadBytes;
@@ -199,10 +205,14 @@ pub trait JobQueue: Send + Sync {
     /// token: answers what the first call leased.
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError>;
 
-    /// Extends leases that are still held, and says which of their jobs were asked to stop.
+    /// Extends leases that are still held, and says which of their jobs were asked to stop. Waits for nobody: a job that somebody else is
+    /// changing is answered as [`Hold::Busy`].
     ///
     /// Each element stands alone. Retry: safe.
     async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError>;
+
+    /// A line of its own to the store, to extend leases on while every other call waits or fails.
+    fn lease_line(&self) -> Box<dyn LeaseLine>;
 
     /// Stores what running jobs say while they run: log lines and progress.
     ///
@@ -242,11 +252,22 @@ pub trait JobQueue: Send + Sync {
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
 }
 
+/// A line to the store on which leases are extended, and nothing else is done.
+///
+/// On a server it has a connection of its own, made when it is needed first and again after a failure. A line belongs to the runtime on
+/// which it is used. Nothing is tried again in it: whoever keeps leases knows best how long that is of use.
+#[async_trait]
+pub trait LeaseLine: Send {
+    /// As [`JobQueue::job_extend`]. The future may be dropped at any time: its connection goes with it, and whether the leases were extended
+    /// is not known.
+    async fn extend(&mut self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError>;
+}
+
 /// Recovery and clean-up. Every call is idempotent and may be made by any number of schedulers at once.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
-    /// Ends the leases that ran out before `now`, or that `holder` has (a scheduler that came back under its old identity, and
-    /// holds nothing any more). Their jobs are queued again at once, where an attempt or a crash retry is left, and else
+    /// Ends the leases that were over at `over_at`, or that `holder` has (a scheduler that came back under its old identity, and
+    /// holds nothing any more), except on jobs that are `spared`. Their jobs are queued again at once, where an attempt or a crash retry is left, and else
     /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Schedules simply become free.
     ///
     /// Each job stands alone. Retry: safe.
@@ -261,7 +282,12 @@ pub trait Housekeeping: Send + Sync {
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError>;
 
     /// Says that a scheduler is alive, or (with `stopped`) that it left.
-    async fn scheduler_put(&self, scheduler: SchedulerRow) -> Result<(), StoreError>;
+    ///
+    /// The row under an identity belongs to the incarnation that is in it. Another one changes nothing and learns of it, unless it says
+    /// that it `replaces` that one. A row that cannot be read is nobody's.
+    ///
+    /// Atomic. Retry: safe.
+    async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError>;
 
     /// The schedulers that were heard of, by identity, on one page.
     async fn scheduler_list(&self) -> Result<Page<SchedulerRow>, StoreError>;
@@ -269,9 +295,9 @@ pub trait Housekeeping: Send + Sync {
     /// Whether the store takes writes at the moment: does everything that a write does, and changes nothing.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// The time by the store's own clock, where it has one: what leases of several hosts are measured by. `None`: the
-    /// caller's clock is as good.
-    async fn store_clock(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// What time it is for the store. One plain round trip: a decorator does not try it again, because the answer is about the moment at
+    /// which it was asked.
+    async fn store_clock(&self) -> Result<StoreTime, StoreError>;
 
     /// Finishes what is under way and lets go of files and connections. Later calls answer [`StoreError::Closed`].
     async fn close(&self);

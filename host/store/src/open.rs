@@ -2,38 +2,59 @@
 
 use std::sync::Arc;
 
+use super::detached::Detached;
 use super::memory::MemoryStore;
+use super::retrying::Retrying;
 #[cfg(feature = "sql")]
 use super::sql::SqlStore;
+use super::timekeeping::Timekeeping;
+use super::watched::Watched;
 use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
 
 /// How a store is opened.
-#[derive(Clone, Copy)]
-pub struct OpenOptions<'a> {
-    /// Tells when migrations were applied.
-    pub clock: &'a dyn Clock,
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Tells when migrations were applied, and measures leases where the database has no clock, pauses, and how long the store is silent.
+    pub clock: Arc<dyn Clock>,
     /// Whether a schema that is missing or older is brought up to date. On SQLite that always happens.
     pub auto_migrate: bool,
+    /// Which clock decides.
+    pub timekeeping: Timekeeping,
 }
 
 /// Opens the store at a URL.
 ///
+/// The store is [`guarded`].
+///
 /// # Errors
 /// [`StoreError::BadUrl`] with a hint if the program was built without such stores. [`StoreError::Unusable`] with a hint if the database
 /// cannot be used, its schema is newer than this program, or missing and not to be made. [`StoreError::Backend`] if it cannot be reached.
-pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &StoreUrl, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+    let clock = Arc::clone(&options.clock);
+    Ok(guarded(open_bare(url, options).await?, clock, fastrand::Rng::new()))
+}
+
+async fn open_bare(url: &StoreUrl, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     match url {
-        StoreUrl::Memory => Ok(Arc::new(MemoryStore::new())),
+        StoreUrl::Memory => Ok(Arc::new(MemoryStore::with_clock(options.clock))),
         #[cfg(feature = "sql")]
         _ => Ok(Arc::new(SqlStore::open(url, options).await?)),
         #[cfg(not(feature = "sql"))]
         _ => {
-            let OpenOptions { clock: _, auto_migrate: _ } = options;
+            let OpenOptions { clock: _, auto_migrate: _, timekeeping: _ } = options;
             Err(no_such_kind(url))
         }
     }
+}
+
+/// A store as programs use it: a call whose caller goes away is finished, one that failed is made again where that is safe and may help, and
+/// that the store does not answer is told.
+pub fn guarded(store: Arc<dyn Store>, clock: Arc<dyn Clock>, random: fastrand::Rng) -> Arc<dyn Store> {
+    let watched = Watched::new(store, Arc::clone(&clock));
+    let retrying = Retrying::new(Arc::new(watched), Arc::clone(&clock), random);
+    Arc::new(Detached::new(Arc::new(retrying), clock))
 }
 
 /// The refusal of a store that is in no database that this program was built with.

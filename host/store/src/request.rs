@@ -1,10 +1,12 @@
 //! What goes into the calls of a store and what comes out.
 
+use std::time::Duration;
+
 use super::defect::Defect;
 pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine};
 use crate::model::{
-    Digest, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, PluginVersion, Progress,
-    Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
+    Digest, Incarnation, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
+    PluginVersion, Progress, Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
 };
 
 /// One page of a list, or a whole list that comes without pages.
@@ -156,17 +158,19 @@ pub struct AcquireSchedules {
     pub holder: SchedulerId,
     /// The token of the leases; a new one for each call that is not a retry.
     pub token: LeaseToken,
-    /// The time.
+    /// The time, for a store that has none of its own.
     pub now: Timestamp,
-    /// When the leases end.
-    pub lease_until: Timestamp,
+    /// How long the leases last.
+    pub lease: Duration,
     /// At most this many.
     pub limit: usize,
 }
 
 /// What leasing schedules found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct AcquiredSchedules {
+    /// The time by which it was decided what is due.
+    pub now: Timestamp,
     /// The leased ones, with the task of each, where it exists.
     pub schedules: Vec<LeasedSchedule>,
     /// Those that cannot be read. Damaged ones are paused now; those of a newer version are put off, see [`rules::put_off`].
@@ -210,8 +214,10 @@ pub enum AfterFire {
     Free,
     /// It stays leased under the same token, because more of the same fire follows.
     Keep {
-        /// When the lease ends.
-        lease_until: Timestamp,
+        /// The time, for a store that has none of its own.
+        now: Timestamp,
+        /// How long the lease lasts from now on.
+        lease: Duration,
     },
     /// It is free, but nobody looks at it for a while.
     PutOff {
@@ -258,10 +264,10 @@ pub struct AcquireJobs {
     pub holder: SchedulerId,
     /// The token of the leases; a new one for each call that is not a retry.
     pub token: LeaseToken,
-    /// The time.
+    /// The time, for a store that has none of its own.
     pub now: Timestamp,
-    /// When the leases end.
-    pub lease_until: Timestamp,
+    /// How long the leases last.
+    pub lease: Duration,
     /// At most this many.
     pub limit: usize,
     /// Only this job, whatever stands before it: what `host run` asks for. Its task's limit holds all the same.
@@ -269,8 +275,10 @@ pub struct AcquireJobs {
 }
 
 /// What leasing jobs found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct AcquiredJobs {
+    /// The time by which it was decided what is due.
+    pub now: Timestamp,
     /// The leased ones, in the order in which they are to start. Their attempt is counted, their lease set.
     pub jobs: Vec<Job>,
     /// Those that ended because their start deadline had passed.
@@ -280,6 +288,13 @@ pub struct AcquiredJobs {
     pub unreadable: Vec<Unreadable>,
     /// See [`Catalog::catalog_revision`](super::Catalog::catalog_revision).
     pub catalog_revision: i64,
+}
+
+impl AcquiredJobs {
+    /// Nothing, at that time and in that state of the catalogue.
+    pub fn none(now: Timestamp, catalog_revision: i64) -> AcquiredJobs {
+        AcquiredJobs { now, jobs: Vec::new(), missed: Vec::new(), unreadable: Vec::new(), catalog_revision }
+    }
 }
 
 /// A job that ended inside the store, for the event that tells so.
@@ -296,8 +311,10 @@ pub struct EndedJob {
 pub struct ExtendJobs {
     /// The jobs and the tokens of their leases.
     pub leases: Vec<(JobId, LeaseToken)>,
-    /// When the leases end now.
-    pub lease_until: Timestamp,
+    /// The time, for a store that has none of its own.
+    pub now: Timestamp,
+    /// How long the leases last from now on.
+    pub lease: Duration,
 }
 
 /// What extending a lease found.
@@ -305,10 +322,23 @@ pub struct ExtendJobs {
 pub struct Extended {
     /// The job.
     pub id: JobId,
-    /// Whether the lease is held, and was extended.
-    pub held: bool,
+    /// The token that was shown.
+    pub token: LeaseToken,
+    /// Whether the lease is held.
+    pub hold: Hold,
     /// Whether somebody asked the job to stop.
     pub cancel_requested: bool,
+}
+
+/// Whether a lease is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is, and was extended.
+    Extended,
+    /// It is, but somebody else is changing the job at this moment: it lasts as long as it did. To be tried again.
+    Busy,
+    /// It is not.
+    Lost,
 }
 
 /// See [`JobQueue::job_report`](super::JobQueue::job_report).
@@ -440,10 +470,25 @@ pub struct JobCounts {
 pub struct Recover {
     /// The time.
     pub now: Timestamp,
+    /// Leases that were over at this time, by the clock that leases are measured by
+    /// ([`StoreTime::leases`], and where the store has none, the caller's). Read before the call, so that a request that lies in a buffer
+    /// while everything stands still takes nothing that was held when it was made.
+    pub over_at: Timestamp,
+    /// Jobs that are left alone: those that the caller runs itself.
+    pub spared: Vec<JobId>,
     /// Also take back what this identity holds, whether its leases have run out or not.
     pub holder: Option<SchedulerId>,
     /// At most this many jobs.
     pub limit: usize,
+}
+
+/// What time it is for a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreTime {
+    /// The time by its own clock. `None`: the caller's time of day is as good.
+    pub now: Option<Timestamp>,
+    /// The time that leases are measured by. `None`: the caller's time of day.
+    pub leases: Option<Timestamp>,
 }
 
 /// What recovery did.
@@ -503,4 +548,24 @@ pub struct SchedulerRow {
     pub seen_at: Timestamp,
     /// When it left in good order, where it did.
     pub stopped_at: Option<Timestamp>,
+    /// Which of the schedulers that have had this identity it is.
+    pub incarnation: Incarnation,
+}
+
+/// See [`Housekeeping::scheduler_put`](super::Housekeeping::scheduler_put).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutScheduler {
+    /// The scheduler.
+    pub scheduler: SchedulerRow,
+    /// The incarnation in whose place it comes.
+    pub replaces: Option<Incarnation>,
+}
+
+/// What a scheduler found under its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchedulerPut {
+    /// Nothing, itself, or the one that it replaces: its row is stored.
+    Stored,
+    /// Another one; nothing has changed.
+    Taken(SchedulerRow),
 }

@@ -12,9 +12,12 @@ use super::*;
 use crate::clock::Clock;
 use crate::model::Backoff;
 
-/// How often a call is made before its error is passed on. With [`pauses`] this rides out a database that restarts for
-/// about ten seconds; whoever calls has loops of their own for what lasts longer.
+/// How often a call is made before its error is passed on.
 const TRIES_MAX: u32 = 12;
+
+/// After this time no further try is begun: a database that restarts is ridden out, and whoever calls has loops of their own, or an
+/// operator in front, for what lasts longer.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// The pauses between tries.
 fn pauses() -> Backoff {
@@ -40,6 +43,7 @@ impl Retrying {
         W: Fn(Arc<dyn Store>) -> F + Send + Sync,
         F: Future<Output = Result<R, StoreError>> + Send,
     {
+        let give_up_at = self.clock.monotonic().saturating_add(GIVE_UP_AFTER);
         let mut tries = 1;
         loop {
             let error = match work(Arc::clone(&self.inner)).await {
@@ -47,8 +51,11 @@ impl Retrying {
                 answer => return answer,
             };
             let pause = pauses().delay(tries, self.chance());
+            if self.clock.monotonic().saturating_add(pause) >= give_up_at {
+                return Err(error);
+            }
             tracing::debug!(operation = call.name, tries, error = %error, "store call failed, trying again");
-            self.clock.sleep_until(self.clock.now().saturating_add(pause)).await;
+            self.clock.sleep(pause).await;
             tries += 1;
         }
     }
@@ -57,13 +64,20 @@ impl Retrying {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
 
+    /// Nothing is tried again on a line.
+    fn line(&self) -> Box<dyn LeaseLine> {
+        self.inner.lease_line()
+    }
+
     async fn shut(&self) {
         self.inner.close().await;
     }
 }
 
 fn may_repeat(error: &StoreError, repeat: Repeat) -> bool {
-    error.is_transient() && (error.certainty() == Certainty::NotApplied || repeat != Repeat::Never)
+    error.is_transient()
+        && repeat != Repeat::AtOnce
+        && (error.certainty() == Certainty::NotApplied || repeat != Repeat::Never)
 }
 
 decorate!(Retrying, each);
@@ -84,6 +98,11 @@ mod tests {
         assert!(may_repeat(&unknown, Repeat::OtherAnswer));
         assert!(!may_repeat(&unknown, Repeat::Never));
         assert!(may_repeat(&failure(Certainty::NotApplied, true), Repeat::Never));
+    }
+
+    #[test]
+    fn a_call_about_this_moment_is_not_made_again_later() {
+        assert!(!may_repeat(&failure(Certainty::NotApplied, true), Repeat::AtOnce));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Page, ReleaseJob, StoreError, Subject, Unreadable};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{Digest, ErrorKind, JobError, Outcome, PluginVersion, SchedulerId, Task, TaskId, Timestamp};
-use crate::store::{Ending, Put};
+use crate::store::{Ending, Put, PutScheduler, SchedulerRow};
 
 /// Most jobs that one call of `job_acquire` ends because their start deadline has passed; the next call takes the next ones.
 pub const MISSED_MAX: usize = 1_000;
@@ -34,6 +34,11 @@ pub const SCHEDULERS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A job may begin `max_attempts` attempts, and one more for each crash up to `crash_retries`.
 pub fn survives_crash(attempt: u32, crashes: u32, max_attempts: u32, crash_retries: u32) -> bool {
     attempt < max_attempts.saturating_add(crashes.min(crash_retries))
+}
+
+/// Whether the row under a scheduler's identity belongs to another one.
+pub fn is_another(there: &SchedulerRow, request: &PutScheduler) -> bool {
+    there.incarnation != request.scheduler.incarnation && Some(&there.incarnation) != request.replaces.as_ref()
 }
 
 /// What stands on a job whose worker vanished.

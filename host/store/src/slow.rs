@@ -43,6 +43,10 @@ impl Slow {
         answer
     }
 
+    fn line(&self) -> Box<dyn LeaseLine> {
+        self.inner.lease_line()
+    }
+
     async fn shut(&self) {
         self.inner.close().await;
     }

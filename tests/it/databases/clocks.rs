@@ -6,17 +6,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use host::clock::{Clock, SystemClock};
+use host::clock::{Clock, Instant, SystemClock};
 use host::executor::Verdict;
 use host::model::{Coalesce, Job, JobState, Outcome, Payload, Timestamp};
 use host::scheduler::{Options, Parts, Scheduler};
-use tests::backends::{Backend, open};
+use tests::backends::{Backend, open_as_programs};
 use tests::stage::{Script, Stage, unlimited};
 use tests::wait::wait_for;
 
 use crate::block_on;
 
 /// A clock that is wrong by this much.
+#[derive(Debug)]
 struct WrongBy {
     seconds: i64,
 }
@@ -35,6 +36,14 @@ impl Clock for WrongBy {
         self.shift(SystemClock.now(), 1)
     }
 
+    fn monotonic(&self) -> Instant {
+        SystemClock.monotonic()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        SystemClock.sleep(span).await;
+    }
+
     async fn sleep_until(&self, time: Timestamp) {
         SystemClock.sleep_until(self.shift(time, -1)).await;
     }
@@ -49,7 +58,7 @@ const JOB: Duration = Duration::from_secs(5);
 fn long_job() -> Script {
     Arc::new(|_, _| -> BoxFuture<'static, Verdict> {
         Box::pin(async {
-            SystemClock.sleep_until(SystemClock.now().saturating_add(JOB)).await;
+            SystemClock.sleep(JOB).await;
             Verdict::Success(Payload::no_args())
         })
     })
@@ -59,7 +68,7 @@ fn long_job() -> Script {
 pub(crate) fn an_hour_wrong(backend: Backend) -> Result<()> {
     block_on(async {
         let place = backend.place()?.context("the store has a place")?;
-        let store = open(&place.url).await?;
+        let store = open_as_programs(&place.url).await?;
         let stage = Stage::with_store(store);
         let began = SystemClock.now();
         stage.clock.set(began);

@@ -4,9 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 use host::clock::SystemClock;
 use host::model::JobState;
-use host::store::sql::{OpenOptions, SqlStore, migrate};
+use host::store::sql::{SqlStore, migrate};
 use host::store::{Housekeeping as _, JobFilter, JobQueue as _};
-use tests::backends::Backend;
+use tests::backends::{Backend, options};
 
 use crate::schema::Schema;
 use crate::{ask, block_on};
@@ -76,7 +76,7 @@ async fn version_1(backend: Backend, url: &str) -> Result<()> {
 }
 
 async fn open(url: &str) -> Result<SqlStore> {
-    Ok(SqlStore::open(&url.parse()?, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?)
+    Ok(SqlStore::open(&url.parse()?, options(true)).await?)
 }
 
 pub(crate) fn both_ways_lead_to_one_schema(backend: Backend) -> Result<()> {

@@ -11,13 +11,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use host::clock::SystemClock;
 use host::model::{ErrorKind, JobError, JobSettings, JobSpec, Outcome};
+use host::store::sql::SqlStore;
 use host::store::sql::explain::Known;
-use host::store::sql::{OpenOptions, SqlStore};
 use host::store::*;
 use serde_json::Value;
-use tests::backends::Backend;
+use tests::backends::{Backend, options};
 use tests::factory::{Factory, add, release, schedule, scheduler, success, t, task};
 
 use crate::{ask, block_on};
@@ -46,8 +45,7 @@ const TASKS: [&str; 4] = ["p:limited", "p:work", "p:other", "p:rare"];
 pub(crate) fn use_their_index(backend: Backend) -> Result<()> {
     block_on(async {
         let place = backend.place()?.context("the store has a place")?;
-        let store =
-            SqlStore::open(&place.url.parse()?, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?;
+        let store = SqlStore::open(&place.url.parse()?, options(true)).await?;
         for table in TABLES {
             only_asked_statistics(backend, &place.url, table).await?;
         }

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use host::clock::SystemClock;
+use host::store::StoreError;
 use host::store::sql::SqlStore;
-use host::store::{OpenOptions, StoreError};
-use tests::backends::{Backend, OwnServer};
+use tests::backends::{Backend, OwnServer, options};
 use tests::certificates::Certificates;
 
 use crate::block_on;
@@ -18,7 +17,7 @@ use crate::block_on;
 fn open(url: &str) -> Result<std::result::Result<(), String>> {
     block_on(async {
         let url: host::config::StoreUrl = url.parse()?;
-        match SqlStore::open(&url, OpenOptions { clock: &SystemClock, auto_migrate: true }).await {
+        match SqlStore::open(&url, options(true)).await {
             Ok(store) => {
                 host::store::Housekeeping::close(&store).await;
                 Ok(Ok(()))

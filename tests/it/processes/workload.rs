@@ -26,11 +26,13 @@ use host::model::{
     ScheduleId, SchedulerId, Target, Task, TaskId, Timestamp,
 };
 use host::store::{
-    AcquireJobs, AcquireSchedules, AfterFire, Cancelled, Effects, Ending, ExtendJobs, FireSchedule, Fired, JobReport,
+    AcquireJobs, AcquireSchedules, AfterFire, Cancelled, Effects, Ending, FireSchedule, Fired, Hold, JobReport,
     PauseSchedule, PutPlugin, ReleaseJob, ReleaseJobs, Store, StoreError, UnpauseSchedule,
 };
 use serde_json::json;
-use tests::factory::{Factory, add, plugin, release, schedule, schedule_id, scheduler, success, t, task, task_id};
+use tests::factory::{
+    Factory, add, extend, plugin, release, schedule, schedule_id, scheduler, success, t, task, task_id,
+};
 
 /// The holder of every lease of the work.
 pub(crate) fn holder() -> SchedulerId {
@@ -133,11 +135,15 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
     }
 
     async fn extend(&mut self) -> Result<()> {
-        let lease_until = t(100 + self.steps);
-        let leases = self.held.iter().map(|held| (held.id, held.token)).collect();
-        for extended in self.store.job_extend(ExtendJobs { leases, lease_until }).await? {
+        let request = extend(90 + self.steps, self.held.iter().map(|held| (held.id, held.token)).collect());
+        let lease_until = request.now.saturating_add(request.lease);
+        for extended in self.store.job_extend(request).await? {
             let held = self.held.iter().find(|held| held.id == extended.id).context("it was asked about")?;
-            anyhow::ensure!(extended.held, "the lease of {} is lost, and nobody took it", held.id);
+            anyhow::ensure!(extended.hold != Hold::Lost, "the lease of {} is lost, and nobody took it", held.id);
+            // Somebody cancelled it at that moment: it lasts as long as it did.
+            if extended.hold == Hold::Busy {
+                continue;
+            }
             self.say(format!("extended {} {} {}", held.id, in_a_word(held.token), lease_until.as_micros()))?;
         }
         Ok(())

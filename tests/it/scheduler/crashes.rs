@@ -11,13 +11,13 @@ use tests::stage::{Stage, run_until_killed, succeed, unlimited};
 use tests::wait::wait_for;
 
 /// Leases the next job to a worker that is never heard of again.
-async fn lease_and_vanish(stage: &Stage, identity: &str) -> host::model::Job {
+pub(super) async fn lease_and_vanish(stage: &Stage, identity: &str) -> host::model::Job {
     let now = host::clock::Clock::now(&stage.clock);
     let request = AcquireJobs {
         holder: identity.parse().expect("an identity"),
         token: host::model::LeaseToken::from_bytes([9; 16]),
         now,
-        lease_until: now.saturating_add(Duration::from_secs(15)),
+        lease: Duration::from_secs(15),
         limit: 1,
         only: None,
     };
@@ -63,12 +63,7 @@ async fn a_job_that_kills_its_workers_is_abandoned_in_the_end() {
     let id = stage.submit(stage.job(&task).await).await;
     for _ in 0..2 {
         lease_and_vanish(&stage, "phoenix").await;
-        let recover = host::store::Recover {
-            now: host::clock::Clock::now(&stage.clock),
-            holder: Some("phoenix".parse().expect("an identity")),
-            limit: 10,
-        };
-        stage.store.recover(recover).await.expect("the store answers");
+        stage.take_back_from("phoenix").await;
     }
     let job = stage.stored(id).await;
     assert_eq!((job.state, job.outcome, job.crashes), (JobState::Finished, Some(Outcome::Abandoned), 2));
@@ -106,12 +101,7 @@ async fn a_worker_that_lost_its_lease_stops_the_attempt_and_writes_nothing() {
     let id = stage.submit(stage.job(&task).await).await;
     wait_for("the job to run", || async { (stage.executor.running() == 1).then_some(()) }).await;
     // Somebody else believes it dead: takes the job back and ends it.
-    let recover = host::store::Recover {
-        now: host::clock::Clock::now(&stage.clock),
-        holder: Some("slow".parse().expect("an identity")),
-        limit: 10,
-    };
-    stage.store.recover(recover).await.expect("the store answers");
+    stage.take_back_from("slow").await;
     stage.store.job_cancel(id, host::clock::Clock::now(&stage.clock)).await.expect("it is queued");
     stage
         .advance_until("the attempt to be stopped", Duration::from_secs(1), || async { stage.executor.running() == 0 })

@@ -1,7 +1,10 @@
 //! Schedulers on a memory store, with a clock that is moved by hand: no test here waits for real time to pass.
 
 mod crashes;
+mod identity;
+mod liveness;
 mod poison;
 mod running;
 mod schedules;
 mod stopping;
+mod time;

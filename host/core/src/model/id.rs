@@ -100,6 +100,11 @@ text_id! {
     "use 1 to 191 bytes without blanks at the ends and without control characters"
 }
 text_id! {
+    /// One life of a scheduler, from its start to its end: unlike every other, also of the same identity.
+    Incarnation, "incarnation of a scheduler", is_general_id,
+    "use 1 to 191 bytes without blanks at the ends and without control characters"
+}
+text_id! {
     /// The name of a job executor, such as `wasm`.
     ExecutorName, "executor name", is_plugin_name,
     "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"

@@ -55,7 +55,7 @@ impl context::Host for Guest {
             jitter_us: u64::try_from(spec.jitter.as_micros()).unwrap_or(u64::MAX),
             created_at: datetime(spec.created_at),
             started_at: datetime(invocation.started_at),
-            deadline: datetime(invocation.started_at.saturating_add(self.reins.timeout)),
+            deadline: datetime(self.reins.deadline),
             metadata: spec.settings.metadata.to_json(),
             scheduler_id: invocation.scheduler_id.to_string(),
         })

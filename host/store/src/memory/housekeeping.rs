@@ -5,7 +5,10 @@ use async_trait::async_trait;
 use super::jobs::{end, requeue};
 use super::{MemoryStore, State};
 use crate::model::{JobId, Outcome, Timestamp};
-use crate::store::{CleanedUp, EndedJob, Housekeeping, Page, Recover, Recovered, SchedulerRow, StoreError, rules};
+use crate::store::{
+    CleanedUp, EndedJob, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError,
+    StoreTime, rules,
+};
 
 impl State {
     /// Takes back a job whose worker vanished.
@@ -45,17 +48,18 @@ impl Housekeeping for MemoryStore {
             let dead = |id: &JobId| {
                 let lease = state.jobs.get(*id).and_then(|job| job.lease.as_ref());
                 lease.is_some_and(|lease| {
-                    lease.expires_at <= request.now || Some(&lease.holder) == request.holder.as_ref()
+                    lease.expires_at <= request.over_at || Some(&lease.holder) == request.holder.as_ref()
                 })
             };
-            let mut ids: Vec<JobId> = state.jobs.running.values().flatten().copied().filter(dead).collect();
+            let running = state.jobs.running.values().flatten().copied();
+            let mut ids: Vec<JobId> = running.filter(|id| !request.spared.contains(id)).filter(dead).collect();
             ids.sort_unstable();
             ids.truncate(request.limit);
             let mut recovered = Recovered::default();
             for id in ids {
                 state.recover_job(id, request.now, &mut recovered);
             }
-            recovered.schedules = state.schedules.recover(request.now, request.holder.as_ref());
+            recovered.schedules = state.schedules.recover(request.over_at, request.holder.as_ref());
             Ok(recovered)
         })
     }
@@ -71,10 +75,15 @@ impl Housekeeping for MemoryStore {
         })
     }
 
-    async fn scheduler_put(&self, scheduler: SchedulerRow) -> Result<(), StoreError> {
+    async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError> {
         self.with(|state| {
-            state.schedulers.insert(scheduler.id.clone(), scheduler);
-            Ok(())
+            if let Some(there) =
+                state.schedulers.get(&request.scheduler.id).filter(|there| rules::is_another(there, &request))
+            {
+                return Ok(SchedulerPut::Taken(there.clone()));
+            }
+            state.schedulers.insert(request.scheduler.id.clone(), request.scheduler);
+            Ok(SchedulerPut::Stored)
         })
     }
 
@@ -86,8 +95,8 @@ impl Housekeeping for MemoryStore {
         self.with(|_| Ok(()))
     }
 
-    async fn store_clock(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.with(|_| Ok(None))
+    async fn store_clock(&self) -> Result<StoreTime, StoreError> {
+        self.with(|_| Ok(self.shown()))
     }
 
     async fn close(&self) {

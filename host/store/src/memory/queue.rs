@@ -5,11 +5,11 @@ use std::cmp::Reverse;
 use async_trait::async_trait;
 
 use super::jobs::{Jobs, end, requeue};
-use super::{MemoryStore, State};
+use super::{MemoryStore, Now, State};
 use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Parallelism, TaskId, Timestamp};
 use crate::store::{
-    AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue,
-    JobReport, LogPage, Page, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject, rules,
+    AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, Hold, JobCounts, JobFilter, JobQueue,
+    JobReport, LeaseLine, LogPage, Page, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject, rules,
 };
 
 fn not_found(id: JobId) -> StoreError {
@@ -36,14 +36,15 @@ impl Jobs {
         ended
     }
 
-    fn lease(&mut self, id: JobId, request: &AcquireJobs) -> Option<Job> {
-        let AcquireJobs { holder, token, now, lease_until, .. } = request;
-        self.change(id, *now, |job| {
+    fn lease(&mut self, id: JobId, request: &AcquireJobs, now: Now) -> Option<Job> {
+        let AcquireJobs { holder, token, lease, .. } = request;
+        self.change(id, now.due, |job| {
             job.state = JobState::Running;
             job.attempt += 1;
-            job.lease = Some(Lease { holder: holder.clone(), token: *token, expires_at: *lease_until });
+            let expires_at = now.leases.saturating_add(*lease);
+            job.lease = Some(Lease { holder: holder.clone(), token: *token, expires_at });
             job.scheduler_id = Some(holder.clone());
-            job.started_at = Some(*now);
+            job.started_at = Some(now.due);
             job.progress = None;
             job.clone()
         })
@@ -130,6 +131,16 @@ fn settle(job: &mut Job, ending: Ending, now: Timestamp) {
     }
 }
 
+/// Nothing waits in memory, so a line is one more handle.
+struct Line(MemoryStore);
+
+#[async_trait]
+impl LeaseLine for Line {
+    async fn extend(&mut self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
+        self.0.job_extend(request).await
+    }
+}
+
 #[async_trait]
 impl JobQueue for MemoryStore {
     async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
@@ -163,37 +174,44 @@ impl JobQueue for MemoryStore {
     }
 
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError> {
+        let now = self.time(request.now);
         self.with(|state| {
             let catalog_revision = state.catalog.revision;
             let mut leased = state.jobs.leased(request.token);
             if !leased.is_empty() {
                 leased.sort_by_key(|job| (Reverse(job.spec.settings.priority), job.spec.id));
-                return Ok(AcquiredJobs { jobs: leased, catalog_revision, ..AcquiredJobs::default() });
+                return Ok(AcquiredJobs { jobs: leased, ..AcquiredJobs::none(now.due, catalog_revision) });
             }
-            let missed = state.jobs.end_missed(request.now, request.only);
-            state.jobs.wake(request.now);
+            let missed = state.jobs.end_missed(now.due, request.only);
+            state.jobs.wake(now.due);
             let next = state.next_jobs(&request);
-            let jobs = next.into_iter().filter_map(|id| state.jobs.lease(id, &request)).collect();
-            Ok(AcquiredJobs { jobs, missed, unreadable: Vec::new(), catalog_revision })
+            let jobs = next.into_iter().filter_map(|id| state.jobs.lease(id, &request, now)).collect();
+            Ok(AcquiredJobs { jobs, missed, ..AcquiredJobs::none(now.due, catalog_revision) })
         })
     }
 
     async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
+        let lease_until = self.time(request.now).leases.saturating_add(request.lease);
         self.with(|state| {
             let mut answers = Vec::with_capacity(request.leases.len());
             for (id, token) in request.leases {
                 let job = state.jobs.rows.get_mut(&id).map(|entry| &mut entry.job);
                 let job = job.filter(|job| holds(Some(job), token));
                 // The end of a lease is in no index, so the row may change in its place.
-                answers.push(job.map_or(Extended { id, held: false, cancel_requested: false }, |job| {
+                let lost = Extended { id, token, hold: Hold::Lost, cancel_requested: false };
+                answers.push(job.map_or(lost, |job| {
                     if let Some(lease) = &mut job.lease {
-                        lease.expires_at = request.lease_until;
+                        lease.expires_at = lease_until;
                     }
-                    Extended { id, held: true, cancel_requested: job.cancel_requested }
+                    Extended { hold: Hold::Extended, cancel_requested: job.cancel_requested, ..lost }
                 }));
             }
             Ok(answers)
         })
+    }
+
+    fn lease_line(&self) -> Box<dyn LeaseLine> {
+        Box::new(Line(self.handle()))
     }
 
     async fn job_report(&self, reports: Vec<JobReport>) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, State};
+use super::{MemoryStore, Now, State};
 use crate::model::{ConflictPolicy, JobId, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
 use crate::store::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
@@ -17,7 +17,8 @@ use crate::store::{
 struct Entry {
     schedule: Schedule,
     lease: Option<Lease>,
-    /// Nobody looks at it earlier, although it is due.
+    /// Nobody looks at it earlier, although it is due: when the lease is over, by the time by which schedules are due, or else until when
+    /// it is put off.
     put_off_until: Option<Timestamp>,
 }
 
@@ -25,8 +26,7 @@ impl Entry {
     /// When somebody is to look at it; `None` where nobody needs to.
     fn run_at(&self) -> Option<Timestamp> {
         let next = self.schedule.next_fire_time.filter(|_| self.schedule.pause.is_none())?;
-        let lease_until = self.lease.as_ref().map(|lease| lease.expires_at);
-        Some(lease_until.or(self.put_off_until).map_or(next, |until| until.max(next)))
+        Some(self.put_off_until.map_or(next, |until| until.max(next)))
     }
 }
 
@@ -106,12 +106,12 @@ impl Schedules {
         entries.filter(|entry| entry.lease.as_ref().is_some_and(&wanted)).collect()
     }
 
-    /// Frees the schedules whose leases ran out before `now` or belong to `holder`, and counts them.
-    pub(super) fn recover(&mut self, now: Timestamp, holder: Option<&SchedulerId>) -> u64 {
-        let taken = |lease: &Lease| lease.expires_at <= now || Some(&lease.holder) == holder;
+    /// Frees the schedules whose leases were over at that time or belong to `holder`, and counts them.
+    pub(super) fn recover(&mut self, over_at: Timestamp, holder: Option<&SchedulerId>) -> u64 {
+        let taken = |lease: &Lease| lease.expires_at <= over_at || Some(&lease.holder) == holder;
         let dead: Vec<ScheduleId> = self.leased(taken).into_iter().map(|entry| entry.schedule.id.clone()).collect();
         for id in &dead {
-            self.change(id, |entry| entry.lease = None);
+            self.change(id, |entry| (entry.lease, entry.put_off_until) = (None, None));
         }
         dead.len() as u64
     }
@@ -144,7 +144,7 @@ impl State {
         Some(LeasedSchedule { schedule, task })
     }
 
-    fn fire(&mut self, fire: FireSchedule) -> Fired {
+    fn fire(&mut self, fire: FireSchedule, now: Now) -> Fired {
         let holds = |entry: &Entry| entry.lease.as_ref().is_some_and(|lease| lease.token == fire.token);
         if !self.schedules.rows.get(&fire.id).is_some_and(holds) {
             return Fired::LeaseLost;
@@ -153,10 +153,13 @@ impl State {
         let left_out: Vec<JobId> = ids.filter(|(_, is_added)| !is_added).map(|(id, _)| id).collect();
         self.schedules.change(&fire.id, |entry| {
             let lease = entry.lease.take();
+            entry.put_off_until = None;
             match fire.then {
                 AfterFire::Free => {}
-                AfterFire::Keep { lease_until } => {
-                    entry.lease = lease.map(|lease| Lease { expires_at: lease_until, ..lease });
+                AfterFire::Keep { lease: span, .. } => {
+                    let expires_at = now.leases.saturating_add(span);
+                    entry.lease = lease.map(|lease| Lease { expires_at, ..lease });
+                    entry.put_off_until = Some(now.due.saturating_add(span));
                 }
                 AfterFire::PutOff { until } => entry.put_off_until = Some(until),
                 AfterFire::Pause(reason) => entry.schedule.pause = Some(reason),
@@ -231,20 +234,28 @@ impl ScheduleQueue for MemoryStore {
     }
 
     async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
+        let now = self.time(request.now);
         self.with(|state| {
             let mut held = state.schedules.leased(|lease| lease.token == request.token);
             held.sort_by_key(|entry| entry.schedule.next_fire_time);
             let mut ids: Vec<ScheduleId> = held.into_iter().map(|entry| entry.schedule.id.clone()).collect();
             if ids.is_empty() {
-                ids = state.lease_due(&request);
+                ids = state.lease_due(&request, now);
             }
             let schedules = ids.iter().filter_map(|id| state.leased(id)).collect();
-            Ok(AcquiredSchedules { schedules, unreadable: Vec::new() })
+            Ok(AcquiredSchedules { now: now.due, schedules, unreadable: Vec::new() })
         })
     }
 
     async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError> {
-        self.with(|state| Ok(fires.into_iter().map(|fire| state.fire(fire)).collect()))
+        let now = |fire: &FireSchedule| match &fire.then {
+            AfterFire::Keep { now, .. } => self.time(*now),
+            // Nothing else asks for the time.
+            _ => Now { due: Timestamp::MIN, leases: Timestamp::MIN },
+        };
+        self.with(|state| {
+            Ok(fires.into_iter().map(|fire| (now(&fire), fire)).map(|(now, fire)| state.fire(fire, now)).collect())
+        })
     }
 
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -254,20 +265,20 @@ impl ScheduleQueue for MemoryStore {
 
 impl State {
     /// Leases what is due, earliest fire time first.
-    fn lease_due(&mut self, request: &AcquireSchedules) -> Vec<ScheduleId> {
-        let due = self.schedules.due.iter().take_while(|(at, _)| *at <= request.now).take(request.limit);
+    fn lease_due(&mut self, request: &AcquireSchedules, now: Now) -> Vec<ScheduleId> {
+        let due = self.schedules.due.iter().take_while(|(at, _)| *at <= now.due).take(request.limit);
         let fire_time = |id: &ScheduleId| self.schedules.rows.get(id).and_then(|entry| entry.schedule.next_fire_time);
         let mut due: Vec<(Option<Timestamp>, ScheduleId)> = due.map(|(_, id)| (fire_time(id), id.clone())).collect();
         due.sort();
         let ids: Vec<ScheduleId> = due.into_iter().map(|(_, id)| id).collect();
         for id in &ids {
             self.schedules.change(id, |entry| {
-                entry.put_off_until = None;
                 entry.lease = Some(Lease {
                     holder: request.holder.clone(),
                     token: request.token,
-                    expires_at: request.lease_until,
+                    expires_at: now.leases.saturating_add(request.lease),
                 });
+                entry.put_off_until = Some(now.due.saturating_add(request.lease));
             });
         }
         ids

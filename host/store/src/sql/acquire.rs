@@ -1,12 +1,14 @@
 //! Acquiring jobs: which ones start next, and the claim on them. The module above tells of partitions.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::encoding::Encode as _;
 use super::jobs::{ended_unread, limited, lock_each};
 use super::query::{Dialect, q};
 use super::release::Requeue;
 use super::row;
+use super::time::{Now, Time};
 use super::tx::{Fault, Tx};
 use super::value::{Row, Value, args, list, values};
 use crate::model::{ErrorKind, JobError, JobId, Outcome, Timestamp};
@@ -16,8 +18,9 @@ use crate::store::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rule
 type Candidate = (i64, JobId);
 
 /// What there is to look at.
-#[derive(Default)]
 struct Peek {
+    /// The time by which this was found.
+    now: Timestamp,
     /// The token is in use: this is the second call of the same acquisition.
     is_repeated: bool,
     has_missed: bool,
@@ -27,13 +30,14 @@ struct Peek {
     partitions: Vec<(String, Option<i64>)>,
 }
 
-pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<AcquiredJobs, Fault> {
-    let now = request.now;
-    let mut peek = peek(tx, request).await?;
-    let mut acquired = AcquiredJobs { catalog_revision: peek.catalog_revision, ..AcquiredJobs::default() };
+pub(super) async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireJobs)) -> Result<AcquiredJobs, Fault> {
+    let mut peek = peek(tx, time, request).await?;
+    // From here on the time stands still: what is decided below fits together.
+    let now = peek.now;
+    let mut acquired = AcquiredJobs::none(now, peek.catalog_revision);
     if peek.is_repeated {
         let rows = tx.fetch(q::job_claimed, args![&request.holder, request.token]).await?;
-        take(tx, request, rows, &mut acquired).await?;
+        take(tx, rows, &mut acquired).await?;
         return Ok(acquired);
     }
     let chosen = match request.only {
@@ -44,24 +48,33 @@ pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<Acquir
             }
             if peek.has_woken {
                 wake(tx, now).await?;
-                peek = self::peek(tx, request).await?;
+                peek = self::peek(tx, time, request).await?;
             }
             choose(tx, peek.partitions, request.limit).await?
         }
     };
     if !chosen.is_empty() {
-        let rows = claim(tx, request, chosen).await?;
-        take(tx, request, rows, &mut acquired).await?;
+        let now = time.at(tx, now).await?;
+        let rows = claim(tx, request, now, chosen).await?;
+        take(tx, rows, &mut acquired).await?;
     }
     Ok(acquired)
 }
 
-async fn peek(tx: &mut Tx, request: &AcquireJobs) -> Result<Peek, Fault> {
+async fn peek(tx: &mut Tx, time: &Time, request: &AcquireJobs) -> Result<Peek, Fault> {
     let AcquireJobs { holder, token, now, .. } = request;
-    let mut peek = Peek::default();
-    for mut row in tx.fetch(q::job_peek, args![holder, *token, *now, *now]).await? {
+    let mut peek = Peek {
+        now: *now,
+        is_repeated: false,
+        has_missed: false,
+        has_woken: false,
+        catalog_revision: 0,
+        partitions: Vec::new(),
+    };
+    let now = time.argument(*now);
+    for mut row in tx.fetch(q::job_peek, args![holder, *token, now, now, now]).await? {
         (peek.is_repeated, peek.has_missed, peek.has_woken) = (row.flag()?, row.flag()?, row.flag()?);
-        peek.catalog_revision = row.int()?;
+        (peek.catalog_revision, peek.now) = (row.int()?, row.time()?);
         let partition = row.maybe_text()?;
         let max_running = row.maybe_int()?;
         peek.partitions.extend(partition.map(|partition| (partition, max_running)));
@@ -113,13 +126,14 @@ async fn choose_one(
 ) -> Result<Vec<JobId>, Fault> {
     let Some(mut row) = tx.fetch_one(q::job_only_select, args![only]).await? else { return Ok(Vec::new()) };
     let (task_id, result_ttl, deadline) = (row.task_id()?, row::span(row.int()?), row.maybe_time()?);
-    if deadline.is_some_and(|deadline| deadline < request.now) {
-        tx.execute_rows(q::job_end, vec![ended(only, Outcome::MissedStartDeadline, request.now, result_ttl)]).await?;
+    let now = acquired.now;
+    if deadline.is_some_and(|deadline| deadline < now) {
+        tx.execute_rows(q::job_end, vec![ended(only, Outcome::MissedStartDeadline, now, result_ttl)]).await?;
         acquired.missed.push(EndedJob { id: only, task_id });
         return Ok(Vec::new());
     }
     match row.maybe_time()? {
-        Some(run_at) if run_at > request.now => return Ok(Vec::new()),
+        Some(run_at) if run_at > now => return Ok(Vec::new()),
         Some(_) => drop(tx.execute(q::job_wake, vec![list([only])]).await?),
         None => {}
     }
@@ -221,9 +235,9 @@ pub(super) async fn repartition_lost(tx: &mut Tx) -> Result<(), Fault> {
 }
 
 /// Leases those of the chosen jobs that are still queued, and answers their rows.
-async fn claim(tx: &mut Tx, request: &AcquireJobs, chosen: Vec<JobId>) -> Result<Vec<Row>, Fault> {
-    let AcquireJobs { holder, token, now, lease_until, .. } = request;
-    let mut arguments = args![holder, *token, *lease_until, holder, *now];
+async fn claim(tx: &mut Tx, request: &AcquireJobs, now: Now, chosen: Vec<JobId>) -> Result<Vec<Row>, Fault> {
+    let AcquireJobs { holder, token, lease, .. } = request;
+    let mut arguments = args![holder, *token, now.leases.saturating_add(*lease), holder, now.due];
     arguments.push(list(chosen));
     if tx.dialect != Dialect::Mysql {
         return tx.change(q::job_claim, arguments).await;
@@ -235,7 +249,7 @@ async fn claim(tx: &mut Tx, request: &AcquireJobs, chosen: Vec<JobId>) -> Result
 }
 
 /// Reads what is under the lease now, and sets aside what cannot be read, so that it blocks nobody.
-async fn take(tx: &mut Tx, request: &AcquireJobs, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
+async fn take(tx: &mut Tx, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
     let mut unreadable = Vec::new();
     for row in rows {
         match row::job(row) {
@@ -244,7 +258,7 @@ async fn take(tx: &mut Tx, request: &AcquireJobs, rows: Vec<Row>, acquired: &mut
         }
     }
     acquired.jobs.sort_unstable_by_key(|job| (std::cmp::Reverse(job.spec.settings.priority), job.spec.id));
-    set_aside(tx, &unreadable, request.now).await?;
+    set_aside(tx, &unreadable, acquired.now).await?;
     acquired.unreadable.extend(unreadable);
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! The seam between the store and the three drivers: everything that names a driver's types is behind these two traits.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::SqlStr;
+use sqlx::pool::PoolConnection;
 
 use super::query::Dialect;
 use super::value::{Arg, Row};
@@ -30,6 +33,20 @@ pub(super) enum Failure {
 #[error("{0}")]
 pub(super) struct DriverError(pub(super) String);
 
+/// How long a server may take for one statement. A server that was stopped, or a network that swallows everything, says nothing at all, and
+/// a call that waits for it must have an end.
+pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a statement waits for a lock before it fails as busy and the transaction is made again.
+pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a transaction may stand still before the server ends it: a process that was stopped in the middle of one must not keep its
+/// locks. None of ours waits for anything but the server.
+pub(super) const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
+
+/// How long making a connection, or waiting for a free one, may take before that fails as busy.
+pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
+
 /// One connection.
 #[async_trait]
 pub(super) trait Connection: Send {
@@ -52,6 +69,9 @@ pub(super) trait Connection: Send {
 
     /// Ends the transaction.
     async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error>;
+
+    /// Takes the limits off the transaction that has begun: what follows may take as long as it takes, such as changing a schema.
+    async fn take_time(&mut self) -> Result<(), sqlx::Error>;
 }
 
 /// A database of one of the three kinds.
@@ -65,6 +85,9 @@ pub(super) trait Database: Send + Sync {
 
     /// A connection to write with.
     async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error>;
+
+    /// A connection that belongs to no pool: it can be made while all others are in use, and used on another runtime.
+    async fn apart(&self) -> Result<Box<dyn Connection>, sqlx::Error>;
 
     /// What kind of failure an error is.
     fn classify(&self, error: &sqlx::Error) -> Failure;
@@ -85,19 +108,99 @@ pub(super) trait Database: Send + Sync {
     async fn close(&self);
 }
 
-/// Implements [`Connection`] for a pooled connection of one driver. `begin` and `snapshot` begin the two kinds of transactions, `bind` adds
-/// an argument of ours to the driver's.
-macro_rules! pooled_connection {
-    ($pooled:ident, $driver:ty, $arguments:ty, $begin:literal, $snapshot:literal, $bind:path) => {
-        /// A connection of the pool.
-        struct $pooled {
-            connection: Option<sqlx::pool::PoolConnection<$driver>>,
+/// A connection of a driver.
+pub(super) enum Held<D: sqlx::Database> {
+    /// Goes back to its pool.
+    Pooled(PoolConnection<D>),
+    /// Is closed after use.
+    Apart(Box<D::Connection>),
+}
+
+impl<D: sqlx::Database> Held<D> {
+    pub(super) fn driver(&mut self) -> &mut D::Connection {
+        match self {
+            Held::Pooled(connection) => connection,
+            Held::Apart(connection) => connection,
+        }
+    }
+
+    /// Closes the connection without another word: the server rolls back what was under way.
+    pub(super) fn break_off(self) {
+        match self {
+            Held::Pooled(connection) => drop(connection.detach()),
+            Held::Apart(connection) => drop(connection),
+        }
+    }
+}
+
+/// A connection that was asked something. Unless the answer comes, it is in the middle of that, and is broken off.
+pub(super) struct Asked<D: sqlx::Database>(Option<Held<D>>);
+
+impl<D: sqlx::Database> Asked<D> {
+    /// Takes the connection from its place.
+    pub(super) fn take(place: &mut Option<Held<D>>) -> Result<Asked<D>, sqlx::Error> {
+        place.take().map(|held| Asked(Some(held))).ok_or_else(no_connection)
+    }
+
+    pub(super) fn driver(&mut self) -> Result<&mut D::Connection, sqlx::Error> {
+        self.0.as_mut().map(Held::driver).ok_or_else(no_connection)
+    }
+
+    /// Puts it back if it has answered in time.
+    pub(super) fn answered<T>(
+        mut self,
+        place: &mut Option<Held<D>>,
+        answer: Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        if !matches!(&answer, Err(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut) {
+            *place = self.0.take();
+        }
+        answer
+    }
+}
+
+impl<D: sqlx::Database> Drop for Asked<D> {
+    fn drop(&mut self) {
+        if let Some(held) = self.0.take() {
+            held.break_off();
+        }
+    }
+}
+
+/// A connection that was broken off is used again, such as to roll back.
+fn no_connection() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, "the connection was broken off"))
+}
+
+/// The answer to `work`, or that there was none in time.
+#[expect(clippy::disallowed_methods, reason = "the connection of what did not answer is closed and never used again")]
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let Some(limit) = limit else { return work.await };
+    let late = |_| {
+        let text = format!("the database has not answered within {} s", limit.as_secs());
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)))
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(late)
+}
+
+/// Implements [`Connection`] for a connection of one driver. `limit` is how long a statement may take; `begin` and `snapshot` begin the two
+/// kinds of transactions, `unlimited` takes the server's own limits off one, `bind` adds an argument of ours to the driver's.
+/// Where it is used, `within` is in scope.
+macro_rules! driver_connection {
+    ($name:ident, $driver:ty, $arguments:ty, $limit:expr, $begin:literal, $snapshot:literal, $unlimited:literal, $bind:path) => {
+        struct $name {
+            /// `None` once it was broken off.
+            held: Option<$crate::store::sql::connection::Held<$driver>>,
             in_transaction: bool,
+            limit: Option<std::time::Duration>,
         }
 
-        impl $pooled {
-            fn new(connection: sqlx::pool::PoolConnection<$driver>) -> $pooled {
-                $pooled { connection: Some(connection), in_transaction: false }
+        impl $name {
+            fn new(held: $crate::store::sql::connection::Held<$driver>) -> $name {
+                $name { held: Some(held), in_transaction: false, limit: $limit }
             }
 
             async fn begin_with(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
@@ -108,17 +211,17 @@ macro_rules! pooled_connection {
                 begun
             }
 
-            fn live(&mut self) -> Result<&mut <$driver as sqlx::Database>::Connection, sqlx::Error> {
-                self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+            fn ask(&mut self) -> Result<$crate::store::sql::connection::Asked<$driver>, sqlx::Error> {
+                $crate::store::sql::connection::Asked::take(&mut self.held)
             }
         }
 
-        impl Drop for $pooled {
+        impl Drop for $name {
             fn drop(&mut self) {
                 if self.in_transaction
-                    && let Some(connection) = self.connection.take()
+                    && let Some(held) = self.held.take()
                 {
-                    drop(connection.detach());
+                    held.break_off();
                 }
             }
         }
@@ -132,21 +235,28 @@ macro_rules! pooled_connection {
         }
 
         #[async_trait::async_trait]
-        impl Connection for $pooled {
+        impl Connection for $name {
             async fn fetch(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
                 let args = arguments(args)?;
-                let rows = sqlx::query_with::<$driver, _>(text, args).fetch_all(self.live()?).await?;
+                let mut asked = self.ask()?;
+                let rows =
+                    within(self.limit, sqlx::query_with::<$driver, _>(text, args).fetch_all(asked.driver()?)).await;
+                let rows = asked.answered(&mut self.held, rows)?;
                 rows.iter().map($crate::store::sql::value::read_row).collect()
             }
 
             async fn execute(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
                 let args = arguments(args)?;
-                let done = sqlx::query_with::<$driver, _>(text, args).execute(self.live()?).await?;
-                Ok(done.rows_affected())
+                let mut asked = self.ask()?;
+                let done =
+                    within(self.limit, sqlx::query_with::<$driver, _>(text, args).execute(asked.driver()?)).await;
+                Ok(asked.answered(&mut self.held, done)?.rows_affected())
             }
 
             async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), sqlx::Error> {
-                sqlx::raw_sql(text).execute(self.live()?).await.map(|_| ())
+                let mut asked = self.ask()?;
+                let done = within(self.limit, sqlx::raw_sql(text).execute(asked.driver()?)).await;
+                asked.answered(&mut self.held, done).map(|_| ())
             }
 
             async fn begin(&mut self) -> Result<(), sqlx::Error> {
@@ -163,7 +273,12 @@ macro_rules! pooled_connection {
                 self.in_transaction = false;
                 Ok(())
             }
+
+            async fn take_time(&mut self) -> Result<(), sqlx::Error> {
+                self.limit = None;
+                self.script(sqlx::SqlSafeStr::into_sql_str($unlimited)).await
+            }
         }
     };
 }
-pub(super) use pooled_connection;
+pub(super) use driver_connection;

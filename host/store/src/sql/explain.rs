@@ -147,7 +147,7 @@ fn acquiring(known: &Known) -> Vec<Hot> {
     vec![
         (
             q::job_peek,
-            args![holder, token, now, now],
+            args![holder, token, now, now, now],
             &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary", "jobs_ready", "tasks primary"],
         ),
         (q::job_partition_after, args!["p:l"], &["jobs_ready"]),
@@ -196,6 +196,8 @@ fn holding(known: &Known) -> Vec<Hot> {
         (q::job_requeue, rows(&requeue), &["jobs primary", "tasks primary"]),
         (q::job_cancel_ask, args![known.jobs[0]], &["jobs primary"]),
         (q::job_expired_select, args![now, holder, limit], &["jobs_running"]),
+        (q::job_lock_free, vec![ids()], &["jobs primary"]),
+        (q::job_leases, vec![ids()], &["jobs primary"]),
         (q::job_gone_select, args![now, limit], &["jobs_expiring"]),
         (q::job_delete, vec![ids()], &["jobs primary"]),
         (q::job_log_delete, vec![ids()], &["job_logs primary"]),

@@ -1,5 +1,7 @@
 //! Recovery and clean-up.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use super::encoding::Encode as _;
@@ -11,14 +13,13 @@ use super::value::{Arg, args, list, values};
 use super::{SqlStore, acquire, read_with, row, write_with};
 use crate::model::{JobId, JobSettings, Outcome, Timestamp};
 use crate::store::{
-    CleanedUp, EndedJob, EndedSchedule, Housekeeping, Page, Recover, Recovered, SchedulerRow, StoreError, rules,
+    CleanedUp, EndedJob, EndedSchedule, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut,
+    SchedulerRow, StoreError, StoreTime, rules,
 };
 
 async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
-    let Recover { now, holder, limit } = request;
-    let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
-    let rows = tx.fetch(q::job_expired_select, args![*now, holder.as_ref(), limit]).await?;
-    let ids = rows.into_iter().filter_map(|mut row| row.job_id().ok());
+    let Recover { now, over_at, holder, .. } = request;
+    let ids = expired(tx, request).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
     for locked in lock_each(tx, ids).await? {
         let job = match locked {
@@ -51,8 +52,22 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
     acquire::repartition_lost(tx).await?;
-    recovered.schedules = tx.execute(q::schedule_free, args![*now, holder.as_ref()]).await?;
+    recovered.schedules = tx.execute(q::schedule_free, args![*over_at, holder.as_ref()]).await?;
     Ok(recovered)
+}
+
+/// The jobs to take back: those whose lease is over, without those that are spared.
+async fn expired(tx: &mut Tx, request: &Recover) -> Result<Vec<JobId>, Fault> {
+    let Recover { over_at, holder, spared, limit, .. } = request;
+    let spared: HashSet<JobId> = spared.iter().copied().collect();
+    // However many of those that are found are spared, as many as may be are left.
+    let rows_max = i64::try_from(limit.saturating_add(spared.len())).unwrap_or(i64::MAX);
+    let mut ids = Vec::new();
+    for mut row in tx.fetch(q::job_expired_select, args![*over_at, holder.as_ref(), rows_max]).await? {
+        ids.extend(row.job_id().ok().filter(|id| !spared.contains(id)));
+    }
+    ids.truncate(*limit);
+    Ok(ids)
 }
 
 /// How a job whose worker vanished ends; `None` where it is queued again.
@@ -123,10 +138,22 @@ async fn remove_schedules(tx: &mut Tx, limit: i64) -> Result<Vec<EndedSchedule>,
     Ok(ended)
 }
 
-async fn put(tx: &mut Tx, row: &SchedulerRow) -> Result<(), Fault> {
-    let SchedulerRow { id, role, started_at, seen_at, stopped_at } = row;
-    let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at];
-    tx.execute(q::scheduler_put, vec![Arg::Rows(vec![row])]).await.map(|_| ())
+async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault> {
+    let SchedulerRow { id, role, started_at, seen_at, stopped_at, incarnation } = &request.scheduler;
+    let Some(there) = tx.fetch_one(q::scheduler_lock, args![id]).await? else {
+        let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at, incarnation];
+        return match tx.execute(q::scheduler_insert, vec![Arg::Rows(vec![row])]).await? {
+            // Somebody was faster; who that is shows the next look.
+            0 => Err(Fault::Again),
+            _ => Ok(SchedulerPut::Stored),
+        };
+    };
+    if let Some(there) = row::scheduler(there).ok().filter(|there| rules::is_another(there, request)) {
+        return Ok(SchedulerPut::Taken(there));
+    }
+    let arguments = args![role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, id];
+    tx.execute(q::scheduler_update, arguments).await?;
+    Ok(SchedulerPut::Stored)
 }
 
 async fn schedulers(tx: &mut Tx) -> Result<Page<SchedulerRow>, Fault> {
@@ -136,11 +163,6 @@ async fn schedulers(tx: &mut Tx) -> Result<Page<SchedulerRow>, Fault> {
 /// Takes a lock that writers take.
 async fn check(tx: &mut Tx, (): &()) -> Result<(), Fault> {
     super::catalog::lock(tx).await
-}
-
-async fn clock(tx: &mut Tx) -> Result<Option<Timestamp>, Fault> {
-    let row = tx.fetch_one(q::clock, Vec::new()).await?;
-    Ok(row.map(|mut row| row.maybe_time()).transpose()?.flatten())
 }
 
 #[async_trait]
@@ -153,8 +175,8 @@ impl Housekeeping for SqlStore {
         write_with!(self, "cleanup", (now, limit), cleanup)
     }
 
-    async fn scheduler_put(&self, scheduler: SchedulerRow) -> Result<(), StoreError> {
-        write_with!(self, "scheduler_put", scheduler, put)
+    async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError> {
+        write_with!(self, "scheduler_put", request, put)
     }
 
     async fn scheduler_list(&self) -> Result<Page<SchedulerRow>, StoreError> {
@@ -165,8 +187,9 @@ impl Housekeeping for SqlStore {
         write_with!(self, "check", (), check)
     }
 
-    async fn store_clock(&self) -> Result<Option<Timestamp>, StoreError> {
-        read_with!(self, "store_clock", clock,)
+    async fn store_clock(&self) -> Result<StoreTime, StoreError> {
+        let mut tx = self.reader("store_clock").await?;
+        self.time.shown(&mut tx).await.map_err(|fault| self.fault("store_clock", fault))
     }
 
     async fn close(&self) {

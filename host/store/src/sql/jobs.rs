@@ -1,6 +1,7 @@
 //! Jobs: adding, reading, cancelling, and the implementation of the queue's trait.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -13,7 +14,7 @@ use crate::model::limits::RESULT_TTL_DEFAULT;
 use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, Outcome, SchedulerId, TaskId, Timestamp};
 use crate::store::{
     AcquireJobs, AcquiredJobs, Cancelled, Defect, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport,
-    LogPage, Page, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
+    LeaseLine, LogPage, Page, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
 };
 
 fn not_found(id: JobId) -> Fault {
@@ -269,11 +270,15 @@ impl JobQueue for SqlStore {
     }
 
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError> {
-        write_with!(self, "job_acquire", request, acquire::acquire)
+        write_with!(self, "job_acquire", (Arc::clone(&self.time), request), acquire::acquire)
     }
 
     async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
-        write_with!(self, "job_extend", request, release::extend)
+        write_with!(self, "job_extend", (Arc::clone(&self.time), request), release::extend)
+    }
+
+    fn lease_line(&self) -> Box<dyn LeaseLine> {
+        self.line()
     }
 
     async fn job_report(&self, reports: Vec<JobReport>) -> Result<(), StoreError> {

@@ -129,7 +129,7 @@ fn other_text(version: i64) -> StoreError {
 }
 
 /// Brings the schema up to date, or says why it is not.
-pub(super) async fn prepare(store: &SqlStore, options: OpenOptions<'_>) -> Result<(), StoreError> {
+pub(super) async fn prepare(store: &SqlStore, options: OpenOptions) -> Result<(), StoreError> {
     let schema = Schema { database: Arc::clone(&store.database), texts: Arc::clone(&store.texts) };
     let dialect = schema.database.dialect();
     let current = schema.version().await?;
@@ -137,7 +137,7 @@ pub(super) async fn prepare(store: &SqlStore, options: OpenOptions<'_>) -> Resul
         return Ok(());
     }
     if dialect == Dialect::Sqlite || options.auto_migrate {
-        return schema.apply(options.clock).await.map(|_| ());
+        return schema.apply(&*options.clock).await.map(|_| ());
     }
     let reason = match current {
         0 => "the database has no schema of ours yet".to_owned(),
@@ -194,6 +194,7 @@ async fn version(tx: &mut Tx) -> Result<i64, Fault> {
 }
 
 async fn apply_under_lock(tx: &mut Tx, database: &dyn Database, now: Timestamp) -> Result<Vec<Step>, Fault> {
+    tx.take_time().await?;
     let locked = tx.fetch_one(q::migration_lock, Vec::new()).await?;
     if !locked.map(|mut row| row.flag()).transpose()?.unwrap_or(false) {
         return Err(Fault::Refused(locked_by_another()));

@@ -5,7 +5,8 @@
 //! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping`, `transfer`, `snapshot` | what each call does, in statements |
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
 //! | `row`, `value`, and `encoding` beside this folder | how nouns become columns and JSON, and back |
-//! | `tx`, `writer` | transactions, running them again, grouping them |
+//! | `tx`, `writer`, `line` | transactions, running them again, grouping them; extending leases apart from them |
+//! | `time` | by which clock a call decides |
 //! | `connection`, `sqlite`, `postgres`, `mysql`, `tls` | the drivers; nothing else names their types |
 //! | `migrate`, `migrations` | the schema and its versions |
 //!
@@ -33,6 +34,7 @@ mod connection;
 pub mod explain;
 mod housekeeping;
 mod jobs;
+mod line;
 pub mod migrate;
 mod migrations;
 #[cfg(feature = "mysql")]
@@ -48,6 +50,7 @@ mod snapshot;
 mod sqlite;
 #[cfg(all(test, feature = "sqlite"))]
 mod tests;
+mod time;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod tls;
 mod transfer;
@@ -63,7 +66,8 @@ use futures_util::future::BoxFuture;
 
 use self::connection::Database;
 use self::query::{Dialect, Texts};
-use self::tx::{Answer, Fault, Tx, Work};
+use self::time::Time;
+use self::tx::{Fault, Tx};
 use self::writer::Writer;
 use super::encoding;
 pub use super::open::OpenOptions;
@@ -74,6 +78,7 @@ use crate::config::StoreUrl;
 pub struct SqlStore {
     database: Arc<dyn Database>,
     texts: Arc<Texts>,
+    time: Arc<Time>,
     /// Groups the writes of this process, where the database has one writer at a time.
     writer: Option<Writer>,
 }
@@ -87,12 +92,14 @@ impl SqlStore {
     /// # Errors
     /// [`StoreError::Unusable`] with a hint where the URL is one of no database, the database cannot be used, its schema is newer than this
     /// program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
-    pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<SqlStore, StoreError> {
+    pub async fn open(url: &StoreUrl, options: OpenOptions) -> Result<SqlStore, StoreError> {
         let database = connect(url).await?;
         let dialect = database.dialect();
         let texts = Arc::new(Texts::new(dialect));
+        let start = || Writer::start(Arc::clone(&database), Arc::clone(&texts));
         let store = SqlStore {
-            writer: (dialect == Dialect::Sqlite).then(|| Writer::start(Arc::clone(&database), Arc::clone(&texts))),
+            writer: (dialect == Dialect::Sqlite).then(start).transpose()?,
+            time: Arc::new(Time::new(dialect, options.timekeeping, &options.clock)),
             database,
             texts,
         };
@@ -115,16 +122,12 @@ impl SqlStore {
         R: Send + 'static,
         W: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<R, Fault>> + Send + Sync + 'static,
     {
-        let work: Work = Arc::new(move |tx| {
-            let run = work(tx);
-            Box::pin(async move { run.await.map(|answer| Box::new(answer) as Answer) })
-        });
+        let work = tx::untyped(work);
         let answer = match &self.writer {
             Some(writer) => writer.run(operation, work).await?,
             None => tx::run(&*self.database, &self.texts, operation, &work).await?,
         };
-        // Work answers what its caller asked for: both are the `R` of this call.
-        Ok(*answer.downcast::<R>().expect("the answer of a piece of work has the type that was asked for"))
+        Ok(tx::typed(answer))
     }
 
     /// The error of a read.

@@ -2,14 +2,16 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode};
 use sqlx::pool::PoolOptions;
-use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions as _, Executor as _, MySql, MySqlConnection, MySqlPool};
 
-use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
+use super::connection::{
+    CONNECT_MAX, Connection, Database, DriverError, Failure, Held, IDLE_IN_TRANSACTION_MAX, LOCK_WAIT_MAX,
+    STATEMENT_MAX, driver_connection, within,
+};
 use super::query::Dialect;
 use super::tls::{Server, Tls, Way};
 use super::value::{Arg, Kind, Row, Value};
@@ -18,9 +20,6 @@ use crate::store::{Certainty, StoreError};
 
 /// Most connections of one process: a batch is one transaction, so that a few carry everything.
 const CONNECTIONS: u32 = 10;
-
-/// How long a call waits for a connection before it fails as busy.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a URL looks like.
 const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
@@ -35,15 +34,30 @@ pub(super) struct MysqlDatabase {
 /// The part of a packet that is left to what stands around the arguments of a statement.
 const PACKET_BYTES_RESERVED: u64 = 64 * 1024;
 
-pooled_connection!(
-    MysqlPooled,
+driver_connection!(
+    MysqlLink,
     MySql,
     MySqlArguments,
+    Some(STATEMENT_MAX),
     "START TRANSACTION",
     // The level is that of the next transaction alone: the session keeps its own.
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    // The server's own limits are those of locks, which a change of the schema does not take.
+    "DO 0",
     bind
 );
+
+/// What is set for each connection.
+///
+/// Under the server's default isolation, repeatable read, a claim would count running jobs in a snapshot from before its lock. The limits
+/// the server holds by itself, also for a process that was stopped; that on standing still only MariaDB has.
+async fn set_up(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    let (lock, idle) = (LOCK_WAIT_MAX.as_secs(), IDLE_IN_TRANSACTION_MAX.as_secs());
+    let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    let limits = format!("innodb_lock_wait_timeout = {lock} /*M! , SESSION idle_write_transaction_timeout = {idle} */");
+    let text = format!("{isolation}; SET SESSION {limits}");
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.map(|_| ())
+}
 
 fn bind(bound: &mut MySqlArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -79,16 +93,15 @@ impl MysqlDatabase {
             Some(socket) => socket.display().to_string(),
             None => format!("{host}:{}", options.get_port()),
         };
-        let pool = PoolOptions::<MySql>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
-        // Under the server's default, repeatable read, a claim would count running jobs in a snapshot from before its lock.
-        let pool = pool.after_connect(|connection, _| {
-            Box::pin(async move {
-                connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-                Ok(())
-            })
-        });
+        // Slow statements are told by whoever waits for them, not with their whole texts.
+        let options = options.disable_statement_logging();
+        let pool = PoolOptions::<MySql>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_MAX);
+        let pool = pool.acquire_slow_threshold(CONNECT_MAX);
+        let pool = pool.after_connect(|connection, _| Box::pin(set_up(connection)));
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let mut probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let mut probe = within(Some(CONNECT_MAX), sqlx::ConnectOptions::connect(&options))
+            .await
+            .map_err(|error| refused(&place, &tls, error))?;
         let packet: u64 = sqlx::query_scalar("SELECT @@max_allowed_packet")
             .fetch_one(&mut probe)
             .await
@@ -170,7 +183,18 @@ impl Database for MysqlDatabase {
 
     async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
         // On the heap: what connects, with all of TLS in it, is large.
-        Ok(Box::new(MysqlPooled::new(Box::pin(self.pool.acquire()).await?)))
+        Ok(Box::new(MysqlLink::new(Held::Pooled(Box::pin(self.pool.acquire()).await?))))
+    }
+
+    async fn apart(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        let options = self.pool.connect_options();
+        let connect = async {
+            let mut connection = sqlx::ConnectOptions::connect(&*options).await?;
+            set_up(&mut connection).await?;
+            Ok(connection)
+        };
+        let connection = within(Some(CONNECT_MAX), connect).await?;
+        Ok(Box::new(MysqlLink::new(Held::Apart(Box::new(connection)))))
     }
 
     async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
@@ -182,10 +206,10 @@ impl Database for MysqlDatabase {
         match (number(error), error) {
             // deadlock, record changed since last read
             (Some(1213 | 1020), _) => Failure::Collision,
-            // lock wait timeout, too many connections
-            (Some(1205 | 1040), _) | (None, sqlx::Error::PoolTimedOut) => Failure::Busy,
-            // shutdown in progress, connection killed
-            (Some(1053 | 1077 | 1927), _) => Failure::Gone,
+            // lock wait timeout, too many connections, a time limit of statements that an administrator has set
+            (Some(1205 | 1040 | 1969 | 3024), _) | (None, sqlx::Error::PoolTimedOut) => Failure::Busy,
+            // shutdown in progress, connection killed, connection idle for too long
+            (Some(1053 | 1077 | 1927 | 4031), _) => Failure::Gone,
             // disk full, read-only, access denied to a table
             (Some(1021 | 1114 | 1290 | 1792 | 1836 | 1142), _) => Failure::Unusable,
             // packet too large, null, row too large, out of range, no text, too long, signals of somebody's trigger

@@ -2,14 +2,16 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{Arguments, PgPool, Postgres};
+use sqlx::{Arguments, ConnectOptions as _, PgPool, Postgres};
 
-use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
+use super::connection::{
+    CONNECT_MAX, Connection, Database, DriverError, Failure, Held, IDLE_IN_TRANSACTION_MAX, LOCK_WAIT_MAX,
+    STATEMENT_MAX, driver_connection, within,
+};
 use super::query::Dialect;
 use super::tls::{Server, Tls, Way};
 use super::value::{Arg, Kind, Row, Value};
@@ -19,9 +21,6 @@ use crate::store::{Certainty, StoreError};
 /// Most connections of one process: a batch is one transaction, so that a few carry everything.
 const CONNECTIONS: u32 = 10;
 
-/// How long a call waits for a connection before it fails as busy.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// What a URL looks like.
 const FORM: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
@@ -30,14 +29,30 @@ pub(super) struct PostgresDatabase {
     pool: PgPool,
 }
 
-pooled_connection!(
-    PostgresPooled,
+driver_connection!(
+    PostgresLink,
     Postgres,
     PgArguments,
+    Some(STATEMENT_MAX),
     "BEGIN",
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    // Whoever reads a snapshot may be slow, and stands in nobody's way.
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0",
+    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
     bind
 );
+
+/// Limits that the server holds by itself, also for a process that was stopped. What the URL says goes before.
+fn limit(options: PgConnectOptions) -> PgConnectOptions {
+    let limits = [
+        ("statement_timeout", STATEMENT_MAX),
+        ("lock_timeout", LOCK_WAIT_MAX),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX),
+    ];
+    let said = options.get_options().unwrap_or_default().to_owned();
+    let limits = limits.into_iter().filter(|(name, _)| !said.contains(name));
+    // Slow statements are told by whoever waits for them, not with their whole texts.
+    options.options(limits.map(|(name, span)| (name, span.as_millis()))).disable_statement_logging()
+}
 
 fn bind(bound: &mut PgArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -101,9 +116,13 @@ impl PostgresDatabase {
             Some(socket) => socket.display().to_string(),
             None => format!("{host}:{}", options.get_port()),
         };
-        let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
+        let options = limit(options);
+        let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_MAX);
+        let pool = pool.acquire_slow_threshold(CONNECT_MAX);
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let mut probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let mut probe = within(Some(CONNECT_MAX), sqlx::ConnectOptions::connect(&options))
+            .await
+            .map_err(|error| refused(&place, &tls, error))?;
         let encoding = server_encoding(&mut probe).await;
         drop(sqlx::Connection::close(probe).await);
         check_encoding(&place, &encoding.map_err(|error| refused(&place, &tls, error))?)?;
@@ -204,7 +223,13 @@ impl Database for PostgresDatabase {
     }
 
     async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
-        Ok(Box::new(PostgresPooled::new(self.pool.acquire().await?)))
+        Ok(Box::new(PostgresLink::new(Held::Pooled(self.pool.acquire().await?))))
+    }
+
+    async fn apart(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        let options = self.pool.connect_options();
+        let connection = within(Some(CONNECT_MAX), sqlx::ConnectOptions::connect(&*options)).await?;
+        Ok(Box::new(PostgresLink::new(Held::Apart(Box::new(connection)))))
     }
 
     async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
@@ -217,10 +242,12 @@ impl Database for PostgresDatabase {
         match (code.as_deref(), error) {
             // serialization_failure, deadlock_detected
             (Some("40001" | "40P01"), _) => Failure::Collision,
-            // lock_not_available, insufficient_resources, cannot_connect_now
-            (Some("55P03" | "53300" | "53200" | "57P03"), _) | (None, sqlx::Error::PoolTimedOut) => Failure::Busy,
-            // admin_shutdown, crash_shutdown, connection exceptions
-            (Some("57P01" | "57P02"), _) => Failure::Gone,
+            // lock_not_available, too many connections or no memory, cannot_connect_now, query_canceled by its time limit
+            (Some("55P03" | "53300" | "53200" | "57P03" | "57014"), _) | (None, sqlx::Error::PoolTimedOut) => {
+                Failure::Busy
+            }
+            // admin_shutdown, crash_shutdown, sessions that were idle for too long, in a transaction or outside, connection exceptions
+            (Some("57P01" | "57P02" | "25P03" | "57P05"), _) => Failure::Gone,
             (Some(code), _) if code.starts_with("08") => Failure::Gone,
             // disk_full, read_only_sql_transaction, insufficient_privilege
             (Some("53100" | "25006" | "42501"), _) => Failure::Unusable,

@@ -1,13 +1,14 @@
 //! The statements, and how one text serves three databases.
 //!
 //! A statement is a file. Files in `queries/common` are read by all three dialects; where the words must differ, each dialect
-//! has its own file of the same name. The texts are plain SQL with `?` for arguments and three marks besides:
+//! has its own file of the same name. The texts are plain SQL with `?` for arguments and four marks besides:
 //!
 //! | mark | SQLite, MySQL | PostgreSQL |
 //! |---|---|---|
 //! | `IN (?*)` | `IN (?, ?, ?)`, a `?` for each value | `= ANY($1)`, one array |
 //! | `?rows(b t i)` | `VALUES (?, ?, ?), …` | `SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[])` |
 //! | `?table(id b, at i)` | a table `v` with those columns, made of its values | `unnest(…) AS v(id, at)` |
+//! | `?now` | SQLite: an argument; MySQL: an argument, and where that is null, the server's time | as MySQL |
 //! | `/*lock*/`, `/*claim*/` | SQLite: nothing (one writer); MySQL: as PostgreSQL | `FOR UPDATE`, `FOR UPDATE SKIP LOCKED` |
 //!
 //! Kinds: `b` bytes, `i` integer, `t` text.
@@ -83,7 +84,7 @@ pub(super) mod q {
     queries! {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
-            job_counts job_delete job_extend job_get job_gone_select job_lock job_limited_tasks
+            job_counts job_delete job_extend job_get job_gone_select job_leases job_lock_free number_select job_lock job_limited_tasks
             job_partition_after job_list job_lock_tasks job_log_delete job_log_delete_to job_log_key_list job_log_list
             job_missed_select job_next_due job_only_select job_shared_select
             job_wake job_wake_select migration_insert migration_list migration_step_begin migration_step_get
@@ -93,12 +94,12 @@ pub(super) mod q {
             plugin_deactivate plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select schedule_delete
             schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lock
             schedule_lease schedule_leased schedule_list schedule_pause schedule_unpause
-            scheduler_delete_silent scheduler_list task_delete task_list task_of_plugin task_select
+            scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_list task_of_plugin task_select
             schedule_select task_page
         }
         mysql_differs {
             job_claim job_end job_finish job_insert job_log_insert job_partition_close job_peek job_progress job_repartition job_requeue
-            job_running_counts plugin_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off scheduler_put
+            job_running_counts number_put plugin_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off scheduler_insert
             task_get task_put
         }
         postgres_differs {
@@ -170,6 +171,7 @@ fn expand(dialect: Dialect, query: Query, many: usize) -> String {
         _ => format!("IN ({})", repeat("?", ", ", many)),
     };
     text = text.replace("IN (?*)", &list);
+    text = text.replace("?now", now(dialect));
     while let Some((before, kinds, after)) = mark(&text, "?rows(") {
         text = format!("{before}{}{after}", rows(dialect, &kinds, many));
     }
@@ -193,6 +195,15 @@ fn array(kind: &str) -> &'static str {
         "i" => "?::bigint[]",
         "t" => "?::text[]",
         _ => "?::bytea[]",
+    }
+}
+
+/// The time of a statement, in microseconds: the one that is given, or else the server's. The same wherever it stands in the statement.
+fn now(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "?",
+        Dialect::Postgres => "COALESCE(?::bigint, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS bigint))",
+        Dialect::Mysql => "COALESCE(?, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)))",
     }
 }
 
@@ -265,7 +276,7 @@ mod tests {
             for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql] {
                 let text = expand(dialect, *query, 3);
                 assert!(text.starts_with(&format!("-- {}\n", query.name)), "{dialect:?} {}", query.name);
-                let left = ["?*", "?rows", "?table", "'?'"].into_iter().find(|mark| text.contains(mark));
+                let left = ["?*", "?rows", "?table", "?now", "'?'"].into_iter().find(|mark| text.contains(mark));
                 assert_eq!(left, None, "{dialect:?} {}: {text}", query.name);
                 assert!(dialect != Dialect::Postgres || !text.contains('?'), "{}", query.name);
             }

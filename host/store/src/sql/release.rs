@@ -1,37 +1,75 @@
 //! What the holder of a lease writes: extensions, reports, releases.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::encoding::Encode as _;
 use super::jobs::{self, LockedJob, lock};
-use super::query::q;
+use super::query::{Query, q};
 use super::row;
 use super::schedules;
+use super::time::Time;
 use super::tx::{Fault, Tx};
 use super::value::{Value, args, list, values};
 use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
-use crate::store::{AddSchedule, Ending, ExtendJobs, Extended, JobReport, ReleaseJob, ReleaseJobs, Released, rules};
+use crate::store::{
+    AddSchedule, Ending, ExtendJobs, Extended, Hold, JobReport, ReleaseJob, ReleaseJobs, Released, rules,
+};
 
 fn by_id(locked: Vec<LockedJob>) -> HashMap<JobId, LockedJob> {
     locked.into_iter().map(|job| (job.id, job)).collect()
 }
 
-pub(super) async fn extend(tx: &mut Tx, request: &ExtendJobs) -> Result<Vec<Extended>, Fault> {
-    let locked = by_id(lock(tx, request.leases.iter().map(|(id, _)| *id)).await?);
-    let (mut answers, mut held) = (Vec::with_capacity(request.leases.len()), Vec::new());
-    for &(id, token) in &request.leases {
-        let job = locked.get(&id).filter(|job| job.holds(token));
-        held.extend(job.map(|job| job.id));
-        let cancel_requested = job.is_some_and(|job| job.cancel_requested);
-        answers.push(Extended { id, held: job.is_some(), cancel_requested });
+pub(super) async fn extend(tx: &mut Tx, (time, request): &(Arc<Time>, ExtendJobs)) -> Result<Vec<Extended>, Fault> {
+    let ExtendJobs { leases, now, lease } = request;
+    let now = time.now(tx, *now).await?;
+    let free = leases_of(tx, q::job_lock_free, leases.iter().map(|(id, _)| *id)).await?;
+    // A row that is locked may be locked for long: by a transaction of somebody who was stopped, or by a person. The others go on.
+    let passed_over: Vec<JobId> = leases.iter().map(|(id, _)| *id).filter(|id| !free.contains_key(id)).collect();
+    let busy = leases_of(tx, q::job_leases, passed_over).await?;
+    let (mut answers, mut held) = (Vec::with_capacity(leases.len()), Vec::new());
+    for &(id, token) in leases {
+        let holds = |found: &&LeaseRow| found.token.as_deref() == Some(token.as_bytes());
+        let (hold, row) = match (free.get(&id).filter(holds), busy.get(&id).filter(holds)) {
+            (Some(row), _) => (Hold::Extended, Some(row)),
+            (None, Some(row)) => (Hold::Busy, Some(row)),
+            (None, None) => (Hold::Lost, None),
+        };
+        held.extend(Some(id).filter(|_| hold == Hold::Extended));
+        answers.push(Extended { id, token, hold, cancel_requested: row.is_some_and(|row| row.cancel_requested) });
     }
     if !held.is_empty() {
-        let mut arguments = args![request.lease_until];
+        let mut arguments = args![now.leases.saturating_add(*lease)];
         arguments.push(list(held));
         tx.execute(q::job_extend, arguments).await?;
     }
     Ok(answers)
+}
+
+/// What extending a lease has to know of a job.
+struct LeaseRow {
+    token: Option<Vec<u8>>,
+    cancel_requested: bool,
+}
+
+async fn leases_of(
+    tx: &mut Tx,
+    query: Query,
+    ids: impl IntoIterator<Item = JobId>,
+) -> Result<HashMap<JobId, LeaseRow>, Fault> {
+    let ids: Vec<JobId> = ids.into_iter().collect();
+    let mut found = HashMap::with_capacity(ids.len());
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    for mut row in tx.fetch(query, vec![list(ids)]).await? {
+        // What is damaged holds up no other; a token that cannot be read is nobody's.
+        let Ok(id) = row.job_id() else { continue };
+        let token = row.maybe_bytes().ok().flatten();
+        found.insert(id, LeaseRow { token, cancel_requested: row.flag().unwrap_or(false) });
+    }
+    Ok(found)
 }
 
 pub(super) async fn report(tx: &mut Tx, reports: &[JobReport]) -> Result<(), Fault> {

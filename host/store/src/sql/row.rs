@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::encoding::{Details, Encode, Fields, known, micros};
 use super::value::{Row, Value, values};
 use crate::model::{
-    Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
-    LogLine, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
+    Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken,
+    LogLevel, LogLine, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
     ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
 use crate::store::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
@@ -353,6 +353,7 @@ pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
             started_at: row.time()?,
             seen_at: row.time()?,
             stopped_at: row.maybe_time()?,
+            incarnation: fit(Incarnation::new(&row.text()?))?,
         })
     })
 }

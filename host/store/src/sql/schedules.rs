@@ -1,10 +1,12 @@
 //! Schedules.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::query::q;
+use super::time::{Now, Time};
 use super::tx::{Fault, Tx};
 use super::value::{Arg, Value, args, list, values};
 use super::{SqlStore, jobs, read_with, row, write_with};
@@ -113,20 +115,22 @@ async fn unpause(tx: &mut Tx, request: &UnpauseSchedule) -> Result<Schedule, Fau
     get(tx, &request.id).await?.ok_or_else(|| not_found(&request.id))
 }
 
-async fn acquire(tx: &mut Tx, request: &AcquireSchedules) -> Result<AcquiredSchedules, Fault> {
-    let AcquireSchedules { holder, token, now, lease_until, limit } = request;
+async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireSchedules)) -> Result<AcquiredSchedules, Fault> {
+    let AcquireSchedules { holder, token, now, lease, limit } = request;
+    let now = time.now(tx, *now).await?;
     let mut rows = tx.fetch(q::schedule_leased, args![holder, *token]).await?;
     if rows.is_empty() {
         let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
-        let due = tx.fetch(q::schedule_due_select, args![*now, limit]).await?;
+        let due = tx.fetch(q::schedule_due_select, args![now.due, limit]).await?;
         let mut ids = Vec::with_capacity(due.len());
         for mut row in due {
             ids.push(row.text()?);
         }
         if ids.is_empty() {
-            return Ok(AcquiredSchedules::default());
+            return Ok(AcquiredSchedules { now: now.due, schedules: Vec::new(), unreadable: Vec::new() });
         }
-        let mut arguments = args![holder, *token, *lease_until, *lease_until, *lease_until];
+        let (lease_until, leased_until) = (now.leases.saturating_add(*lease), now.due.saturating_add(*lease));
+        let mut arguments = args![holder, *token, lease_until, leased_until, leased_until];
         arguments.push(list(ids));
         tx.execute(q::schedule_lease, arguments).await?;
         rows = tx.fetch(q::schedule_leased, args![holder, *token]).await?;
@@ -138,8 +142,8 @@ async fn acquire(tx: &mut Tx, request: &AcquireSchedules) -> Result<AcquiredSche
             Err(bad) => unreadable.push(bad),
         }
     }
-    set_aside(tx, &unreadable, *now).await?;
-    with_tasks(tx, schedules, unreadable).await
+    set_aside(tx, &unreadable, now.due).await?;
+    with_tasks(tx, now.due, schedules, unreadable).await
 }
 
 /// Pauses schedules that are damaged, and puts off those that a newer version has written.
@@ -162,6 +166,7 @@ async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Re
 
 async fn with_tasks(
     tx: &mut Tx,
+    now: Timestamp,
     schedules: Vec<Schedule>,
     unreadable: Vec<Unreadable>,
 ) -> Result<AcquiredSchedules, Fault> {
@@ -179,13 +184,21 @@ async fn with_tasks(
         let task = tasks.get(schedule.task_id.as_str()).cloned().transpose();
         LeasedSchedule { task, schedule }
     };
-    Ok(AcquiredSchedules { schedules: schedules.into_iter().map(leased).collect(), unreadable })
+    Ok(AcquiredSchedules { now, schedules: schedules.into_iter().map(leased).collect(), unreadable })
 }
 
-async fn fire(tx: &mut Tx, fires: &[FireSchedule]) -> Result<Vec<Fired>, Fault> {
+async fn fire(tx: &mut Tx, (time, fires): &(Arc<Time>, Vec<FireSchedule>)) -> Result<Vec<Fired>, Fault> {
     if fires.is_empty() {
         return Ok(Vec::new());
     }
+    let told = fires.iter().find_map(|fire| match &fire.then {
+        AfterFire::Keep { now, .. } => Some(*now),
+        _ => None,
+    });
+    let now = match told {
+        Some(told) => Some(time.now(tx, told).await?),
+        None => None,
+    };
     let locked = lock(tx, fires.iter().map(|fire| fire.id.as_str())).await?;
     let locked: HashMap<&str, &LockedSchedule> =
         locked.iter().map(|schedule| (schedule.id.as_str(), schedule)).collect();
@@ -196,7 +209,7 @@ async fn fire(tx: &mut Tx, fires: &[FireSchedule]) -> Result<Vec<Fired>, Fault> 
     let stored = || fires.iter().zip(&held).filter(|(_, held)| **held).map(|(fire, _)| fire);
     let jobs: Vec<&JobSpec> = stored().flat_map(|fire| &fire.jobs).collect();
     let left_out = jobs::add_fires(tx, &jobs).await?;
-    tx.execute_rows(q::schedule_fire, stored().map(fire_row).collect()).await?;
+    tx.execute_rows(q::schedule_fire, stored().map(|fire| fire_row(fire, now)).collect()).await?;
     let answer = |(fire, held): (&FireSchedule, &bool)| {
         let ids = fire.jobs.iter().map(|job| job.id).filter(|id| left_out.contains(id));
         if *held { Fired::Stored { left_out: ids.collect() } } else { Fired::LeaseLost }
@@ -204,11 +217,15 @@ async fn fire(tx: &mut Tx, fires: &[FireSchedule]) -> Result<Vec<Fired>, Fault> 
     Ok(fires.iter().zip(&held).map(answer).collect())
 }
 
-fn fire_row(fire: &FireSchedule) -> Vec<Value> {
+fn fire_row(fire: &FireSchedule, now: Option<Now>) -> Vec<Value> {
     let next = fire.next_fire_time;
     let (pause, run_at, lease_until) = match &fire.then {
         AfterFire::Free => (None, next, None),
-        AfterFire::Keep { lease_until } => (None, next.map(|next| next.max(*lease_until)), Some(*lease_until)),
+        AfterFire::Keep { now: told, lease } => {
+            let Now { due, leases } = now.unwrap_or(Now { due: *told, leases: *told });
+            let leased_until = due.saturating_add(*lease);
+            (None, next.map(|next| next.max(leased_until)), Some(leases.saturating_add(*lease)))
+        }
         AfterFire::PutOff { until } => (None, next.map(|next| next.max(*until)), None),
         AfterFire::Pause(reason) => (Some(reason), None, None),
     };
@@ -249,11 +266,11 @@ impl ScheduleQueue for SqlStore {
     }
 
     async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
-        write_with!(self, "schedule_acquire", request, acquire)
+        write_with!(self, "schedule_acquire", (Arc::clone(&self.time), request), acquire)
     }
 
     async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError> {
-        write_with!(self, "schedule_fire", fires, fire)
+        write_with!(self, "schedule_fire", (Arc::clone(&self.time), fires), fire)
     }
 
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {

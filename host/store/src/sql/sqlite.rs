@@ -8,7 +8,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, Sqlite, SqlitePool};
 
-use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
+use super::connection::{Connection, Database, DriverError, Failure, Held, driver_connection, within};
 use super::query::Dialect;
 use super::value::{Arg, Row, Value};
 use crate::config::{SqliteFile, Synchronous};
@@ -27,7 +27,17 @@ pub(super) struct SqliteDatabase {
     readers: SqlitePool,
 }
 
-pooled_connection!(SqlitePooled, Sqlite, SqliteArguments, "BEGIN IMMEDIATE", "BEGIN DEFERRED", bind);
+driver_connection!(
+    SqliteLink,
+    Sqlite,
+    SqliteArguments,
+    // A file has nobody who could fall silent: waiting for a lock has its limit above.
+    None,
+    "BEGIN IMMEDIATE",
+    "BEGIN DEFERRED",
+    "SELECT 1",
+    bind
+);
 
 fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynError> {
     match arg {
@@ -142,11 +152,16 @@ impl Database for SqliteDatabase {
     }
 
     async fn reader(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
-        Ok(Box::new(SqlitePooled::new(self.readers.acquire().await?)))
+        Ok(Box::new(SqliteLink::new(Held::Pooled(self.readers.acquire().await?))))
     }
 
     async fn writer(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
-        Ok(Box::new(SqlitePooled::new(self.writer.acquire().await?)))
+        Ok(Box::new(SqliteLink::new(Held::Pooled(self.writer.acquire().await?))))
+    }
+
+    /// A file has one writer at a time, so there is nothing apart from it.
+    async fn apart(&self) -> Result<Box<dyn Connection>, sqlx::Error> {
+        self.writer().await
     }
 
     fn classify(&self, error: &sqlx::Error) -> Failure {

@@ -13,7 +13,10 @@ use crate::model::{
 };
 use crate::store::*;
 
-const OPTIONS: OpenOptions<'_> = OpenOptions { clock: &SystemClock, auto_migrate: false };
+fn options() -> OpenOptions {
+    let clock = std::sync::Arc::new(SystemClock);
+    OpenOptions { clock, auto_migrate: false, timekeeping: crate::store::timekeeping::Timekeeping::Caller }
+}
 
 /// A folder that goes when the test ends.
 pub(super) struct Folder(std::path::PathBuf);
@@ -37,7 +40,7 @@ impl Drop for Folder {
 }
 
 pub(super) async fn open(folder: &Folder) -> SqlStore {
-    SqlStore::open(&folder.url(), OPTIONS).await.expect("the store opens")
+    SqlStore::open(&folder.url(), options()).await.expect("the store opens")
 }
 
 /// Changes the database behind the store's back.
@@ -93,7 +96,7 @@ pub(super) fn acquire(limit: usize) -> AcquireJobs {
         holder: SchedulerId::new("one").expect("valid"),
         token: LeaseToken::random(&mut fastrand::Rng::with_seed(5)),
         now: Timestamp::EPOCH,
-        lease_until: Timestamp::MAX,
+        lease: Duration::MAX,
         limit,
         only: None,
     }
@@ -110,7 +113,7 @@ async fn a_path_that_can_be_no_database_is_refused_with_what_would_be_right() {
         (StoreUrl::file(folder.0.join(odd)), "not UTF-8", "--data-dir"),
         (StoreUrl::file("file:host.db"), "take the path", "./file:"),
     ] {
-        let opened = SqlStore::open(&url, OPTIONS).await;
+        let opened = SqlStore::open(&url, options()).await;
         let (found, way_out) = match opened {
             Err(StoreError::BadUrl { reason, hint, .. }) => (reason, hint),
             other => unusable(other),
@@ -125,7 +128,7 @@ async fn a_folder_whose_name_would_mean_something_in_a_url_holds_a_store_like_an
     let folder = Folder::new("odd");
     let inside = folder.0.join("a?b#c%20d&mode=memory");
     std::fs::create_dir(&inside).expect("made");
-    SqlStore::open(&StoreUrl::in_data_dir(&inside), OPTIONS).await.expect("the store opens").close().await;
+    SqlStore::open(&StoreUrl::in_data_dir(&inside), options()).await.expect("the store opens").close().await;
     assert!(inside.join("host.db").exists());
 }
 
@@ -134,7 +137,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
     let folder = Folder::new("nodb");
     let text = "this is a letter, not a database\n".repeat(100);
     std::fs::write(folder.0.join("host.db"), &text).expect("written");
-    let (reason, _) = unusable(SqlStore::open(&folder.url(), OPTIONS).await);
+    let (reason, _) = unusable(SqlStore::open(&folder.url(), options()).await);
     assert!(reason.contains("no SQLite database"), "{reason}");
     assert_eq!(std::fs::read_to_string(folder.0.join("host.db")).expect("read"), text);
 }
@@ -147,7 +150,7 @@ async fn a_read_only_file_is_refused() {
     let mut permissions = std::fs::metadata(&file).expect("there").permissions();
     permissions.set_readonly(true);
     std::fs::set_permissions(&file, permissions).expect("set");
-    let (reason, hint) = unusable(SqlStore::open(&folder.url(), OPTIONS).await);
+    let (reason, hint) = unusable(SqlStore::open(&folder.url(), options()).await);
     assert!(reason.contains("read-only") && hint.contains("writable"), "{reason} / {hint}");
 }
 
@@ -157,7 +160,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_was() {
     let store = open(&folder).await;
     meddle(&store, "INSERT INTO host_migrations VALUES (99, 'from_the_future', 0)").await;
     store.close().await;
-    let (reason, hint) = unusable(SqlStore::open(&folder.url(), OPTIONS).await);
+    let (reason, hint) = unusable(SqlStore::open(&folder.url(), options()).await);
     assert!(reason.contains("schema 99") && hint.contains("newer program"), "{reason} / {hint}");
     assert!(migrate::plan(&folder.url()).await.is_err());
     assert_eq!(migrate::status(&folder.url()).await.expect("read").current, 99);
@@ -202,7 +205,7 @@ async fn two_processes_may_open_a_fresh_file_at_once() {
     for _ in 0..8 {
         let url = folder.url();
         tasks.spawn(
-            async move { SqlStore::open(&url, OPTIONS).await.map(|_| ()).map_err(|error| format!("{error:?}")) },
+            async move { SqlStore::open(&url, options()).await.map(|_| ()).map_err(|error| format!("{error:?}")) },
         );
     }
     for opened in tasks.join_all().await {

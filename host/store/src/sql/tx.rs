@@ -147,6 +147,16 @@ impl Tx {
     pub(super) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
         self.connection.end(commit).await
     }
+
+    /// The connection, after the end of the transaction.
+    pub(super) fn into_connection(self) -> Box<dyn Connection> {
+        self.connection
+    }
+
+    /// Takes the limits off: what follows may take as long as it takes.
+    pub(super) async fn take_time(&mut self) -> Result<(), Fault> {
+        Ok(self.connection.take_time().await?)
+    }
 }
 
 /// Cuts rows into pieces that one statement carries, none of them larger than `bytes_max` unless its only row is: on PostgreSQL up to
@@ -175,6 +185,24 @@ pub(super) type Answer = Box<dyn Any + Send>;
 
 /// A piece of work inside a transaction. It may run more than once; only the last run counts.
 pub(super) type Work = Arc<dyn for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<Answer, Fault>> + Send + Sync>;
+
+/// Puts the type of a piece of work's answer aside.
+pub(super) fn untyped<R, W>(work: W) -> Work
+where
+    R: Send + 'static,
+    W: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<R, Fault>> + Send + Sync + 'static,
+{
+    Arc::new(move |tx| {
+        let run = work(tx);
+        Box::pin(async move { run.await.map(|answer| Box::new(answer) as Answer) })
+    })
+}
+
+/// The answer of a piece of work, with its type again.
+pub(super) fn typed<R: 'static>(answer: Answer) -> R {
+    // Work answers what its caller asked for: both are the `R` of one call.
+    *answer.downcast::<R>().expect("the answer of a piece of work has the type that was asked for")
+}
 
 /// Runs a piece of work in a transaction of its own.
 pub(super) async fn run(

@@ -17,14 +17,18 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds))
 }
 
+fn recover() -> Recover {
+    Recover { now: at(99), over_at: at(99), spared: Vec::new(), holder: None, limit: 9 }
+}
+
 fn acquire_at(seconds: u64) -> AcquireJobs {
     let token = LeaseToken::random(&mut fastrand::Rng::new());
-    AcquireJobs { now: at(seconds), lease_until: at(seconds + 10), token, ..acquire(10) }
+    AcquireJobs { now: at(seconds), lease: std::time::Duration::from_secs(10), token, ..acquire(10) }
 }
 
 fn acquire_schedules_at(seconds: u64) -> AcquireSchedules {
-    let AcquireJobs { holder, token, now, lease_until, limit, .. } = acquire_at(seconds);
-    AcquireSchedules { holder, token, now, lease_until, limit }
+    let AcquireJobs { holder, token, now, lease, limit, .. } = acquire_at(seconds);
+    AcquireSchedules { holder, token, now, lease, limit }
 }
 
 fn ids(jobs: &[crate::model::Job]) -> Vec<JobId> {
@@ -288,8 +292,10 @@ async fn an_unreadable_scheduler_hides_no_other() {
     let store = open(&folder).await;
     for id in ["bad", "good"] {
         let id = SchedulerId::new(id).expect("valid");
-        let row = SchedulerRow { id, role: "both".into(), started_at: at(0), seen_at: at(0), stopped_at: None };
-        store.scheduler_put(row).await.expect("put");
+        let incarnation = "one".parse().expect("valid");
+        let scheduler =
+            SchedulerRow { id, role: "both".into(), started_at: at(0), seen_at: at(0), stopped_at: None, incarnation };
+        store.scheduler_put(PutScheduler { scheduler, replaces: None }).await.expect("put");
     }
     meddle(&store, "UPDATE host_schedulers SET started_at = 9223372036854775807 WHERE id = 'bad'").await;
     let page = store.scheduler_list().await.expect("listed");
@@ -313,9 +319,12 @@ async fn a_job_in_a_state_of_a_newer_version_is_left_alone() {
     assert_eq!(kind(store.job_cancel(newer, at(1)).await), DefectKind::Newer);
     assert_eq!(kind(store.job_retry(newer, at(1)).await), DefectKind::Newer);
     let leases = vec![(newer, request.token), (good, request.token)];
-    let extended = store.job_extend(ExtendJobs { leases, lease_until: at(20) }).await.expect("extended");
-    assert_eq!(extended.iter().map(|it| it.held).collect::<Vec<_>>(), [false, true]);
-    let recover = Recover { now: at(99), holder: Some(request.holder), limit: 9 };
+    let extended = store
+        .job_extend(ExtendJobs { leases, now: at(10), lease: std::time::Duration::from_secs(10) })
+        .await
+        .expect("extended");
+    assert_eq!(extended.iter().map(|it| it.hold != Hold::Lost).collect::<Vec<_>>(), [false, true]);
+    let recover = Recover { holder: Some(request.holder), ..recover() };
     assert_eq!(store.recover(recover).await.expect("recovered").abandoned.len(), 1, "the other one");
     assert_eq!(store.cleanup(at(200), 9).await.expect("cleaned").jobs, [good]);
     let page = store.job_list(JobFilter { limit: 9, ..JobFilter::default() }).await.expect("listed");
@@ -333,20 +342,20 @@ async fn a_running_job_of_which_nothing_can_be_told_costs_no_other_its_lease() {
     store.job_acquire(request.clone()).await.expect("acquired");
     meddle(&store, "UPDATE host_jobs SET attempt = -1 WHERE id = (SELECT MIN(id) FROM host_jobs)").await;
     let leases = specs.iter().map(|spec| (spec.id, request.token)).collect();
-    let extended = store.job_extend(ExtendJobs { leases, lease_until: at(20) }).await.expect("extended");
-    assert_eq!(extended.iter().map(|it| it.held).collect::<Vec<_>>(), [false, true, true]);
+    let extended = store
+        .job_extend(ExtendJobs { leases, now: at(10), lease: std::time::Duration::from_secs(10) })
+        .await
+        .expect("extended");
+    assert_eq!(extended.iter().map(|it| it.hold != Hold::Lost).collect::<Vec<_>>(), [true, true, true]);
     // What a newer version has set is for that one to judge.
     meddle(&store, "UPDATE host_jobs SET settings = '{\"overlap\":1}' WHERE id = (SELECT MAX(id) FROM host_jobs)")
         .await;
-    let recovered = store.recover(Recover { now: at(99), holder: None, limit: 9 }).await.expect("recovered");
+    let recovered = store.recover(recover()).await.expect("recovered");
     assert_eq!(kinds(&recovered.unreadable), [(specs[0].id.to_string().as_str(), DefectKind::Damaged)]);
     let ended = |jobs: &[EndedJob]| jobs.iter().map(|job| job.id).collect::<Vec<_>>();
     assert_eq!((ended(&recovered.abandoned), ended(&recovered.requeued)), (vec![specs[1].id], vec![specs[2].id]));
     assert_eq!(store.job_counts().await.expect("counted"), JobCounts { queued: 1, running: 0, finished: 2 });
-    assert_eq!(
-        store.recover(Recover { now: at(99), holder: None, limit: 9 }).await.expect("asked"),
-        Recovered::default()
-    );
+    assert_eq!(store.recover(recover()).await.expect("asked"), Recovered::default());
     store.close().await;
 }
 

@@ -92,6 +92,7 @@ into_value! {
     &crate::model::TaskId, Text, |it| it.to_string();
     &crate::model::ScheduleId, Text, |it| it.to_string();
     &crate::model::SchedulerId, Text, |it| it.to_string();
+    &crate::model::Incarnation, Text, |it| it.to_string();
     &crate::model::PluginName, Text, |it| it.to_string();
     crate::model::JobState, Text, |it| it.to_string();
     crate::model::Outcome, Text, |it| it.to_string();

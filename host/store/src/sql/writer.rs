@@ -2,7 +2,7 @@
 //!
 //! A commit costs a sync of the disk, a statement next to nothing, so concurrent writes share commits (group commit). Nobody waits
 //! for company: whatever arrived while the last commit was under way makes up the next one. Work that fails takes its group back,
-//! and each member of the group runs again alone.
+//! and each member of the group runs again alone. What keeps leases alive is done before everything else that waits.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,39 +22,76 @@ const GROUP_MAX: usize = 256;
 /// Most pieces of work that wait; whoever comes then waits to be let in.
 const WAITING_MAX: usize = 4_096;
 
+/// Most pieces of work that wait to be done before the others: there is one for each scheduler of the process.
+const FIRST_MAX: usize = 64;
+
 struct Piece {
     operation: &'static str,
     work: Work,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
-/// The way to the writer task.
+/// The way to the writer; clones lead to the same one.
+#[derive(Clone)]
 pub(super) struct Writer {
     /// `None` once closed.
-    queue: Mutex<Option<mpsc::Sender<Piece>>>,
-    task: TaskTracker,
+    queues: Arc<Mutex<Option<Queues>>>,
+    thread: TaskTracker,
 }
 
-/// The writer task broke down under a piece of work.
+/// What waits: pieces in the second queue are done when the first is empty.
+#[derive(Clone)]
+struct Queues {
+    first: mpsc::Sender<Piece>,
+    second: mpsc::Sender<Piece>,
+}
+
+/// The writer broke down under a piece of work.
 #[derive(Debug, thiserror::Error)]
 #[error("the writer broke down")]
 struct BrokeDown;
 
 impl Writer {
-    pub(super) fn start(database: Arc<dyn Database>, texts: Arc<Texts>) -> Writer {
-        let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let task = TaskTracker::new();
-        task.spawn(serve(database, texts, waiting));
-        task.close();
-        Writer { queue: Mutex::new(Some(queue)), task }
+    /// Starts the writer, on a thread of its own: a transaction that stands still because its thread is held by something else would keep
+    /// every process from writing.
+    pub(super) fn start(database: Arc<dyn Database>, texts: Arc<Texts>) -> Result<Writer, StoreError> {
+        let ((first, firsts), (second, seconds)) = (mpsc::channel(FIRST_MAX), mpsc::channel(WAITING_MAX));
+        let thread = TaskTracker::new();
+        let token = thread.token();
+        thread.close();
+        let no_thread = |source| StoreError::Unusable {
+            reason: "the system gives no thread for writing".into(),
+            hint: "see how many threads and open files the process may have".into(),
+            source: Some(Arc::new(source)),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+        let serve = move || {
+            runtime.block_on(serve(database, texts, firsts, seconds));
+            drop(token);
+        };
+        std::thread::Builder::new().name("store-writer".into()).spawn(serve).map_err(no_thread)?;
+        Ok(Writer { queues: Arc::new(Mutex::new(Some(Queues { first, second }))), thread })
     }
 
     /// Runs a piece of work, together with whatever else is waiting.
     pub(super) async fn run(&self, operation: &'static str, work: Work) -> Result<Answer, StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        self.send(operation, work, |queues| queues.second).await
+    }
+
+    /// Runs a piece of work before everything that waits.
+    pub(super) async fn run_first(&self, operation: &'static str, work: Work) -> Result<Answer, StoreError> {
+        self.send(operation, work, |queues| queues.first).await
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        work: Work,
+        queue: fn(Queues) -> mpsc::Sender<Piece>,
+    ) -> Result<Answer, StoreError> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        queue.send(Piece { operation, work, reply }).await.map_err(|_| StoreError::Closed)?;
-        drop(queue);
+        queue(queues).send(Piece { operation, work, reply }).await.map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or_else(|_| {
             let (certainty, source) = (Certainty::Unknown, Arc::new(BrokeDown));
             Err(StoreError::Backend { operation, certainty, transient: false, source })
@@ -63,15 +100,31 @@ impl Writer {
 
     /// Finishes what waits, and takes nothing new.
     pub(super) async fn stop(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.task.wait().await;
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.thread.wait().await;
     }
 }
 
-async fn serve(database: Arc<dyn Database>, texts: Arc<Texts>, mut waiting: mpsc::Receiver<Piece>) {
-    let mut group = Vec::new();
-    while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
-        let pieces = std::mem::take(&mut group);
+async fn serve(
+    database: Arc<dyn Database>,
+    texts: Arc<Texts>,
+    mut firsts: mpsc::Receiver<Piece>,
+    mut seconds: mpsc::Receiver<Piece>,
+) {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    loop {
+        tokio::select! {
+            biased;
+            _count = firsts.recv_many(&mut first, GROUP_MAX), if !firsts.is_closed() || !firsts.is_empty() => {}
+            _count = seconds.recv_many(&mut second, GROUP_MAX) => {}
+        }
+        let pieces = if first.is_empty() { std::mem::take(&mut second) } else { std::mem::take(&mut first) };
+        if pieces.is_empty() {
+            if seconds.is_closed() && seconds.is_empty() {
+                return;
+            }
+            continue;
+        }
         // A panic in one piece of work is a bug; it must not stop every later write. Its group is answered "unknown".
         let done = AssertUnwindSafe(run_group(&*database, &texts, pieces)).catch_unwind().await;
         if done.is_err() {

@@ -5,7 +5,7 @@ use host::store::rules::LOG_LINES_REMOVED_MAX;
 use host::store::{JobFilter, LogPage, ReadLogs, ReleaseJob, SchedulerRow, StoreError};
 
 use super::{Rig, cases};
-use crate::factory::{add, release, releases, schedule, schedule_id, scheduler, success, t};
+use crate::factory::{add, heard_of, incarnation, release, releases, schedule, schedule_id, scheduler, success, t};
 
 cases![
     a_job_goes_with_its_logs_once_its_time_is_over,
@@ -142,9 +142,10 @@ async fn schedulers_that_fell_silent_go_after_a_week(rig: Rig) {
         started_at: t(0),
         seen_at: t(seen),
         stopped_at: None,
+        incarnation: incarnation("first"),
     };
-    rig.a.scheduler_put(row("silent", 0)).await.expect("put");
-    rig.a.scheduler_put(row("alive", 100)).await.expect("put");
+    rig.a.scheduler_put(heard_of(row("silent", 0))).await.expect("put");
+    rig.a.scheduler_put(heard_of(row("alive", 100))).await.expect("put");
     rig.a.cleanup(t(7 * 86_400 + 1), 100).await.expect("cleaned");
     let left = rig.b.scheduler_list().await.expect("listed").rows;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["alive"]);

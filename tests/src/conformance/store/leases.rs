@@ -1,13 +1,14 @@
 //! Leases on jobs: extensions, tokens, what a late holder may still do.
 
 use host::model::{JobState, LogLevel, LogLine, Progress};
-use host::store::{Cancelled, ExtendJobs, Extended, JobReport, ReadLogs, Released};
+use host::store::{Cancelled, Extended, Hold, JobReport, ReadLogs, Released};
 
 use super::{Rig, cases};
-use crate::factory::{recover, release, releases, success, t};
+use crate::factory::{extend, recover, release, releases, success, t};
 
 cases![
     a_held_lease_is_extended,
+    a_line_extends_as_the_queue_does_and_goes_on_after_a_call_that_was_dropped,
     extending_twice_to_the_same_time_is_held_twice,
     extending_with_another_token_changes_nothing,
     extending_tells_which_jobs_are_to_stop,
@@ -36,26 +37,53 @@ fn line(attempt: u32, sequence: u32) -> LogLine {
 async fn a_held_lease_is_extended(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
-    let request = ExtendJobs { leases: vec![(id, token)], lease_until: t(30) };
+    let request = extend(20, vec![(id, token)]);
     let answer = rig.a.job_extend(request).await.expect("extended");
-    assert_eq!(answer, [Extended { id, held: true, cancel_requested: false }]);
+    assert_eq!(answer, [Extended { id, token, hold: Hold::Extended, cancel_requested: false }]);
     assert_eq!(rig.job(id).await.lease.expect("leased").expires_at, t(30));
     assert!(rig.b.recover(recover(29)).await.expect("recovered").requeued.is_empty());
+}
+
+async fn a_line_extends_as_the_queue_does_and_goes_on_after_a_call_that_was_dropped(rig: Rig) {
+    rig.add(rig.make.job("p:work")).await;
+    let (id, token) = rig.acquire_one(0).await;
+    let mut line = rig.a.lease_line();
+    for now in [10, 20, 30] {
+        // Dropped at some point of its way, which may be before its beginning or after its end.
+        let mut dropped = Box::pin(line.extend(extend(now - 5, vec![(id, token)])));
+        for _ in 0..now {
+            if futures_util::FutureExt::now_or_never(&mut dropped).is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(dropped);
+        let request = extend(now, vec![(id, token), (id, rig.make.token())]);
+        let answer = loop {
+            // A store that fails on request fails here as well, and nothing is tried again on a line.
+            match line.extend(request.clone()).await {
+                Ok(answer) if answer[0].hold != Hold::Busy => break answer,
+                Ok(_) | Err(_) => {}
+            }
+        };
+        assert_eq!(answer.iter().map(|it| it.hold).collect::<Vec<_>>(), [Hold::Extended, Hold::Lost]);
+        assert!(rig.job(id).await.lease.expect("leased").expires_at >= t(now + 10));
+    }
 }
 
 async fn extending_twice_to_the_same_time_is_held_twice(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
-    let request = ExtendJobs { leases: vec![(id, token)], lease_until: t(10) };
-    assert!(rig.a.job_extend(request.clone()).await.expect("extended")[0].held);
-    assert!(rig.b.job_extend(request).await.expect("extended")[0].held);
+    let request = extend(0, vec![(id, token)]);
+    assert_eq!(rig.a.job_extend(request.clone()).await.expect("extended")[0].hold, Hold::Extended);
+    assert_eq!(rig.b.job_extend(request).await.expect("extended")[0].hold, Hold::Extended);
 }
 
 async fn extending_with_another_token_changes_nothing(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, _) = rig.acquire_one(0).await;
-    let request = ExtendJobs { leases: vec![(id, rig.make.token())], lease_until: t(99) };
-    assert!(!rig.a.job_extend(request).await.expect("asked")[0].held);
+    let request = extend(89, vec![(id, rig.make.token())]);
+    assert_eq!(rig.a.job_extend(request).await.expect("asked")[0].hold, Hold::Lost);
     assert_eq!(rig.job(id).await.lease.expect("leased").expires_at, t(10));
 }
 
@@ -64,9 +92,9 @@ async fn extending_tells_which_jobs_are_to_stop(rig: Rig) {
     let (id, token) = rig.acquire_one(0).await;
     assert_eq!(rig.b.job_cancel(id, t(1)).await.expect("asked"), Cancelled::Asked);
     assert_eq!(rig.job(id).await.state, JobState::Running);
-    let request = ExtendJobs { leases: vec![(id, token)], lease_until: t(20) };
+    let request = extend(10, vec![(id, token)]);
     let answer = rig.a.job_extend(request).await.expect("extended");
-    assert_eq!(answer, [Extended { id, held: true, cancel_requested: true }]);
+    assert_eq!(answer, [Extended { id, token, hold: Hold::Extended, cancel_requested: true }]);
 }
 
 async fn each_extension_stands_alone(rig: Rig) {
@@ -76,9 +104,9 @@ async fn each_extension_stands_alone(rig: Rig) {
     let (two, _) = rig.acquire_one(0).await;
     let unknown = rig.make.job_id();
     let leases = vec![(unknown, token), (two, token), (one, token)];
-    let answer = rig.a.job_extend(ExtendJobs { leases, lease_until: t(50) }).await.expect("asked");
-    let held: Vec<_> = answer.iter().map(|extended| (extended.id, extended.held)).collect();
-    assert_eq!(held, [(unknown, false), (two, false), (one, true)]);
+    let answer = rig.a.job_extend(extend(40, leases)).await.expect("asked");
+    let held: Vec<_> = answer.iter().map(|extended| (extended.id, extended.hold)).collect();
+    assert_eq!(held, [(unknown, Hold::Lost), (two, Hold::Lost), (one, Hold::Extended)]);
 }
 
 async fn a_late_holder_whom_nobody_missed_may_still_release(rig: Rig) {

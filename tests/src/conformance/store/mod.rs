@@ -128,7 +128,7 @@ impl Wrapping {
     pub fn wrap(self, store: Arc<dyn Store>, seed: u64) -> Arc<dyn Store> {
         match self {
             Wrapping::Plain => store,
-            Wrapping::Detached => Arc::new(Detached::new(store)),
+            Wrapping::Detached => Arc::new(Detached::new(store, Arc::new(SystemClock))),
             Wrapping::FaultyRetrying => {
                 let faults = Faults { before_percent: 15, after_percent: 10, lose_any_answer: false };
                 let faulty = Arc::new(Faulty::new(store, faults, seed));

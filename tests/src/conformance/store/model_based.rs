@@ -14,7 +14,7 @@ use host::store::{
 };
 
 use super::{Rig, cases};
-use crate::factory::{add, recover, release, schedule, schedule_id, scheduler, success, t, task, task_id};
+use crate::factory::{add, extend, recover, release, schedule, schedule_id, scheduler, success, t, task, task_id};
 
 cases![random_operations_look_the_same_as_in_memory, more_random_operations_look_the_same_as_in_memory];
 
@@ -127,7 +127,7 @@ impl Operation {
                 only: (random.u8(0..6) == 0).then(|| some_job(random)),
                 ..rig.make.acquire(now, random.usize(0..6))
             }),
-            40..45 => Operation::Extend(ExtendJobs { leases: draw_leases(random, known), lease_until: t(now + 10) }),
+            40..45 => Operation::Extend(extend(now, draw_leases(random, known))),
             45..58 => Operation::Release(ReleaseJobs {
                 now: t(now),
                 releases: draw_leases(random, known)
@@ -283,7 +283,7 @@ fn draw_fires(rig: &Rig, random: &mut fastrand::Rng, known: &mut Known) -> Vec<F
         then: match random.u8(0..8) {
             0 => AfterFire::Pause(Pause::Failed("broke".into())),
             1 => AfterFire::PutOff { until: t(known.now + random.i64(0..6)) },
-            2 => AfterFire::Keep { lease_until: t(known.now + random.i64(1..6)) },
+            2 => AfterFire::Keep { now: t(known.now), lease: Duration::from_secs(random.u64(1..6)) },
             _ => AfterFire::Free,
         },
     }]

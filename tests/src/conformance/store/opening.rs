@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use host::clock::SystemClock;
 use host::config::StoreUrl;
 use host::store::StoreError;
-use host::store::sql::{OpenOptions, SqlStore, migrate};
+use host::store::sql::{SqlStore, migrate};
 
-use crate::backends::Backend;
+use crate::backends::{Backend, options};
 
 /// A case that opens its store itself.
 pub type OpeningCase = fn(Backend) -> Result<()>;
@@ -30,7 +30,7 @@ fn url(backend: Backend) -> Result<String> {
 }
 
 async fn open(url: &str, auto_migrate: bool) -> Result<SqlStore, StoreError> {
-    SqlStore::open(&url.parse::<StoreUrl>()?, OpenOptions { clock: &SystemClock, auto_migrate }).await
+    SqlStore::open(&url.parse::<StoreUrl>()?, options(auto_migrate)).await
 }
 
 async fn refused(url: &str) -> Result<(String, String)> {

@@ -1,10 +1,10 @@
 //! What becomes of jobs and schedules whose scheduler vanished.
 
 use host::model::{ErrorKind, JobSettings, JobSpec, JobState, Outcome};
-use host::store::{AcquireJobs, Recover, SchedulerRow};
+use host::store::{AcquireJobs, PutScheduler, Recover, SchedulerPut, SchedulerRow};
 
 use super::{Rig, cases, ids};
-use crate::factory::{add, recover, schedule, scheduler, t, task};
+use crate::factory::{add, heard_of, incarnation, recover, schedule, scheduler, t, task};
 
 cases![
     a_lease_that_has_not_run_out_is_left_alone,
@@ -19,6 +19,10 @@ cases![
     recovering_twice_finds_nothing,
     a_job_taken_back_is_not_missed_for_its_start_deadline,
     schedulers_are_listed_as_they_last_reported,
+    an_identity_belongs_to_one_incarnation_until_another_says_that_it_replaces_it,
+    of_many_that_claim_an_identity_at_once_one_has_it,
+    jobs_that_are_spared_are_left_alone_however_few_are_asked_for,
+    what_was_held_when_recovery_was_asked_for_is_left_alone_whenever_it_comes,
 ];
 
 async fn a_lease_that_has_not_run_out_is_left_alone(rig: Rig) {
@@ -133,9 +137,73 @@ async fn schedulers_are_listed_as_they_last_reported(rig: Rig) {
         started_at: t(0),
         seen_at: t(seen),
         stopped_at: stopped.map(t),
+        incarnation: incarnation("first"),
     };
-    rig.a.scheduler_put(row("b", 1, None)).await.expect("put");
-    rig.a.scheduler_put(row("a", 2, None)).await.expect("put");
-    rig.b.scheduler_put(row("b", 3, Some(3))).await.expect("put");
+    for row in [row("b", 1, None), row("a", 2, None), row("b", 3, Some(3))] {
+        assert_eq!(rig.b.scheduler_put(heard_of(row)).await.expect("put"), SchedulerPut::Stored);
+    }
     assert_eq!(rig.a.scheduler_list().await.expect("listed").rows, [row("a", 2, None), row("b", 3, Some(3))]);
+}
+
+async fn an_identity_belongs_to_one_incarnation_until_another_says_that_it_replaces_it(rig: Rig) {
+    let row = |life: &str, seen| SchedulerRow {
+        id: scheduler("one"),
+        role: "both".into(),
+        started_at: t(0),
+        seen_at: t(seen),
+        stopped_at: None,
+        incarnation: incarnation(life),
+    };
+    assert_eq!(rig.a.scheduler_put(heard_of(row("first", 1))).await.expect("put"), SchedulerPut::Stored);
+    let taken = rig.b.scheduler_put(heard_of(row("second", 2))).await.expect("put");
+    assert_eq!(taken, SchedulerPut::Taken(row("first", 1)));
+    // Whoever is to be replaced must still be the one that was seen.
+    let wrong = PutScheduler { scheduler: row("second", 2), replaces: Some(incarnation("other")) };
+    assert_eq!(rig.b.scheduler_put(wrong).await.expect("put"), SchedulerPut::Taken(row("first", 1)));
+    let right = PutScheduler { scheduler: row("second", 2), replaces: Some(incarnation("first")) };
+    assert_eq!(rig.b.scheduler_put(right).await.expect("put"), SchedulerPut::Stored);
+    // The first one learns of it.
+    let taken = rig.a.scheduler_put(heard_of(row("first", 3))).await.expect("put");
+    assert_eq!(taken, SchedulerPut::Taken(row("second", 2)));
+    assert_eq!(rig.a.scheduler_list().await.expect("listed").rows, [row("second", 2)]);
+}
+
+async fn of_many_that_claim_an_identity_at_once_one_has_it(rig: Rig) {
+    let put = |n: usize| {
+        let scheduler = SchedulerRow {
+            id: scheduler("one"),
+            role: "both".into(),
+            started_at: t(0),
+            seen_at: t(0),
+            stopped_at: None,
+            incarnation: incarnation(&format!("life-{n}")),
+        };
+        let store = if n.is_multiple_of(2) { &rig.a } else { &rig.b };
+        store.scheduler_put(heard_of(scheduler))
+    };
+    let answers = futures_util::future::join_all((0..8).map(put)).await;
+    let stored = answers.into_iter().filter(|answer| matches!(answer, Ok(SchedulerPut::Stored))).count();
+    assert_eq!(stored, 1);
+}
+
+async fn jobs_that_are_spared_are_left_alone_however_few_are_asked_for(rig: Rig) {
+    for _ in 0..5 {
+        rig.add(rig.make.job("p:work")).await;
+    }
+    let jobs = ids(&rig.acquire(0, 5).await);
+    let request = Recover { spared: jobs[..3].to_vec(), limit: 1, ..recover(10) };
+    assert_eq!(rig.b.recover(request.clone()).await.expect("recovered").requeued.len(), 1);
+    assert_eq!(rig.b.recover(request.clone()).await.expect("recovered").requeued.len(), 1);
+    assert_eq!(rig.b.recover(request).await.expect("recovered").requeued.len(), 0);
+    for id in &jobs[..3] {
+        assert_eq!((rig.job(*id).await.state, rig.job(*id).await.crashes), (JobState::Running, 0));
+    }
+}
+
+async fn what_was_held_when_recovery_was_asked_for_is_left_alone_whenever_it_comes(rig: Rig) {
+    rig.add(rig.make.job("p:work")).await;
+    rig.acquire_one(0).await;
+    // Asked at 9, and carried out much later: by a server that was stopped meanwhile.
+    let late = Recover { now: t(60), ..recover(9) };
+    assert!(rig.b.recover(late).await.expect("recovered").requeued.is_empty());
 }

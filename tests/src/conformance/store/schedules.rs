@@ -9,7 +9,7 @@ use host::store::{
 };
 
 use super::{Rig, cases};
-use crate::factory::{add, fired, schedule, schedule_id, scheduler, t, task, task_id};
+use crate::factory::{LEASE, add, fired, schedule, schedule_id, scheduler, t, task, task_id};
 
 cases![
     a_schedule_is_read_back_as_it_was,
@@ -228,7 +228,8 @@ async fn a_schedule_that_is_replaced_or_added_again_fires_its_times_again(rig: R
 
 async fn a_lease_that_is_kept_holds_for_the_next_part_of_a_fire(rig: Rig) {
     let first = leased(&rig).await;
-    let first = FireSchedule { then: AfterFire::Keep { lease_until: t(30) }, next_fire_time: Some(t(6)), ..first };
+    let first =
+        FireSchedule { then: AfterFire::Keep { now: t(20), lease: LEASE }, next_fire_time: Some(t(6)), ..first };
     let rest = FireSchedule { token: first.token, ..fire_of(vec![rig.make.fired("s", 6)]) };
     assert_eq!(rig.a.schedule_fire(vec![first.clone()]).await.expect("fired"), [fired()]);
     assert!(rig.b.schedule_acquire(rig.make.acquire_schedules(29, 1)).await.expect("asked").schedules.is_empty());

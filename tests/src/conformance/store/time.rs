@@ -48,8 +48,16 @@ async fn a_job_due_at_the_end_of_time_never_is(rig: Rig) {
 
 async fn a_store_with_a_clock_tells_about_the_right_time(rig: Rig) {
     use host::clock::Clock as _;
-    let before = host::clock::SystemClock.now();
-    let told = rig.a.store_clock().await.expect("read");
+    // No wrapping asks again: the answer is about this moment.
+    let mut tries = 0;
+    let (before, told) = loop {
+        let before = host::clock::SystemClock.now();
+        match rig.a.store_clock().await {
+            Ok(told) => break (before, told.now),
+            Err(error) => assert!(error.is_transient() && tries < 100, "{error}"),
+        }
+        tries += 1;
+    };
     let after = host::clock::SystemClock.now();
     let slack = std::time::Duration::from_secs(5);
     if let Some(told) = told {
@@ -61,7 +69,7 @@ async fn a_store_with_a_clock_tells_about_the_right_time(rig: Rig) {
 async fn a_lease_ends_exactly_at_its_time(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     rig.acquire_one(0).await;
-    let early = host::store::Recover { now: micros(9_999_999), ..recover(0) };
+    let early = host::store::Recover { over_at: micros(9_999_999), ..recover(10) };
     assert!(rig.a.recover(early).await.expect("recovered").requeued.is_empty());
     assert_eq!(rig.a.recover(recover(10)).await.expect("recovered").requeued.len(), 1);
 }

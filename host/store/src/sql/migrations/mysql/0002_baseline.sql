@@ -133,12 +133,14 @@ CREATE TABLE host_job_logs (
     PRIMARY KEY (job_id, attempt, sequence)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+-- incarnation: which of the schedulers that have had this identity one after the other.
 CREATE TABLE host_schedulers (
     id VARCHAR(191) PRIMARY KEY,
     role VARCHAR(191) NOT NULL,
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
-    stopped_at BIGINT
+    stopped_at BIGINT,
+    incarnation VARCHAR(191) NOT NULL DEFAULT 'unknown'
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

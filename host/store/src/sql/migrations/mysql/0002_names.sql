@@ -41,6 +41,8 @@ ALTER TABLE host_jobs
     DROP INDEX jobs_fire,
     ADD UNIQUE INDEX host_jobs_fire (schedule_id, schedule_life, scheduled_fire_time);
 
+ALTER TABLE host_schedulers ADD COLUMN incarnation VARCHAR(191) NOT NULL DEFAULT 'unknown';
+
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE OR REPLACE VIEW host_v_jobs AS SELECT
     CONCAT_WS('-', substr(LOWER(HEX(id)), 1, 8), substr(LOWER(HEX(id)), 9, 4), substr(LOWER(HEX(id)), 13, 4), substr(LOWER(HEX(id)), 17, 4), substr(LOWER(HEX(id)), 21, 12)) AS id,

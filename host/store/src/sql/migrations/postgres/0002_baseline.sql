@@ -133,12 +133,14 @@ CREATE TABLE host_job_logs (
     PRIMARY KEY (job_id, attempt, sequence)
 );
 
+-- incarnation: which of the schedulers that have had this identity one after the other.
 CREATE TABLE host_schedulers (
     id TEXT COLLATE "C" PRIMARY KEY,
     role TEXT COLLATE "C" NOT NULL,
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
-    stopped_at BIGINT
+    stopped_at BIGINT,
+    incarnation TEXT COLLATE "C" NOT NULL DEFAULT 'unknown'
 );
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

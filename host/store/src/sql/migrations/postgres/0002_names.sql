@@ -45,6 +45,8 @@ ALTER TABLE host_jobs ADD COLUMN schedule_life BIGINT NOT NULL DEFAULT 0;
 DROP INDEX jobs_fire;
 CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, schedule_life, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
 
+ALTER TABLE host_schedulers ADD COLUMN incarnation TEXT COLLATE "C" NOT NULL DEFAULT 'unknown';
+
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE VIEW host_v_jobs AS SELECT
     substr(encode(id, 'hex'), 1, 8) || '-' || substr(encode(id, 'hex'), 9, 4) || '-' || substr(encode(id, 'hex'), 13, 4) || '-' || substr(encode(id, 'hex'), 17, 4) || '-' || substr(encode(id, 'hex'), 21, 12) AS id,

@@ -133,12 +133,14 @@ CREATE TABLE host_job_logs (
     PRIMARY KEY (job_id, attempt, sequence)
 ) STRICT;
 
+-- incarnation: which of the schedulers that have had this identity one after the other.
 CREATE TABLE host_schedulers (
     id TEXT PRIMARY KEY,
     role TEXT NOT NULL,
     started_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL,
-    stopped_at INTEGER
+    stopped_at INTEGER,
+    incarnation TEXT NOT NULL DEFAULT 'unknown'
 ) STRICT;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

@@ -4,9 +4,9 @@
 -- planner from reading all partitions to join them.
 SELECT
     CASE WHEN EXISTS (SELECT 1 FROM host_jobs WHERE lease_holder = ? AND lease_token = ?) THEN 1 ELSE 0 END,
-    CASE WHEN EXISTS (SELECT 1 FROM host_jobs WHERE deadline < ?) THEN 1 ELSE 0 END,
-    CASE WHEN EXISTS (SELECT 1 FROM host_jobs WHERE run_at <= ?) THEN 1 ELSE 0 END,
-    (SELECT value FROM host_numbers WHERE name = 'catalog_revision'),
+    CASE WHEN EXISTS (SELECT 1 FROM host_jobs WHERE deadline < ?now) THEN 1 ELSE 0 END,
+    CASE WHEN EXISTS (SELECT 1 FROM host_jobs WHERE run_at <= ?now) THEN 1 ELSE 0 END,
+    (SELECT value FROM host_numbers WHERE name = 'catalog_revision'), ?now,
     partitions.partition_key, partitions.max_running
 FROM (SELECT 1) AS once LEFT JOIN (
     SELECT '' AS partition_key, NULL AS max_running FROM (SELECT 1) AS shared
