@@ -9,6 +9,7 @@ mod inline;
 mod programs;
 mod readme;
 mod scheduler;
+mod simulation;
 mod tidy;
 mod trigger;
 mod wasm;

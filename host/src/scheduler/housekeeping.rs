@@ -26,6 +26,7 @@ pub(super) async fn run(core: Arc<Core>, started_at: Timestamp) {
     let mut recovery = Recovery::new(core.time.monotonic(), lease, every);
     loop {
         tokio::select! {
+            biased;
             () = core.stop_serving.cancelled() => return,
             () = core.time.sleep(every) => {}
         }

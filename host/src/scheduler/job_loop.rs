@@ -233,6 +233,7 @@ async fn wait(core: &Core, now: Timestamp) {
         None
     });
     tokio::select! {
+        biased;
         () = core.stop_taking.cancelled() => {}
         () = core.jobs_changed.notified() => {}
         () = super::due(core, due_at) => {}

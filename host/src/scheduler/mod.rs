@@ -72,6 +72,7 @@ use log_failure;
 /// Waits for `span`, or until stopping begins.
 async fn pause(core: &core::Core, span: Duration) {
     tokio::select! {
+        biased;
         () = core.stop_taking.cancelled() => {}
         () = core.time.sleep(span) => {}
     }

@@ -71,6 +71,7 @@ async fn attempts(
         if has_run {
             // The end is stored when the writer says that jobs have changed; where the lease is lost there is nothing to store.
             tokio::select! {
+                biased;
                 () = core.jobs_changed.notified() => {}
                 () = core.time.sleep(job_loop::LOOK_AGAIN) => {}
             }
@@ -89,6 +90,7 @@ async fn attempts(
         // A job that is due and still queued waits for a slot of its task; one that is not due waits for that.
         let is_due_later = job.state == JobState::Queued && job.spec.due_at > core.time.now();
         tokio::select! {
+            biased;
             () = core.jobs_changed.notified() => {}
             () = super::due(core, is_due_later.then_some(job.spec.due_at)) => {}
             () = core.time.sleep(job_loop::LOOK_AGAIN) => {}

@@ -1,6 +1,6 @@
 //! The attempts that this scheduler runs at the moment: whom to extend, whom to stop.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -45,7 +45,7 @@ pub(super) struct Attempt {
 /// All running attempts. Everything here is short and waits for nothing, so a plain lock will do.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    attempts: Mutex<HashMap<JobId, Attempt>>,
+    attempts: Mutex<BTreeMap<JobId, Attempt>>,
     /// An attempt has begun whose lease ends before the others'.
     pub(super) changed: Notify,
 }
@@ -131,7 +131,7 @@ impl Running {
         self.lock().keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Attempt>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Attempt>> {
         // Every change under this lock is a single insert, remove or mark: a panic cannot leave it half done.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }

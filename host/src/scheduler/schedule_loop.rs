@@ -98,6 +98,7 @@ async fn wait(core: &Core, has_progress: bool) {
         floor.await;
     };
     tokio::select! {
+        biased;
         () = core.stop_taking.cancelled() => {}
         () = core.schedules_changed.notified() => {}
         () = due => {}

@@ -11,6 +11,7 @@ use crate::model::EventKind;
 pub(super) async fn run(core: Arc<Core>, mut subscription: Subscription) {
     loop {
         let delivery = tokio::select! {
+            biased;
             () = core.stop_serving.cancelled() => return,
             delivery = subscription.next() => delivery,
         };

@@ -187,6 +187,7 @@ fn give_up(core: &Core, end: &End, error: &StoreError) {
 /// Waits a little before a write is tried again; not at all once the scheduler stops.
 async fn pause(core: &Core) {
     tokio::select! {
+        biased;
         () = core.stop_serving.cancelled() => {}
         () = core.time.sleep(RETRY_PAUSE) => {}
     }

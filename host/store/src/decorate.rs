@@ -1,20 +1,22 @@
 //! What all decorators of a store share: the list of every call, written once.
 //!
-//! A decorator has a method `call(&self, what: Call, work)`, where `work` makes the call on the store it is given. The macro
-//! turns that into the five traits. It says for each call what a second one does ([`Repeat`]), as the traits document it.
+//! A decorator has three methods. `call(&self, what: Call, work)` passes a call on: `work` makes it on the store it is given. `line(&self)`
+//! answers [`JobQueue::lease_line`](crate::JobQueue::lease_line), and `shut(&self)` closes. The macro [`decorate!`](crate::decorate!) turns
+//! them into the five traits; its list says for each call what a second one does ([`Repeat`]), as the traits document it. Where it is used,
+//! everything of this crate and of the model has to be in scope.
 
 /// A call that a decorator passes on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
+pub struct Call {
     /// The method's name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// What happens when it is made again after an answer that was lost.
-    pub(super) repeat: Repeat,
+    pub repeat: Repeat,
 }
 
 /// What a second, identical call does where the first one took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub enum Repeat {
     /// Nothing more, and it answers the same.
     SameAnswer,
     /// Nothing more, but the answer tells what it found: that the work was done already.
@@ -27,9 +29,10 @@ pub(super) enum Repeat {
 
 /// Implements the five traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
 /// `each`: it clones them for every run. Arguments after the semicolon go by reference.
+#[macro_export]
 macro_rules! decorate {
     ($type:ident, $mode:ident) => {
-        $crate::store::decorate::decorate! { @trait $type, $mode, Catalog,
+        $crate::decorate! { @trait $type, $mode, Catalog,
             plugin_put(request: PutPlugin;) -> PluginPut = OtherAnswer;
             plugin_get(; name: PluginName) -> Option<PluginVersion> = SameAnswer;
             plugin_list(;) -> Page<PluginVersion> = SameAnswer;
@@ -43,7 +46,7 @@ macro_rules! decorate {
             task_remove(; id: TaskId) -> bool = OtherAnswer;
             catalog_revision(;) -> i64 = SameAnswer;
         }
-        $crate::store::decorate::decorate! { @trait $type, $mode, ScheduleQueue,
+        $crate::decorate! { @trait $type, $mode, ScheduleQueue,
             schedule_add(request: AddSchedule;) -> ScheduleAdded = Never;
             schedule_get(; id: ScheduleId) -> Option<Schedule> = SameAnswer;
             schedule_list(filter: ScheduleFilter;) -> Page<Schedule> = SameAnswer;
@@ -54,7 +57,7 @@ macro_rules! decorate {
             schedule_fire(fires: Vec<FireSchedule>;) -> Vec<Fired> = OtherAnswer;
             schedule_next_due(;) -> Option<Timestamp> = SameAnswer;
         }
-        $crate::store::decorate::decorate! { @trait $type, $mode, JobQueue,
+        $crate::decorate! { @trait $type, $mode, JobQueue,
             job_add(jobs: Vec<JobSpec>;) -> () = SameAnswer;
             job_get(id: JobId;) -> Option<Job> = SameAnswer;
             job_list(filter: JobFilter;) -> Page<Job> = SameAnswer;
@@ -72,7 +75,7 @@ macro_rules! decorate {
                 self.line()
             }
         }
-        $crate::store::decorate::decorate! { @trait $type, $mode, Housekeeping,
+        $crate::decorate! { @trait $type, $mode, Housekeeping,
             recover(request: Recover;) -> Recovered = OtherAnswer;
             cleanup(now: Timestamp, limit: usize;) -> CleanedUp = OtherAnswer;
             scheduler_put(request: PutScheduler;) -> SchedulerPut = SameAnswer;
@@ -86,7 +89,7 @@ macro_rules! decorate {
         }
         // A snapshot itself is not passed through the decorator: it changes nothing, so it may be dropped at any time, and one that
         // failed cannot go on.
-        $crate::store::decorate::decorate! { @trait $type, $mode, Transfer,
+        $crate::decorate! { @trait $type, $mode, Transfer,
             snapshot(;) -> Box<dyn Snapshot> = SameAnswer;
             restore(request: Restore;) -> Vec<Restored> = OtherAnswer;
         }
@@ -95,14 +98,14 @@ macro_rules! decorate {
         $name:ident($($arg:ident: $kind:ty),*; $($lent:ident: $lent_kind:ty)?) -> $answer:ty = $repeat:ident;
     )* $(@also $($more:tt)*)?) => {
         #[async_trait::async_trait]
-        impl $crate::store::$trait for $type {
+        impl $crate::$trait for $type {
             $(
                 async fn $name(&self, $($arg: $kind,)* $($lent: &$lent_kind)?) -> Result<$answer, StoreError> {
                     let call = Call { name: stringify!($name), repeat: Repeat::$repeat };
                     $(let $lent = $lent.clone();)?
                     self.call(call, move |store| {
-                        $(let $arg = $crate::store::decorate::decorate!(@take $mode, $arg);)*
-                        $(let $lent = $crate::store::decorate::decorate!(@take $mode, $lent);)?
+                        $(let $arg = $crate::decorate!(@take $mode, $arg);)*
+                        $(let $lent = $crate::decorate!(@take $mode, $lent);)?
                         async move { store.$name($($arg,)* $(&$lent)?).await }
                     })
                     .await
@@ -114,4 +117,4 @@ macro_rules! decorate {
     (@take once, $arg:ident) => { $arg };
     (@take each, $arg:ident) => { $arg.clone() };
 }
-pub(super) use decorate;
+pub use decorate;

@@ -41,7 +41,7 @@
 extern crate self as store;
 
 pub mod archive;
-mod decorate;
+pub mod decorate;
 mod defect;
 pub mod detached;
 #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]

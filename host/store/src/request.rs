@@ -472,7 +472,7 @@ pub struct Recover {
     pub now: Timestamp,
     /// Leases that were over at this time, by the clock that leases are measured by
     /// ([`StoreTime::leases`], and where the store has none, the caller's). Read before the call, so that a request that lies in a buffer
-    /// while everything stands still takes nothing that was held when it was made.
+    /// while everything stands still takes nothing that was held when it was made. A time that has not come yet by that clock counts as now.
     pub over_at: Timestamp,
     /// Jobs that are left alone: those that the caller runs itself.
     pub spared: Vec<JobId>,

@@ -44,12 +44,12 @@ impl State {
 #[async_trait]
 impl Housekeeping for MemoryStore {
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError> {
+        // Where the clock was set back after it was read, leases of the new time look as if they had been over then.
+        let over_at = self.time(request.now).leases.min(request.over_at);
         self.with(|state| {
             let dead = |id: &JobId| {
                 let lease = state.jobs.get(*id).and_then(|job| job.lease.as_ref());
-                lease.is_some_and(|lease| {
-                    lease.expires_at <= request.over_at || Some(&lease.holder) == request.holder.as_ref()
-                })
+                lease.is_some_and(|lease| lease.expires_at <= over_at || Some(&lease.holder) == request.holder.as_ref())
             };
             let running = state.jobs.running.values().flatten().copied();
             let mut ids: Vec<JobId> = running.filter(|id| !request.spared.contains(id)).filter(dead).collect();
@@ -59,7 +59,7 @@ impl Housekeeping for MemoryStore {
             for id in ids {
                 state.recover_job(id, request.now, &mut recovered);
             }
-            recovered.schedules = state.schedules.recover(request.over_at, request.holder.as_ref());
+            recovered.schedules = state.schedules.recover(over_at, request.holder.as_ref());
             Ok(recovered)
         })
     }

@@ -1,6 +1,7 @@
 //! Recovery and clean-up.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -8,6 +9,7 @@ use super::encoding::Encode as _;
 use super::jobs::{LockedJob, ended_unread, lock_each};
 use super::query::q;
 use super::release::Requeue;
+use super::time::Time;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, args, list, values};
 use super::{SqlStore, acquire, read_with, row, write_with};
@@ -17,9 +19,11 @@ use crate::store::{
     SchedulerRow, StoreError, StoreTime, rules,
 };
 
-async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
+async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<Recovered, Fault> {
     let Recover { now, over_at, holder, .. } = request;
-    let ids = expired(tx, request).await?;
+    // Where the clock was set back after it was read, leases of the new time look as if they had been over then.
+    let over_at = time.now(tx, *now).await?.leases.min(*over_at);
+    let ids = expired(tx, request, over_at).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
     for locked in lock_each(tx, ids).await? {
         let job = match locked {
@@ -52,18 +56,18 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
     acquire::repartition_lost(tx).await?;
-    recovered.schedules = tx.execute(q::schedule_free, args![*over_at, holder.as_ref()]).await?;
+    recovered.schedules = tx.execute(q::schedule_free, args![over_at, holder.as_ref()]).await?;
     Ok(recovered)
 }
 
 /// The jobs to take back: those whose lease is over, without those that are spared.
-async fn expired(tx: &mut Tx, request: &Recover) -> Result<Vec<JobId>, Fault> {
-    let Recover { over_at, holder, spared, limit, .. } = request;
+async fn expired(tx: &mut Tx, request: &Recover, over_at: Timestamp) -> Result<Vec<JobId>, Fault> {
+    let Recover { holder, spared, limit, .. } = request;
     let spared: HashSet<JobId> = spared.iter().copied().collect();
     // However many of those that are found are spared, as many as may be are left.
     let rows_max = i64::try_from(limit.saturating_add(spared.len())).unwrap_or(i64::MAX);
     let mut ids = Vec::new();
-    for mut row in tx.fetch(q::job_expired_select, args![*over_at, holder.as_ref(), rows_max]).await? {
+    for mut row in tx.fetch(q::job_expired_select, args![over_at, holder.as_ref(), rows_max]).await? {
         ids.extend(row.job_id().ok().filter(|id| !spared.contains(id)));
     }
     ids.truncate(*limit);
@@ -168,7 +172,7 @@ async fn check(tx: &mut Tx, (): &()) -> Result<(), Fault> {
 #[async_trait]
 impl Housekeeping for SqlStore {
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError> {
-        write_with!(self, "recover", request, recover)
+        write_with!(self, "recover", (Arc::clone(&self.time), request), recover)
     }
 
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError> {

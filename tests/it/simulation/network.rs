@@ -1,0 +1,192 @@
+//! The way from a scheduler to the database: requests and answers take time, some are lost, and either side may stand still.
+//!
+//! A call is a transaction of several round trips. One that was under way when the server stopped takes effect when that goes on, whether or
+//! not somebody still waits for the answer: it had come as far as its commit. One that began afterwards takes effect only if its caller still
+//! waits, because nobody else would commit it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use host::model::*;
+use host::store::decorate::{Call, Repeat};
+use host::store::*;
+
+use tokio_util::task::TaskTracker;
+
+use super::machine::{ProcessClock, Switch, Timeline};
+
+/// After this long a client gives a call up, as drivers of databases do.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
+
+/// How the network behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Temper {
+    /// Messages take up to two milliseconds.
+    Calm,
+    /// One call of twenty takes up to a second and a half; one of fifty is refused, one of fifty loses its answer.
+    Rough,
+}
+
+/// The database and everything between it and its clients.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) timeline: Timeline,
+    random: Mutex<fastrand::Rng>,
+    temper: Switch<Temper>,
+    /// Whether the server answers; SIGSTOP where not.
+    is_up: Switch<bool>,
+    calls: TaskTracker,
+}
+
+struct Passage {
+    request: Duration,
+    /// How long after the server goes on it reads this request, where it stood still: it has many connections.
+    read_after: Duration,
+    answer: Duration,
+    is_refused: bool,
+    is_answer_lost: bool,
+}
+
+impl Network {
+    pub(super) fn new(timeline: &Timeline, seed: u64, temper: Temper) -> Network {
+        let (temper, is_up) = (Switch::new(temper), Switch::new(true));
+        Network {
+            timeline: timeline.clone(),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            temper,
+            is_up,
+            calls: TaskTracker::new(),
+        }
+    }
+
+    pub(super) fn set_up(&self, is_up: bool) {
+        self.is_up.set(|_| is_up);
+    }
+
+    /// Whether every message arrives at once.
+    pub(super) fn is_well(&self) -> bool {
+        self.is_up.get() && self.temper.get() == Temper::Calm
+    }
+
+    pub(super) fn calm_down(&self) {
+        self.temper.set(|_| Temper::Calm);
+    }
+
+    fn passage(&self) -> Passage {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut span = |most: u64| Duration::from_micros(random.u64(0..most * 1_000));
+        let (request, read_after, answer) = (span(2), span(4), span(2));
+        let calm = Passage { request, read_after, answer, is_refused: false, is_answer_lost: false };
+        if self.temper.get() == Temper::Calm {
+            return calm;
+        }
+        let late = span(750);
+        match random.u8(0..100) {
+            0..5 => Passage { request: request + late, answer: answer + late, ..calm },
+            5..7 => Passage { is_refused: true, ..calm },
+            7..9 => Passage { is_answer_lost: true, ..calm },
+            _ => calm,
+        }
+    }
+}
+
+/// The caller's end of a call; dropped when it is given up or answered.
+struct Waits(Switch<bool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.set(|_| false);
+    }
+}
+
+/// What one process has of the network.
+pub(super) struct Link {
+    inner: Arc<dyn Store>,
+    network: Arc<Network>,
+    process: ProcessClock,
+    /// Whether messages pass; a partition where not.
+    is_connected: Switch<bool>,
+}
+
+fn failure(call: Call, certainty: Certainty) -> StoreError {
+    StoreError::Backend {
+        operation: call.name,
+        certainty,
+        transient: true,
+        source: Arc::new(std::io::Error::other("the network lost it")),
+    }
+}
+
+impl Link {
+    pub(super) fn new(inner: Arc<dyn Store>, network: Arc<Network>, process: ProcessClock) -> Link {
+        Link { inner, network, process, is_connected: Switch::new(true) }
+    }
+
+    pub(super) fn connect(&self, is_connected: bool) {
+        self.is_connected.set(|_| is_connected);
+    }
+
+    async fn call<R, W, F>(&self, call: Call, work: W) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        W: FnOnce(Arc<dyn Store>) -> F + Send,
+        F: Future<Output = Result<R, StoreError>> + Send + 'static,
+    {
+        self.process.awake().await;
+        let Passage { request, read_after, answer, is_refused, is_answer_lost } = self.network.passage();
+        let (network, work) = (Arc::clone(&self.network), work(Arc::clone(&self.inner)));
+        let is_connected = self.is_connected.clone();
+        let waits = Waits(Switch::new(true));
+        let (is_waited_for, was_heard) = (waits.0.clone(), network.is_up.get() && is_connected.get());
+        let at_the_server = self.network.calls.spawn(async move {
+            network.timeline.sleep(request).await;
+            is_connected.wait_for(|yes| yes).await;
+            if !network.is_up.get() {
+                network.is_up.wait_for(|yes| yes).await;
+                network.timeline.sleep(read_after).await;
+            }
+            if is_refused || !was_heard && !is_waited_for.get() {
+                return Err(failure(call, Certainty::NotApplied));
+            }
+            let answered = work.await;
+            network.timeline.sleep(answer).await;
+            is_connected.wait_for(|yes| yes).await;
+            // Lost is only what may be: a driver that cannot tell says so, and whoever called must cope.
+            if is_answer_lost && call.repeat != Repeat::AtOnce {
+                return answered.and_then(|_| Err(failure(call, Certainty::Unknown)));
+            }
+            answered
+        });
+        let answered = tokio::select! {
+            biased;
+            answered = at_the_server => answered.unwrap_or_else(|_| Err(failure(call, Certainty::Unknown))),
+            () = self.network.timeline.sleep(GIVEN_UP_AFTER) => Err(failure(call, Certainty::Unknown)),
+        };
+        drop(waits);
+        self.process.awake().await;
+        answered
+    }
+
+    fn line(&self) -> Box<dyn LeaseLine> {
+        let Link { inner, network, process, is_connected } = self;
+        let (inner, network) = (Arc::clone(inner), Arc::clone(network));
+        Box::new(Line(Link { inner, network, process: process.clone(), is_connected: is_connected.clone() }))
+    }
+
+    async fn shut(&self) {
+        // Others go on with the same data.
+    }
+}
+
+/// A connection of its own, on the same network.
+struct Line(Link);
+
+#[async_trait::async_trait]
+impl LeaseLine for Line {
+    async fn extend(&mut self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
+        self.0.job_extend(request).await
+    }
+}
+
+host::store::decorate!(Link, once);

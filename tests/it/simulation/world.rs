@@ -1,0 +1,592 @@
+//! One run: schedulers on one store, work for them, and everything that goes wrong, all drawn from a seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use host::broker::local::LocalBroker;
+use host::clock::Clock as _;
+use host::executor::{Executor, Finished, Invocation, Retry, RunControl, Verdict};
+use host::model::{
+    Coalesce, ConflictPolicy, Effects, ErrorKind, Job, JobError, JobId, JobIdSource, JobSettings, JobSpec, JobState,
+    Outcome, Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName,
+    Timestamp, Usage,
+};
+use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
+use host::store::memory::MemoryStore;
+use host::store::{AddSchedule, Defect, JobFilter, PauseSchedule, Store, guarded};
+use host::trigger::Trigger;
+use tests::damaged::{Damaged, Refusal};
+
+use super::history::{Course, History};
+use super::machine::{Power, ProcessClock, Timeline, Wall};
+use super::network::{Link, Network, Temper};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long things go wrong.
+const TROUBLE: Duration = Duration::from_millis(TROUBLE_MILLIS);
+const TROUBLE_MILLIS: u64 = 60_000;
+const LEASE: Duration = Duration::from_secs(6);
+const DRAIN: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What [`Handle::stop`] promises beyond drain and grace, and a moment.
+const STOPPED_WITHIN: Duration = Duration::from_millis(4_100);
+
+/// When all is well again every job has ended within this, also where leases end late because a server's clock was set back.
+const ENDED_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// A process is killed, and comes back under its identity after a while.
+    Crash {
+        host: usize,
+        back_after: Duration,
+    },
+    /// A process is stopped, and goes on.
+    Stop {
+        host: usize,
+        span: Duration,
+    },
+    /// A process and the server do not hear each other.
+    Partition {
+        host: usize,
+        span: Duration,
+    },
+    /// A scheduler is asked to stop, and comes back.
+    Restart {
+        host: usize,
+    },
+    /// The server stands still.
+    ServerStops {
+        span: Duration,
+    },
+    /// Somebody sets the clock of a host.
+    HostClock {
+        host: usize,
+        seconds: i64,
+    },
+    /// Somebody sets the clock that the store goes by.
+    StoreClock {
+        seconds: i64,
+    },
+    /// A job, or a schedule, cannot be read any more, or is not taken.
+    DamagedJob,
+    DamagedSchedule,
+    RefusedFire,
+}
+
+/// What a seed says of a run.
+#[derive(Debug)]
+struct Script {
+    hosts: usize,
+    temper: Temper,
+    /// Whether the store has a clock of its own, as a server has. Otherwise everybody is on one machine.
+    is_server: bool,
+    /// By how many microseconds each host's clock is ahead.
+    ahead: Vec<i64>,
+    intervals: Vec<u32>,
+    submits: Vec<(Duration, usize)>,
+    cancels: Vec<Duration>,
+    troubles: Vec<(Duration, Trouble)>,
+}
+
+/// The tasks and how many of their jobs may run at once.
+const TASKS: [(&str, Option<u32>); 3] = [("any", None), ("one", Some(1)), ("two", Some(2))];
+
+impl Script {
+    fn draw(seed: u64) -> Script {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let hosts = random.usize(1..=3);
+        let is_server = random.bool();
+        let at = |random: &mut fastrand::Rng| Duration::from_millis(random.u64(0..TROUBLE_MILLIS));
+        let ahead = (0..hosts).map(|_| if is_server { random.i64(-300_000_000..300_000_000) } else { 0 }).collect();
+        let troubles =
+            (0..random.usize(0..=5)).map(|_| (at(&mut random), Trouble::draw(&mut random, hosts, is_server))).collect();
+        Script {
+            hosts,
+            temper: if random.bool() { Temper::Calm } else { Temper::Rough },
+            is_server,
+            ahead,
+            intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
+            submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
+            cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
+            troubles,
+        }
+    }
+}
+
+impl Trouble {
+    fn draw(random: &mut fastrand::Rng, hosts: usize, is_server: bool) -> Trouble {
+        let host = random.usize(..hosts);
+        let span = Duration::from_millis(random.u64(500..20_000));
+        let seconds = [-600, -30, 30, 600][random.usize(..4)];
+        match random.u8(0..12) {
+            0 | 1 => Trouble::Crash { host, back_after: span },
+            2 | 3 => Trouble::Stop { host, span },
+            4 => Trouble::Partition { host, span },
+            5 => Trouble::Restart { host },
+            6 | 7 => Trouble::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
+            8 if is_server => Trouble::HostClock { host, seconds: seconds * 12 },
+            8 | 9 => Trouble::StoreClock { seconds },
+            10 => [Trouble::DamagedJob, Trouble::DamagedSchedule][random.usize(..2)],
+            _ => Trouble::RefusedFire,
+        }
+    }
+}
+
+/// A process with a scheduler.
+struct Host {
+    process: ProcessClock,
+    link: Arc<Link>,
+    handle: Option<Handle>,
+}
+
+/// What the schedulers of a process run jobs with.
+struct Attempts {
+    history: History,
+    process: ProcessClock,
+    seed: u64,
+}
+
+#[async_trait]
+impl Executor for Attempts {
+    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
+        let job = &invocation.job;
+        let name = job.spec.task_id.as_str();
+        let most = TASKS.iter().find(|(task, _)| *task == name).and_then(|(_, most)| *most);
+        let _running =
+            self.history.begin(job.spec.id, &job.spec.task_id, most.map(|most| most as usize), &self.process);
+        // What a job does follows from the job, not from who runs it when.
+        let of_job = job.spec.id.to_string().bytes().fold(self.seed, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
+        let mut random = fastrand::Rng::with_seed(of_job.wrapping_add(u64::from(job.attempt)));
+        let is_scheduled = job.spec.schedule_id.is_some();
+        let span = Duration::from_millis(random.u64(0..if is_scheduled { 500 } else { 8_000 }));
+        let (fails, is_deaf) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
+        let verdict = tokio::select! {
+            biased;
+            () = control.kill.cancelled() => Verdict::Cancelled,
+            () = control.cancel.cancelled(), if !is_deaf => Verdict::Cancelled,
+            () = self.process.sleep(span) => {
+                if fails {
+                    Verdict::Failure { error: JobError::new(ErrorKind::GuestError, "no luck"), retry: Retry::Backoff }
+                } else {
+                    Verdict::Success(Payload::no_args())
+                }
+            }
+        };
+        Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+    }
+}
+
+/// Runs a seed.
+pub(super) fn run(seed: u64) -> Course {
+    // Pauses and tokens.
+    fastrand::seed(seed);
+    let timeline = Timeline::new(seed);
+    let script = Script::draw(seed);
+    timeline.run(async { World::build(seed, &timeline, script).await.play().await })
+}
+
+struct World {
+    seed: u64,
+    script: Script,
+    timeline: Timeline,
+    /// What the store goes by.
+    wall: Wall,
+    memory: Arc<dyn Store>,
+    damaged: Arc<Damaged>,
+    network: Arc<Network>,
+    broker: Arc<LocalBroker>,
+    history: History,
+    hosts: Mutex<Vec<Option<Host>>>,
+    ids: Mutex<JobIdSource>,
+    jobs: Mutex<Vec<JobId>>,
+    schedules: Vec<ScheduleId>,
+    spoilt_jobs: Mutex<BTreeSet<JobId>>,
+    spoilt_schedules: Mutex<BTreeSet<ScheduleId>>,
+}
+
+impl World {
+    async fn build(seed: u64, timeline: &Timeline, script: Script) -> World {
+        let wall = Wall::new(timeline, 0);
+        let server = Arc::new(ProcessClock::new(timeline, &wall));
+        let memory = if script.is_server { MemoryStore::server(server) } else { MemoryStore::with_clock(server) };
+        let memory: Arc<dyn Store> = Arc::new(memory);
+        let mut world = World {
+            seed,
+            timeline: timeline.clone(),
+            damaged: Arc::new(Damaged::new(Arc::clone(&memory))),
+            memory,
+            network: Arc::new(Network::new(timeline, seed, script.temper)),
+            broker: Arc::new(LocalBroker::new()),
+            history: History::new(timeline),
+            hosts: Mutex::default(),
+            ids: Mutex::new(JobIdSource::new(fastrand::Rng::with_seed(seed))),
+            jobs: Mutex::default(),
+            schedules: Vec::new(),
+            spoilt_jobs: Mutex::default(),
+            spoilt_schedules: Mutex::default(),
+            wall,
+            script,
+        };
+        for (name, most) in TASKS {
+            world.add_task(name, most).await;
+        }
+        for (number, seconds) in world.script.intervals.clone().into_iter().enumerate() {
+            let id = world.add_schedule(number, seconds).await;
+            world.schedules.push(id);
+        }
+        world.hosts = Mutex::new((0..world.script.hosts).map(|_| None).collect());
+        world.history.note(format_args!("{:?}", world.script));
+        world
+    }
+
+    async fn add_task(&self, name: &str, most: Option<u32>) {
+        let most = most.map_or(Parallelism::Unlimited, |most| Parallelism::AtMost(most.try_into().expect("not 0")));
+        let configured = Settings {
+            max_running_jobs: Some(most),
+            max_attempts: Some(3),
+            // Nothing is cleaned up, whatever is done to the clocks.
+            result_ttl: Some(Duration::from_secs(365 * 24 * 3_600)),
+            ..Settings::default()
+        };
+        let task = Task {
+            id: TaskId::new(name).expect("an id"),
+            target: Target::Native { function: TaskName::new(name).expect("a name") },
+            description: String::new(),
+            args_schema: None,
+            result_schema: None,
+            example_args: None,
+            configured,
+            declared: Settings::default(),
+            defaults: Settings::default(),
+        };
+        self.memory.task_put(task).await.expect("the store takes a task");
+    }
+
+    async fn add_schedule(&self, number: usize, seconds: u32) -> ScheduleId {
+        let now = self.wall.now();
+        let text = format!(r#"{{"type":"interval","seconds":{seconds}}}"#);
+        let trigger = Trigger::from_json(&text, now).expect("a trigger");
+        let id = ScheduleId::new(&format!("schedule {number}")).expect("an id");
+        let schedule = Schedule {
+            id: id.clone(),
+            life: ScheduleLife::default(),
+            task_id: TaskId::new("any").expect("an id"),
+            trigger: trigger.to_json().to_string(),
+            trigger_state: trigger.initial_state().to_json(),
+            args: Payload::no_args(),
+            coalesce: Coalesce::All,
+            max_jitter: Duration::ZERO,
+            settings: Settings::default(),
+            pause: None,
+            next_fire_time: Some(trigger.first_fire().expect("it fires").at),
+            last_fire_time: None,
+            created_at: now,
+        };
+        self.memory.schedule_add(AddSchedule { schedule, conflict: ConflictPolicy::Error }).await.expect("a new id");
+        id
+    }
+
+    async fn play(self) -> Course {
+        let world = &self;
+        join_all((0..world.script.hosts).map(|host| world.start(host))).await;
+        let submits = world.script.submits.iter().map(|(at, task)| async move {
+            world.timeline.sleep(*at).await;
+            world.submit(*task).await;
+        });
+        let cancels = world.script.cancels.iter().map(|at| async move {
+            world.timeline.sleep(*at).await;
+            world.cancel().await;
+        });
+        let troubles = world.script.troubles.iter().map(|(at, trouble)| async move {
+            world.timeline.sleep(*at).await;
+            world.strike(*trouble).await;
+        });
+        let all_of_it = async {
+            tokio::join!(join_all(submits), join_all(cancels), join_all(troubles));
+            let left = TROUBLE.saturating_sub(world.timeline.now());
+            world.timeline.sleep(left).await;
+        };
+        tokio::join!(all_of_it, world.watch_fires());
+        world.network.calm_down();
+        world.timeline.sleep(20 * SECOND).await;
+        world.look_at_schedules().await;
+        world.end_schedules().await;
+        world.wait_for_the_end().await;
+        world.look_at_jobs().await;
+        self.history.end()
+    }
+
+    /// Starts the scheduler of that place, and tries until it runs.
+    async fn start(&self, number: usize) {
+        let ahead = self.script.ahead[number];
+        let wall = if self.script.is_server { Wall::new(&self.timeline, ahead) } else { self.wall.clone() };
+        let process = ProcessClock::new(&self.timeline, &wall);
+        let store = Arc::clone(&self.damaged) as Arc<dyn Store>;
+        let link = Arc::new(Link::new(store, Arc::clone(&self.network), process.clone()));
+        self.hosts()[number] = Some(Host { process: process.clone(), link: Arc::clone(&link), handle: None });
+        let clock: Arc<dyn host::clock::Clock> = Arc::new(process.clone());
+        let random = fastrand::Rng::with_seed(self.seed ^ number as u64);
+        let store = guarded(link, Arc::clone(&clock), random);
+        let attempts = Attempts { history: self.history.clone(), process: process.clone(), seed: self.seed };
+        let parts = Parts {
+            store,
+            broker: Arc::clone(&self.broker) as Arc<dyn host::broker::Broker>,
+            executors: Executors::default().with(Executors::INLINE.parse().expect("a name"), Arc::new(attempts)),
+            clock,
+        };
+        let identity = format!("host {number}").parse().expect("an identity");
+        let options = Options {
+            max_concurrent_jobs: 4,
+            lease_duration: LEASE,
+            drain_timeout: DRAIN,
+            cancel_grace: GRACE,
+            has_lease_thread: false,
+            ..Options::new(identity)
+        };
+        loop {
+            match Scheduler::start(parts.clone(), options.clone()).await {
+                Ok(handle) => {
+                    self.history.note(format_args!("host {number} runs"));
+                    if let Some(host) = &mut self.hosts()[number] {
+                        host.handle = Some(handle);
+                    }
+                    return;
+                }
+                Err(error) => self.history.note(format_args!("host {number} does not start: {error}")),
+            }
+            self.timeline.sleep(SECOND / 2).await;
+        }
+    }
+
+    async fn submit(&self, task: usize) {
+        let task_id = TaskId::new(TASKS[task].0).expect("an id");
+        let row = self.memory.task_get(&task_id).await.expect("it answers").expect("it exists");
+        let now = self.wall.now();
+        let id = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now);
+        let job = JobSpec::direct(id, task_id, Payload::no_args(), JobSettings::from(row.task.resolved()), now);
+        self.memory.job_add(vec![job]).await.expect("the store takes a job");
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        self.history.note(format_args!("{id} is submitted"));
+    }
+
+    fn some_job(&self) -> Option<JobId> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.last().copied()
+    }
+
+    async fn cancel(&self) {
+        let Some(id) = self.some_job() else { return };
+        self.history.note(format_args!("{id} is cancelled"));
+        let _whatever_it_was = self.memory.job_cancel(id, self.wall.now()).await;
+    }
+
+    /// Looks at every fire as it is made.
+    async fn watch_fires(&self) {
+        let mut known = BTreeSet::new();
+        while self.timeline.now() < TROUBLE {
+            self.timeline.sleep(SECOND / 4).await;
+            for job in self.all_jobs().await {
+                if known.insert(job.spec.id)
+                    && job.spec.scheduled_fire_time.is_some_and(|fire| fire > self.wall.latest())
+                {
+                    self.history.violation(format_args!("before its time: {job:?}"));
+                }
+            }
+        }
+    }
+
+    async fn strike(&self, trouble: Trouble) {
+        self.history.note(format_args!("{trouble:?}"));
+        match trouble {
+            Trouble::Crash { host, back_after } => {
+                let Some(Host { process, handle, .. }) = self.take_host(host) else { return };
+                self.history.disturbed();
+                process.set_power(Power::Dead);
+                drop(handle);
+                self.timeline.sleep(back_after).await;
+                self.start(host).await;
+            }
+            Trouble::Stop { host, span } => {
+                let Some(process) = self.with_host(host, |host| host.process.clone()) else { return };
+                self.history.disturbed();
+                process.set_power(Power::Stopped);
+                self.timeline.sleep(span).await;
+                process.set_power(Power::Runs);
+                self.history.goes_on(&process);
+                self.history.settled().await;
+            }
+            Trouble::Partition { host, span } => {
+                let Some(link) = self.with_host(host, |host| Arc::clone(&host.link)) else { return };
+                self.history.disturbed();
+                link.connect(false);
+                self.timeline.sleep(span).await;
+                link.connect(true);
+            }
+            Trouble::Restart { host } => {
+                let Some(Host { process, handle: Some(handle), .. }) = self.take_host(host) else { return };
+                let began = self.timeline.now();
+                let was_well = self.network.is_well();
+                let report = handle.stop().await;
+                if !was_well || !self.network.is_well() {
+                    // What it has asked for may take effect when nobody is there any more.
+                    self.history.disturbed();
+                }
+                let took = self.timeline.now() - began;
+                self.history.note(format_args!("host {host} has stopped within {took:?}: {report:?}"));
+                let was_stopped = self
+                    .script
+                    .troubles
+                    .iter()
+                    .any(|(_, other)| matches!(other, Trouble::Stop { host: of, .. } if *of == host));
+                if took > DRAIN + GRACE + STOPPED_WITHIN && !was_stopped {
+                    self.history.violation(format_args!("stopping took {took:?}"));
+                }
+                process.set_power(Power::Dead);
+                self.start(host).await;
+            }
+            Trouble::ServerStops { span } => {
+                self.network.set_up(false);
+                self.timeline.sleep(span).await;
+                self.network.set_up(true);
+            }
+            Trouble::HostClock { host, seconds } => {
+                let Some(wall) = self.with_host(host, |host| host.process.wall.clone()) else { return };
+                wall.step(seconds * 1_000_000);
+            }
+            Trouble::StoreClock { seconds } => self.wall.step(seconds * 1_000_000),
+            Trouble::DamagedJob => {
+                let Some(id) = self.some_job() else { return };
+                self.damaged.damage().jobs.insert(id, Defect::damaged("a bit has changed"));
+                self.spoilt_jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            }
+            Trouble::DamagedSchedule => {
+                let Some(id) = self.schedules.last().cloned() else { return };
+                self.damaged.damage().schedules.insert(id.clone(), Defect::damaged("a bit has changed"));
+                self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            }
+            Trouble::RefusedFire => {
+                let Some(id) = self.schedules.last().cloned() else { return };
+                self.damaged.damage().refused_fires.insert(id.clone(), Refusal::Rejected);
+                self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            }
+        }
+    }
+
+    fn hosts(&self) -> std::sync::MutexGuard<'_, Vec<Option<Host>>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a scheduler that runs from its place.
+    fn take_host(&self, number: usize) -> Option<Host> {
+        let mut hosts = self.hosts();
+        let runs = hosts[number].as_ref().is_some_and(|host| host.handle.is_some());
+        if runs { hosts[number].take() } else { None }
+    }
+
+    fn with_host<R>(&self, number: usize, look: impl FnOnce(&Host) -> R) -> Option<R> {
+        self.hosts()[number].as_ref().filter(|host| host.handle.is_some()).map(look)
+    }
+
+    async fn all_jobs(&self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let mut filter = JobFilter { limit: host::model::limits::PAGE_ROWS_MAX, ..JobFilter::default() };
+        loop {
+            let page = self.memory.job_list(filter.clone()).await.expect("it answers");
+            jobs.extend(page.rows);
+            match page.next {
+                Some(next) => filter.after = Some(next),
+                None => return jobs,
+            }
+        }
+    }
+
+    /// Every due time up to now has made its job.
+    async fn look_at_schedules(&self) {
+        let spoilt = self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut fires: BTreeMap<ScheduleId, Vec<Timestamp>> = BTreeMap::new();
+        for job in self.all_jobs().await {
+            if let (Some(id), Some(at)) = (job.spec.schedule_id, job.spec.scheduled_fire_time) {
+                fires.entry(id).or_default().push(at);
+            }
+        }
+        for (id, seconds) in self.schedules.iter().zip(&self.script.intervals) {
+            let stored = self.memory.schedule_get(id).await.expect("it answers").expect("it is there");
+            let mut made = fires.remove(id).unwrap_or_default();
+            made.sort();
+            let interval = Duration::from_secs(u64::from(*seconds));
+            let expected: Vec<Timestamp> =
+                (0..).take(made.len()).map(|n: u32| stored.created_at.saturating_add(interval * n)).collect();
+            if made != expected {
+                self.history.violation(format_args!("{id} has fired at {made:?}"));
+            }
+            let is_late = stored.next_fire_time.is_none_or(|next| next.saturating_add(3 * SECOND) < self.wall.now());
+            if spoilt.contains(id) {
+                if is_late && !matches!(stored.pause, Some(Pause::Failed(_))) {
+                    self.history.violation(format_args!("{id} cannot fire and is not paused: {stored:?}"));
+                }
+            } else if is_late || stored.pause.is_some() {
+                self.history.violation(format_args!("{id} does not go on: {stored:?}"));
+            }
+        }
+    }
+
+    async fn end_schedules(&self) {
+        self.damaged.damage().refused_fires.clear();
+        for id in &self.schedules {
+            let _paused_already =
+                self.memory.schedule_pause(PauseSchedule { id: id.clone(), reason: Pause::Asked }).await;
+        }
+    }
+
+    async fn wait_for_the_end(&self) {
+        let end = self.timeline.now() + ENDED_WITHIN;
+        while self.timeline.now() < end {
+            if self.all_jobs().await.iter().all(|job| job.state == JobState::Finished) {
+                break;
+            }
+            self.timeline.sleep(SECOND).await;
+        }
+        let hosts: Vec<Handle> = self.hosts().iter_mut().flatten().filter_map(|host| host.handle.take()).collect();
+        let began = self.timeline.now();
+        join_all(hosts.into_iter().map(Handle::stop)).await;
+        let took = self.timeline.now() - began;
+        if took > DRAIN + GRACE + STOPPED_WITHIN {
+            self.history.violation(format_args!("stopping took {took:?} in the end"));
+        }
+    }
+
+    async fn look_at_jobs(&self) {
+        let spoilt = self.spoilt_jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let disturbances = self.history.disturbances();
+        for job in self.all_jobs().await {
+            let id = job.spec.id;
+            if job.state != JobState::Finished {
+                self.history.violation(format_args!("it does not end: {job:?}"));
+            }
+            if job.crashes > disturbances {
+                self.history.violation(format_args!("more crashes than there were: {job:?}"));
+            }
+            if job.outcome == Some(Outcome::Abandoned) && job.crashes <= job.spec.settings.crash_retries {
+                self.history.violation(format_args!("abandoned without a crash: {job:?}"));
+            }
+            if job.outcome == Some(Outcome::DeserializationFailed) && !spoilt.contains(&id) {
+                self.history.violation(format_args!("it can be read: {job:?}"));
+            }
+        }
+        for row in self.memory.task_list().await.expect("it answers").rows {
+            if row.running_jobs != 0 {
+                self.history.violation(format_args!("{} counts {} running jobs", row.task.id, row.running_jobs));
+            }
+        }
+        if self.history.begun() == 0 {
+            self.history.violation("nothing ran at all");
+        }
+    }
+}
