@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use host::clock::Stopwatch;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tests::artifacts::plugin;
 use tests::cli::User;
 
@@ -161,4 +162,33 @@ fn waiting_where_no_worker_lives_says_so_and_has_an_end() {
     let said = user.host(["submit", "greet", "--arg", "name=Eve", "--wait", "--wait-timeout", "1m"]);
     assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Eve!\"\n"), "{said:?}");
     assert!(!said.err.contains("no worker"), "{said:?}");
+}
+
+#[test]
+fn commands_that_only_read_work_while_another_program_holds_the_write_lock() {
+    let user = with_hello();
+    let job = user.ok(["submit", "greet", "--arg", "name=Ada"]);
+    user.ok(["schedule", "greet", "--arg", "name=Ada", "--interval", "1h", "--id", "hourly"]);
+    let url = format!("sqlite://{}", user.data().join("host.db").display());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let mut other = runtime.block_on(async {
+        let mut other = sqlx::SqliteConnection::connect(&url).await.expect("the file opens");
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("nobody else writes");
+        other
+    });
+    for command in [
+        &["status"][..],
+        &["jobs"],
+        &["jobs", "show", job.trim()],
+        &["schedules"],
+        &["schedules", "show", "hourly"],
+        &["tasks"],
+        &["export", "backup.jsonl"],
+    ] {
+        let said = user.host(command);
+        assert_eq!(said.code, Some(0), "{command:?}: {said:?}");
+    }
+    // The lock is held all the time: who writes does not get it.
+    let said = runtime.block_on(sqlx::query("CREATE TABLE other (id INTEGER)").execute(&mut other));
+    said.expect("the transaction is open");
 }
