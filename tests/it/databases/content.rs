@@ -14,6 +14,7 @@ use tests::backends::{Backend, Place, open};
 use tests::cli::User;
 use tests::factory;
 use tests::stage::{Stage, succeed, unlimited};
+use tests::wait::wait_for;
 
 use crate::{ask, block_on};
 
@@ -192,8 +193,12 @@ pub(crate) fn unreadable_task(backend: Backend) -> Result<()> {
             ensure!(error.kind == ErrorKind::PluginUnavailable && error.message.contains("unreadable"), "{error:?}");
         }
         for id in ids("newer") {
-            let job = on.stage.stored(id).await;
-            ensure!((job.state, job.attempt) == (JobState::Queued, 0), "{job:?}");
+            // It is taken now and then, to look whether its task can be read by now, and put back.
+            wait_for("the job to wait as it was", || async {
+                let job = on.stage.stored(id).await;
+                ((job.state, job.attempt, job.crashes) == (JobState::Queued, 0, 0)).then_some(())
+            })
+            .await;
         }
         // Whoever can read the task runs its jobs, and fires its schedule.
         on.change("UPDATE host_tasks SET declared = '{}'").await?;
