@@ -30,7 +30,8 @@ impl Logs {
         let writer = text.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
-            .with_max_level(tracing::Level::INFO)
+            // As `host serve` has it: what the drivers have to say is told once by us.
+            .with_env_filter("info,sqlx=error")
             .with_writer(move || writer.clone())
             .finish();
         Logs { text, _guard: tracing::subscriber::set_default(subscriber) }

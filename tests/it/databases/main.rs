@@ -1,6 +1,6 @@
 //! What only real databases show: the schema as the migrations leave it, the plans of the hot statements, rows
-//! that only a race leaves behind, content that cannot be read, clocks that are wrong, refusals as the program tells them, disks that
-//! are full.
+//! that only a race leaves behind, content that cannot be read, clocks that are wrong, servers that fall silent, refusals as the
+//! program tells them, disks that are full.
 //!
 //! `TEST_BACKENDS` chooses the databases, as for the conformance suite.
 
@@ -20,6 +20,7 @@ mod partitions;
 mod plans;
 mod refusals;
 mod schema;
+mod silence;
 mod tls;
 
 /// The cases, and the databases that each is about.
@@ -60,6 +61,12 @@ const CASES: Cases = &[
     ("content::a_fire_that_the_database_refuses_pauses_its_schedule_and_no_other", content::refused_fire, DATABASES),
     ("content::a_large_catch_up_is_stored_in_parts_and_holds_nobody_up", content::large_catch_up, DATABASES),
     ("clocks::a_scheduler_whose_clock_is_an_hour_wrong_does_no_harm", clocks::an_hour_wrong, SERVERS),
+    (
+        "silence::costs_no_job_an_attempt_and_no_schedule_a_fire_and_is_told_once",
+        silence::costs_nothing_and_is_told_once,
+        SERVERS,
+    ),
+    ("silence::of_a_restart_costs_no_job_an_attempt_and_no_schedule_a_fire", silence::a_restart_costs_nothing, SERVERS),
     ("refusals::a_wrong_password_is_told_with_the_way_out_and_ends_with_5", refusals::wrong_password, SERVERS),
     ("refusals::a_missing_database_is_told_with_the_way_out_and_ends_with_5", refusals::missing_database, SERVERS),
     ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),

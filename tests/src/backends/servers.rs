@@ -362,6 +362,11 @@ impl OwnServer {
         self.crash_and_restart()
     }
 
+    /// Lets it stand still: it takes connections and what is sent, as far as the system does that for it, and answers nothing.
+    pub fn stand_still(&self) -> Result<StandsStill> {
+        StandsStill::of(self.server.process.id())
+    }
+
     /// Ends it without a chance to tidy up, and starts it again in the same place.
     pub fn crash_and_restart(&mut self) -> Result<()> {
         let server = &mut self.server;
@@ -383,6 +388,51 @@ impl OwnServer {
             }
         }
     }
+}
+
+/// A server that stands still, until this is dropped.
+#[derive(Debug)]
+pub struct StandsStill {
+    processes: Vec<u32>,
+}
+
+impl StandsStill {
+    fn of(server: u32) -> Result<StandsStill> {
+        // The server first, so that it makes no more children; PostgreSQL has one for each connection.
+        let mut still = StandsStill { processes: vec![server] };
+        signal("-STOP", &still.processes)?;
+        still.processes.extend(children(server)?);
+        signal("-STOP", &still.processes)?;
+        Ok(still)
+    }
+}
+
+impl Drop for StandsStill {
+    fn drop(&mut self) {
+        // Also where the test has failed: what stands still cannot be ended in good order.
+        if let Err(error) = signal("-CONT", &self.processes) {
+            eprintln!("the server does not go on: {error:#}");
+        }
+    }
+}
+
+fn signal(signal: &str, processes: &[u32]) -> Result<()> {
+    output(Command::new("kill").arg(signal).args(processes.iter().map(u32::to_string)))
+}
+
+/// The processes that a process has started and that have not ended.
+fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // The parent stands second after the name, which may hold anything. One that has ended meanwhile has no file.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        if fields.split_whitespace().nth(1) == Some(&parent.to_string()) {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 fn mysql(server: &Server, statement: &str) -> Result<()> {
