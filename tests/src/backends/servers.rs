@@ -268,8 +268,10 @@ fn postgres_ready(server: &mut Server) -> Result<()> {
 fn start_mysql(small: Option<Small>) -> Result<Server> {
     let folder = open_folder()?;
     let disk = mount(folder.path(), small)?;
-    let data = format!("--datadir={}", folder.path().join("data").display());
-    let options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data];
+    let (data, temporary) = mysql_folders(folder.path());
+    fs::create_dir(folder.path().join("tmp"))?;
+    fs::set_permissions(folder.path().join("tmp"), fs::Permissions::from_mode(0o777))?;
+    let options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data, &temporary];
     output(unprivileged("mariadb-install-db", folder.path())?.args(options))?;
     let port = free_port()?;
     let process = launch_mysql(folder.path(), port)?;
@@ -282,11 +284,17 @@ fn start_mysql(small: Option<Small>) -> Result<Server> {
     Ok(server)
 }
 
+/// Where it keeps its data, and what it needs for a moment: a server that starts removes what others have in a folder that they share.
+fn mysql_folders(folder: &Path) -> (String, String) {
+    let option = |name: &str, place: &str| format!("--{name}={}", folder.join(place).display());
+    (option("datadir", "data"), option("tmpdir", "tmp"))
+}
+
 fn launch_mysql(folder: &Path, port: u16) -> Result<Child> {
-    let data = format!("--datadir={}", folder.join("data").display());
+    let (data, temporary) = mysql_folders(folder);
     let socket = format!("--socket={}", folder.join("socket").display());
     let mut command = unprivileged("mariadbd", folder)?;
-    command.args(["--no-defaults", &data, &socket, "--bind-address=127.0.0.1", &format!("--port={port}")]);
+    command.args(["--no-defaults", &data, &temporary, &socket, "--bind-address=127.0.0.1", &format!("--port={port}")]);
     // 2: written to the log at every commit, but not forced to the disk, as above.
     command.args(["--max-connections=400", "--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"]);
     let tls = folder.join("tls");
