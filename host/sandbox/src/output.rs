@@ -16,6 +16,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::work::{KEPT_LINE, LINE, Work};
 use crate::clock::Clock;
 use crate::executor::Report;
 use crate::model::limits::{LOG_LINE_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -83,6 +84,7 @@ struct Capture {
     stderr: PartialLine,
     stderr_tail: VecDeque<String>,
     panic: Option<PanicRecord>,
+    work: Work,
 }
 
 /// The beginning of a line whose end was not written yet.
@@ -109,7 +111,13 @@ impl Output {
             stderr: PartialLine::default(),
             stderr_tail: VecDeque::new(),
             panic: None,
+            work: Work::default(),
         })))
+    }
+
+    /// Where is noted what the capture costs.
+    pub(super) fn work(&self) -> Work {
+        self.capture().work.clone()
     }
 
     fn capture(&self) -> MutexGuard<'_, Capture> {
@@ -120,6 +128,8 @@ impl Output {
     /// A line of the guest's structured log.
     pub(super) fn log(&self, level: LogLevel, target: String, message: String, fields: Vec<(String, String)>) {
         let mut capture = self.capture();
+        let fields_bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        capture.work.note_bytes(target.len() + message.len() + fields_bytes);
         if target == PANIC_TARGET {
             capture.panic = Some(PanicRecord::from_log(&message, &fields));
         }
@@ -130,6 +140,8 @@ impl Output {
     /// How far the guest has come; only the latest counts.
     pub(super) fn progress(&self, progress: Progress) {
         let mut capture = self.capture();
+        capture.work.note_bytes(progress.note.len());
+        capture.work.note(KEPT_LINE);
         capture.progress = Some(Progress { note: clipped(progress.note, MESSAGE_BYTES_MAX), ..progress });
         capture.send_pending();
     }
@@ -137,6 +149,7 @@ impl Output {
     /// Bytes that the guest wrote to a stream.
     pub(super) fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut capture = self.capture();
+        capture.work.note_bytes(bytes.len());
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             match piece.strip_suffix(b"\n") {
                 Some(rest) => {
@@ -232,6 +245,7 @@ impl Capture {
     }
 
     fn drop_line(&mut self, bytes: u64) {
+        self.work.note(LINE);
         self.dropped_lines += 1;
         self.dropped_bytes += bytes;
     }
@@ -256,6 +270,7 @@ impl Capture {
             return;
         }
         self.bytes += size;
+        self.work.note(KEPT_LINE);
         self.push(level, target, message, fields);
     }
 

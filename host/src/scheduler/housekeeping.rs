@@ -47,6 +47,7 @@ pub(super) fn row(core: &Core, started_at: Timestamp, stopped_at: Option<Timesta
         started_at,
         seen_at: core.time.now(),
         stopped_at,
+        memory: core.executors.memory_load(),
     }
 }
 

@@ -15,6 +15,9 @@ use crate::store::{AcquireJobs, AcquiredJobs, StoreError};
 /// Most jobs that one call leases: what fits comfortably into one statement of every database.
 const ACQUIRE_MAX: usize = 500;
 
+/// How often is looked whether there is memory for more jobs.
+const LOOK_FOR_MEMORY_EVERY: Duration = Duration::from_millis(50);
+
 /// Takes jobs until stopping begins. `writes` goes to every attempt; the writer ends when the last of them has.
 pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let slots = Arc::new(Semaphore::new(core.options.max_concurrent_jobs.max(1)));
@@ -23,6 +26,7 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let mut filled_in = Duration::ZERO;
     while !core.stop_taking.is_cancelled() {
         let Some(permit) = free_slot(&core, &slots).await else { return };
+        enough_memory(&core).await;
         more_slots(&core, &slots, filled_in).await;
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
         let asked_at = core.time.now();
@@ -50,6 +54,16 @@ async fn free_slot(core: &Core, slots: &Arc<Semaphore>) -> Option<OwnedSemaphore
         biased;
         () = core.stop_taking.cancelled() => None,
         permit = Arc::clone(slots).acquire_owned() => permit.ok(),
+    }
+}
+
+/// Waits while jobs that were taken wait for memory: another worker may have some for the next ones.
+async fn enough_memory(core: &Core) {
+    while core.executors.memory_load().is_some_and(|load| load.waiting > 0) {
+        tokio::select! {
+            () = core.stop_taking.cancelled() => return,
+            () = core.time.sleep(LOOK_FOR_MEMORY_EVERY) => {}
+        }
     }
 }
 

@@ -63,7 +63,7 @@ mod tests {
         let store = Detached::new(Arc::new(memory));
         let id = SchedulerId::new("left").expect("valid");
         let now = Timestamp::EPOCH;
-        let row = SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None };
+        let row = SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None, memory: None };
         {
             let mut call = Box::pin(store.scheduler_put(row.clone()));
             // Polled once, so that it has begun, and dropped.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{
     Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError, JobSettings,
-    Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage,
+    MemoryLoad, Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 
 /// A text that is not the form that it should be.
@@ -250,6 +250,25 @@ impl Encode for Usage {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(in crate::store) struct MemoryLoadEncoded {
+    total: u64,
+    reserved: u64,
+    waiting: usize,
+}
+
+impl Encode for MemoryLoad {
+    type Encoded = MemoryLoadEncoded;
+
+    fn encoded(&self) -> MemoryLoadEncoded {
+        MemoryLoadEncoded { total: self.total_bytes, reserved: self.reserved_bytes, waiting: self.waiting }
+    }
+
+    fn decode(form: MemoryLoadEncoded) -> Result<MemoryLoad, String> {
+        Ok(MemoryLoad { total_bytes: form.total, reserved_bytes: form.reserved, waiting: form.waiting })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 pub(in crate::store) struct ProgressEncoded {
     done: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -309,6 +328,10 @@ pub(in crate::store) enum GrantEncoded {
         writable: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         identity: Option<FolderIdentityEncoded>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_bytes: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_files: Option<u64>,
     },
     Env {
         name: String,
@@ -390,7 +413,7 @@ impl Encode for Details {
 
 fn grant(grant: &Grant) -> GrantEncoded {
     match grant {
-        Grant::Dir { host, guest, access, identity } => GrantEncoded::Dir {
+        Grant::Dir { host, guest, access, identity, quota } => GrantEncoded::Dir {
             // A folder whose path is no Unicode cannot be granted.
             host: host.to_string_lossy().into_owned(),
             guest: guest.clone(),
@@ -401,6 +424,8 @@ fn grant(grant: &Grant) -> GrantEncoded {
                 inode: identity.inode,
                 born: identity.born.map(Timestamp::as_micros),
             }),
+            max_bytes: quota.bytes,
+            max_files: quota.files,
         },
         Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone() },
     }
@@ -408,7 +433,7 @@ fn grant(grant: &Grant) -> GrantEncoded {
 
 fn granted(form: GrantEncoded) -> Grant {
     match form {
-        GrantEncoded::Dir { host, guest, writable, identity } => {
+        GrantEncoded::Dir { host, guest, writable, identity, max_bytes, max_files } => {
             let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
             let identity = identity.map(|identity| FolderIdentity {
                 machine: identity.machine,
@@ -416,7 +441,13 @@ fn granted(form: GrantEncoded) -> Grant {
                 inode: identity.inode,
                 born: identity.born.and_then(Timestamp::from_micros),
             });
-            Grant::Dir { host: host.into(), guest, access, identity }
+            Grant::Dir {
+                host: host.into(),
+                guest,
+                access,
+                identity,
+                quota: WriteQuota { bytes: max_bytes, files: max_files },
+            }
         }
         GrantEncoded::Env { name, value } => Grant::Env { name, value },
     }

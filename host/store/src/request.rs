@@ -434,4 +434,6 @@ pub struct SchedulerRow {
     pub seen_at: Timestamp,
     /// When it left in good order, where it did.
     pub stopped_at: Option<Timestamp>,
+    /// The memory that its jobs have together, where that is bounded.
+    pub memory: Option<MemoryLoad>,
 }

@@ -79,8 +79,9 @@ async fn cleanup(tx: &mut Tx, &(now, limit): &(Timestamp, usize)) -> Result<Clea
 }
 
 async fn put(tx: &mut Tx, row: &SchedulerRow) -> Result<(), Fault> {
-    let SchedulerRow { id, role, started_at, seen_at, stopped_at } = row;
-    let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at];
+    let SchedulerRow { id, role, started_at, seen_at, stopped_at, memory } = row;
+    let memory = memory.map(|memory| memory.to_json());
+    let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at, memory];
     tx.execute(q::scheduler_put, vec![Arg::Rows(vec![row])]).await.map(|_| ())
 }
 

@@ -7,7 +7,7 @@ use super::encoding::{Details, Encode, Fields, micros};
 use super::value::{Row, Unfit, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
-    LogLine, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
+    LogLine, MemoryLoad, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
     SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
 use crate::store::{SchedulerRow, StoreError, Subject, Unreadable, rules};
@@ -313,6 +313,8 @@ pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unfit> {
         started_at: row.time()?,
         seen_at: row.time()?,
         stopped_at: row.maybe_time()?,
+        // For people only: what cannot be read is left out.
+        memory: row.maybe_text()?.and_then(|text| MemoryLoad::from_json(&text).ok()),
     })
 }
 

@@ -34,6 +34,8 @@ ALTER TABLE host_schedules
     RENAME INDEX schedules_task TO host_schedules_task;
 ALTER TABLE host_tasks RENAME INDEX tasks_plugin TO host_tasks_plugin;
 
+ALTER TABLE host_schedulers ADD COLUMN memory LONGTEXT;
+
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE OR REPLACE VIEW host_v_jobs AS SELECT
     CONCAT_WS('-', substr(LOWER(HEX(id)), 1, 8), substr(LOWER(HEX(id)), 9, 4), substr(LOWER(HEX(id)), 13, 4), substr(LOWER(HEX(id)), 17, 4), substr(LOWER(HEX(id)), 21, 12)) AS id,

@@ -135,7 +135,8 @@ CREATE TABLE host_schedulers (
     role TEXT COLLATE "C" NOT NULL,
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
-    stopped_at BIGINT
+    stopped_at BIGINT,
+    memory TEXT COLLATE "C"
 );
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

@@ -39,6 +39,8 @@ ALTER INDEX schedulers_pkey RENAME TO host_schedulers_pkey;
 ALTER INDEX plugin_versions_pkey RENAME TO host_plugin_versions_pkey;
 ALTER INDEX plugin_bytes_pkey RENAME TO host_plugin_bytes_pkey;
 
+ALTER TABLE host_schedulers ADD COLUMN memory TEXT COLLATE "C";
+
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE VIEW host_v_jobs AS SELECT
     substr(encode(id, 'hex'), 1, 8) || '-' || substr(encode(id, 'hex'), 9, 4) || '-' || substr(encode(id, 'hex'), 13, 4) || '-' || substr(encode(id, 'hex'), 17, 4) || '-' || substr(encode(id, 'hex'), 21, 12) AS id,

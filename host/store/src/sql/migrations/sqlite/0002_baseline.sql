@@ -135,7 +135,8 @@ CREATE TABLE host_schedulers (
     role TEXT NOT NULL,
     started_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL,
-    stopped_at INTEGER
+    stopped_at INTEGER,
+    memory TEXT
 ) STRICT;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

@@ -46,6 +46,8 @@ CREATE INDEX host_jobs_schedule ON host_jobs (schedule_id, id) WHERE schedule_id
 CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);
 CREATE INDEX host_jobs_expiring ON host_jobs (expires_at, id) WHERE expires_at IS NOT NULL;
 
+ALTER TABLE host_schedulers ADD COLUMN memory TEXT;
+
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE VIEW host_v_jobs AS SELECT
     substr(lower(hex(id)), 1, 8) || '-' || substr(lower(hex(id)), 9, 4) || '-' || substr(lower(hex(id)), 13, 4) || '-' || substr(lower(hex(id)), 17, 4) || '-' || substr(lower(hex(id)), 21, 12) AS id,
