@@ -266,6 +266,7 @@ async fn only_who_runs_jobs_and_was_heard_of_lately_is_a_worker_that_lives() {
         started_at: noon(),
         seen_at,
         stopped_at,
+        memory: None,
     };
     let now = noon().saturating_add(Duration::from_secs(60));
     world.clock.advance(Duration::from_secs(60));

@@ -4,9 +4,12 @@
 //!
 //! * An executor never fails for a guest's fault: whatever a guest does comes back as a [`Finished`].
 //! * It holds the limits it is given, whatever the guest does: fuel, time, memory, size of the result.
+//! * A result that it answers can be read: it is a document of its encoding, nested no deeper than arguments may be.
 //! * It ends soon after `control.cancel` fires, in any state of the guest. Dropping the future of [`Executor::run`] stops the guest too.
 //! * It says nothing to the store. What a guest says while it runs goes through `control.reports`, which has a bound; when
 //!   that is full the executor waits for a moment or drops and counts, it never grows.
+
+pub mod returned;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Caps;
 use crate::model::limits::ATTEMPT_LOG_MIN;
 use crate::model::{
-    Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, MemoryLoad, Payload, PluginName, Progress, SchedulerId,
-    Target, TaskDeclaration, Timestamp, Usage,
+    Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, MemoryLoad, Payload, PluginName, Progress,
+    SchedulerId, Target, TaskDeclaration, Timestamp, Usage,
 };
 
 /// Runs attempts.

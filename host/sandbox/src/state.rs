@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Engine, Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::budget::Share;
@@ -46,6 +46,8 @@ pub(super) struct Guest {
     pub(super) quotas: Vec<Quota>,
     /// How many files and folders it may have open.
     pub(super) open_files: usize,
+    /// Fuel that it may burn, what the host does for it included.
+    pub(super) fuel: u64,
     /// What the host did for it.
     pub(super) work: Work,
     /// What it was refused.
@@ -124,6 +126,7 @@ impl Guest {
             file_places: options.file_places,
             quotas,
             open_files: options.open_files,
+            fuel: options.fuel,
             work: options.output.work(),
             denials: Denials::default(),
             memory: MemoryAccount::new(options.memory_bytes, options.share),
@@ -157,15 +160,14 @@ impl Guest {
 ///
 /// The yield goes through tokio's own, because a future that only wakes itself would be polled again at once and would
 /// starve the other tasks of its thread.
-fn at_tick(mut cx: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+fn at_tick(cx: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = cx.data();
     guest.reins.check()?;
     guest.output.send_pending();
-    let work = guest.work.take();
-    if work > 0 {
-        // With none left, the guest traps where it next burns some.
-        let left = cx.get_fuel()?.saturating_sub(work);
-        cx.set_fuel(left)?;
+    // What it burns now is still in its registers. What it burned when it last called the host is enough to know.
+    let burned = guest.fuel.saturating_sub(cx.get_fuel()?);
+    if burned.saturating_add(guest.work.done()) >= guest.fuel {
+        return Err(Trap::OutOfFuel.into());
     }
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
 }

@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::executor::wasm::{WasmExecutor, WasmOptions};
+use crate::config::{CompilerLimits, Config};
+use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
-    Executor, Finished, InspectError, Inspection, Invocation,  PluginInspector, PluginSource, Retry,
-    RunControl, Verdict,
+    Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
 };
 use crate::model::{Digest, Effects, ErrorKind, Grant, JobError, MemoryLoad, Usage};
 use crate::store::Store;
@@ -21,6 +20,7 @@ pub(super) struct LazySandbox {
     concurrency: u32,
     memory_bytes_max: u64,
     memory_total: Option<u64>,
+    compiler: CompilerLimits,
     plugins: Arc<dyn PluginSource>,
     clock: Arc<dyn Clock>,
     executor: OnceCell<WasmExecutor>,
@@ -33,6 +33,7 @@ impl LazySandbox {
             concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
             memory_bytes_max: config.caps.memory_bytes,
             memory_total: config.serve.max_memory,
+            compiler: config.compiler,
             plugins,
             clock,
             executor: OnceCell::new(),
@@ -47,6 +48,7 @@ impl LazySandbox {
                     concurrency: self.concurrency,
                     memory_bytes_max: self.memory_bytes_max,
                     memory_total: self.memory_total,
+                    compiler: Compiler::of_this_program(self.compiler),
                     ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
                 })
                 .map_err(|error| error.to_string())

@@ -11,7 +11,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, Config, DeclaredCaps, Role, Serve, StoreUrl, UrlError};
+use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, Role, Serve, StoreUrl, UrlError};
 use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
 
 /// What every command understands.
@@ -119,6 +119,7 @@ impl GlobalArgs {
             data_dir,
             task_defaults,
             caps,
+            compiler: file.compiler.limits(),
             serve,
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
         })
@@ -182,6 +183,8 @@ struct File {
     task_defaults: TaskDefaultsFile,
     #[serde(default)]
     caps: CapsFile,
+    #[serde(default)]
+    compiler: CompilerFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -241,6 +244,23 @@ struct DeclaredCapsFile {
     max_attempts: Option<u32>,
     backoff: Option<Drain>,
     result_ttl: Option<Drain>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CompilerFile {
+    memory: Option<Size>,
+    timeout: Option<Text<Duration>>,
+}
+
+impl CompilerFile {
+    fn limits(self) -> CompilerLimits {
+        let usual = CompilerLimits::default();
+        CompilerLimits {
+            memory_bytes: self.memory.map_or(usual.memory_bytes, |size| size.0),
+            timeout: self.timeout.map_or(usual.timeout, |span| span.0),
+        }
+    }
 }
 
 impl File {
@@ -455,12 +475,18 @@ mod tests {
             max_attempts = 3
             backoff = "1h"
             result_ttl = "2d"
+
+            [compiler]
+            memory = "1GiB"
+            timeout = "30s"
             "#,
         )
         .expect("valid");
         let caps = file.caps.over(Caps::default());
         assert_eq!((caps.memory_bytes, caps.args_bytes, caps.log_lines), (1 << 30, 65_536, 100));
         assert_eq!((caps.open_files, caps.declared.priority, caps.declared.max_attempts), (16, 5, 3));
+        let compiler = file.compiler.limits();
+        assert_eq!((compiler.memory_bytes, compiler.timeout), (1 << 30, Duration::from_secs(30)));
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };
         assert_eq!(defaults.memory_bytes, Some(64 << 20));
         assert_eq!(defaults.metadata.to_json(), r#"{"team":"ops"}"#);

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
-use crate::model::{LogLine, *};
+use crate::model::*;
 
 /// Passes every call on, on a tracked task of its own.
 pub struct Detached {
@@ -63,7 +63,8 @@ mod tests {
         let store = Detached::new(Arc::new(memory));
         let id = SchedulerId::new("left").expect("valid");
         let now = Timestamp::EPOCH;
-        let row = SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None, memory: None };
+        let row =
+            SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None, memory: None };
         {
             let mut call = Box::pin(store.scheduler_put(row.clone()));
             // Polled once, so that it has begun, and dropped.
@@ -71,7 +72,7 @@ mod tests {
             assert!(began);
         }
         store.close().await;
-        assert_eq!(look.scheduler_list().await.expect("open"), [row]);
+        assert_eq!(look.scheduler_list().await.expect("open").rows, [row]);
         assert!(matches!(store.scheduler_list().await, Err(StoreError::Closed)));
     }
 }

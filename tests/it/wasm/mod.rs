@@ -1,7 +1,9 @@
 //! The sandbox with real plugins in it.
 
+mod answers;
 mod bounds;
 mod cache;
+mod compiler;
 mod faults;
 mod inspect;
 mod output;

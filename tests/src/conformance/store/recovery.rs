@@ -1,6 +1,6 @@
 //! What becomes of jobs and schedules whose scheduler vanished.
 
-use host::model::{ErrorKind, JobSettings, JobSpec, JobState, Outcome};
+use host::model::{ErrorKind, JobSettings, JobSpec, JobState, MemoryLoad, Outcome};
 use host::store::{AcquireJobs, Recover, SchedulerRow};
 
 use super::{Rig, cases, ids};
@@ -133,9 +133,14 @@ async fn schedulers_are_listed_as_they_last_reported(rig: Rig) {
         started_at: t(0),
         seen_at: t(seen),
         stopped_at: stopped.map(t),
+        memory: stopped.map(|waiting| MemoryLoad {
+            total_bytes: u64::MAX >> 1,
+            reserved_bytes: 1 << 20,
+            waiting: usize::try_from(waiting).unwrap_or(0),
+        }),
     };
     rig.a.scheduler_put(row("b", 1, None)).await.expect("put");
     rig.a.scheduler_put(row("a", 2, None)).await.expect("put");
     rig.b.scheduler_put(row("b", 3, Some(3))).await.expect("put");
-    assert_eq!(rig.a.scheduler_list().await.expect("listed"), [row("a", 2, None), row("b", 3, Some(3))]);
+    assert_eq!(rig.a.scheduler_list().await.expect("listed").rows, [row("a", 2, None), row("b", 3, Some(3))]);
 }

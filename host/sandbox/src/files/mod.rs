@@ -9,14 +9,14 @@
 //! * Everything has a bound: what may be open at once, in one attempt and in all of them, what may be written, and what the
 //!   host keeps in its memory for listings and streams.
 
+mod opening;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
-use cap_primitives::fs::{FileType, FileTypeExt as _, Metadata, OpenOptions};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemView as _};
@@ -29,6 +29,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::runtime::spawn_blocking;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
+use self::opening::{Listing, OpenRequest, Opened, is_escape};
 use super::denials::named;
 use super::memory::Kept;
 use super::state::Guest;
@@ -200,141 +201,6 @@ impl Guest {
         }
         result
     }
-}
-
-/// How a guest wants something opened.
-struct OpenRequest {
-    options: OpenOptions,
-    follow: FollowSymlinks,
-    mode: OpenMode,
-    wants_directory: bool,
-}
-
-/// What was found.
-enum Opened {
-    Directory(File),
-    File(File),
-    NotDirectory,
-    /// Something that is no file and no folder, by its name.
-    Special(&'static str),
-}
-
-impl OpenRequest {
-    /// As WASI's own implementation understands the flags.
-    fn new(path_flags: PathFlags, open_flags: OpenFlags, flags: DescriptorFlags) -> Result<OpenRequest, ErrorCode> {
-        let unsupported = DescriptorFlags::FILE_INTEGRITY_SYNC
-            | DescriptorFlags::DATA_INTEGRITY_SYNC
-            | DescriptorFlags::REQUESTED_WRITE_SYNC;
-        if flags.intersects(unsupported) {
-            return Err(ErrorCode::Unsupported);
-        }
-        let wants_directory = open_flags.contains(OpenFlags::DIRECTORY);
-        if wants_directory && open_flags.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE) {
-            return Err(ErrorCode::Invalid);
-        }
-        let mut options = OpenOptions::new();
-        let mut mode = OpenMode::empty();
-        if open_flags.contains(OpenFlags::CREATE) {
-            match open_flags.contains(OpenFlags::EXCLUSIVE) {
-                true => options.create_new(true),
-                false => options.create(true),
-            };
-            mode |= OpenMode::WRITE;
-        }
-        if open_flags.contains(OpenFlags::TRUNCATE) {
-            options.truncate(true);
-            mode |= OpenMode::WRITE;
-        }
-        if flags.contains(DescriptorFlags::WRITE) {
-            mode |= OpenMode::WRITE;
-        }
-        if flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE) {
-            mode |= OpenMode::READ;
-        }
-        let follow = match path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
-            true => FollowSymlinks::Yes,
-            false => FollowSymlinks::No,
-        };
-        options.read(mode.contains(OpenMode::READ)).write(mode.contains(OpenMode::WRITE));
-        // What is no regular file has been told apart by then, unless somebody put it there in the last moment. Then opening
-        // it does not wait.
-        options.follow(follow).nonblock(true);
-        Ok(OpenRequest { options, follow, mode, wants_directory })
-    }
-
-    /// Whether there is something at `path` below `start`.
-    async fn exists(&self, start: &Arc<File>, path: &str) -> bool {
-        let (start, path, follow) = (Arc::clone(start), path.to_owned(), self.follow);
-        spawn_blocking(move || cap_primitives::fs::stat(&start, Path::new(&path), follow).is_ok()).await
-    }
-
-    /// Opens `path` below `start`. Blocks for the file system, and for nothing else.
-    fn open(&self, start: &File, path: &Path) -> io::Result<Opened> {
-        match cap_primitives::fs::stat(start, path, self.follow) {
-            // A link that is not to be followed is refused by opening it.
-            Ok(found) if !found.file_type().is_symlink() => {
-                if let Some(name) = special(found.file_type()) {
-                    return Ok(Opened::Special(name));
-                }
-            }
-            Ok(_) => {}
-            // It may be about to be created.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let file = cap_primitives::fs::open(start, path, &self.options)?;
-        let file_type = Metadata::from_file(&file)?.file_type();
-        Ok(match special(file_type) {
-            Some(name) => Opened::Special(name),
-            None if file_type.is_dir() => Opened::Directory(file),
-            None if self.wants_directory => Opened::NotDirectory,
-            None => Opened::File(file),
-        })
-    }
-}
-
-/// How much there is to list in a folder.
-struct Listing {
-    entries: u64,
-    bytes: u64,
-}
-
-/// What the host keeps for an entry beside its name.
-const ENTRY_BYTES: u64 = 64;
-
-impl Listing {
-    /// Counts, and stops where there is more than `room` bytes.
-    fn of(dir: &File, room: u64) -> io::Result<Listing> {
-        let mut listing = Listing { entries: 0, bytes: 0 };
-        for entry in cap_primitives::fs::read_base_dir(dir)? {
-            listing.entries += 1;
-            listing.bytes += ENTRY_BYTES + entry?.file_name().len() as u64;
-            if listing.bytes > room {
-                break;
-            }
-        }
-        Ok(listing)
-    }
-}
-
-/// What something is that is no file and no folder.
-fn special(file_type: FileType) -> Option<&'static str> {
-    if file_type.is_file() || file_type.is_dir() {
-        None
-    } else if file_type.is_fifo() {
-        Some("a FIFO")
-    } else if file_type.is_socket() {
-        Some("a socket")
-    } else if file_type.is_char_device() || file_type.is_block_device() {
-        Some("a device")
-    } else {
-        Some("no regular file")
-    }
-}
-
-/// Whether the path led out of the folder it began in: no system call says so, `cap-primitives` does.
-fn is_escape(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
 impl HostDescriptor for Guest {
