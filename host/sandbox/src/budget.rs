@@ -5,19 +5,18 @@
 //! takes more while it runs. It waits if there is nothing left, as others end; if that takes too long the growth is refused,
 //! so that attempts which wait for each other do not wait for ever. The next attempt of the task begins with room for more.
 //!
-//! Attempts get their room in the order in which they ask: a large one is not passed by small ones for ever.
+//! Attempts begin in the order in which they ask: a large one is not passed by small ones for ever. Those that run and grow
+//! go before those that have not begun, as they hold what others wait for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::model::{Digest, MemoryLoad, TaskName};
 
-/// What is counted: a page of a guest's memory.
-const UNIT_BYTES: u64 = 64 << 10;
 /// How long an attempt that grows waits for others to end.
 const GROWTH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Tasks whose memory is remembered.
@@ -28,7 +27,10 @@ const ATTEMPT_BYTES_MIN: u64 = 1 << 20;
 /// The memory of all attempts.
 pub(super) struct Budget {
     total: u64,
-    free: Arc<Semaphore>,
+    free: Mutex<u64>,
+    released: Notify,
+    /// Held by the attempt whose turn it is to begin.
+    turn: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
     growth_wait_max: Duration,
     peaks: Mutex<HashMap<(Digest, TaskName), u64>>,
@@ -38,17 +40,17 @@ pub(super) struct Budget {
 pub(super) struct Share {
     /// `None`: as much as it likes.
     budget: Option<Arc<Budget>>,
-    units: u32,
-    permit: Option<OwnedSemaphorePermit>,
+    bytes: u64,
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub(super) fn new(total: u64) -> Arc<Budget> {
-        let units = usize::try_from(total / UNIT_BYTES).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
         Arc::new(Budget {
             total,
-            free: Arc::new(Semaphore::new(units)),
+            free: Mutex::new(total),
+            released: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             growth_wait_max: GROWTH_WAIT_MAX,
             peaks: Mutex::default(),
@@ -57,10 +59,9 @@ impl Budget {
 
     /// How things stand.
     pub(super) fn load(&self) -> MemoryLoad {
-        let free = self.free.available_permits() as u64 * UNIT_BYTES;
         MemoryLoad {
             total_bytes: self.total,
-            reserved_bytes: self.total.saturating_sub(free),
+            reserved_bytes: self.total.saturating_sub(*self.free()),
             waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
@@ -70,16 +71,15 @@ impl Budget {
         let known = self.peaks().get(&(digest, task.clone())).copied();
         // A quarter more than was seen, so that not every attempt that uses a little more has to ask.
         let wanted = known.map_or(limit, |peak| peak.saturating_add(peak / 4)).max(ATTEMPT_BYTES_MIN).min(limit);
-        let units = self.units(wanted);
-        let permit = match Arc::clone(&self.free).try_acquire_many_owned(units) {
-            Ok(permit) => Some(permit),
-            Err(_none_free) => {
-                let _waiting = Waiting::begin(self);
-                // The semaphore is never closed.
-                Arc::clone(&self.free).acquire_many_owned(units).await.ok()
-            }
-        };
-        Share { budget: Some(Arc::clone(self)), units, permit }
+        // An attempt that may use more than there is gets all there is.
+        let bytes = wanted.min(self.total);
+        let is_taken = self.turn.try_lock().is_ok_and(|_turn| self.try_take(bytes));
+        if !is_taken {
+            let _waiting = Waiting::begin(self);
+            let _turn = self.turn.lock().await;
+            self.take(bytes).await;
+        }
+        Share { budget: Some(Arc::clone(self)), bytes }
     }
 
     /// Remembers what an attempt used at most. One that was refused more than its share would have used an unknown amount.
@@ -98,18 +98,38 @@ impl Budget {
         *known = peak.max(*known);
     }
 
-    fn peaks(&self) -> std::sync::MutexGuard<'_, HashMap<(Digest, TaskName), u64>> {
+    fn peaks(&self) -> MutexGuard<'_, HashMap<(Digest, TaskName), u64>> {
         // The map is whole between any two of its statements.
         self.peaks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An attempt that may use more than there is gets all there is.
-    fn units(&self, bytes: u64) -> u32 {
-        u32::try_from(bytes.min(self.total).div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.units_max())
+    fn free(&self) -> MutexGuard<'_, u64> {
+        // A number is always whole.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn units_max(&self) -> u32 {
-        u32::try_from(self.total / UNIT_BYTES).unwrap_or(u32::MAX).max(1)
+    fn try_take(&self, bytes: u64) -> bool {
+        let mut free = self.free();
+        let left = free.checked_sub(bytes);
+        *free = left.unwrap_or(*free);
+        left.is_some()
+    }
+
+    async fn take(&self, bytes: u64) {
+        loop {
+            // From here on, so that what is released after the look is heard of.
+            let mut released = std::pin::pin!(self.released.notified());
+            released.as_mut().enable();
+            if self.try_take(bytes) {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    fn give_back(&self, bytes: u64) {
+        *self.free() += bytes;
+        self.released.notify_waiters();
     }
 }
 
@@ -132,50 +152,46 @@ impl Drop for Waiting<'_> {
     }
 }
 
+impl Drop for Share {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(self.bytes);
+        }
+    }
+}
+
 impl Share {
     /// A share without a bound.
     pub(super) fn unlimited() -> Share {
-        Share { budget: None, units: 0, permit: None }
+        Share { budget: None, bytes: 0 }
     }
 
     /// Makes the share cover `bytes`, if there is room now.
     pub(super) fn extend_now(&mut self, bytes: u64) -> bool {
         let Some((budget, more)) = self.missing(bytes) else { return true };
-        match Arc::clone(&budget.free).try_acquire_many_owned(more) {
-            Ok(permit) => self.add(permit, more),
-            Err(_none_free) => false,
-        }
+        let is_taken = budget.try_take(more);
+        self.bytes += if is_taken { more } else { 0 };
+        is_taken
     }
 
     /// Makes the share cover `bytes`, waiting a while for room.
     #[expect(clippy::disallowed_methods, reason = "bounds the wait for other attempts; no store call is raced here")]
     pub(super) async fn extend(&mut self, bytes: u64) -> bool {
+        if self.extend_now(bytes) {
+            return true;
+        }
         let Some((budget, more)) = self.missing(bytes) else { return true };
-        let room = match Arc::clone(&budget.free).try_acquire_many_owned(more) {
-            Ok(permit) => Some(permit),
-            Err(_none_free) => {
-                let _waiting = Waiting::begin(&budget);
-                let room = Arc::clone(&budget.free).acquire_many_owned(more);
-                tokio::time::timeout(budget.growth_wait_max, room).await.ok().and_then(Result::ok)
-            }
-        };
-        room.is_some_and(|permit| self.add(permit, more))
+        let _waiting = Waiting::begin(&budget);
+        let is_taken = tokio::time::timeout(budget.growth_wait_max, budget.take(more)).await.is_ok();
+        self.bytes += if is_taken { more } else { 0 };
+        is_taken
     }
 
     /// What is missing to cover `bytes`. An attempt that has all there is lacks nothing: its own limit holds it.
-    fn missing(&self, bytes: u64) -> Option<(Arc<Budget>, u32)> {
+    fn missing(&self, bytes: u64) -> Option<(Arc<Budget>, u64)> {
         let budget = self.budget.as_ref()?;
-        let more = budget.units(bytes).saturating_sub(self.units);
+        let more = bytes.min(budget.total).saturating_sub(self.bytes);
         (more > 0).then(|| (Arc::clone(budget), more))
-    }
-
-    fn add(&mut self, permit: OwnedSemaphorePermit, more: u32) -> bool {
-        self.units += more;
-        match &mut self.permit {
-            Some(held) => held.merge(permit),
-            None => self.permit = Some(permit),
-        }
-        true
     }
 }
 
