@@ -141,7 +141,7 @@ fn filled(mut section: Vec<u8>, length: usize) -> Vec<u8> {
     section.push(FILLER);
     // A number of 32 bits in five groups of seven, also where fewer would do.
     section.extend((0..5).map(|group| {
-        let bits = ((rest >> (7 * group)) & 0x7f) as u8;
+        let bits = low_bits(rest >> (7 * group));
         if group < 4 { bits | 0x80 } else { bits }
     }));
     section.resize(length, 0);
@@ -150,10 +150,15 @@ fn filled(mut section: Vec<u8>, length: usize) -> Vec<u8> {
 
 fn push_number(to: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
-        to.push((number & 0x7f) as u8 | 0x80);
+        to.push(low_bits(number) | 0x80);
         number >>= 7;
     }
-    to.push((number & 0x7f) as u8);
+    to.push(low_bits(number));
+}
+
+/// The lowest seven bits, which are what one byte of a number in LEB128 carries.
+fn low_bits(number: usize) -> u8 {
+    number.to_le_bytes()[0] & 0x7f
 }
 
 fn push_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_long_mangled_name_is_written_out_before_it_is_cut() {
-        let mangled = format!("_ZN4core3ptr{}17h0123456789abcdefE", format!("{}{}", 600, "y".repeat(600)));
+        let mangled = format!("_ZN4core3ptr600{}17h0123456789abcdefE", "y".repeat(600));
         let data = section(&[(0, &mangled)]);
         let names = read(&bounded_section(&data, &mut NAMES_BYTES_MAX.clone()).expect("too long"));
         assert!(names[0].1.starts_with("core::ptr::yyy"), "{}", names[0].1);
