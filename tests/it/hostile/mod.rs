@@ -158,7 +158,7 @@ fn invoke(user: &User, file: &std::path::Path) -> Said {
     let settings = user.file("host.toml", SETTINGS);
     let program =
         user.command(["invoke".as_ref(), file.as_os_str(), "run".as_ref(), "--timeout".as_ref(), "5s".as_ref()]);
-    let mut command = Command::new("sh");
+    let mut command = Command::new("bash");
     command
         .arg("-c")
         .arg(limited)

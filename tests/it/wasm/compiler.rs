@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use host::config::CompilerLimits;
 use host::executor::wasm::{ChildCompiler, Compiler};
-use host::executor::{InspectError, PluginInspector as _};
+use host::executor::{InspectError, PluginInspector as _, Verdict};
 use host::model::ErrorKind;
 use serde_json::json;
 use tests::cli::host_binary;
 
 use super::{FAULTS, Run, Sandbox};
-use crate::generated::{Plugin, composed};
+use crate::generated::{Encoding, Plugin, composed};
 
 fn sandbox(program: &Path, limits: CompilerLimits) -> Sandbox {
     Sandbox::with(|options| {
@@ -68,14 +68,13 @@ async fn a_program_that_is_no_compiler_is_an_error_that_names_it() {
     let usual = CompilerLimits::default();
     let error = refusal(Path::new("/no/such/program"), usual).await;
     assert!(error.context[0].starts_with("/no/such/program: "), "{error:?}");
-    // One that fails, one that ends without a word, one that answers with something else, one that never answers.
-    let error = refusal(Path::new("/bin/false"), usual).await;
-    assert_eq!(error.context, ["exit status: 1"], "{error:?}");
-    let error = refusal(Path::new("/bin/true"), usual).await;
-    assert!(error.reason.contains("failed"), "{error:?}");
-    let error = refusal(Path::new("/bin/echo"), usual).await;
-    assert!(error.hint.is_some_and(|hint| hint.contains("serve_if_asked")), "no hint");
     let folder = tempfile::tempdir().expect("a folder");
+    let error = refusal(&script(folder.path(), "exit 3"), usual).await;
+    assert_eq!((error.reason.as_str(), &*error.context), ("the compiler failed", &["exit status: 3".to_owned()][..]));
+    let error = refusal(&script(folder.path(), "exit 0"), usual).await;
+    assert_eq!(error.reason, "the compiler failed");
+    let error = refusal(&script(folder.path(), "echo hello"), usual).await;
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("serve_if_asked")), "{error:?}");
     let silent = script(folder.path(), "exec /bin/sleep 600");
     let error = refusal(&silent, CompilerLimits { timeout: Duration::from_millis(200), ..usual }).await;
     assert!(error.reason.contains("out of time"), "{error:?}");
@@ -86,8 +85,8 @@ fn script(folder: &Path, line: &str) -> PathBuf {
     let path = folder.join("script");
     // Written by another process: a program that is open for writing here, if only in a child that another test starts, cannot be run.
     let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
-    let written = std::process::Command::new("/bin/sh").args(["-c", write]).arg(&path).arg(line).status();
-    assert!(written.expect("a shell can be started").success());
+    let written = std::process::Command::new("bash").args(["-c", write]).arg(&path).arg(line).status();
+    assert!(written.expect("bash can be started").success());
     path
 }
 
@@ -104,4 +103,32 @@ async fn jobs_of_a_plugin_that_cannot_be_compiled_do_not_start_a_compiler_each()
         assert_eq!(ended.error().kind, ErrorKind::PluginUnavailable);
     }
     assert_eq!(std::fs::read_to_string(&count).expect("counted"), "\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_is_changed_anywhere_is_refused_or_runs_within_its_limits() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let sandbox = sandbox(host_binary(), CompilerLimits::default());
+    let sound = Plugin::returning(Encoding::Json, b"7").component();
+    for _ in 0..200 {
+        let mut changed = sound.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(8..changed.len());
+            match random.u8(0..3) {
+                0 => changed[at] = random.u8(..),
+                1 => drop(changed.remove(at)),
+                _ => changed.insert(at, random.u8(..)),
+            }
+        }
+        let Ok(inspection) = sandbox.executor.inspect(changed, &[]).await else { continue };
+        let Some(task) = inspection.tasks.first() else { continue };
+        let mut run = Run::new(inspection.digest, task.name.as_str(), json!({}));
+        run.limits.fuel = 1_000_000;
+        let ended = sandbox.run(run).await;
+        if let Verdict::Failure { error, .. } = &ended.finished.verdict {
+            assert_ne!(error.kind, ErrorKind::HostError, "seed {seed}: {error:?}");
+        }
+    }
 }
