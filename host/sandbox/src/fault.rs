@@ -15,12 +15,11 @@ use wasmtime_wasi::I32Exit;
 
 use super::abi::v0_1::{Failure, TaskError};
 use super::backtrace::{self, is_recursion};
-use super::documents;
 use super::output::{PanicRecord, clipped};
 use super::state::{Guest, HOSTCALL_BYTES_MAX, Interrupted};
-use crate::executor::{Limits, Retry, Verdict};
+use crate::executor::{Limits, Retry, Verdict, returned};
 use crate::model::limits::{ERROR_CONTEXT_MAX, MESSAGE_BYTES_MAX};
-use crate::model::{Encoding, ErrorKind, JobError, Payload};
+use crate::model::{ErrorKind, JobError, Payload};
 
 /// What a call to the host is refused with that carries too much; the error has no type of its own.
 const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
@@ -52,11 +51,11 @@ pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict
         Ending::Returned(Ok(payload)) if payload.data.len() > limits.result_bytes => {
             failure(result_too_large(Some(payload.data.len()), limits), Retry::Backoff)
         }
-        Ending::Returned(Ok(payload)) => match documents::check(&payload) {
+        Ending::Returned(Ok(payload)) => match returned::check(&payload) {
             Ok(()) => Verdict::Success(payload),
-            Err(fault) => failure(unreadable_result(&payload, &fault), Retry::Backoff),
+            Err(error) => failure(error, Retry::Backoff),
         },
-        Ending::Returned(Err(error)) => returned(error, guest),
+        Ending::Returned(Err(error)) => refused(error, guest),
         Ending::TimedOut => failure(timed_out(limits), Retry::Backoff),
         // Somebody asked for that, else the reins would not have been pulled.
         Ending::Killed => Verdict::Cancelled,
@@ -73,7 +72,7 @@ fn failure(error: JobError, retry: Retry) -> Verdict {
 }
 
 /// The guest's own error.
-fn returned(error: TaskError, guest: &Guest) -> Verdict {
+fn refused(error: TaskError, guest: &Guest) -> Verdict {
     let (words, retry) = match error {
         TaskError::Cancelled if guest.reins.cancel.is_cancelled() || guest.reins.kill.is_cancelled() => {
             return Verdict::Cancelled;
@@ -163,18 +162,6 @@ fn is_want_of_resources(error: &wasmtime::Error) -> bool {
     error.is::<wasmtime::PoolConcurrencyLimitError>()
         || error.is::<wasmtime::OutOfMemory>()
         || error.chain().any(|cause| cause.is::<std::io::Error>())
-}
-
-/// A result that nobody could read. The code tells it from the errors that a task returns.
-fn unreadable_result(payload: &Payload, fault: &str) -> JobError {
-    let encoding = match payload.encoding {
-        Encoding::Json => "JSON",
-        Encoding::Cbor => "CBOR",
-    };
-    let message = format!("the task's result is no readable {encoding}: {fault}");
-    let mut error = JobError::new(ErrorKind::GuestError, clipped(message, MESSAGE_BYTES_MAX));
-    error.context.push("code: unreadable_result".to_owned());
-    error
 }
 
 /// The causes of an error, without the stack, which is among them.

@@ -22,7 +22,6 @@ mod code;
 mod compiler;
 mod complexity;
 mod denials;
-mod documents;
 mod engine;
 mod fault;
 mod files;

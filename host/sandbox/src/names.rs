@@ -287,12 +287,13 @@ mod tests {
 
     fn back_reference(at: usize) -> String {
         const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        // The number less one in base 62; no digits at all stand for zero.
         let mut digits = Vec::new();
         let mut rest = at;
         while rest > 0 {
-            rest -= 1;
-            digits.push(DIGITS[rest % 62]);
-            rest /= 62;
+            let number = if digits.is_empty() { rest - 1 } else { rest };
+            digits.push(DIGITS[number % 62]);
+            rest = number / 62;
         }
         digits.reverse();
         format!("B{}_", String::from_utf8(digits).expect("ASCII"))

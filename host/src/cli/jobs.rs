@@ -149,9 +149,7 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
         ..JobFilter::default()
     };
     let listed = app.job_list(filter, args.n.max(1)).await?;
-    for row in &listed.unreadable {
-        context.out.note(&format!("warning: job {} is unreadable: {}", row.id, row.reason))?;
-    }
+    context.out.unreadable("job", &listed.unreadable)?;
     if context.out.json {
         context.out.json(&listed.jobs.iter().map(JobWire::from).collect::<Vec<_>>())?;
     } else if listed.jobs.is_empty() {
@@ -276,7 +274,8 @@ async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     loop {
         let news = if follow { app.job_logs_follow(id, next).await? } else { Some(app.job_logs(id, next).await?) };
         // Without following, an empty page is the end.
-        let Some(news) = news.filter(|news| !news.lines.is_empty()) else { break };
+        let Some(news) = news.filter(|news| !news.is_empty()) else { break };
+        context.out.unreadable("log", &news.unreadable)?;
         for line in &news.lines {
             match (context.out.json, follow) {
                 (true, true) => context.out.json(&LogLineWire::from(line))?,
@@ -296,6 +295,7 @@ pub(super) async fn follow_logs(context: &mut Context, app: &App, id: JobId) -> 
         for line in &news.lines {
             context.out.note(&log_line(line))?;
         }
+        context.out.unreadable("log", &news.unreadable)?;
         next = news.next;
     }
     Ok(())

@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::model::Timestamp;
+use crate::store::Unreadable;
 
 /// The two places a command writes to: the answer, and everything else.
 pub(super) struct Output {
@@ -69,6 +70,12 @@ impl Output {
             }
         }
         self.out.flush()
+    }
+
+    /// A warning for each of these that cannot be read.
+    pub(super) fn unreadable(&mut self, kind: &str, rows: &[Unreadable]) -> io::Result<()> {
+        rows.iter()
+            .try_for_each(|row| self.note(&format!("warning: {kind} `{}` is unreadable: {}", row.id, row.defect)))
     }
 
     /// A word beside the answer, unless the user wants silence.

@@ -41,7 +41,24 @@ const CASES: Cases = &[
     ),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
     ("content::a_job_that_cannot_be_read_ends_with_an_event_and_blocks_nobody", content::unreadable_job, DATABASES),
-    ("content::a_schedule_that_cannot_be_read_rests_with_an_event", content::unreadable_schedule, DATABASES),
+    ("content::jobs_of_a_newer_version_wait_as_they_were_and_block_nobody", content::newer_job, DATABASES),
+    (
+        "content::a_damaged_schedule_is_paused_with_an_event_and_one_of_a_newer_version_waits",
+        content::unreadable_schedule,
+        DATABASES,
+    ),
+    (
+        "content::a_task_that_cannot_be_read_costs_no_other_job_an_attempt_or_a_fire",
+        content::unreadable_task,
+        DATABASES,
+    ),
+    (
+        "content::every_command_works_beside_rows_that_cannot_be_read_and_tells_of_them",
+        content::told_by_commands,
+        DATABASES,
+    ),
+    ("content::a_fire_that_the_database_refuses_pauses_its_schedule_and_no_other", content::refused_fire, DATABASES),
+    ("content::a_large_catch_up_is_stored_in_parts_and_holds_nobody_up", content::large_catch_up, DATABASES),
     ("clocks::a_scheduler_whose_clock_is_an_hour_wrong_does_no_harm", clocks::an_hour_wrong, SERVERS),
     ("refusals::a_wrong_password_is_told_with_the_way_out_and_ends_with_5", refusals::wrong_password, SERVERS),
     ("refusals::a_missing_database_is_told_with_the_way_out_and_ends_with_5", refusals::missing_database, SERVERS),
@@ -74,8 +91,11 @@ const DISK_CASES: Cases = &[
     ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
 ];
 
+/// A case that is about no back end.
+type HarnessCase = fn() -> Result<()>;
+
 /// The cases about the trials themselves.
-const HARNESS_CASES: &[(&str, fn() -> Result<()>)] = &[
+const HARNESS_CASES: [(&str, HarnessCase); 3] = [
     ("harness::a_server_whose_data_cannot_be_made_fails_one_case_and_is_not_tried_again", harness::data_cannot_be_made),
     ("harness::a_server_that_ends_at_its_start_fails_one_case_with_what_it_said", harness::server_ends),
     ("harness::a_server_that_is_not_installed_lets_no_case_pass_or_fail", harness::not_installed),
@@ -96,7 +116,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let mut all = trials("", CASES)?;
-    all.extend(HARNESS_CASES.iter().map(|(name, case)| trial((*name).to_owned(), case)));
+    all.extend(HARNESS_CASES.into_iter().map(|(name, case)| trial(name.to_owned(), case)));
     // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
     let refusal = SmallDisk::refusal();
     all.extend(trials("", DISK_CASES)?.into_iter().map(|trial| match &refusal {
