@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::apart::Apart;
 use super::notifier::Notifier;
 use super::running::Running;
 use super::throttle::Throttle;
@@ -21,6 +22,8 @@ pub(super) struct Core {
     pub(super) time: StoreTime,
     /// The attempts that run here.
     pub(super) running: Running,
+    /// Which of them may run beside each other.
+    pub(super) apart: Apart,
     /// What would be written to the log again and again.
     pub(super) throttle: Throttle,
     /// Events on their way to the broker.

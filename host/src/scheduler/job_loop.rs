@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::apart::PUT_BACK_FOR;
 use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
 use super::runner;
@@ -27,6 +28,7 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     while !core.stop_taking.is_cancelled() {
         let Some(permit) = free_slot(&core, &slots).await else { return };
         enough_memory(&core).await;
+        nobody_apart(&core).await;
         more_slots(&core, &slots, filled_in).await;
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
         let asked_at = core.time.now();
@@ -34,7 +36,9 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
             Ok(Taken { found: Found { resolved, unresolved }, is_full, has_set_aside }) => {
                 filled_in = if is_full { core.time.now().saturating_since(asked_at) } else { Duration::ZERO };
                 let has_work = !resolved.is_empty();
+                let (resolved, others) = one_apart(resolved);
                 start(&core, resolved, permit, &slots, &writes);
+                put_back(&core, others, &writes).await;
                 let has_given_back = !unresolved.is_empty();
                 give_back(&core, unresolved, &writes).await;
                 if has_given_back && !has_work {
@@ -68,6 +72,15 @@ async fn enough_memory(core: &Core) {
             () = core.stop_taking.cancelled() => return,
             () = core.time.sleep(LOOK_FOR_MEMORY_EVERY) => {}
         }
+    }
+}
+
+/// Waits while a job runs alone: another worker may run the next ones beside others.
+async fn nobody_apart(core: &Core) {
+    tokio::select! {
+        biased;
+        () = core.stop_taking.cancelled() => {}
+        () = core.apart.is_over() => {}
     }
 }
 
@@ -107,28 +120,48 @@ async fn take(core: &Core, catalog: &mut CatalogCache, limit: usize) -> Result<T
     Ok(Taken { found, is_full, has_set_aside })
 }
 
+/// Of those that may have killed a worker, only one stays, and comes last: the others wait until it has run for a while.
+fn one_apart(taken: Vec<(Job, Resolved)>) -> (Vec<(Job, Resolved)>, Vec<Job>) {
+    let (mut suspects, mut taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(job, _)| job.crashes > 0);
+    let others = suspects.split_off(suspects.len().min(1));
+    taken.append(&mut suspects);
+    (taken, others.into_iter().map(|(job, _)| job).collect())
+}
+
+/// Puts jobs back that are to run when another one has run for a while. They lose no attempt.
+async fn put_back(core: &Core, jobs: Vec<Job>, writes: &mpsc::Sender<Write>) {
+    let until = core.time.now().saturating_add(PUT_BACK_FOR);
+    for job in jobs {
+        give_back_until(until, job, writes).await;
+    }
+}
+
 /// Puts jobs back whose tasks cannot be looked up now. They wait, and lose no attempt.
 pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes: &mpsc::Sender<Write>) {
     for (job, Unresolved { until, reason }) in jobs {
-        let task_id = job.spec.task_id;
+        let task_id = &job.spec.task_id;
         if let Some(jobs) = core.throttle.note(core.time.now(), "unresolved", task_id.as_str(), 1) {
             tracing::warn!(task.id = %task_id, jobs, reason, "jobs wait: it cannot be told what their task runs");
         }
-        let Some(lease) = job.lease else { continue };
-        let release = ReleaseJob {
-            id: job.spec.id,
-            token: lease.token,
-            ending: Ending::GivenBack { not_before: Some(until) },
-            usage: None,
-            plugin_digest: None,
-            started_at: None,
-            lines: Vec::new(),
-            progress: None,
-            effects: Effects::default(),
-        };
-        // The writer ends after the last sender, and this is one.
-        let _closed = writes.send(Write::Release(Box::new(release), task_id)).await;
+        give_back_until(until, job, writes).await;
     }
+}
+
+async fn give_back_until(until: Timestamp, job: Job, writes: &mpsc::Sender<Write>) {
+    let Some(lease) = job.lease else { return };
+    let release = ReleaseJob {
+        id: job.spec.id,
+        token: lease.token,
+        ending: Ending::GivenBack { not_before: Some(until) },
+        usage: None,
+        plugin_digest: None,
+        started_at: None,
+        lines: Vec::new(),
+        progress: None,
+        effects: Effects::default(),
+    };
+    // The writer ends after the last sender, and this is one.
+    let _closed = writes.send(Write::Release(Box::new(release), job.spec.task_id)).await;
 }
 
 /// Leases up to `limit` due jobs, or only the one that is named, and tells everyone.
@@ -188,7 +221,8 @@ fn start(
     for (job, resolved) in taken {
         // Only this loop takes slots, so the ones that were counted are still there.
         let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
-        let attempt = runner::run(Arc::clone(core), job, resolved, writes.clone());
+        let place = core.apart.place(job.crashes);
+        let attempt = runner::run(Arc::clone(core), job, resolved, place, writes.clone());
         core.attempts.spawn(async move {
             drop(attempt.await);
             drop(permit);

@@ -60,7 +60,7 @@ async fn attempts(
         let has_run = !acquired.jobs.is_empty();
         let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;
         for (job, resolved) in found.resolved {
-            returned = (job.attempt, runner::run(Arc::clone(core), job, resolved, writes.clone()).await);
+            returned = (job.attempt, runner::run(Arc::clone(core), job, resolved, None, writes.clone()).await);
         }
         job_loop::give_back(core, found.unresolved, writes).await;
         if has_run {

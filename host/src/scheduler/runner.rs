@@ -1,6 +1,7 @@
 //! One attempt, from its lease to its release.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::apart::Place;
 use super::catalog::Resolved;
 use super::core::Core;
 use super::running::{Attempt, Interrupt};
@@ -25,14 +27,20 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 const FLUSH_LINES: usize = 1_000;
 
 /// Runs one attempt of `job` and hands its end to the writer. Answers what the task returned, also where the job keeps no result.
-pub(super) async fn run(core: Arc<Core>, job: Job, resolved: Resolved, writes: mpsc::Sender<Write>) -> Option<Payload> {
+pub(super) async fn run(
+    core: Arc<Core>,
+    job: Job,
+    resolved: Resolved,
+    place: Option<Place>,
+    writes: mpsc::Sender<Write>,
+) -> Option<Payload> {
     // An acquired job has a lease; one without cannot be released either.
     let token = job.lease.as_ref().map(|lease| lease.token)?;
     let job = Arc::new(job);
     let attempt = core.running.begin(job.spec.id, token);
     let span =
         tracing::info_span!("attempt", job.id = %job.spec.id, task.id = %job.spec.task_id, attempt = job.attempt);
-    let runner = Runner { core, job, attempt, writes, buffer: Buffer::default() };
+    let runner = Runner { core, job, attempt, place, writes, buffer: Buffer::default() };
     runner.run(resolved).instrument(span).await
 }
 
@@ -40,6 +48,8 @@ struct Runner {
     core: Arc<Core>,
     job: Arc<Job>,
     attempt: Attempt,
+    /// Its place among the other attempts, or apart from them, if it has one already.
+    place: Option<Place>,
     writes: mpsc::Sender<Write>,
     buffer: Buffer,
 }
@@ -116,13 +126,21 @@ impl Runner {
             started_at,
         };
         let control = RunControl { cancel: self.attempt.cancel.clone(), kill: self.attempt.kill.clone(), reports };
-        let mut execution = AssertUnwindSafe(executor.run(invocation, control)).catch_unwind();
+        if self.job.crashes > 0 {
+            tracing::info!(job.crashes = self.job.crashes, "the job ran in a worker that died; it begins alone");
+        }
+        let cancel = control.cancel.clone();
+        let attempt =
+            core.apart.run(&core.time, self.job.crashes, self.place.take(), &cancel, executor.run(invocation, control));
+        let mut execution = pin!(AssertUnwindSafe(attempt).catch_unwind());
         let mut kill_at = None;
         let finished = loop {
             let step = tokio::select! {
                 biased;
                 Some(report) = said.recv() => Step::Said(report),
-                ended = &mut execution => ended.map_or(Step::Panicked, |finished| Step::Finished(Box::new(finished))),
+                ended = &mut execution => {
+                    ended.map_or(Step::Panicked, |finished| Step::Finished(Box::new(finished.unwrap_or_else(never_began))))
+                }
                 () = sleep_until(&core, self.buffer.flush_at) => Step::FlushDue,
                 () = self.attempt.cancel.cancelled(), if kill_at.is_none() => Step::AskedToStop,
                 () = sleep_until(&core, kill_at), if !self.attempt.kill.is_cancelled() => Step::GraceOver,
@@ -204,6 +222,11 @@ async fn sleep_until(core: &Core, time: Option<Timestamp>) {
         Some(time) => core.time.sleep_until(time).await,
         None => std::future::pending().await,
     }
+}
+
+/// The end of an attempt that was asked to stop before its turn had come.
+fn never_began() -> Finished {
+    Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() }
 }
 
 fn failed(error: JobError, retry: Retry) -> Finished {

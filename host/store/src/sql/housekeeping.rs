@@ -1,5 +1,7 @@
 //! Recovery and clean-up.
 
+use std::collections::{BTreeSet, HashMap};
+
 use async_trait::async_trait;
 
 use super::encoding::Encode as _;
@@ -9,7 +11,7 @@ use super::release::Requeue;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, args, list, values};
 use super::{SqlStore, acquire, read_with, row, write_with};
-use crate::model::{JobId, JobSettings, Outcome, Timestamp};
+use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::store::{
     CleanedUp, EndedJob, EndedSchedule, Housekeeping, Page, Recover, Recovered, SchedulerRow, StoreError, rules,
 };
@@ -20,7 +22,9 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
     let rows = tx.fetch(q::job_expired_select, args![*now, holder.as_ref(), limit]).await?;
     let ids = rows.into_iter().filter_map(|mut row| row.job_id().ok());
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
-    for locked in lock_each(tx, ids).await? {
+    let locked = lock_each(tx, ids).await?;
+    let running = running_of(tx, locked.iter().flatten().filter_map(|job| job.holder.clone()).collect()).await?;
+    for locked in locked {
         let job = match locked {
             Ok(job) => job,
             Err(bad) => {
@@ -33,7 +37,8 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
         let job = LockedJob { crashes: job.crashes + 1, ..job };
         let ended_job = EndedJob { id: job.id, task_id: job.task_id.clone() };
         let error = job.holder.as_ref().map(rules::crash_error);
-        match fate(&job) {
+        let was_alone = job.holder.as_ref().and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
+        match fate(&job, was_alone) {
             Some(outcome) => {
                 let text = error.map(|error| error.to_json());
                 ended.push(job.ended(outcome, *now, text));
@@ -42,7 +47,9 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
                 answers.push(ended_job);
             }
             None => {
-                let requeue = Requeue { due_at: *now, now: *now, error: error.as_ref(), ..Requeue::of(&job) };
+                let not_before = Some(now.saturating_add(rules::pause_after_crash(job.crashes)));
+                let requeue =
+                    Requeue { due_at: *now, now: *now, not_before, error: error.as_ref(), ..Requeue::of(&job) };
                 requeued.push(requeue.row(&job));
                 recovered.requeued.push(ended_job);
             }
@@ -55,13 +62,33 @@ async fn recover(tx: &mut Tx, request: &Recover) -> Result<Recovered, Fault> {
     Ok(recovered)
 }
 
+/// How many jobs each of these workers runs, also those whose leases have not run out yet.
+///
+/// The last job of a worker with more of them than one recovery takes looks as if it had been alone. It is ended for that only if it was
+/// in another crash before; then it was run alone.
+async fn running_of(tx: &mut Tx, holders: BTreeSet<SchedulerId>) -> Result<HashMap<SchedulerId, i64>, Fault> {
+    if holders.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = tx.fetch(q::job_holder_counts, vec![list(holders.iter().map(SchedulerId::as_str))]).await?;
+    let mut counts = HashMap::new();
+    for mut row in rows {
+        let (holder, jobs) = (row.text()?, row.int()?);
+        counts.extend(SchedulerId::new(&holder).ok().map(|holder| (holder, jobs)));
+    }
+    Ok(counts)
+}
+
 /// How a job whose worker vanished ends; `None` where it is queued again.
-fn fate(job: &LockedJob) -> Option<Outcome> {
+fn fate(job: &LockedJob, was_alone: bool) -> Option<Outcome> {
     if job.cancel_requested {
         return Some(Outcome::Cancelled);
     }
     let survives = match JobSettings::from_json(&job.settings) {
-        Ok(settings) => rules::survives_crash(job.attempt, job.crashes, settings.max_attempts, settings.crash_retries),
+        Ok(settings) => {
+            let crash = rules::Crash { attempt: job.attempt, crashes: job.crashes, was_alone };
+            rules::survives_crash(crash, settings.max_attempts, settings.crash_retries)
+        }
         // How often it may be tried is for those to say who can read it; in the queue they find it.
         Err(defect) => defect.is_newer(),
     };
