@@ -5,8 +5,8 @@
 //! takes more while it runs. It waits if there is nothing left, as others end; if that takes too long the growth is refused,
 //! so that attempts which wait for each other do not wait for ever. The next attempt of the task begins with room for more.
 //!
-//! Attempts begin in the order in which they ask: a large one is not passed by small ones for ever. Those that run and grow
-//! go before those that have not begun, as they hold what others wait for.
+//! Attempts begin in the order in which they ask: a large one is not passed by small ones for ever. One that runs and grows
+//! does not queue behind them, as it holds what they wait for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::clock::Stopwatch;
 use crate::model::{Digest, MemoryLoad, TaskName};
 
 /// How long an attempt that grows waits for others to end.
@@ -31,6 +32,7 @@ pub(super) struct Budget {
     released: Notify,
     /// Held by the attempt whose turn it is to begin.
     turn: tokio::sync::Mutex<()>,
+    /// Attempts that wait to begin.
     waiting: AtomicUsize,
     growth_wait_max: Duration,
     peaks: Mutex<HashMap<(Digest, TaskName), u64>>,
@@ -41,6 +43,8 @@ pub(super) struct Share {
     /// `None`: as much as it likes.
     budget: Option<Arc<Budget>>,
     bytes: u64,
+    /// How long its growth may still wait.
+    patience: Duration,
 }
 
 impl Budget {
@@ -79,7 +83,7 @@ impl Budget {
             let _turn = self.turn.lock().await;
             self.take(bytes).await;
         }
-        Share { budget: Some(Arc::clone(self)), bytes }
+        Share { budget: Some(Arc::clone(self)), bytes, patience: self.growth_wait_max }
     }
 
     /// Remembers what an attempt used at most. One that was refused more than its share would have used an unknown amount.
@@ -133,7 +137,7 @@ impl Budget {
     }
 }
 
-/// An attempt that waits for room, counted until it is dropped.
+/// An attempt that waits to begin, counted until it is dropped.
 struct Waiting<'a>(&'a Budget);
 
 impl Waiting<'_> {
@@ -163,7 +167,7 @@ impl Drop for Share {
 impl Share {
     /// A share without a bound.
     pub(super) fn unlimited() -> Share {
-        Share { budget: None, bytes: 0 }
+        Share { budget: None, bytes: 0, patience: Duration::ZERO }
     }
 
     /// Makes the share cover `bytes`, if there is room now.
@@ -174,15 +178,24 @@ impl Share {
         is_taken
     }
 
-    /// Makes the share cover `bytes`, waiting a while for room.
+    /// Makes the share cover `bytes`, waiting a while for room; all its growth together does not wait longer than one may, or a guest
+    /// that is refused and asks again would sit on what it has.
     #[expect(clippy::disallowed_methods, reason = "bounds the wait for other attempts; no store call is raced here")]
     pub(super) async fn extend(&mut self, bytes: u64) -> bool {
         if self.extend_now(bytes) {
             return true;
         }
         let Some((budget, more)) = self.missing(bytes) else { return true };
-        let _waiting = Waiting::begin(&budget);
-        let is_taken = tokio::time::timeout(budget.growth_wait_max, budget.take(more)).await.is_ok();
+        if self.patience.is_zero() {
+            return false;
+        }
+        tracing::info!(
+            total_bytes = budget.total,
+            "a job that runs waits for memory; `--max-memory` gives all of them more"
+        );
+        let waited = Stopwatch::start();
+        let is_taken = tokio::time::timeout(self.patience, budget.take(more)).await.is_ok();
+        self.patience = if is_taken { self.patience.saturating_sub(waited.elapsed()) } else { Duration::ZERO };
         self.bytes += if is_taken { more } else { 0 };
         is_taken
     }
@@ -243,6 +256,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_grows_does_not_queue_behind_those_that_have_not_begun() {
+        let budget = Budget::new(100 * MIB);
+        let mut growing = budget.admit(digest(), &task("a"), 50 * MIB).await;
+        let other = budget.admit(digest(), &task("b"), 50 * MIB).await;
+        let waiting = Arc::clone(&budget);
+        let last = tokio::spawn(async move { waiting.admit(digest(), &task("c"), 90 * MIB).await });
+        while budget.load().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(other);
+        assert!(growing.extend(60 * MIB).await);
+        assert_eq!((budget.load().reserved_bytes, budget.load().waiting), (60 * MIB, 1));
+        drop(growing);
+        drop(last.await.expect("admitted"));
+    }
+
+    #[tokio::test]
     async fn a_share_grows_while_there_is_room_and_an_attempt_that_has_all_lacks_nothing() {
         let budget = Budget::new(100 * MIB);
         budget.ended(digest(), &task("a"), 8 * MIB, false);
@@ -262,7 +292,10 @@ mod tests {
         Arc::get_mut(&mut budget).expect("nobody else has it yet").growth_wait_max = Duration::from_millis(10);
         let mut one = budget.admit(digest(), &task("a"), 50 * MIB).await;
         let mut two = budget.admit(digest(), &task("b"), 50 * MIB).await;
-        let (one, two) = tokio::join!(one.extend(60 * MIB), two.extend(60 * MIB));
-        assert_eq!((one, two), (false, false));
+        let both = tokio::join!(one.extend(60 * MIB), two.extend(60 * MIB));
+        assert_eq!(both, (false, false));
+        assert!(one.patience.is_zero() && two.patience.is_zero(), "the next growth is refused at once");
+        drop(one);
+        assert!(two.extend(60 * MIB).await, "there is room, and nothing to wait for");
     }
 }

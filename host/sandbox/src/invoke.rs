@@ -124,8 +124,12 @@ async fn call(store: &mut Store<Guest>, prepared: &Prepared, task: &str, invocat
     };
     store.data_mut().denials.task_begins();
     let args = v0_1::payload_to_guest(&invocation.job.spec.args);
-    match plugin.jobs_plugin_tasks().call_run(store, task, &args).await {
-        Ok(result) => Ending::Returned(result.map(v0_1::payload_from_guest)),
+    match plugin.jobs_plugin_tasks().call_run(&mut *store, task, &args).await {
+        Ok(result) => {
+            let result = result.map(v0_1::payload_from_guest);
+            store.data().memory.returned(result.as_ref().map_or(0, |payload| payload.data.len()));
+            Ending::Returned(result)
+        }
         Err(error) => Ending::Broke(Phase::Call, error),
     }
 }

@@ -37,6 +37,7 @@ mod outline;
 mod output;
 mod pool;
 mod quota;
+mod random;
 mod refusal;
 mod registry;
 mod sockets;

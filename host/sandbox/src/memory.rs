@@ -19,8 +19,7 @@ use super::engine::{CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_COMPONENT_MAX
 pub(super) struct MemoryAccount {
     limit: u64,
     used: u64,
-    /// What the host keeps for the guest.
-    kept: Arc<AtomicU64>,
+    kept: HostBytes,
     peak: u64,
     /// What the growth that was allowed last added, to be taken back if it fails after all.
     last: u64,
@@ -37,16 +36,37 @@ pub(super) struct Denied {
     pub(super) by_budget: bool,
 }
 
+/// How many bytes the host keeps for a guest. Clones count for the same guest.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HostBytes(Arc<AtomicU64>);
+
+impl HostBytes {
+    /// Counts some that are bounded elsewhere, and so need not be asked for.
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// No longer counts some that were added.
+    pub(super) fn remove(&self, bytes: usize) {
+        self.0.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Bytes that the host keeps for a guest; no longer counted when this is dropped.
 #[derive(Debug)]
 pub(super) struct Kept {
     bytes: u64,
-    account: Arc<AtomicU64>,
+    of: HostBytes,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.account.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -54,19 +74,25 @@ impl Drop for Kept {
 const TABLE_ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
 
 impl MemoryAccount {
-    /// An empty account. Beyond its `share` of what all attempts may have, it gets more if there is some.
-    pub(super) fn new(limit: u64, share: Share) -> MemoryAccount {
-        MemoryAccount { limit, used: 0, kept: Arc::default(), peak: 0, last: 0, denied: None, share }
+    /// An account of a guest for which the host may already keep something. Beyond its `share` of what all attempts may have,
+    /// it gets more if there is some.
+    pub(super) fn new(limit: u64, share: Share, kept: HostBytes) -> MemoryAccount {
+        MemoryAccount { limit, used: 0, kept, peak: 0, last: 0, denied: None, share }
     }
 
     /// What is used now, in bytes.
     pub(super) fn used(&self) -> u64 {
-        self.used.saturating_add(self.kept.load(Ordering::Relaxed))
+        self.used.saturating_add(self.kept.bytes())
     }
 
     /// The most that was used at one time, in bytes.
     pub(super) fn peak(&self) -> u64 {
-        self.peak
+        self.peak.max(self.used())
+    }
+
+    /// Counts what the guest returned, which outlives the guest.
+    pub(super) fn returned(&self, bytes: usize) {
+        self.kept.add(bytes);
     }
 
     /// What may still be used, in bytes.
@@ -89,9 +115,9 @@ impl MemoryAccount {
             self.denied = Some(Denied { wanted, by_budget: true });
             return None;
         }
-        self.kept.fetch_add(bytes, Ordering::Relaxed);
+        self.kept.0.fetch_add(bytes, Ordering::Relaxed);
         self.peak = self.peak.max(wanted);
-        Some(Kept { bytes, account: Arc::clone(&self.kept) })
+        Some(Kept { bytes, of: self.kept.clone() })
     }
 
     /// What would be used with `more`; `None`, and a note of it, where that is above the limit.
@@ -176,7 +202,7 @@ mod tests {
     use super::*;
 
     fn account(limit: u64) -> MemoryAccount {
-        MemoryAccount::new(limit, Share::unlimited())
+        MemoryAccount::new(limit, Share::unlimited(), HostBytes::default())
     }
 
     async fn grow(account: &mut MemoryAccount, from: usize, to: usize) -> bool {

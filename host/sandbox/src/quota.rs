@@ -37,6 +37,13 @@ impl Quota {
         self.take(&self.0.files, 1)
     }
 
+    /// Gives back one that was taken and not made after all.
+    pub(super) fn give_back_file(&self) {
+        let next = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_add(1) };
+        // Always answers: no more is given back than was taken.
+        let _before = self.0.files.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
     /// Whether more was wanted than was left.
     pub(super) fn is_passed(&self) -> bool {
         self.0.is_passed.load(Ordering::Relaxed)
@@ -63,6 +70,8 @@ mod tests {
         let other = quota.clone();
         assert!(quota.take_bytes(60) && other.take_bytes(40) && !quota.is_passed());
         assert!(!other.take_bytes(1) && quota.is_passed());
+        assert!(quota.take_file() && !quota.take_file());
+        quota.give_back_file();
         assert!(quota.take_file() && !quota.take_file());
         let unlimited = Quota::new(WriteQuota::default());
         assert!((0..3).all(|_| unlimited.take_bytes(u64::MAX - 1) && unlimited.take_file()));

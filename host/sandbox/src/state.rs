@@ -129,7 +129,7 @@ impl Guest {
             fuel: options.fuel,
             work: options.output.work(),
             denials: Denials::default(),
-            memory: MemoryAccount::new(options.memory_bytes, options.share),
+            memory: MemoryAccount::new(options.memory_bytes, options.share, options.output.host_bytes()),
             output: options.output,
             job: options.job,
             reins: options.reins,

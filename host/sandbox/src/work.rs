@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Fuel for a byte that goes to the host or comes from it.
 const BYTE: u64 = 1;
+/// Fuel for a random byte.
+pub(super) const RANDOM_BYTE: u64 = 4;
 /// Fuel for a line of output that is looked at, whether or not it is kept.
 pub(super) const LINE: u64 = 50;
 /// Fuel for a line of output, or a note of progress, that is kept and sent on.

@@ -7,6 +7,6 @@ pub struct MemoryLoad {
     pub total_bytes: u64,
     /// What is reserved for those that run, in bytes.
     pub reserved_bytes: u64,
-    /// Attempts that wait for some.
+    /// Attempts that wait for some before they begin.
     pub waiting: usize,
 }

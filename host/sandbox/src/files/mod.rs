@@ -32,6 +32,7 @@ use wasmtime_wasi::{FsPerms, OpenMode};
 use self::opening::{Listing, OpenRequest, Opened, is_escape};
 use super::denials::named;
 use super::memory::Kept;
+use super::quota::Quota;
 use super::state::Guest;
 use super::streams::{Reading, STREAM_BYTES, Writing};
 use super::work::{ENTRY, FILE_CALL};
@@ -67,6 +68,26 @@ enum Origin {
 pub(super) struct OpenFiles {
     descriptors: HashMap<u32, HeldDescriptor>,
     listings: HashMap<u32, Kept>,
+}
+
+/// A file that is about to be made.
+struct NewFile {
+    quota: Quota,
+    is_made: bool,
+}
+
+impl NewFile {
+    fn made(mut self) {
+        self.is_made = true;
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.quota.give_back_file();
+        }
+    }
 }
 
 /// Hands over the granted folders as they were opened, instead of opening them again by path.
@@ -128,11 +149,15 @@ impl Guest {
         self.memory.keep(bytes).ok_or_else(|| ErrorCode::InsufficientMemory.into())
     }
 
-    /// Takes from what may be written into a granted folder.
-    fn spend(&self, folder: usize, bytes: u64, files: u64) -> FsResult<()> {
-        let quota = &self.quotas[folder];
-        let is_left = (0..files).all(|_| quota.take_file()) && quota.take_bytes(bytes);
-        if is_left { Ok(()) } else { Err(ErrorCode::InsufficientSpace.into()) }
+    /// Takes bytes from what may be written into a granted folder.
+    fn spend_bytes(&self, folder: usize, bytes: u64) -> FsResult<()> {
+        if self.quotas[folder].take_bytes(bytes) { Ok(()) } else { Err(ErrorCode::InsufficientSpace.into()) }
+    }
+
+    /// Takes a file from what may be made in a granted folder, until it turns out that none was made.
+    fn spend_file(&self, folder: usize) -> FsResult<NewFile> {
+        let quota = self.quotas[folder].clone();
+        if quota.take_file() { Ok(NewFile { quota, is_made: false }) } else { Err(ErrorCode::InsufficientSpace.into()) }
     }
 
     /// The granted folder that a descriptor comes from; a refusal to use `path` for the one that holds nothing.
@@ -194,6 +219,14 @@ impl Guest {
         Ok(self.resources.push(bounded)?)
     }
 
+    /// A call that makes something new was made.
+    fn made<T>(&mut self, new_file: NewFile, result: FsResult<T>) -> FsResult<T> {
+        if result.is_ok() {
+            new_file.made();
+        }
+        self.done(result)
+    }
+
     /// A call that needs a right was made.
     fn done<T>(&mut self, result: FsResult<T>) -> FsResult<T> {
         if result.is_ok() {
@@ -219,10 +252,8 @@ impl HostDescriptor for Guest {
         };
         let dir = self.dir(&fd)?.clone();
         let place = self.place()?;
-        if open_flags.contains(OpenFlags::CREATE) {
-            let exists = request.exists(&dir.dir, &path).await;
-            self.spend(number, 0, u64::from(!exists))?;
-        }
+        let is_new = open_flags.contains(OpenFlags::CREATE) && !request.exists(&dir.dir, &path).await;
+        let new_file = if is_new { Some(self.spend_file(number)?) } else { None };
         let (start, name, mode) = (Arc::clone(&dir.dir), path.clone(), request.mode);
         let opened = spawn_blocking(move || request.open(&start, Path::new(&name))).await;
         let guest = &self.grants.folders()[number].guest;
@@ -250,6 +281,7 @@ impl HostDescriptor for Guest {
             }
         };
         self.denials.allowed();
+        new_file.into_iter().for_each(NewFile::made);
         self.hold(descriptor, Origin::Folder(number), Some(place)).map_err(FsError::trap)
     }
 
@@ -298,9 +330,9 @@ impl HostDescriptor for Guest {
 
     async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
         let folder = self.write_in(&fd, &path)?;
-        self.spend(folder, 0, 1)?;
+        let new_file = self.spend_file(folder)?;
         let result = self.filesystem().create_directory_at(fd, path).await;
-        self.done(result)
+        self.made(new_file, result)
     }
 
     async fn set_times_at(
@@ -326,9 +358,9 @@ impl HostDescriptor for Guest {
     ) -> FsResult<()> {
         self.write_in(&fd, &path)?;
         let folder = self.write_in(&to, &to_path)?;
-        self.spend(folder, 0, 1)?;
+        let new_file = self.spend_file(folder)?;
         let result = self.filesystem().link_at(fd, path_flags, path, to, to_path).await;
-        self.done(result)
+        self.made(new_file, result)
     }
 
     async fn rename_at(
@@ -346,9 +378,9 @@ impl HostDescriptor for Guest {
 
     async fn symlink_at(&mut self, fd: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
         let folder = self.write_in(&fd, &path)?;
-        self.spend(folder, 0, 1)?;
+        let new_file = self.spend_file(folder)?;
         let result = self.filesystem().symlink_at(fd, target, path).await;
-        self.done(result)
+        self.made(new_file, result)
     }
 
     async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
@@ -366,7 +398,7 @@ impl HostDescriptor for Guest {
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
         let folder = self.write_in(&fd, "a file")?;
         let before = self.filesystem().stat(Resource::new_borrow(fd.rep())).await?.size;
-        self.spend(folder, size.saturating_sub(before), 0)?;
+        self.spend_bytes(folder, size.saturating_sub(before))?;
         self.filesystem().set_size(fd, size).await
     }
 
@@ -383,7 +415,7 @@ impl HostDescriptor for Guest {
     async fn write(&mut self, fd: Resource<Descriptor>, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
         let folder = self.write_in(&fd, "a file")?;
         self.work.note_bytes(bytes.len());
-        self.spend(folder, bytes.len() as u64, 0)?;
+        self.spend_bytes(folder, bytes.len() as u64)?;
         self.filesystem().write(fd, bytes, offset).await
     }
 
