@@ -4,6 +4,8 @@
 //! What each attack runs into stands in `host/THREATS.md`, in a table that these tests print and compare.
 
 mod components;
+#[cfg(unix)]
+mod guests;
 mod words;
 
 use std::io::Read as _;
