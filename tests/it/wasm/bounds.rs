@@ -122,7 +122,11 @@ async fn a_job_waits_until_the_others_leave_it_memory() {
         assert_eq!((load().waiting, load().reserved_bytes), (0, 64 << 20));
         end_two.cancel();
     };
-    let (one, two, ()) = tokio::join!(one, two, look);
+    let second = async {
+        holding("first").await;
+        two.await
+    };
+    let (one, two, ()) = tokio::join!(one, second, look);
     assert_eq!((one.value(), two.value(), load().reserved_bytes), (json!(1 << 20), json!(1 << 20), 0));
     // Now it is known how little they need.
     let (three, end_three) = holds("third");
