@@ -195,7 +195,8 @@ mod tests {
         assert_eq!(poll!(&mut suspect), Poll::Pending);
         assert_eq!(poll!(&mut other), Poll::Pending);
         assert!(other_begun.try_recv().is_ok());
-        (suspect_end.send(()).expect("it waits"), other_end.send(()).expect("it waits"));
+        suspect_end.send(()).expect("it waits");
+        other_end.send(()).expect("it waits");
         assert_eq!((suspect.await, other.await), (Some(()), Some(())));
     }
 
