@@ -4,7 +4,7 @@
 //! be stored with every fire:
 //!
 //! ```
-//! # use host::trigger::Trigger;
+//! # use host_core::trigger::Trigger;
 //! # let created_at = "2026-03-28T12:00:00Z".parse()?;
 //! let trigger = Trigger::from_json(r#"{"type":"cron","hour":2,"minute":30,"timezone":"Europe/Berlin"}"#, created_at)?;
 //! let mut state = trigger.initial_state();
