@@ -62,6 +62,9 @@
 //! | `result_ttl = "1h"` | how long results are kept |
 //! | `metadata(owner = "ops", tier = 2)` | the author's own values |
 //!
+//! All of them hold within the operator's caps. Unless the operator says otherwise, a task declares a priority of at most 0, ten attempts
+//! with pauses of up to a day, and results that are kept for a week; what is beyond that is cut when the plugin is registered, and told.
+//!
 //! Durations are written as `500ms`, `30s`, `1h30m`, `2d`; sizes as `64KiB`, `64MiB`, `1GiB` or in bytes.
 //!
 //! # Limits of a component

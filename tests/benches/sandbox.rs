@@ -100,6 +100,7 @@ fn invocation(digest: Digest) -> Invocation {
         result_bytes: 1 << 20,
         log_bytes: 1 << 20,
         log_lines: 10_000,
+        open_files: 64,
     };
     let settings = JobSettings {
         executor: None,

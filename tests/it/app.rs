@@ -136,6 +136,23 @@ async fn none_of_a_components_code_runs_when_its_digest_is_another_one() {
 }
 
 #[tokio::test]
+async fn what_an_author_declares_beyond_the_caps_is_cut_and_told_and_an_operator_may_give_it() {
+    let world = world();
+    let declared = Settings { priority: Some(i32::MAX), max_attempts: Some(1_000), ..Settings::default() };
+    world.register("p", b"bytes", &[("greedy", declared)]).await;
+    let planned = world.app.plugin_plan(request("p", b"bytes")).await.expect("it is fit");
+    assert_eq!(planned.notes.len(), 2, "{:?}", planned.notes);
+    assert!(planned.notes[0].contains("p:greedy") && planned.notes[0].contains("gets 0"), "{:?}", planned.notes);
+    let job = world.app.job_submit(NewJob::new("greedy")).await.expect("it is queued");
+    let settings = world.app.job_get(job).await.expect("it is there").spec.settings;
+    assert_eq!((settings.priority, settings.max_attempts), (0, 10));
+    let settings = Settings { priority: Some(7), ..Settings::default() };
+    world.app.plugin_register(RegisterPlugin { settings, ..request("p", b"bytes") }).await.expect("it is registered");
+    let job = world.app.job_submit(NewJob::new("greedy")).await.expect("it is queued");
+    assert_eq!(world.app.job_get(job).await.expect("it is there").spec.settings.priority, 7);
+}
+
+#[tokio::test]
 async fn a_job_inherits_from_configuration_before_attributes_before_defaults() {
     let defaults =
         Settings { priority: Some(1), fuel: Some(1_000), timeout: Some(Duration::from_secs(1)), ..Settings::default() };
@@ -250,6 +267,7 @@ async fn only_who_runs_jobs_and_was_heard_of_lately_is_a_worker_that_lives() {
         seen_at,
         stopped_at,
         incarnation: tests::factory::incarnation("first"),
+        memory: None,
     };
     let now = noon().saturating_add(Duration::from_secs(60));
     world.clock.advance(Duration::from_secs(60));

@@ -23,7 +23,16 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
     ("rustls", &["store/src/sql/tls.rs"]),
-    ("rustix", &["core/src/clock.rs", "core/src/files/", "sandbox/src/cache.rs", "sandbox/src/compiler/"]),
+    (
+        "rustix",
+        &[
+            "core/src/clock.rs",
+            "core/src/files/",
+            "sandbox/src/cache.rs",
+            "sandbox/src/compiler/",
+            "sandbox/src/streams.rs",
+        ],
+    ),
     ("url", &["core/src/config/"]),
     ("base64", &["store/src/archive/"]),
     ("wasmtime", &["sandbox/src/"]),

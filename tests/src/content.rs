@@ -11,6 +11,7 @@ use host::model::{
     Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, Import, Job, JobError,
     JobId, JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause, Payload,
     PluginName, PluginVersion, Progress, Schedule, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage,
+    WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -147,6 +148,7 @@ impl Content<'_> {
                             inode: 1 << 63,
                             born: Some(self.at(day)),
                         }),
+                        quota: WriteQuota::default(),
                     },
                     // As a version without identities stored it.
                     Grant::Dir {
@@ -154,6 +156,7 @@ impl Content<'_> {
                         guest: "out".into(),
                         access: DirAccess::ReadWrite,
                         identity: None,
+                        quota: WriteQuota { bytes: Some(u64::MAX), files: Some(1) },
                     },
                     Grant::Env { name: "TOKEN".into(), value: Some("s€cret".into()) },
                     Grant::Env { name: "HOME".into(), value: None },

@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Instant, sleep_until_instant};
 use crate::config::Caps;
+use crate::model::limits::ATTEMPT_LOG_MIN;
 use crate::model::{
-    Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, Payload, PluginName, Progress, SchedulerId,
-    Target, TaskDeclaration, Timestamp, Usage,
+    Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, MemoryLoad, Payload, PluginName, Progress,
+    SchedulerId, Target, TaskDeclaration, Timestamp, Usage,
 };
 
 /// Runs attempts.
@@ -30,6 +31,10 @@ use crate::model::{
 pub trait Executor: Send + Sync {
     /// Runs one attempt to its end.
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished;
+    /// How much memory its attempts have together, where it bounds that.
+    fn memory_load(&self) -> Option<MemoryLoad> {
+        None
+    }
 }
 
 /// What an attempt runs: the answer to a task's target at the time when the attempt begins.
@@ -114,18 +119,24 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Captured log, in lines.
     pub log_lines: usize,
+    /// Files and folders open at the same time.
+    pub open_files: usize,
 }
 
 impl Limits {
     /// What an attempt of a job with these settings may use, within the operator's caps.
     pub fn of(settings: &JobSettings, caps: &Caps) -> Limits {
+        // All attempts of a job together log no more than a job may, unless there are so many that each would be left with nothing.
+        let attempts = usize::try_from(settings.max_attempts).unwrap_or(usize::MAX).max(1);
+        let share = |of_job: usize, min: usize| (of_job / attempts).max(min);
         Limits {
             timeout: settings.timeout.min(caps.timeout),
             fuel: settings.fuel.min(caps.fuel),
             memory_bytes: settings.memory_bytes.min(caps.memory_bytes),
             result_bytes: caps.result_bytes,
-            log_bytes: caps.log_bytes,
-            log_lines: caps.log_lines,
+            log_bytes: caps.log_bytes.min(share(caps.job_log_bytes, ATTEMPT_LOG_MIN.0)),
+            log_lines: caps.log_lines.min(share(caps.job_log_lines, ATTEMPT_LOG_MIN.1)),
+            open_files: caps.open_files,
         }
     }
 }

@@ -15,6 +15,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::abi::v0_1::{Failure, TaskError};
 use super::backtrace::{self, is_recursion};
+use super::memory::Denied;
 use super::output::{PanicRecord, clipped};
 use super::state::{Guest, HOSTCALL_BYTES_MAX, Interrupted};
 use crate::executor::{Limits, Retry, Verdict, returned};
@@ -93,6 +94,13 @@ fn refused(error: TaskError, guest: &Guest) -> Verdict {
     error.context = words.context.into_iter().map(|cause| clipped(cause, MESSAGE_BYTES_MAX)).collect();
     error.context.extend(words.code.map(|code| clipped(format!("code: {code}"), MESSAGE_BYTES_MAX)));
     error.context.extend(words.details.map(|details| clipped(format!("details: {details}"), MESSAGE_BYTES_MAX)));
+    if let Some(denied) = guest.memory.denied() {
+        error.context.push(format!(
+            "it had {} of memory and was refused {}",
+            size(guest.memory.used()),
+            size(denied.wanted)
+        ));
+    }
     error.context.truncate(ERROR_CONTEXT_MAX);
     failure(explain_denial(error, guest), retry)
 }
@@ -112,8 +120,8 @@ fn broke(phase: Phase, error: &wasmtime::Error, guest: &Guest, limits: &Limits) 
     if let Some(record) = guest.output.panic() {
         return panicked(record, error, guest);
     }
-    if let Some(wanted) = guest.memory.denied() {
-        return failure(with_stack(out_of_memory(wanted, guest, limits), error), Retry::Backoff);
+    if let Some(denied) = guest.memory.denied() {
+        return failure(with_stack(out_of_memory(denied, guest, limits), error), Retry::Backoff);
     }
     if error.chain().any(|cause| cause.to_string().contains(TOO_MUCH_DATA)) {
         return failure(with_stack(too_much_data(error, limits), error), Retry::Backoff);
@@ -179,13 +187,15 @@ fn timed_out(limits: &Limits) -> JobError {
     )
 }
 
-fn out_of_memory(wanted: u64, guest: &Guest, limits: &Limits) -> JobError {
-    let message = format!(
-        "the task asked for more memory than the {} it may have; `--memory` gives it more",
-        size(limits.memory_bytes)
-    );
+fn out_of_memory(denied: Denied, guest: &Guest, limits: &Limits) -> JobError {
+    let message = if denied.by_budget {
+        "the task asked for memory that it may have, and all jobs together use what there is; `--max-memory` gives them more".to_owned()
+    } else {
+        let limit = size(limits.memory_bytes);
+        format!("the task asked for more memory than the {limit} it may have; `--memory` gives it more")
+    };
     let mut error = JobError::new(ErrorKind::OutOfMemory, message);
-    error.context.push(format!("it had {} and wanted {}", size(guest.memory.used()), size(wanted)));
+    error.context.push(format!("it had {} and wanted {}", size(guest.memory.used()), size(denied.wanted)));
     error
 }
 
@@ -234,11 +244,13 @@ fn size(bytes: u64) -> String {
 /// Says what was denied to a guest that failed, and makes the denial the kind of its failure if it was the last thing that the
 /// guest asked for; see [`super::denials`].
 fn explain_denial(mut error: JobError, guest: &Guest) -> JobError {
-    if guest.denials.is_last() {
+    let passed: Vec<String> = guest.passed_quotas().collect();
+    if guest.denials.is_last() || !passed.is_empty() {
         error.kind = ErrorKind::Denied;
     }
     let is_told = |denial: &String| error.message.contains(denial) || error.context.contains(denial);
-    let untold: Vec<String> = guest.denials.sentences().iter().filter(|denial| !is_told(denial)).cloned().collect();
+    let untold: Vec<String> =
+        guest.denials.sentences().iter().chain(&passed).filter(|denial| !is_told(denial)).cloned().collect();
     // What was denied helps more than the last of many causes.
     error.context.truncate(ERROR_CONTEXT_MAX.saturating_sub(untold.len()));
     error.context.extend(untold);

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use crate::model::{DirAccess, FolderIdentity, Grant};
+use crate::model::{DirAccess, FolderIdentity, Grant, WriteQuota};
 use host_core::files::{FolderError, identity_of, open_folder};
 
 /// The grants of one plugin version, ready to be handed to instances.
@@ -33,6 +33,8 @@ pub(super) struct Folder {
     pub(super) dir: Dir,
     /// What the guest calls it.
     pub(super) guest: String,
+    /// What one attempt may write there.
+    pub(super) quota: WriteQuota,
 }
 
 struct Variable {
@@ -93,9 +95,9 @@ impl Folders {
         let mut open = OpenGrants::default();
         for grant in grants {
             match grant {
-                Grant::Dir { host, guest, access, identity } => {
+                Grant::Dir { host, guest, access, identity, quota } => {
                     let dir = self.open_dir(host, identity.as_ref())?;
-                    open.folders.push(Folder::new(dir, guest, *access));
+                    open.folders.push(Folder::new(dir, guest, *access, *quota));
                 }
                 Grant::Env { name, value } => {
                     open.variables.push(Variable { name: name.clone(), fixed: value.clone() });
@@ -156,12 +158,12 @@ impl OpenGrants {
 }
 
 impl Folder {
-    fn new(dir: std::fs::File, guest: &str, access: DirAccess) -> Folder {
+    fn new(dir: std::fs::File, guest: &str, access: DirAccess, quota: WriteQuota) -> Folder {
         let (permissions, mode) = match access {
             DirAccess::ReadOnly => (FsPerms::ReadOnly, OpenMode::READ),
             DirAccess::ReadWrite => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
         };
         // File operations block; with `false` they go to the blocking pool instead of holding a guest's thread.
-        Folder { dir: Dir::new(dir, permissions, mode, false), guest: guest.to_owned() }
+        Folder { dir: Dir::new(dir, permissions, mode, false), guest: guest.to_owned(), quota }
     }
 }

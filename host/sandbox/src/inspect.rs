@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::abi::v0_1::{self, TaskDescriptor};
+use super::budget::Share;
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
@@ -57,6 +59,7 @@ pub(super) async fn list_tasks(
         result_bytes: super::state::HOSTCALL_BYTES_MAX,
         log_bytes: LIST_LOG_BYTES,
         log_lines: LIST_LOG_BYTES,
+        open_files: 0,
     };
     let started_at = clock.now();
     let clock = AttemptClock::begin(clock, started_at);
@@ -77,6 +80,10 @@ pub(super) async fn list_tasks(
     let options = GuestOptions {
         grants: Arc::new(OpenGrants::default()),
         memory_bytes,
+        // Two at a time, so that what they may have together is bounded.
+        share: Share::unlimited(),
+        open_files: limits.open_files,
+        file_places: Arc::new(Semaphore::new(0)),
         fuel: limits.fuel,
         result_bytes: limits.result_bytes,
         output: output.clone(),

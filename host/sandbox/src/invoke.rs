@@ -15,10 +15,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 
 use super::abi::v0_1;
+use super::budget::{Budget, Share};
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
@@ -45,6 +46,12 @@ pub(super) struct Attempt {
     pub(super) clock: AttemptClock,
     /// Its place among the instances that may exist at the same time; given back when the instance is gone.
     pub(super) place: OwnedSemaphorePermit,
+    /// Its share of the memory that all attempts may have; likewise.
+    pub(super) share: Share,
+    /// That memory.
+    pub(super) budget: Arc<Budget>,
+    /// The places for files that all attempts may have open.
+    pub(super) file_places: Arc<Semaphore>,
 }
 
 /// Runs an attempt to its end, on the guests' threads.
@@ -64,6 +71,9 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
         GuestOptions {
             grants: attempt.grants,
             memory_bytes: limits.memory_bytes,
+            share: attempt.share,
+            open_files: limits.open_files,
+            file_places: attempt.file_places,
             fuel: limits.fuel,
             result_bytes: limits.result_bytes,
             output: output.clone(),
@@ -87,8 +97,19 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
     let ending = bounded(call, limits.timeout, async move { kill.cancelled().await }).await;
 
     output.finish();
-    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-    let peak_memory_bytes = store.data().memory.peak();
+    let burned = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let fuel = burned.saturating_add(store.data().work.done()).min(limits.fuel);
+    let memory = &store.data().memory;
+    let peak_memory_bytes = memory.peak();
+    if let Some(plugin) = &attempt.invocation.runnable.plugin {
+        let was_refused = memory.denied().is_some_and(|denied| denied.by_budget);
+        attempt.budget.ended(
+            plugin.digest,
+            attempt.invocation.runnable.target.function(),
+            peak_memory_bytes,
+            was_refused,
+        );
+    }
     let verdict = fault::verdict(ending, store.data(), &limits);
     drop(store);
     drop(attempt.place);
@@ -105,8 +126,12 @@ async fn call(store: &mut Store<Guest>, prepared: &Prepared, task: &str, invocat
     };
     store.data_mut().denials.task_begins();
     let args = v0_1::payload_to_guest(&invocation.job.spec.args);
-    match plugin.jobs_plugin_tasks().call_run(store, task, &args).await {
-        Ok(result) => Ending::Returned(result.map(v0_1::payload_from_guest)),
+    match plugin.jobs_plugin_tasks().call_run(&mut *store, task, &args).await {
+        Ok(result) => {
+            let result = result.map(v0_1::payload_from_guest);
+            store.data().memory.returned(result.as_ref().map_or(0, |payload| payload.data.len()));
+            Ending::Returned(result)
+        }
         Err(error) => Ending::Broke(Phase::Call, error),
     }
 }

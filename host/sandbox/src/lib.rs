@@ -17,6 +17,7 @@
 
 mod abi;
 mod backtrace;
+mod budget;
 mod cache;
 mod code;
 mod compiler;
@@ -29,16 +30,24 @@ mod grants;
 mod inspect;
 mod invoke;
 mod load;
+mod machine;
+mod memory;
 mod names;
 mod outline;
 mod output;
+mod pool;
+mod quota;
+mod random;
 mod refusal;
 mod registry;
 mod sockets;
 mod state;
+mod streams;
+mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use host_core::{clock, config, executor, model};
@@ -47,11 +56,13 @@ use tokio::task::JoinHandle;
 
 pub use self::compiler::{ChildCompiler, Compiler, serve_if_asked};
 
+use self::budget::{Budget, Share};
 use self::cache::CodeCache;
 use self::engine::Threads;
 use self::grants::{FolderUnavailable, OpenGrants};
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
+use self::pool::Pool;
 use self::refusal::{Refusal as _, refused};
 use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
@@ -61,7 +72,7 @@ use crate::executor::{
     Retry, RunControl, RunnablePlugin, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
-use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
+use crate::model::{Effects, ErrorKind, Grant, JobError, MemoryLoad, Usage};
 
 /// How the sandbox is set up.
 pub struct WasmOptions {
@@ -73,6 +84,10 @@ pub struct WasmOptions {
     pub concurrency: u32,
     /// The most memory that the operator lets any job have: a plugin that needs more to begin with is refused.
     pub memory_bytes_max: u64,
+    /// Memory that all attempts may have together, in bytes; `None`: three quarters of what the machine or the control group has.
+    pub memory_total: Option<u64>,
+    /// How long a job waits for its plugin to be loaded: compiled, where nobody did that before, and its folders opened.
+    pub loading_max: Duration,
     /// Where plugins come from.
     pub source: Arc<dyn PluginSource>,
     /// The time of day, for log lines.
@@ -88,6 +103,8 @@ impl WasmOptions {
             compiler: Compiler::of_this_program(CompilerLimits::default()),
             concurrency: 100,
             memory_bytes_max: MEMORY_BYTES_DEFAULT,
+            memory_total: None,
+            loading_max: LOADING_MAX_DEFAULT,
             source,
             clock,
         }
@@ -103,6 +120,9 @@ pub struct SandboxError {
 
 /// Instances beyond the attempts' that the pool has room for: registrations look into plugins meanwhile.
 const INSPECTIONS_MAX: u32 = 2;
+/// Threads that open granted folders.
+const FOLDER_THREADS_MAX: usize = 8;
+const LOADING_MAX_DEFAULT: Duration = Duration::from_secs(300);
 /// Most attempts at the same time: the pool's address space, at 16 GiB for each, must fit into that of a process.
 const CONCURRENCY_MAX: u32 = 4_096;
 
@@ -115,6 +135,9 @@ pub struct WasmExecutor {
     places: Arc<Semaphore>,
     inspections: Semaphore,
     memory_bytes_max: u64,
+    budget: Arc<Budget>,
+    file_places: Arc<Semaphore>,
+    loading_max: Duration,
     clock: Arc<dyn Clock>,
     // Last: guests hold stores, which must not outlive what they were made of.
     guests: Threads,
@@ -134,14 +157,18 @@ impl WasmExecutor {
         let engine = engine::start(concurrency + INSPECTIONS_MAX).map_err(reason)?;
         let guests = Threads::for_guests().map_err(no_threads)?;
         let loading = Threads::for_loading().map_err(no_threads)?;
+        let opening = Pool::start("granted-folders", FOLDER_THREADS_MAX).map_err(no_threads)?;
         let cache = CodeCache::open(options.cache_dir);
         let loader = Loader::new(engine, cache, options.compiler, loading.handle().clone()).map_err(reason)?;
         Ok(WasmExecutor {
-            registry: Registry::new(Arc::clone(&loader), options.source, loading.handle().clone()),
+            registry: Registry::new(Arc::clone(&loader), options.source, loading.handle().clone(), opening),
             loader,
             places: Arc::new(Semaphore::new(concurrency as usize)),
             inspections: Semaphore::new(INSPECTIONS_MAX as usize),
             memory_bytes_max: options.memory_bytes_max,
+            budget: Budget::new(options.memory_total.unwrap_or_else(usual_memory_total)),
+            file_places: Arc::new(Semaphore::new(machine::open_files_max() / 2)),
+            loading_max: options.loading_max,
             clock: options.clock,
             guests,
             _loading: loading,
@@ -155,11 +182,28 @@ impl WasmExecutor {
                 format!("`{}` is no function of a plugin that this host has", invocation.runnable.target.function());
             JobError::new(ErrorKind::PluginUnavailable, what)
         })?;
-        let prepared = self.registry.prepared(plugin.digest).await.map_err(unavailable)?;
-        let grants = self.grants(plugin).await?;
+        let (prepared, grants) = self.load(plugin).await?;
         // The semaphore is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_closed| stopping())?;
-        Ok(Ready { prepared, grants, place })
+        let (task, limit) = (invocation.runnable.target.function(), invocation.limits.memory_bytes);
+        let share = self.budget.admit(plugin.digest, task, limit).await;
+        Ok(Ready { prepared, grants, place, share })
+    }
+
+    /// The plugin and its folders, within a limit of their own: neither a data store nor a disk that does not answer may hold a job
+    /// for ever. The job's own time limit begins when its guest does, as it is not the job's fault that its plugin was never
+    /// compiled here before.
+    #[expect(clippy::disallowed_methods, reason = "bounds the wait for compiler and disk; no store call is raced here")]
+    async fn load(&self, plugin: &RunnablePlugin) -> Result<(Arc<Prepared>, Arc<OpenGrants>), NotReady> {
+        let limit = self.loading_max;
+        let loading = async {
+            let prepared = self.registry.prepared(plugin.digest).await.map_err(unavailable)?;
+            Ok((prepared, self.grants(plugin).await?))
+        };
+        tokio::time::timeout(limit, loading).await.unwrap_or_else(|_late| {
+            let what = format!("the plugin was not loaded within {limit:?}");
+            Err(JobError::new(ErrorKind::TimedOut, what).into())
+        })
     }
 
     async fn grants(&self, plugin: &RunnablePlugin) -> Result<Arc<OpenGrants>, NotReady> {
@@ -182,6 +226,7 @@ struct Ready {
     prepared: Arc<Prepared>,
     grants: Arc<OpenGrants>,
     place: OwnedSemaphorePermit,
+    share: Share,
 }
 
 /// Why an attempt cannot begin.
@@ -196,6 +241,13 @@ impl From<JobError> for NotReady {
     }
 }
 
+/// Three quarters of what there is: the rest is for the host itself, the compiler and the system.
+fn usual_memory_total() -> u64 {
+    /// Where the system does not say how much there is.
+    const UNKNOWN: u64 = 4 << 30;
+    machine::memory_bytes().unwrap_or(UNKNOWN) / 4 * 3
+}
+
 fn unavailable(error: InspectError) -> JobError {
     JobError { context: error.context, ..JobError::new(ErrorKind::PluginUnavailable, error.reason) }
 }
@@ -206,6 +258,10 @@ fn stopping() -> JobError {
 
 #[async_trait]
 impl Executor for WasmExecutor {
+    fn memory_load(&self) -> Option<MemoryLoad> {
+        Some(self.budget.load())
+    }
+
     /// Dropping the future stops the guest at its next tick, or at once where it waits for the host.
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
         let elapsed = Stopwatch::start();
@@ -217,11 +273,21 @@ impl Executor for WasmExecutor {
             () = control.kill.cancelled() => return never_began(elapsed),
             ready = self.get_ready(&invocation) => ready,
         };
-        let Ready { prepared, grants, place } = match ready {
+        let Ready { prepared, grants, place, share } = match ready {
             Ok(ready) => ready,
             Err(NotReady { error, retry }) => return invoke::finished_without_guest(error, retry, elapsed),
         };
-        let attempt = Attempt { prepared, grants, invocation: Arc::new(invocation), control, clock, place };
+        let attempt = Attempt {
+            prepared,
+            grants,
+            invocation: Arc::new(invocation),
+            control,
+            clock,
+            place,
+            share,
+            budget: Arc::clone(&self.budget),
+            file_places: Arc::clone(&self.file_places),
+        };
         // The task's own panic handler is the border behind which a fault of the host in one job stays.
         let task = AbortOnDrop(self.guests.handle().spawn(invoke::run(attempt)));
         task.join().await.unwrap_or_else(|error| {

@@ -198,10 +198,11 @@ impl Loader {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // Rights are checked, and refusals remembered, in front of WASI's own implementation.
+    // Rights are checked, refusals remembered, and costs noted in front of WASI's own implementation.
     linker.allow_shadowing(true);
     super::files::add_to_linker(&mut linker)?;
     super::sockets::add_to_linker(&mut linker)?;
+    super::random::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)

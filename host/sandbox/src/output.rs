@@ -16,6 +16,8 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::memory::HostBytes;
+use super::work::{KEPT_LINE, LINE, Work};
 use crate::executor::{AttemptClock, Report};
 use crate::model::limits::{LOG_LINE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::model::{LogLevel, LogLine, Progress};
@@ -82,6 +84,9 @@ struct Capture {
     stderr: PartialLine,
     stderr_tail: VecDeque<String>,
     panic: Option<PanicRecord>,
+    work: Work,
+    /// Lines that wait for room, and the last ones of stderr.
+    host_bytes: HostBytes,
 }
 
 /// The beginning of a line whose end was not written yet.
@@ -108,7 +113,19 @@ impl Output {
             stderr: PartialLine::default(),
             stderr_tail: VecDeque::new(),
             panic: None,
+            work: Work::default(),
+            host_bytes: HostBytes::default(),
         })))
+    }
+
+    /// What the host keeps of it, and whatever else the host keeps for the same guest.
+    pub(super) fn host_bytes(&self) -> HostBytes {
+        self.capture().host_bytes.clone()
+    }
+
+    /// Where is noted what the capture costs.
+    pub(super) fn work(&self) -> Work {
+        self.capture().work.clone()
     }
 
     fn capture(&self) -> MutexGuard<'_, Capture> {
@@ -119,6 +136,8 @@ impl Output {
     /// A line of the guest's structured log.
     pub(super) fn log(&self, level: LogLevel, target: String, message: String, fields: Vec<(String, String)>) {
         let mut capture = self.capture();
+        let fields_bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        capture.work.note_bytes(target.len() + message.len() + fields_bytes);
         if target == PANIC_TARGET {
             capture.panic = Some(PanicRecord::from_log(&message, &fields));
         }
@@ -129,6 +148,8 @@ impl Output {
     /// How far the guest has come; only the latest counts.
     pub(super) fn progress(&self, progress: Progress) {
         let mut capture = self.capture();
+        capture.work.note_bytes(progress.note.len());
+        capture.work.note(KEPT_LINE);
         capture.progress = Some(Progress { note: clipped(progress.note, MESSAGE_BYTES_MAX), ..progress });
         capture.send_pending();
     }
@@ -136,6 +157,7 @@ impl Output {
     /// Bytes that the guest wrote to a stream.
     pub(super) fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut capture = self.capture();
+        capture.work.note_bytes(bytes.len());
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             match piece.strip_suffix(b"\n") {
                 Some(rest) => {
@@ -165,7 +187,9 @@ impl Output {
     /// What is still waiting for room, progress last, and where it should go.
     pub(super) fn take_pending(&self) -> (Vec<Report>, Option<mpsc::Sender<Report>>) {
         let mut capture = self.capture();
-        let mut reports: Vec<Report> = capture.pending.drain(..).map(Report::Line).collect();
+        let pending = std::mem::take(&mut capture.pending);
+        capture.host_bytes.remove(pending.iter().map(size_of_line).sum());
+        let mut reports: Vec<Report> = pending.into_iter().map(Report::Line).collect();
         reports.extend(capture.progress.take().map(Report::Progress));
         (reports, capture.options.reports.clone())
     }
@@ -222,15 +246,19 @@ impl Capture {
             Stream::Stderr => (LogLevel::Warn, "stderr"),
         };
         if stream == Stream::Stderr {
+            self.host_bytes.add(message.len());
             self.stderr_tail.push_back(message.clone());
-            if self.stderr_tail.len() > TAIL_LINES {
-                self.stderr_tail.pop_front();
+            if self.stderr_tail.len() > TAIL_LINES
+                && let Some(first) = self.stderr_tail.pop_front()
+            {
+                self.host_bytes.remove(first.len());
             }
         }
         self.line(level, target.to_owned(), message, Vec::new());
     }
 
     fn drop_line(&mut self, bytes: u64) {
+        self.work.note(LINE);
         self.dropped_lines += 1;
         self.dropped_bytes += bytes;
     }
@@ -255,6 +283,7 @@ impl Capture {
             return;
         }
         self.bytes += size;
+        self.work.note(KEPT_LINE);
         self.push(level, target, message, fields);
     }
 
@@ -270,6 +299,7 @@ impl Capture {
         };
         self.lines = self.lines.saturating_add(1);
         if self.options.reports.is_some() {
+            self.host_bytes.add(size_of_line(&line));
             self.pending.push_back(line);
         }
     }
@@ -290,6 +320,7 @@ impl Capture {
         while !self.pending.is_empty() {
             let Ok(permit) = reports.try_reserve() else { return };
             if let Some(line) = self.pending.pop_front() {
+                self.host_bytes.remove(size_of_line(&line));
                 permit.send(Report::Line(line));
             }
         }
@@ -324,6 +355,12 @@ impl PanicRecord {
         let message = clipped(message.join("\n").trim_end().to_owned(), MESSAGE_BYTES_MAX);
         Some(PanicRecord { message, place: Some(place) })
     }
+}
+
+/// What the host keeps for a line that waits for room.
+fn size_of_line(line: &LogLine) -> usize {
+    let fields = line.fields.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
+    size_of::<LogLine>() + line.target.len() + line.message.len() + fields.sum::<usize>()
 }
 
 /// `text` without NULs, which not every data store can keep, cut to `bytes_max` at the end of a character.
@@ -427,8 +464,10 @@ mod tests {
         for n in 0..50 {
             output.write(Stream::Stdout, format!("{n}\n").as_bytes());
         }
+        let kept = output.host_bytes();
+        assert!(kept.bytes() >= 48 * size_of::<LogLine>() as u64, "what waits counts as the guest's memory");
         let lines = lines(&output, receiver);
-        assert_eq!(lines.len(), 50);
+        assert_eq!((lines.len(), kept.bytes()), (50, 0));
         assert!(lines.iter().enumerate().all(|(n, line)| line.sequence as usize == n && line.message == n.to_string()));
     }
 

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::grants::{FolderUnavailable, Folders, OpenGrants};
 use super::load::{Loader, Prepared, digest_of};
+use super::pool::Pool;
 use super::refusal::{Refusal as _, refused};
 use crate::executor::{InspectError, PluginSource, RunnablePlugin};
 use crate::model::{Digest, Grant};
@@ -27,6 +28,8 @@ pub(super) struct Registry {
     source: Arc<dyn PluginSource>,
     runtime: Handle,
     folders: Arc<Folders>,
+    /// Threads that open folders, of their own: a disk or a network that does not answer holds up nothing else.
+    opening: Pool,
     entries: Mutex<Entries>,
 }
 
@@ -49,8 +52,8 @@ enum State {
 
 impl Registry {
     /// An empty registry over the plugins of `source`.
-    pub(super) fn new(loader: Arc<Loader>, source: Arc<dyn PluginSource>, runtime: Handle) -> Registry {
-        Registry { loader, source, runtime, folders: Arc::default(), entries: Mutex::default() }
+    pub(super) fn new(loader: Arc<Loader>, source: Arc<dyn PluginSource>, runtime: Handle, opening: Pool) -> Registry {
+        Registry { loader, source, runtime, folders: Arc::default(), opening, entries: Mutex::default() }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -140,8 +143,8 @@ impl Registry {
     pub(super) async fn open(&self, grants: Arc<[Grant]>) -> Result<OpenGrants, FolderUnavailable> {
         let folders = Arc::clone(&self.folders);
         // Opening a folder may wait for a disk or a network.
-        let opening = self.runtime.spawn_blocking(move || folders.open(&grants));
-        opening.await.unwrap_or_else(|_stopping| Err(FolderUnavailable::stopping()))
+        let opened = self.opening.run(move || folders.open(&grants)).await;
+        opened.unwrap_or_else(|| Err(FolderUnavailable::stopping()))
     }
 }
 

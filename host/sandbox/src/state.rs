@@ -5,16 +5,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Engine, Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::budget::Share;
 use super::denials::Denials;
-use super::engine::{CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX};
-use super::files::Origins;
+use super::files::OpenFiles;
 use super::grants::OpenGrants;
+use super::memory::MemoryAccount;
 use super::output::{CapturedStream, Output, Stream};
+use super::quota::Quota;
+use super::work::Work;
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Invocation};
 use crate::model::Timestamp;
@@ -35,8 +39,18 @@ pub(super) struct Guest {
     pub(super) resources: ResourceTable,
     /// What it may do.
     pub(super) grants: Arc<OpenGrants>,
-    /// Where its files and folders come from.
-    pub(super) origins: Origins,
+    /// What it has open.
+    pub(super) files: OpenFiles,
+    /// The places for files that all guests may have open.
+    pub(super) file_places: Arc<Semaphore>,
+    /// What it may still write into each granted folder.
+    pub(super) quotas: Vec<Quota>,
+    /// How many files and folders it may have open.
+    pub(super) open_files: usize,
+    /// Fuel that it may burn, what the host does for it included.
+    pub(super) fuel: u64,
+    /// What the host did for it.
+    pub(super) work: Work,
     /// What it was refused.
     pub(super) denials: Denials,
     /// The account of its memory.
@@ -78,8 +92,14 @@ pub(super) enum Interrupted {
 pub(super) struct GuestOptions {
     /// What it may do.
     pub(super) grants: Arc<OpenGrants>,
-    /// Memory over all memories and tables, in bytes.
+    /// Memory over all memories and tables and what the host keeps for it, in bytes.
     pub(super) memory_bytes: u64,
+    /// Its share of the memory that all attempts may have.
+    pub(super) share: Share,
+    /// Files and folders that it may have open at the same time.
+    pub(super) open_files: usize,
+    /// The places for files that all guests may have open.
+    pub(super) file_places: Arc<Semaphore>,
     /// Fuel.
     pub(super) fuel: u64,
     /// Size of a result, in bytes; what the guest may hand over at once is never less.
@@ -102,25 +122,42 @@ impl Guest {
     pub(super) fn store(engine: &Engine, options: GuestOptions) -> wasmtime::Result<Store<Guest>> {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES_MAX);
+        let quotas = options.grants.folders().iter().map(|folder| Quota::new(folder.quota)).collect();
         let guest = Guest {
             wasi: wasi(&options.grants, &options.output, options.clock),
             resources,
             grants: options.grants,
-            origins: Origins::default(),
+            files: OpenFiles::default(),
+            file_places: options.file_places,
+            quotas,
+            open_files: options.open_files,
+            fuel: options.fuel,
+            work: options.output.work(),
             denials: Denials::default(),
-            memory: MemoryAccount::new(options.memory_bytes),
+            memory: MemoryAccount::new(options.memory_bytes, options.share, options.output.host_bytes()),
             output: options.output,
             job: options.job,
             reins: options.reins,
         };
         let mut store = Store::try_new(engine, guest)?;
-        store.limiter(|guest| &mut guest.memory);
+        store.limiter_async(|guest| &mut guest.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX.max(options.result_bytes.saturating_add(HOSTCALL_BYTES_MAX / 2)));
         store.set_max_component_handles(HANDLES_MAX);
         store.set_fuel(options.fuel)?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(at_tick);
         Ok(store)
+    }
+}
+
+impl Guest {
+    /// The granted folders into which the guest wanted to write more than it may, a sentence each.
+    pub(super) fn passed_quotas(&self) -> impl Iterator<Item = String> {
+        let folders = self.grants.folders().iter().zip(&self.quotas).filter(|(_, quota)| quota.is_passed());
+        folders.map(|(folder, _)| {
+            let guest = &folder.guest;
+            format!("one attempt may not write that much into `{guest}`; `--allow-dir HOST::{guest}:rw,max=SIZE,files=N` allows more")
+        })
     }
 }
 
@@ -132,6 +169,11 @@ fn at_tick(cx: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = cx.data();
     guest.reins.check()?;
     guest.output.send_pending();
+    // What it burns now is still in its registers. What it burned when it last called the host is enough to know.
+    let burned = guest.fuel.saturating_sub(cx.get_fuel()?);
+    if burned.saturating_add(guest.work.done()) >= guest.fuel {
+        return Err(Trap::OutOfFuel.into());
+    }
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
 }
 
@@ -176,120 +218,5 @@ fn wasi(grants: &OpenGrants, output: &Output, clock: AttemptClock) -> WasiCtx {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
-    }
-}
-
-/// The memory of one instance, summed over all its memories and tables: a limit on each alone would let a guest with four
-/// memories have four times as much.
-pub(super) struct MemoryAccount {
-    limit: u64,
-    used: u64,
-    peak: u64,
-    /// What the growth that was allowed last added, to be taken back if it fails after all.
-    last: u64,
-    denied: Option<u64>,
-}
-
-/// What one element of a table takes.
-const TABLE_ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
-
-impl MemoryAccount {
-    /// An empty account.
-    pub(super) fn new(limit: u64) -> MemoryAccount {
-        MemoryAccount { limit, used: 0, peak: 0, last: 0, denied: None }
-    }
-
-    /// What is used now, in bytes.
-    pub(super) fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// The most that was used at one time, in bytes.
-    pub(super) fn peak(&self) -> u64 {
-        self.peak
-    }
-
-    /// What the instance would have used, had a growth not been refused.
-    pub(super) fn denied(&self) -> Option<u64> {
-        self.denied
-    }
-
-    fn grow(&mut self, current: u64, desired: u64, maximum: Option<u64>) -> bool {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            self.denied = Some(self.used.saturating_add(desired.saturating_sub(current)));
-            return false;
-        }
-        let more = desired.saturating_sub(current);
-        let wanted = self.used.saturating_add(more);
-        if wanted > self.limit {
-            self.denied = Some(wanted);
-            return false;
-        }
-        self.used = wanted;
-        self.last = more;
-        self.peak = self.peak.max(wanted);
-        true
-    }
-
-    fn take_back(&mut self) {
-        self.denied = Some(self.used);
-        self.used = self.used.saturating_sub(std::mem::take(&mut self.last));
-    }
-}
-
-impl ResourceLimiter for MemoryAccount {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(current as u64, desired as u64, maximum.map(|maximum| maximum as u64)))
-    }
-
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.take_back();
-        Ok(())
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let bytes = |elements: usize| (elements as u64).saturating_mul(TABLE_ELEMENT_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes)))
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.take_back();
-        Ok(())
-    }
-
-    fn instances(&self) -> usize {
-        CORE_INSTANCES_PER_COMPONENT_MAX as usize
-    }
-
-    fn tables(&self) -> usize {
-        TABLES_PER_COMPONENT_MAX as usize
-    }
-
-    fn memories(&self) -> usize {
-        MEMORIES_PER_COMPONENT_MAX as usize
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_is_over_the_sum_of_all_memories_and_tables() {
-        let mut account = MemoryAccount::new(1000);
-        assert!(account.memory_growing(0, 400, None).expect("answers"));
-        assert!(account.memory_growing(0, 400, None).expect("answers"));
-        assert!(!account.table_growing(0, 26, None).expect("answers"), "26 elements are 208 bytes");
-        assert_eq!((account.used(), account.peak(), account.denied()), (800, 800, Some(1008)));
-        assert!(account.table_growing(0, 25, None).expect("answers"));
-        assert_eq!(account.peak(), 1000);
-    }
-
-    #[test]
-    fn a_growth_that_failed_after_all_is_taken_back() {
-        let mut account = MemoryAccount::new(1000);
-        assert!(account.memory_growing(100, 600, None).expect("answers"));
-        account.memory_grow_failed(wasmtime::Error::msg("no")).expect("goes on");
-        assert_eq!((account.used(), account.denied()), (0, Some(500)));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{AppError, AppResult};
 use crate::files::{identity_of, open_folder};
-use crate::model::{DirAccess, Grant};
+use crate::model::{DirAccess, Grant, WriteQuota};
 
 /// Longest name of a folder inside a guest, or of a variable, in bytes.
 const NAME_BYTES_MAX: usize = 4_096;
@@ -14,7 +14,7 @@ const NAME_BYTES_MAX: usize = 4_096;
 ///
 /// # Errors
 /// [`AppError::Invalid`] where there is no such folder, it cannot be read, or the name inside the guest is not usable.
-pub fn grant_dir(host: &Path, guest: &str, access: DirAccess) -> AppResult<Grant> {
+pub fn grant_dir(host: &Path, guest: &str, access: DirAccess, quota: WriteQuota) -> AppResult<Grant> {
     let shown = host.display();
     if guest.is_empty() || guest.len() > NAME_BYTES_MAX || guest.chars().any(char::is_control) {
         return Err(AppError::invalid(format!("`{guest}` cannot be the name of a folder inside a plugin")));
@@ -38,7 +38,7 @@ pub fn grant_dir(host: &Path, guest: &str, access: DirAccess) -> AppResult<Grant
         causes: vec![error.to_string()],
         hint: Some("grant a folder that the user of the host may read".to_owned()),
     })?;
-    Ok(Grant::Dir { host: real, guest: guest.to_owned(), access, identity: Some(identity) })
+    Ok(Grant::Dir { host: real, guest: guest.to_owned(), access, identity: Some(identity), quota })
 }
 
 /// The right to an environment variable: with the value given, or with the one that the host process has when a job runs.
@@ -78,14 +78,16 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_cannot_be_granted() {
-        let error = grant_dir(Path::new("/no/such/folder"), "in", DirAccess::ReadOnly).expect_err("missing");
+        let error = grant_dir(Path::new("/no/such/folder"), "in", DirAccess::ReadOnly, WriteQuota::default())
+            .expect_err("missing");
         assert!(matches!(error, AppError::Invalid { .. }), "{error}");
     }
 
     #[test]
     fn a_granted_folder_is_remembered_by_its_real_path() {
         let dir = std::env::temp_dir();
-        let Ok(Grant::Dir { host, .. }) = grant_dir(&dir.join("."), "in", DirAccess::ReadOnly) else {
+        let Ok(Grant::Dir { host, .. }) = grant_dir(&dir.join("."), "in", DirAccess::ReadOnly, WriteQuota::default())
+        else {
             panic!("the folder for temporary files exists");
         };
         assert_eq!(host, dir.canonicalize().expect("exists"));
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn two_folders_under_one_name_are_refused() {
-        let dir = grant_dir(&std::env::temp_dir(), "in", DirAccess::ReadOnly).expect("exists");
+        let dir = grant_dir(&std::env::temp_dir(), "in", DirAccess::ReadOnly, WriteQuota::default()).expect("exists");
         assert!(check_grants(&[dir.clone(), dir]).is_err());
     }
 }

@@ -32,7 +32,6 @@ pub use events::{EventFilter, EventStream, Heard};
 pub use grants::{grant_dir, grant_env};
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
 pub use jobs::{CancelJob, JobList, NewJob, NewLines};
-pub use overlap::Overlap;
 pub use plugins::{PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
 pub use schedules::{NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};

@@ -10,15 +10,15 @@ use crate::model::{DirAccess, Grant, PluginName, PluginVersion};
 
 /// A folder that one plugin may write, and another grant that reaches the same files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overlap {
+pub(super) struct Overlap {
     /// Who may write.
-    pub writer: PluginName,
+    pub(super) writer: PluginName,
     /// What it may write.
-    pub writable: PathBuf,
+    pub(super) writable: PathBuf,
     /// Who has the other grant.
-    pub holder: PluginName,
+    pub(super) holder: PluginName,
     /// The other grant's folder.
-    pub held: PathBuf,
+    pub(super) held: PathBuf,
 }
 
 impl fmt::Display for Overlap {
@@ -94,10 +94,10 @@ impl Folder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, Timestamp};
+    use crate::model::{Digest, Timestamp, WriteQuota};
 
     fn grant(host: &str, access: DirAccess) -> Grant {
-        Grant::Dir { host: host.into(), guest: "in".to_owned(), access, identity: None }
+        Grant::Dir { host: host.into(), guest: "in".to_owned(), access, identity: None, quota: WriteQuota::default() }
     }
 
     fn plugin(name: &str, grants: Vec<Grant>) -> PluginVersion {

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::candidates;
 use super::grants::check_grants;
-use super::overlap::{Overlap, overlaps};
+use super::overlap::overlaps;
 use super::{App, AppError, AppResult, check_settings};
 use crate::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use crate::model::limits::COMPONENT_BYTES_MAX;
@@ -39,8 +39,9 @@ pub struct Registration {
     pub tasks: Vec<Task>,
     /// What its memory costs every job.
     pub footprint: Footprint,
-    /// Where its folders and those of other plugins reach each other.
-    pub overlaps: Vec<Overlap>,
+    /// What whoever registers it should know, a sentence each: where its folders and those of other plugins reach each other, and what its
+    /// author declared beyond what authors may.
+    pub notes: Vec<String>,
     /// What the store changed; `None` where this was a plan.
     pub changes: Option<PluginPut>,
 }
@@ -100,14 +101,17 @@ impl App {
         let size_bytes = component.len() as u64;
         let inspection = self.inspect(component, &grants, expected_digest).await?;
         let previous = readable(self.store.plugin_get(&name).await)?;
+        let mut notes: Vec<String> = Vec::new();
         let mut tasks = Vec::with_capacity(inspection.tasks.len());
         for declaration in &inspection.tasks {
-            let mut task = self.task_of(&name, declaration);
+            let (mut task, cut) = self.task_of(&name, declaration);
+            notes.extend(cut.into_iter().map(|what| format!("{}: {what}", task.id)));
             let known = readable(self.store.task_get(&task.id).await)?;
             task.configured = settings.over(&known.map(|row| row.task.configured).unwrap_or_default());
             tasks.push(task);
         }
         let overlaps = overlaps(&name, &grants, &self.store.plugin_list().await?.rows);
+        notes.extend(overlaps.iter().map(ToString::to_string));
         let Inspection { digest, imports, tasks: declarations, footprint } = inspection;
         let version = PluginVersion {
             name,
@@ -118,7 +122,7 @@ impl App {
             tasks: declarations,
             registered_at: self.now().await?,
         };
-        Ok(Registration { version, previous, tasks, footprint, overlaps, changes: None })
+        Ok(Registration { version, previous, tasks, footprint, notes, changes: None })
     }
 
     /// The current versions of all plugins, by name.
@@ -174,7 +178,7 @@ impl App {
                 })?
             }
         };
-        let tasks = version.tasks.iter().map(|declaration| self.task_of(name, declaration)).collect();
+        let tasks = version.tasks.iter().map(|declaration| self.task_of(name, declaration).0).collect();
         let request = ActivatePlugin { name: name.clone(), digest: version.digest, tasks };
         let changes = self.store.plugin_activate(request).await?;
         self.publish(plugin_events(version, &changes)).await;
@@ -269,9 +273,11 @@ impl App {
         self.inspector.as_deref().ok_or_else(|| AppError::refused("this program takes no plugins"))
     }
 
-    /// What a declared task is, stored, before anybody configured it.
-    fn task_of(&self, plugin: &PluginName, declaration: &TaskDeclaration) -> Task {
-        Task {
+    /// What a declared task is, stored, before anybody configured it; and what its author declared beyond what authors may.
+    fn task_of(&self, plugin: &PluginName, declaration: &TaskDeclaration) -> (Task, Vec<String>) {
+        let mut declared = declaration.settings.clone();
+        let cut = self.caps.declared.cut(&mut declared);
+        let task = Task {
             id: TaskId::of_plugin(plugin, &declaration.name),
             target: Target::Plugin { plugin: plugin.clone(), function: declaration.name.clone() },
             description: declaration.description.clone(),
@@ -279,9 +285,10 @@ impl App {
             result_schema: declaration.result_schema.clone(),
             example_args: declaration.example_args.clone(),
             configured: Settings::default(),
-            declared: declaration.settings.clone(),
+            declared,
             defaults: (*self.task_defaults).clone(),
-        }
+        };
+        (task, cut)
     }
 
     async fn unknown_plugin(&self, name: &PluginName) -> AppResult<AppError> {

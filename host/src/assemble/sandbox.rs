@@ -11,7 +11,7 @@ use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
 };
-use crate::model::{Digest, Effects, ErrorKind, Grant, JobError, Usage};
+use crate::model::{Digest, Effects, ErrorKind, Grant, JobError, MemoryLoad, Usage};
 use crate::store::Store;
 
 /// A sandbox that is set up when it is needed first: most commands never do, and setting it up takes longer than all they do.
@@ -19,6 +19,7 @@ pub(super) struct LazySandbox {
     cache_dir: std::path::PathBuf,
     concurrency: u32,
     memory_bytes_max: u64,
+    memory_total: Option<u64>,
     compiler: CompilerLimits,
     plugins: Arc<dyn PluginSource>,
     clock: Arc<dyn Clock>,
@@ -31,6 +32,7 @@ impl LazySandbox {
             cache_dir: config.data_dir.join("cache"),
             concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
             memory_bytes_max: config.caps.memory_bytes,
+            memory_total: config.serve.max_memory,
             compiler: config.compiler,
             plugins,
             clock,
@@ -45,6 +47,7 @@ impl LazySandbox {
                     cache_dir: Some(self.cache_dir.clone()),
                     concurrency: self.concurrency,
                     memory_bytes_max: self.memory_bytes_max,
+                    memory_total: self.memory_total,
                     compiler: Compiler::of_this_program(self.compiler),
                     ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
                 })
@@ -65,6 +68,10 @@ impl Executor for LazySandbox {
                 effects: Effects::default(),
             },
         }
+    }
+
+    fn memory_load(&self) -> Option<MemoryLoad> {
+        self.executor.get().and_then(Executor::memory_load)
     }
 }
 

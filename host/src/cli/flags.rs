@@ -11,7 +11,8 @@ use super::exit::{Failure, Outcomes};
 use crate::app::{AppError, Arguments, grant_dir, grant_env};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
-    Backoff, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings, json,
+    Backoff, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings, WriteQuota,
+    json,
 };
 
 /// Settings of a job, over those of its task.
@@ -145,7 +146,7 @@ fn read_json(text: &str) -> Outcomes<Value> {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Rights (default: none)")]
 pub(super) struct GrantArgs {
-    /// Show a folder to the plugin under a name of its own, to read (`:ro`, the default) or to write (`:rw`); may be repeated
+    /// Show a folder to the plugin under a name of its own, to read (`:ro`, the default) or to write (`:rw`, with what one attempt may write: `:rw,max=1GiB,files=1000`); may be repeated
     #[arg(long, value_name = "HOST::GUEST[:ro|rw]")]
     allow_dir: Vec<String>,
     /// Show an environment variable, with a value given here or the one the host has when a job runs; may be repeated
@@ -177,19 +178,43 @@ impl GrantArgs {
 }
 
 fn dir_grant(text: &str) -> Outcomes<Grant> {
-    let form =
-        || Failure::usage(format!("`{text}` is no grant of a folder"), "write it like /srv/in::in:ro or ./out::out:rw");
+    let form = || {
+        Failure::usage(
+            format!("`{text}` is no grant of a folder"),
+            "write it like /srv/in::in:ro, ./out::out:rw or ./out::out:rw,max=1GiB,files=1000",
+        )
+    };
     let (host, guest) = text.split_once("::").ok_or_else(form)?;
-    let (guest, access) = match guest.rsplit_once(':') {
-        Some((guest, "ro")) => (guest, DirAccess::ReadOnly),
-        Some((guest, "rw")) => (guest, DirAccess::ReadWrite),
-        Some(_) => return Err(form()),
-        None => (guest, DirAccess::ReadOnly),
+    let (guest, (access, quota)) = match guest.rsplit_once(':') {
+        Some((guest, access)) => (guest, dir_access(access).ok_or_else(form)?),
+        None => (guest, (DirAccess::ReadOnly, WriteQuota::default())),
     };
     if host.is_empty() || guest.is_empty() {
         return Err(form());
     }
-    Ok(grant_dir(Path::new(host), guest, access)?)
+    Ok(grant_dir(Path::new(host), guest, access, quota)?)
+}
+
+/// `ro`, or `rw` with what one attempt may write.
+fn dir_access(text: &str) -> Option<(DirAccess, WriteQuota)> {
+    let mut parts = text.split(',');
+    let access = match parts.next()? {
+        "ro" => DirAccess::ReadOnly,
+        "rw" => DirAccess::ReadWrite,
+        _ => return None,
+    };
+    let mut quota = WriteQuota::default();
+    for part in parts {
+        let slot = match (access, part.split_once('=')?) {
+            (DirAccess::ReadWrite, ("max", size)) => quota.bytes.replace(parse_size(size).ok()?),
+            (DirAccess::ReadWrite, ("files", count)) => quota.files.replace(parse_count(count).ok()?),
+            _ => return None,
+        };
+        if slot.is_some() {
+            return None;
+        }
+    }
+    Some((access, quota))
 }
 
 /// Metadata from `K=JSON` pairs; a value that is not JSON is a text.
@@ -367,6 +392,15 @@ mod tests {
         assert_eq!(access(""), Some(("in".to_owned(), DirAccess::ReadOnly)));
         assert_eq!(access(":rw"), Some(("in".to_owned(), DirAccess::ReadWrite)));
         assert_eq!(access(":rx"), None);
+        let quota = |suffix: &str| match dir_grant(&format!("{}::in{suffix}", temp.display())) {
+            Ok(Grant::Dir { quota, .. }) => Some((quota.bytes, quota.files)),
+            _ => None,
+        };
+        assert_eq!(quota(":rw,max=1GiB,files=10"), Some((Some(1 << 30), Some(10))));
+        assert_eq!(quota(":rw,files=1_000"), Some((None, Some(1000))));
+        for bad in [":ro,max=1GiB", ":rw,max=1GiB,max=2GiB", ":rw,max", ":rw,size=1", ":rw,"] {
+            assert_eq!(quota(bad), None, "{bad}");
+        }
         assert!(dir_grant("/tmp:in").is_err());
     }
 }

@@ -253,7 +253,10 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("plugin", maybe(job.plugin_digest.map(|digest| digest.to_string()))),
     ];
     pairs.extend(run_settings(executor_of(settings), settings, |_| ""));
-    pairs.push(("crashes", format!("{}, of which {} are forgiven", job.crashes, settings.crash_retries)));
+    pairs.push((
+        "crashes",
+        format!("{}; of those in which it ran alone, {} are forgiven", job.crashes, settings.crash_retries),
+    ));
     Ok(context.out.pairs(&pairs)?)
 }
 

@@ -50,8 +50,8 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         false => app.plugin_register(request).await?,
     };
     if context.out.json {
-        for overlap in &registration.overlaps {
-            context.out.note(&format!("note: {overlap}"))?;
+        for note in &registration.notes {
+            context.out.note(&format!("note: {note}"))?;
         }
         return Ok(context.out.json(&PluginWire::from(&registration.version))?);
     }
@@ -82,7 +82,7 @@ fn report(registration: &Registration) -> Vec<String> {
         "It may use:".to_owned()
     });
     lines.extend(version.grants.iter().map(|grant| format!("  {}", granted(grant))));
-    lines.extend(registration.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
+    lines.extend(registration.notes.iter().map(|note| format!("  note: {note}")));
     lines.extend(new_imports(registration));
     lines.push(String::new());
     lines.push(footprint(registration));

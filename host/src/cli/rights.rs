@@ -1,5 +1,6 @@
 //! What a plugin asks for and what it may do, in plain words.
 
+use crate::config::units::format_size;
 use crate::model::{DirAccess, Grant, Import};
 
 /// A family of interfaces, in words.
@@ -79,12 +80,17 @@ impl Ability {
 /// A grant in words. The value of a variable is left out: it may be a secret.
 pub(super) fn granted(grant: &Grant) -> String {
     match grant {
-        Grant::Dir { host, guest, access, .. } => {
+        Grant::Dir { host, guest, access, quota, .. } => {
             let verb = match access {
                 DirAccess::ReadOnly => "read",
                 DirAccess::ReadWrite => "read and write",
             };
-            format!("{verb} {} as `{guest}`", host.display())
+            let bytes = quota.bytes.map(|bytes| format!("{} at most", format_size(bytes)));
+            let files = quota.files.map(|files| format!("{files} new files at most"));
+            let bounds: Vec<String> = bytes.into_iter().chain(files).collect();
+            let bounds =
+                if bounds.is_empty() { String::new() } else { format!(", by one attempt {}", bounds.join(" and ")) };
+            format!("{verb} {} as `{guest}`{bounds}", host.display())
         }
         Grant::Env { name, value: None } => format!("the variable {name}, as the host has it when a job runs"),
         Grant::Env { name, value: Some(_) } => format!("the variable {name}, with a fixed value"),

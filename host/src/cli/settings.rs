@@ -11,7 +11,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, CompilerLimits, Config, Role, Serve, StoreUrl, UrlError};
+use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, Role, Serve, StoreUrl, UrlError};
 use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
 
 /// What every command understands.
@@ -56,6 +56,9 @@ pub(super) struct ServeArgs {
     /// Most jobs that run at once in this process [default: 100]
     #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_concurrent_jobs: Option<usize>,
+    /// Memory that all jobs of this process may have together, such as `4GiB` [default: three quarters of what there is]
+    #[arg(long, env = "HOST_MAX_MEMORY", value_name = "SIZE", value_parser = parse_size, hide_env_values = true)]
+    max_memory: Option<u64>,
     /// How long a claim on a job holds unless it is extended [default: 15s]
     #[arg(long, env = "HOST_LEASE_DURATION", value_name = "D", value_parser = parse_span, hide_env_values = true)]
     lease_duration: Option<Duration>,
@@ -135,6 +138,7 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
         role: flags.role.or_else(|| file.role.map(|role| role.0)).unwrap_or(usual.role),
         identity: flags.identity.clone().or_else(|| file.identity.map(|identity| identity.0)),
         max_concurrent_jobs: count(flags.max_concurrent_jobs, file.max_concurrent_jobs, usual.max_concurrent_jobs),
+        max_memory: flags.max_memory.or_else(|| file.max_memory.map(|size| size.0)),
         lease_duration: span(flags.lease_duration, file.lease_duration, usual.lease_duration),
         cleanup_interval: span(flags.cleanup_interval, file.cleanup_interval, usual.cleanup_interval),
         drain_timeout: flags
@@ -189,6 +193,7 @@ struct ServeFile {
     role: Option<Text<Role>>,
     identity: Option<Text<SchedulerId>>,
     max_concurrent_jobs: Option<Positive>,
+    max_memory: Option<Size>,
     lease_duration: Option<Text<Duration>>,
     cleanup_interval: Option<Text<Duration>>,
     drain_timeout: Option<Drain>,
@@ -224,6 +229,21 @@ struct CapsFile {
     metadata: Option<Size>,
     log: Option<Size>,
     log_lines: Option<Positive>,
+    job_log: Option<Size>,
+    job_log_lines: Option<Positive>,
+    open_files: Option<Positive>,
+    #[serde(default)]
+    declared: DeclaredCapsFile,
+}
+
+/// What authors may declare for their tasks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeclaredCapsFile {
+    priority: Option<i32>,
+    max_attempts: Option<u32>,
+    backoff: Option<Drain>,
+    result_ttl: Option<Drain>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -307,6 +327,21 @@ impl CapsFile {
             metadata_bytes: bytes(self.metadata, usual.metadata_bytes),
             log_bytes: bytes(self.log, usual.log_bytes),
             log_lines: self.log_lines.map_or(usual.log_lines, |count| count.0),
+            job_log_bytes: bytes(self.job_log, usual.job_log_bytes),
+            job_log_lines: self.job_log_lines.map_or(usual.job_log_lines, |count| count.0),
+            open_files: self.open_files.map_or(usual.open_files, |count| count.0),
+            declared: self.declared.over(usual.declared),
+        }
+    }
+}
+
+impl DeclaredCapsFile {
+    fn over(self, usual: DeclaredCaps) -> DeclaredCaps {
+        DeclaredCaps {
+            priority: self.priority.unwrap_or(usual.priority),
+            max_attempts: self.max_attempts.unwrap_or(usual.max_attempts).max(1),
+            backoff: self.backoff.map_or(usual.backoff, |span| span.0),
+            result_ttl: self.result_ttl.map_or(usual.result_ttl, |span| span.0),
         }
     }
 }
@@ -414,6 +449,7 @@ mod tests {
             role = "worker"
             identity = "worker-1"
             max_concurrent_jobs = 8
+            max_memory = "2GiB"
             lease_duration = "20s"
             cleanup_interval = "1h"
             drain_timeout = "0s"
@@ -432,6 +468,13 @@ mod tests {
             memory = 1073741824
             args = "64KiB"
             log_lines = 100
+            open_files = 16
+
+            [caps.declared]
+            priority = 5
+            max_attempts = 3
+            backoff = "1h"
+            result_ttl = "2d"
 
             [compiler]
             memory = "1GiB"
@@ -441,6 +484,7 @@ mod tests {
         .expect("valid");
         let caps = file.caps.over(Caps::default());
         assert_eq!((caps.memory_bytes, caps.args_bytes, caps.log_lines), (1 << 30, 65_536, 100));
+        assert_eq!((caps.open_files, caps.declared.priority, caps.declared.max_attempts), (16, 5, 3));
         let compiler = file.compiler.limits();
         assert_eq!((compiler.memory_bytes, compiler.timeout), (1 << 30, Duration::from_secs(30)));
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };

@@ -8,6 +8,8 @@ use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{plural, time, time_or_dash};
 use crate::assemble::{Migrating, Migrations};
+use crate::config::units::format_size;
+use crate::model::MemoryLoad;
 
 pub(super) async fn status(context: &mut Context) -> Outcomes {
     let status = context.app().await?.status().await?;
@@ -21,6 +23,11 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
                 "started_at": scheduler.started_at.to_string(),
                 "seen_at": scheduler.seen_at.to_string(),
                 "stopped_at": scheduler.stopped_at.map(|at| at.to_string()),
+                "memory": scheduler.memory.map(|memory| json!({
+                    "total_bytes": memory.total_bytes,
+                    "reserved_bytes": memory.reserved_bytes,
+                    "jobs_waiting": memory.waiting,
+                })),
             })
         });
         let unreadable = status.unreadable.first.iter();
@@ -44,7 +51,10 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
     let jobs = status.jobs;
     let mut schedulers = status.schedulers.iter().map(|scheduler| match scheduler.stopped_at {
         Some(stopped) => format!("{} ({}), stopped {}", scheduler.id, scheduler.role, time(stopped)),
-        None => format!("{} ({}), last heard of {}", scheduler.id, scheduler.role, time(scheduler.seen_at)),
+        None => {
+            let memory = scheduler.memory.map(memory).unwrap_or_default();
+            format!("{} ({}), last heard of {}{memory}", scheduler.id, scheduler.role, time(scheduler.seen_at))
+        }
     });
     let schedulers = schedulers.by_ref().collect::<Vec<_>>().join("\n");
     let clock = status.store_clock_ahead_ms.map(|ahead| format!("{ahead} ms ahead of this host's"));
@@ -59,6 +69,16 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         ("unreadable", status.unreadable.lines().join("\n")),
         ("store's clock", clock.unwrap_or_default()),
     ])?)
+}
+
+/// What the jobs of a scheduler have of the memory that they may have together.
+fn memory(memory: MemoryLoad) -> String {
+    let MemoryLoad { total_bytes, reserved_bytes, waiting } = memory;
+    let waiting = match waiting {
+        0 => String::new(),
+        waiting => format!(", and {} for some", plural(waiting, "job") + if waiting == 1 { " waits" } else { " wait" }),
+    };
+    format!("; jobs have {} of {}{waiting}", format_size(reserved_bytes), format_size(total_bytes))
 }
 
 pub(super) async fn cleanup(context: &mut Context) -> Outcomes {

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::apart::Apart;
 use super::identity::Life;
 use super::notifier::Notifier;
 use super::running::Running;
@@ -26,6 +27,8 @@ pub(super) struct Core {
     pub(super) time: StoreClock,
     /// The attempts that run here.
     pub(super) running: Running,
+    /// Which of them may run beside each other.
+    pub(super) apart: Apart,
     /// What would be written to the log again and again.
     pub(super) throttle: Throttle,
     /// Events on their way to the broker.

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::apart::Apart;
 use super::core::Core;
 use super::identity::Life;
 use super::notifier::Notifier;
@@ -99,6 +100,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
         executors: parts.executors.clone(),
         time: StoreClock::new(Arc::clone(&parts.clock)),
         running: Running::default(),
+        apart: Apart::default(),
         throttle: Throttle::default(),
         notifier: Notifier::new(Arc::clone(&parts.clock)),
         schedules_changed: Notify::new(),

@@ -78,6 +78,7 @@ pub(super) fn row(core: &Core, started_at: Timestamp, stopped_at: Option<Timesta
         seen_at: core.time.now(),
         stopped_at,
         incarnation: core.life.incarnation().clone(),
+        memory: core.executors.memory_load(),
     }
 }
 

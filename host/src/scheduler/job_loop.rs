@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::apart::PUT_BACK_FOR;
 use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
 use super::log_failure;
@@ -17,6 +18,9 @@ use crate::store::{AcquireJobs, AcquiredJobs, Ending, ReleaseJob, StoreError, Un
 /// Most jobs that one call leases: what fits comfortably into one statement of every database.
 const ACQUIRE_MAX: usize = 500;
 
+/// How often is looked whether there is memory for more jobs.
+const LOOK_FOR_MEMORY_EVERY: Duration = Duration::from_millis(50);
+
 /// Takes jobs until stopping begins. `writes` goes to every attempt; the writer ends when the last of them has.
 pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let slots = Arc::new(Semaphore::new(core.options.max_concurrent_jobs.max(1)));
@@ -26,6 +30,8 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let mut acquisition = Acquisition::new();
     while !core.stop_taking.is_cancelled() {
         let Some(permit) = free_slot(&core, &slots).await else { return };
+        enough_memory(&core).await;
+        nobody_apart(&core).await;
         more_slots(&core, &slots, filled_in).await;
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
         let asked_at = core.time.monotonic();
@@ -34,7 +40,9 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
                 let took = core.time.monotonic().saturating_since(asked_at);
                 filled_in = if is_full { took } else { Duration::ZERO };
                 let has_work = !resolved.is_empty();
+                let (resolved, others) = one_apart(resolved);
                 start(&core, resolved, held_until, permit, &slots, &writes);
+                put_back(&core, others, &writes).await;
                 let has_given_back = !unresolved.is_empty();
                 give_back(&core, unresolved, &writes).await;
                 if has_given_back && !has_work {
@@ -58,6 +66,25 @@ async fn free_slot(core: &Core, slots: &Arc<Semaphore>) -> Option<OwnedSemaphore
         biased;
         () = core.stop_taking.cancelled() => None,
         permit = Arc::clone(slots).acquire_owned() => permit.ok(),
+    }
+}
+
+/// Waits while jobs that were taken wait for memory: another worker may have some for the next ones.
+async fn enough_memory(core: &Core) {
+    while core.executors.memory_load().is_some_and(|load| load.waiting > 0) {
+        tokio::select! {
+            () = core.stop_taking.cancelled() => return,
+            () = core.time.sleep(LOOK_FOR_MEMORY_EVERY) => {}
+        }
+    }
+}
+
+/// Waits while a job runs alone: another worker may run the next ones beside others.
+async fn nobody_apart(core: &Core) {
+    tokio::select! {
+        biased;
+        () = core.stop_taking.cancelled() => {}
+        () = core.apart.is_over() => {}
     }
 }
 
@@ -125,30 +152,50 @@ async fn take(
     Ok(Taken { found, held_until, now: acquired.now, is_full, has_set_aside })
 }
 
+/// Of those that may have killed a worker, only one stays, and comes last: the others wait until it has run for a while.
+fn one_apart(taken: Vec<(Job, Resolved)>) -> (Vec<(Job, Resolved)>, Vec<Job>) {
+    let (mut suspects, mut taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(job, _)| job.crashes > 0);
+    let others = suspects.split_off(suspects.len().min(1));
+    taken.append(&mut suspects);
+    (taken, others.into_iter().map(|(job, _)| job).collect())
+}
+
+/// Puts jobs back that are to run when another one has run for a while. They lose no attempt.
+async fn put_back(core: &Core, jobs: Vec<Job>, writes: &mpsc::Sender<Write>) {
+    let until = core.time.now().saturating_add(PUT_BACK_FOR);
+    for job in jobs {
+        give_back_until(until, job, writes).await;
+    }
+}
+
 /// Puts jobs back whose tasks cannot be looked up now. They wait, and lose no attempt.
 pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes: &mpsc::Sender<Write>) {
     for (job, Unresolved { until, reason, is_away }) in jobs {
-        let task_id = job.spec.task_id;
+        let task_id = &job.spec.task_id;
         if is_away {
             tracing::debug!(task.id = %task_id, reason, "a job waits: its task cannot be looked up");
         } else if let Some(jobs) = core.throttle.note(core.time.now(), "unresolved", task_id.as_str(), 1) {
             tracing::warn!(task.id = %task_id, jobs, reason, "jobs wait: it cannot be told what their task runs");
         }
-        let Some(lease) = job.lease else { continue };
-        let release = ReleaseJob {
-            id: job.spec.id,
-            token: lease.token,
-            ending: Ending::GivenBack { not_before: Some(until) },
-            usage: None,
-            plugin_digest: None,
-            started_at: None,
-            lines: Vec::new(),
-            progress: None,
-            effects: Effects::default(),
-        };
-        // The writer ends after the last sender, and this is one.
-        let _closed = writes.send(Write::Release(Box::new(release), task_id)).await;
+        give_back_until(until, job, writes).await;
     }
+}
+
+async fn give_back_until(until: Timestamp, job: Job, writes: &mpsc::Sender<Write>) {
+    let Some(lease) = job.lease else { return };
+    let release = ReleaseJob {
+        id: job.spec.id,
+        token: lease.token,
+        ending: Ending::GivenBack { not_before: Some(until) },
+        usage: None,
+        plugin_digest: None,
+        started_at: None,
+        lines: Vec::new(),
+        progress: None,
+        effects: Effects::default(),
+    };
+    // The writer ends after the last sender, and this is one.
+    let _closed = writes.send(Write::Release(Box::new(release), job.spec.task_id)).await;
 }
 
 /// Leases up to `limit` due jobs, or only the one that is named, and tells everyone.
@@ -216,7 +263,8 @@ fn start(
     for (job, resolved) in taken {
         // Only this loop takes slots, so the ones that were counted are still there.
         let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
-        let taken = runner::Leased { job, held_until };
+        let place = core.apart.place(job.crashes);
+        let taken = runner::Leased { job, held_until, place };
         let attempt = runner::run(Arc::clone(core), taken, resolved, writes.clone());
         core.attempts.spawn(async move {
             drop(attempt.await);

@@ -22,6 +22,7 @@
 //! that did not (`cancel_grace`) and give their jobs back; write what is to be written; say goodbye. A scheduler that is killed
 //! instead loses nothing: its leases run out and others, or itself under the same identity, take its jobs back.
 
+mod apart;
 mod batch;
 mod catalog;
 mod core;

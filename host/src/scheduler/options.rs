@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::{Caps, Role};
 use crate::executor::Executor;
 use crate::model::limits;
-use crate::model::{ExecutorName, SchedulerId, Target};
+use crate::model::{ExecutorName, MemoryLoad, SchedulerId, Target};
 use crate::store::Store;
 
 /// What a scheduler works with. All of it may be shared with other schedulers and with the program around them.
@@ -59,6 +59,15 @@ impl Executors {
             .find(|(known, _)| known.as_str() == name)
             .map(|(_, found)| found)
             .ok_or_else(|| name.to_owned())
+    }
+
+    /// The memory that the attempts of all of them have together, as far as they bound it.
+    pub(super) fn memory_load(&self) -> Option<MemoryLoad> {
+        self.by_name.values().filter_map(|executor| executor.memory_load()).reduce(|sum, load| MemoryLoad {
+            total_bytes: sum.total_bytes.saturating_add(load.total_bytes),
+            reserved_bytes: sum.reserved_bytes.saturating_add(load.reserved_bytes),
+            waiting: sum.waiting + load.waiting,
+        })
     }
 
     /// The names, in alphabetical order.

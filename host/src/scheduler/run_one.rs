@@ -64,7 +64,7 @@ async fn attempts(
         let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;
         for (job, resolved) in found.resolved {
             let attempt = job.attempt;
-            let leased = runner::Leased { job, held_until };
+            let leased = runner::Leased { job, held_until, place: None };
             returned = (attempt, runner::run(Arc::clone(core), leased, resolved, writes.clone()).await);
         }
         job_loop::give_back(core, found.unresolved, writes).await;

@@ -1,6 +1,7 @@
 //! One attempt, from its lease to its release.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::apart::Place;
 use super::catalog::Resolved;
 use super::core::Core;
 use super::lease;
@@ -32,6 +34,8 @@ pub(super) struct Leased {
     pub(super) job: Job,
     /// The lease holds at least until then.
     pub(super) held_until: Instant,
+    /// Its place among the others, where it has one already.
+    pub(super) place: Option<Place>,
 }
 
 /// Runs one attempt and hands its end to the writer. Answers what the task returned, also where the job keeps no result. The lease is kept
@@ -42,14 +46,14 @@ pub(super) fn run(
     resolved: Resolved,
     writes: mpsc::Sender<Write>,
 ) -> impl Future<Output = Option<Payload>> + Send + 'static {
-    let Leased { job, held_until } = leased;
+    let Leased { job, held_until, place } = leased;
     // An acquired job has a lease; one without cannot be released either.
     let attempt = job.lease.as_ref().map(|lease| core.running.begin(job.spec.id, lease.token, held_until));
     let span =
         tracing::info_span!("attempt", job.id = %job.spec.id, task.id = %job.spec.task_id, attempt = job.attempt);
     let run = async move {
         let attempt = attempt?;
-        let runner = Runner { core, job: Arc::new(job), attempt, writes, buffer: Buffer::default() };
+        let runner = Runner { core, job: Arc::new(job), attempt, place, writes, buffer: Buffer::default() };
         runner.run(resolved).await
     };
     run.instrument(span)
@@ -59,6 +63,8 @@ struct Runner {
     core: Arc<Core>,
     job: Arc<Job>,
     attempt: Attempt,
+    /// Its place among the other attempts, or apart from them, if it has one already.
+    place: Option<Place>,
     writes: mpsc::Sender<Write>,
     buffer: Buffer,
 }
@@ -139,13 +145,21 @@ impl Runner {
             started_at,
         };
         let control = RunControl { cancel: self.attempt.cancel.clone(), kill: self.attempt.kill.clone(), reports };
-        let mut execution = AssertUnwindSafe(executor.run(invocation, control)).catch_unwind();
+        if self.job.crashes > 0 {
+            tracing::info!(job.crashes = self.job.crashes, "the job ran in a worker that died; it begins alone");
+        }
+        let cancel = control.cancel.clone();
+        let attempt =
+            core.apart.run(&core.time, self.job.crashes, self.place.take(), &cancel, executor.run(invocation, control));
+        let mut execution = pin!(AssertUnwindSafe(attempt).catch_unwind());
         let mut kill_at = None;
         let finished = loop {
             let step = tokio::select! {
                 biased;
                 Some(report) = said.recv() => Step::Said(report),
-                ended = &mut execution => ended.map_or(Step::Panicked, |finished| Step::Finished(Box::new(finished))),
+                ended = &mut execution => {
+                    ended.map_or(Step::Panicked, |finished| Step::Finished(Box::new(finished.unwrap_or_else(never_began))))
+                }
                 () = sleep_until(&core, self.buffer.flush_at) => Step::FlushDue,
                 () = self.attempt.cancel.cancelled(), if kill_at.is_none() => Step::AskedToStop,
                 () = sleep_until(&core, kill_at), if !self.attempt.kill.is_cancelled() => Step::GraceOver,
@@ -232,6 +246,7 @@ async fn sleep_until(core: &Core, instant: Option<Instant>) {
     }
 }
 
+/// The end of an attempt that was asked to stop before its turn had come.
 fn never_began() -> Finished {
     Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() }
 }

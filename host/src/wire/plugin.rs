@@ -25,7 +25,7 @@ pub(crate) struct ImportWire {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum GrantWire {
-    Dir { host: String, guest: String, access: &'static str },
+    Dir { host: String, guest: String, access: &'static str, max_bytes: Option<u64>, max_files: Option<u64> },
     Env { name: String, has_value: bool },
 }
 
@@ -51,13 +51,15 @@ impl From<&Import> for ImportWire {
 impl From<&Grant> for GrantWire {
     fn from(grant: &Grant) -> GrantWire {
         match grant {
-            Grant::Dir { host, guest, access, .. } => GrantWire::Dir {
+            Grant::Dir { host, guest, access, quota, .. } => GrantWire::Dir {
                 host: host.display().to_string(),
                 guest: guest.clone(),
                 access: match access {
                     DirAccess::ReadOnly => "ro",
                     DirAccess::ReadWrite => "rw",
                 },
+                max_bytes: quota.bytes,
+                max_files: quota.files,
             },
             Grant::Env { name, value } => GrantWire::Env { name: name.clone(), has_value: value.is_some() },
         }

@@ -85,8 +85,15 @@ mod tests {
         let id = SchedulerId::new("left").expect("valid");
         let now = Timestamp::EPOCH;
         let incarnation = Incarnation::new("one").expect("valid");
-        let row =
-            SchedulerRow { id, role: "both".into(), started_at: now, seen_at: now, stopped_at: None, incarnation };
+        let row = SchedulerRow {
+            id,
+            role: "both".into(),
+            started_at: now,
+            seen_at: now,
+            stopped_at: None,
+            incarnation,
+            memory: None,
+        };
         let request = PutScheduler { scheduler: row.clone(), replaces: None };
         {
             let mut call = Box::pin(store.scheduler_put(request));

@@ -17,7 +17,7 @@ use super::defect::Defect;
 
 use crate::model::{
     Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError, JobSettings,
-    Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage,
+    MemoryLoad, Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 
 /// A type with a stored form.
@@ -265,6 +265,25 @@ impl Encode for Usage {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(in crate::store) struct MemoryLoadEncoded {
+    total: u64,
+    reserved: u64,
+    waiting: usize,
+}
+
+impl Encode for MemoryLoad {
+    type Encoded = MemoryLoadEncoded;
+
+    fn encoded(&self) -> MemoryLoadEncoded {
+        MemoryLoadEncoded { total: self.total_bytes, reserved: self.reserved_bytes, waiting: self.waiting }
+    }
+
+    fn decode(form: MemoryLoadEncoded) -> Result<MemoryLoad, Defect> {
+        Ok(MemoryLoad { total_bytes: form.total, reserved_bytes: form.reserved, waiting: form.waiting })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 pub(in crate::store) struct ProgressEncoded {
     done: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -324,6 +343,10 @@ pub(in crate::store) enum GrantEncoded {
         writable: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         identity: Option<FolderIdentityEncoded>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_bytes: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_files: Option<u64>,
         #[serde(flatten)]
         more: Map<String, Value>,
     },
@@ -413,7 +436,7 @@ impl Encode for Details {
 
 fn grant(grant: &Grant) -> GrantEncoded {
     match grant {
-        Grant::Dir { host, guest, access, identity } => GrantEncoded::Dir {
+        Grant::Dir { host, guest, access, identity, quota } => GrantEncoded::Dir {
             // A folder whose path is no Unicode cannot be granted.
             host: host.to_string_lossy().into_owned(),
             guest: guest.clone(),
@@ -425,6 +448,8 @@ fn grant(grant: &Grant) -> GrantEncoded {
                 born: identity.born.map(Timestamp::as_micros),
                 more: Map::new(),
             }),
+            max_bytes: quota.bytes,
+            max_files: quota.files,
             more: Map::new(),
         },
         Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone(), more: Map::new() },
@@ -437,7 +462,7 @@ fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
         None => Ok(()),
     };
     Ok(match form {
-        GrantEncoded::Dir { host, guest, writable, identity, more } => {
+        GrantEncoded::Dir { host, guest, writable, identity, max_bytes, max_files, more } => {
             all_known(&more)?;
             identity.iter().try_for_each(|identity| all_known(&identity.more))?;
             let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
@@ -447,7 +472,13 @@ fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
                 inode: identity.inode,
                 born: identity.born.and_then(Timestamp::from_micros),
             });
-            Grant::Dir { host: host.into(), guest, access, identity }
+            Grant::Dir {
+                host: host.into(),
+                guest,
+                access,
+                identity,
+                quota: WriteQuota { bytes: max_bytes, files: max_files },
+            }
         }
         GrantEncoded::Env { name, value, more } => {
             all_known(&more)?;

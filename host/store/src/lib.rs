@@ -267,7 +267,8 @@ pub trait LeaseLine: Send {
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
     /// Ends the leases that were over at `over_at`, or that `holder` has (a scheduler that came back under its old identity, and
-    /// holds nothing any more), except on jobs that are `spared`. Their jobs are queued again at once, where an attempt or a crash retry is left, and else
+    /// holds nothing any more), except on jobs that are `spared`. Their jobs are queued again, at once after their first crash and later
+    /// after further ones ([`rules::pause_after_crash`]), where an attempt or a crash retry is left or others may be to blame, and else
     /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Schedules simply become free.
     ///
     /// Each job stands alone. Retry: safe.

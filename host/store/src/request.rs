@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::defect::Defect;
-pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine};
+pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
 use crate::model::{
     Digest, Incarnation, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
     PluginVersion, Progress, Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
@@ -550,6 +550,8 @@ pub struct SchedulerRow {
     pub stopped_at: Option<Timestamp>,
     /// Which of the schedulers that have had this identity it is.
     pub incarnation: Incarnation,
+    /// The memory that its jobs have together, where that is bounded.
+    pub memory: Option<MemoryLoad>,
 }
 
 /// See [`Housekeeping::scheduler_put`](super::Housekeeping::scheduler_put).

@@ -29,11 +29,35 @@ pub fn put_off(now: Timestamp, since: Timestamp) -> Timestamp {
 /// How long the row of a scheduler that left, or fell silent, is kept.
 pub const SCHEDULERS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Whether a job whose worker vanished is queued again: `attempt` begun so far and `crashes` among them, this one included.
+/// The end of a worker, as one of its jobs knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Crash {
+    /// Attempts at the job begun so far.
+    pub attempt: u32,
+    /// Crashes among them, this one included.
+    pub crashes: u32,
+    /// Whether the worker ran nothing else, so that nothing else can be to blame.
+    pub was_alone: bool,
+}
+
+/// Whether a job whose worker vanished is queued again.
 ///
-/// A job may begin `max_attempts` attempts, and one more for each crash up to `crash_retries`.
-pub fn survives_crash(attempt: u32, crashes: u32, max_attempts: u32, crash_retries: u32) -> bool {
-    attempt < max_attempts.saturating_add(crashes.min(crash_retries))
+/// A job may begin `max_attempts` attempts, and one more for each crash up to `crash_retries`. A crash that others may be to blame for does
+/// not end it, unless it must not be tried again after any (`crash_retries` 0).
+pub fn survives_crash(crash: Crash, max_attempts: u32, crash_retries: u32) -> bool {
+    let is_cleared = !crash.was_alone && crash_retries > 0;
+    is_cleared || crash.attempt < max_attempts.saturating_add(crash.crashes.min(crash_retries))
+}
+
+/// How long a job waits after its `crashes`th crash until it is tried again: not at all after the first, as most workers that vanish were
+/// ended by somebody, and then longer each time.
+pub fn pause_after_crash(crashes: u32) -> Duration {
+    const FIRST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(60 * 60);
+    match crashes.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(further) => FIRST.saturating_mul(4_u32.saturating_pow(further)).min(LONGEST),
+    }
 }
 
 /// Whether the row under a scheduler's identity belongs to another one.
@@ -125,13 +149,28 @@ mod tests {
 
     #[test]
     fn a_crash_costs_an_attempt_unless_it_is_forgiven() {
+        let alone = |attempt, crashes| Crash { attempt, crashes, was_alone: true };
         // One attempt, one crash forgiven: the second crash ends it.
-        assert!(survives_crash(1, 1, 1, 1));
-        assert!(!survives_crash(2, 2, 1, 1));
+        assert!(survives_crash(alone(1, 1), 1, 1));
+        assert!(!survives_crash(alone(2, 2), 1, 1));
         // Nothing forgiven.
-        assert!(!survives_crash(1, 1, 1, 0));
+        assert!(!survives_crash(alone(1, 1), 1, 0));
         // Three attempts, none forgiven: the third crash ends it.
-        assert!(survives_crash(2, 2, 3, 0));
-        assert!(!survives_crash(3, 3, 3, 0));
+        assert!(survives_crash(alone(2, 2), 3, 0));
+        assert!(!survives_crash(alone(3, 3), 3, 0));
+    }
+
+    #[test]
+    fn a_crash_that_others_may_be_to_blame_for_ends_no_job_that_may_be_tried_again() {
+        let among_others = |attempt, crashes| Crash { attempt, crashes, was_alone: false };
+        assert!(survives_crash(among_others(2, 2), 1, 1) && survives_crash(among_others(50, 50), 1, 1));
+        assert!(!survives_crash(among_others(1, 1), 1, 0));
+    }
+
+    #[test]
+    fn each_crash_after_the_first_lets_a_job_wait_longer_within_a_bound() {
+        let pauses: Vec<u64> = (0..10).map(|crashes| pause_after_crash(crashes).as_secs()).collect();
+        assert_eq!(pauses, [0, 0, 1, 4, 16, 64, 256, 1_024, 3_600, 3_600]);
+        assert_eq!(pause_after_crash(u32::MAX).as_secs(), 3_600);
     }
 }

@@ -33,3 +33,49 @@ fn opens_handles(path: String, times: usize) -> usize {
     let handles: Vec<_> = (0..times).map_while(|_| std::fs::File::open(&path).ok()).collect();
     handles.len()
 }
+
+/// Begins to list a folder, this many times, keeps every listing, and answers with how many it got.
+#[task(max_running_jobs = none)]
+fn hoards_listings(path: String, times: usize) -> usize {
+    let begin = |_| {
+        let mut listing = std::fs::read_dir(&path).ok()?;
+        listing.next()?.ok()?;
+        Some(listing)
+    };
+    let listings: Vec<_> = (0..times).map_while(begin).collect();
+    listings.len()
+}
+
+/// Writes this many files of this many bytes each into a folder.
+#[task(max_running_jobs = none)]
+fn writes_files(path: String, files: usize, bytes: usize) -> Result<(), guest_sdk::TaskError> {
+    use guest_sdk::OrPermanent as _;
+    let content = vec![b'x'; bytes];
+    (0..files).try_for_each(|file| std::fs::write(format!("{path}/{file}"), &content).or_permanent())
+}
+
+/// Prints this many empty lines, 10,000 at a time.
+#[task(max_running_jobs = none)]
+fn prints_line_ends(lines: usize) {
+    use std::io::Write as _;
+    let (block, mut out) = ([b'\n'; 10_000], std::io::stdout().lock());
+    for _ in 0..lines.div_ceil(block.len()) {
+        if out.write_all(&block).is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes this many bytes of memory, makes a file to show it, and keeps them until it is cancelled.
+#[task(max_running_jobs = none)]
+fn holds_memory(ctx: &guest_sdk::Context, bytes: usize, marker: String) -> usize {
+    let mut memory = vec![0_u8; bytes];
+    memory.iter_mut().step_by(4_096).for_each(|byte| *byte = 1);
+    if std::fs::write(marker, "").is_err() {
+        return 0;
+    }
+    while !ctx.is_cancelled() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    black_box(memory).len()
+}

@@ -55,7 +55,7 @@ fn plugins_and_tasks_have_their_documented_keys() {
     assert!(registered["tasks"].as_array().expect("a list").contains(&json!("greet")));
     let real = std::fs::canonicalize(&temp).expect("it exists").display().to_string();
     let grants = json!([
-        {"type": "dir", "host": real, "guest": "work", "access": "rw"},
+        {"type": "dir", "host": real, "guest": "work", "access": "rw", "max_bytes": null, "max_files": null},
         {"type": "env", "name": "TOKEN", "has_value": true},
     ]);
     assert_eq!(registered["grants"], grants, "and the value of a variable is never shown");

@@ -104,12 +104,13 @@ pub(super) fn exponential_rust_name() -> Vec<u8> {
 /// A reference to a place in a name, in the digits of Rust's mangling.
 fn back_reference(at: usize) -> String {
     const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    // The number less one in base 62; no digits at all stand for zero.
     let mut digits = Vec::new();
     let mut rest = at;
     while rest > 0 {
-        rest -= 1;
-        digits.push(char::from(DIGITS[rest % 62]));
-        rest /= 62;
+        let number = if digits.is_empty() { rest - 1 } else { rest };
+        digits.push(char::from(DIGITS[number % 62]));
+        rest = number / 62;
     }
     format!("B{}_", digits.iter().rev().collect::<String>())
 }
@@ -197,12 +198,12 @@ pub(super) fn nested_blocks() -> Vec<u8> {
     with_function(1, &[begin.repeat(30_000), end.repeat(30_000)].concat())
 }
 
-/// As much of everything as one function may have, or nearly so.
-pub(super) fn hardest_function() -> Vec<u8> {
+/// As many loops as one function may have, and about half as many blocks and calls.
+pub(super) fn hard_function() -> Vec<u8> {
     let locals = 100;
     // 2,500 loops, 100 in each other.
     let mut body = loops_over_locals(100, locals).repeat(25);
-    for at in 0..47_000 {
+    for at in 0..22_000 {
         let (from, to) = (at % locals, (at + 1) % locals);
         body.extend(instructions(|code| {
             code.block(BlockType::Empty).local_get(from).br_if(0).local_get(from).local_set(to).end();
@@ -211,7 +212,7 @@ pub(super) fn hardest_function() -> Vec<u8> {
     let call = instructions(|code| {
         code.call(0).drop();
     });
-    body.extend(call.repeat(200_000));
+    body.extend(call.repeat(100_000));
     with_function(locals, &body)
 }
 

@@ -28,7 +28,7 @@ fn a_description_that_opens_an_escape_sequence_swallows_nothing_of_what_follows(
             serde_json::from_str::<serde_json::Value>(&user.ok(command.iter().chain([&"--json"]))).expect("JSON");
         }
         let shown = user.ok(["tasks", "show", "run"]);
-        assert!(shown.contains("harm") && shown.contains("timeout"), "{shown}");
+        assert!(shown.contains("harm") && shown.contains("misfire grace time"), "{shown}");
     }
 }
 
@@ -36,7 +36,7 @@ fn a_description_that_opens_an_escape_sequence_swallows_nothing_of_what_follows(
 fn a_log_line_shows_every_part_of_it_whatever_the_parts_open() {
     let user = User::new();
     user.ok(["register".as_ref(), plugin("faults").as_os_str()]);
-    let said = user.host(["run", "opens_escapes", "-v"]);
+    let said = user.host(["run", "opens_escapes"]);
     assert_eq!(said.code, Some(7), "{said:?}");
     assert_harmless(&said.err);
     let line = said.err.lines().find(|line| line.contains("target")).expect("the line is shown");
@@ -51,11 +51,15 @@ fn a_log_line_shows_every_part_of_it_whatever_the_parts_open() {
 }
 
 #[test]
-fn an_id_that_turns_the_direction_of_writing_is_refused_and_shown_without_that() {
+fn an_id_that_turns_the_direction_of_writing_is_refused_in_words_that_show_it() {
     let user = User::new();
     user.ok(["register".as_ref(), plugin("hello").as_os_str()]);
     let id = "night\u{202e}txt.ecivres\u{2066}";
-    let said = user.host(["schedule", "--interval", "1h", "hello:whoami", "--id", id]);
-    assert_eq!(said.code, Some(2), "{said:?}");
-    assert_harmless(&said.err);
+    let refused = user.host(["schedule", "--interval", "1h", "hello:whoami", "--id", id]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert_harmless(&refused.err);
+    assert!(refused.err.contains("U+202E"), "{refused:?}");
+    let absent = user.host(["schedules", "show", id]);
+    assert_eq!(absent.code, Some(4), "{absent:?}");
+    assert_harmless(&absent.err);
 }

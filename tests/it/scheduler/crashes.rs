@@ -70,6 +70,56 @@ async fn a_job_that_kills_its_workers_is_abandoned_in_the_end() {
 }
 
 #[tokio::test]
+async fn whoever_runs_beside_a_job_that_kills_its_workers_is_not_ended_for_it() {
+    let stage = Stage::default();
+    let killer = stage.task("killer", Settings::default(), run_until_killed()).await;
+    let killer = stage.submit(stage.job(&killer).await).await;
+    // The innocent ones are running when the worker dies first, and end well when they are tried again.
+    let innocent: tests::stage::Script = Arc::new(|invocation, control| {
+        Box::pin(async move {
+            if invocation.job.attempt == 1 {
+                control.kill.cancelled().await;
+            }
+            host::executor::Verdict::Success(host::model::Payload::no_args())
+        })
+    });
+    let task = stage.task("innocent", unlimited(), innocent).await;
+    let mut innocents = Vec::new();
+    for _ in 0..5 {
+        innocents.push(stage.submit(stage.job(&task).await).await);
+    }
+    let scheduler = stage.start(Stage::options("first")).await;
+    wait_for("all of them to run", || async { (stage.executor.running() == 6).then_some(()) }).await;
+    let dies = |holder: &str| {
+        let now = host::clock::Clock::now(&stage.clock);
+        let holder = Some(holder.parse().expect("an identity"));
+        let recover = host::store::Recover { now, over_at: now, spared: Vec::new(), holder, limit: 10 };
+        stage.store.recover(recover)
+    };
+    assert_eq!(dies("first").await.expect("the store answers").requeued.len(), 6);
+    stage.stop_in_time(scheduler).await;
+    let scheduler = stage.start(Stage::options("second")).await;
+    stage
+        .advance_until("the killer to run", Duration::from_millis(50), || async {
+            stage.executor.attempts().contains(&(killer, 2))
+        })
+        .await;
+    assert_eq!(stage.executor.running(), 1, "it runs alone");
+    let died = dies("second").await.expect("the store answers");
+    assert_eq!(died.abandoned.iter().map(|job| job.id).collect::<Vec<_>>(), [killer]);
+    stage
+        .advance_until("all of them to end", Duration::from_millis(100), || async {
+            stage.jobs().await.iter().all(|job| job.state == JobState::Finished)
+        })
+        .await;
+    for id in innocents {
+        let job = stage.stored(id).await;
+        assert_eq!((job.outcome, job.crashes), (Some(Outcome::Success), 1), "{job:?}");
+    }
+    stage.stop_in_time(scheduler).await;
+}
+
+#[tokio::test]
 async fn a_long_job_keeps_its_lease_for_as_long_as_its_worker_lives() {
     let stage = Stage::default();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));

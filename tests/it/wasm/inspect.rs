@@ -3,7 +3,7 @@
 use std::fs;
 
 use host::executor::{InspectError, PluginInspector as _};
-use host::model::{DirAccess, Grant};
+use host::model::{DirAccess, Grant, WriteQuota};
 
 use super::{FAULTS, Sandbox};
 
@@ -43,6 +43,7 @@ async fn a_grant_for_a_missing_folder_is_refused() {
         guest: "/data".to_owned(),
         access: DirAccess::ReadOnly,
         identity: None,
+        quota: WriteQuota::default(),
     };
     let error = sandbox.executor.inspect(FAULTS.clone(), &[grant]).await.expect_err("refused");
     assert!(error.reason.contains("/there/is/no/such/folder"), "{error:?}");

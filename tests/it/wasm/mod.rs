@@ -1,6 +1,7 @@
 //! The sandbox with real plugins in it.
 
 mod answers;
+mod bounds;
 mod cache;
 mod compiler;
 mod faults;
@@ -80,6 +81,7 @@ const LIMITS: Limits = Limits {
     result_bytes: 1 << 20,
     log_bytes: 1 << 20,
     log_lines: 10_000,
+    open_files: 64,
 };
 
 impl Sandbox {
@@ -98,9 +100,15 @@ impl Sandbox {
     /// A sandbox with the plugin `faults`, and its digest.
     async fn with_faults() -> (Sandbox, Digest) {
         let sandbox = Sandbox::with(|options| options.cache_dir = Some(COMPILED.path().join("cache")));
-        let inspection = sandbox.executor.inspect(FAULTS.clone(), &[]).await.expect("a sound plugin");
-        sandbox.add(inspection.digest, FAULTS.clone());
-        (sandbox, inspection.digest)
+        let digest = sandbox.learn_faults().await;
+        (sandbox, digest)
+    }
+
+    /// Adds the plugin `faults`, and answers its digest.
+    async fn learn_faults(&self) -> Digest {
+        let inspection = self.executor.inspect(FAULTS.clone(), &[]).await.expect("a sound plugin");
+        self.add(inspection.digest, FAULTS.clone());
+        inspection.digest
     }
 
     fn add(&self, digest: Digest, bytes: Vec<u8>) {

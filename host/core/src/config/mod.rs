@@ -52,6 +52,77 @@ pub struct Caps {
     pub log_bytes: usize,
     /// Captured log of one attempt, in lines.
     pub log_lines: usize,
+    /// Captured log of all attempts at a job, in bytes.
+    pub job_log_bytes: usize,
+    /// Captured log of all attempts at a job, in lines.
+    pub job_log_lines: usize,
+    /// Files and folders that one attempt may have open.
+    pub open_files: usize,
+    /// What authors may declare for their tasks.
+    pub declared: DeclaredCaps,
+}
+
+/// What an author may declare for a task. An operator may give it more.
+///
+/// Settings of this kind cost others something: a task of high priority lets all others wait, and one that is tried a thousand times and
+/// kept for years fills the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeclaredCaps {
+    /// Priority.
+    pub priority: i32,
+    /// Attempts.
+    pub max_attempts: u32,
+    /// The longest pause between two attempts.
+    pub backoff: Duration,
+    /// How long results are kept.
+    pub result_ttl: Duration,
+}
+
+impl Default for DeclaredCaps {
+    /// The priority of everybody else, ten attempts, a day between two of them, results for a week.
+    fn default() -> DeclaredCaps {
+        DeclaredCaps {
+            priority: 0,
+            max_attempts: 10,
+            backoff: Duration::from_secs(24 * 60 * 60),
+            result_ttl: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl DeclaredCaps {
+    /// What is left of an author's settings, and a sentence for each that was cut.
+    pub fn cut(&self, settings: &mut Settings) -> Vec<String> {
+        let mut cut = Vec::new();
+        if let Some(priority) = &mut settings.priority
+            && *priority > self.priority
+        {
+            cut.push(format!("it declares a priority of {priority} and gets {}", self.priority));
+            *priority = self.priority;
+        }
+        if let Some(attempts) = &mut settings.max_attempts
+            && *attempts > self.max_attempts
+        {
+            cut.push(format!("it declares {attempts} attempts and gets {}", self.max_attempts));
+            *attempts = self.max_attempts;
+        }
+        if let Some(backoff) = &mut settings.backoff
+            && backoff.max > self.backoff
+        {
+            let (asked, given) = (units::format_duration(backoff.max), units::format_duration(self.backoff));
+            cut.push(format!("it declares pauses of up to {asked} and gets {given}"));
+            backoff.max = self.backoff;
+            backoff.initial = backoff.initial.min(self.backoff);
+        }
+        if let Some(ttl) = &mut settings.result_ttl
+            && *ttl > self.result_ttl
+        {
+            let (asked, given) = (units::format_duration(*ttl), units::format_duration(self.result_ttl));
+            cut.push(format!("it declares that results are kept for {asked} and gets {given}"));
+            *ttl = self.result_ttl;
+        }
+        cut
+    }
 }
 
 impl Default for Caps {
@@ -66,6 +137,10 @@ impl Default for Caps {
             metadata_bytes: limits::METADATA_BYTES_MAX,
             log_bytes: limits::LOG_BYTES_MAX,
             log_lines: limits::LOG_LINES_MAX,
+            job_log_bytes: limits::JOB_LOG_BYTES_MAX,
+            job_log_lines: limits::JOB_LOG_LINES_MAX,
+            open_files: limits::OPEN_FILES_MAX,
+            declared: DeclaredCaps::default(),
         }
     }
 }
@@ -139,6 +214,9 @@ pub struct Serve {
     pub identity: Option<SchedulerId>,
     /// Most jobs that run at once in this process.
     pub max_concurrent_jobs: usize,
+    /// Memory that all jobs of this process may have together, in bytes; `None`: three quarters of what the machine or the control group
+    /// has.
+    pub max_memory: Option<u64>,
     /// How long a claim on a schedule or job holds unless it is extended.
     pub lease_duration: Duration,
     /// How often expired results and the like are removed.
@@ -155,11 +233,37 @@ impl Default for Serve {
             role: Role::Both,
             identity: None,
             max_concurrent_jobs: 100,
+            max_memory: None,
             lease_duration: Duration::from_secs(15),
             cleanup_interval: Duration::from_secs(15 * 60),
             // With what follows it stays below the 30 s that container runtimes give.
             drain_timeout: Duration::from_secs(20),
             catch_up_max: limits::CATCH_UP_MAX,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Backoff;
+
+    #[test]
+    fn what_an_author_declares_beyond_the_caps_is_cut_and_told() {
+        let caps = DeclaredCaps::default();
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        let mut settings = Settings {
+            priority: Some(i32::MAX),
+            max_attempts: Some(1000),
+            backoff: Some(Backoff { initial: week, max: week, ..Backoff::default() }),
+            result_ttl: Some(week * 520),
+            ..Settings::default()
+        };
+        assert_eq!(caps.cut(&mut settings).len(), 4);
+        assert_eq!((settings.priority, settings.max_attempts, settings.result_ttl), (Some(0), Some(10), Some(week)));
+        assert_eq!(settings.backoff.map(|backoff| (backoff.initial, backoff.max)), Some((caps.backoff, caps.backoff)));
+        let within = Settings { priority: Some(-5), max_attempts: Some(3), ..Settings::default() };
+        let mut kept = within.clone();
+        assert_eq!((caps.cut(&mut kept), kept), (Vec::new(), within));
     }
 }

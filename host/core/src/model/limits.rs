@@ -65,3 +65,13 @@ pub const MAX_ATTEMPTS_MAX: u32 = 1_000;
 pub const CATCH_UP_MAX: usize = 1_000;
 /// Most rows that one page of a list holds.
 pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Files and folders that one attempt may have open at the same time.
+pub const OPEN_FILES_MAX: usize = 64;
+
+/// Captured log of all attempts at a job, in bytes. Default; see [`LOG_BYTES_MAX`].
+pub const JOB_LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Captured log of all attempts at a job, in lines. Default; see [`LOG_BYTES_MAX`].
+pub const JOB_LOG_LINES_MAX: usize = 40_000;
+/// What an attempt may log however many attempts there are, so that each can say how it ended: bytes, and lines.
+pub const ATTEMPT_LOG_MIN: (usize, usize) = (16 * 1024, 100);

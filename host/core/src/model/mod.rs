@@ -25,6 +25,7 @@ pub mod id;
 pub mod job;
 pub mod json;
 pub mod limits;
+mod memory;
 pub mod outcome;
 pub mod payload;
 pub mod plugin;
@@ -41,9 +42,10 @@ pub use id::{
     SchedulerId, TaskId, TaskName, unseen_character,
 };
 pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
+pub use memory::MemoryLoad;
 pub use outcome::{ErrorKind, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
-pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration};
+pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration, WriteQuota};
 pub use retry::Backoff;
 pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};
 pub use settings::{GraceTime, Parallelism, ResolvedSettings, Settings};

@@ -65,6 +65,8 @@ pub enum Grant {
         access: DirAccess,
         /// Which folder that was when it was granted; `None` in a grant that is older than this field.
         identity: Option<FolderIdentity>,
+        /// What one attempt may write there.
+        quota: WriteQuota,
     },
     /// An environment variable. Without a value, the one the host process has when the job runs.
     Env {
@@ -73,6 +75,15 @@ pub enum Grant {
         /// Its value, where the operator fixed one.
         value: Option<String>,
     },
+}
+
+/// What one attempt may write into a folder. What is not set has no bound but the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteQuota {
+    /// Bytes, also those that are written over others.
+    pub bytes: Option<u64>,
+    /// New files, folders and links.
+    pub files: Option<u64>,
 }
 
 /// What a folder is known by, so that another one in its place is seen.
@@ -116,12 +127,14 @@ pub enum DirAccess {
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Grant::Dir { host, guest, access, .. } => {
+            Grant::Dir { host, guest, access, quota, .. } => {
                 let access = match access {
                     DirAccess::ReadOnly => "ro",
                     DirAccess::ReadWrite => "rw",
                 };
-                write!(f, "--allow-dir {}::{guest}:{access}", host.display())
+                write!(f, "--allow-dir {}::{guest}:{access}", host.display())?;
+                quota.bytes.iter().try_for_each(|bytes| write!(f, ",max={bytes}"))?;
+                quota.files.iter().try_for_each(|files| write!(f, ",files={files}"))
             }
             Grant::Env { name, value: None } => write!(f, "--allow-env {name}"),
             Grant::Env { name, value: Some(_) } => write!(f, "--allow-env {name}=…"),

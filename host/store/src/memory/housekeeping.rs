@@ -1,26 +1,40 @@
 //! Recovery and clean-up in memory.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::jobs::{end, requeue};
 use super::{MemoryStore, State};
-use crate::model::{JobId, Outcome, Timestamp};
+use crate::model::{JobId, Outcome, SchedulerId, Timestamp};
 use crate::store::{
     CleanedUp, EndedJob, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError,
     StoreTime, rules,
 };
 
 impl State {
+    /// How many jobs each worker runs.
+    fn running_of(&self) -> HashMap<SchedulerId, usize> {
+        let mut running = HashMap::new();
+        for lease in self.jobs.running.values().flatten().filter_map(|id| self.jobs.get(*id)?.lease.as_ref()) {
+            *running.entry(lease.holder.clone()).or_default() += 1;
+        }
+        running
+    }
+
     /// Takes back a job whose worker vanished.
-    fn recover_job(&mut self, id: JobId, now: Timestamp, recovered: &mut Recovered) {
+    fn recover_job(&mut self, id: JobId, was_alone: bool, now: Timestamp, recovered: &mut Recovered) {
+        let mut pause = Duration::ZERO;
         let fate = self.jobs.change(id, now, |job| {
             if let Some(lease) = &job.lease {
                 job.error = Some(rules::crash_error(&lease.holder));
             }
             job.crashes += 1;
             let settings = &job.spec.settings;
-            let survives =
-                rules::survives_crash(job.attempt, job.crashes, settings.max_attempts, settings.crash_retries);
+            let crash = rules::Crash { attempt: job.attempt, crashes: job.crashes, was_alone };
+            let survives = rules::survives_crash(crash, settings.max_attempts, settings.crash_retries);
+            pause = rules::pause_after_crash(job.crashes);
             let outcome = match (job.cancel_requested, survives) {
                 (true, _) => Some(Outcome::Cancelled),
                 (false, false) => Some(Outcome::Abandoned),
@@ -35,7 +49,10 @@ impl State {
         match fate {
             Some((Some(Outcome::Cancelled), job)) => recovered.cancelled.push(job),
             Some((Some(_), job)) => recovered.abandoned.push(job),
-            Some((None, job)) => recovered.requeued.push(job),
+            Some((None, job)) => {
+                self.jobs.put_off(id, now, now.saturating_add(pause));
+                recovered.requeued.push(job);
+            }
             None => {}
         }
     }
@@ -55,9 +72,12 @@ impl Housekeeping for MemoryStore {
             let mut ids: Vec<JobId> = running.filter(|id| !request.spared.contains(id)).filter(dead).collect();
             ids.sort_unstable();
             ids.truncate(request.limit);
+            let running = state.running_of();
             let mut recovered = Recovered::default();
             for id in ids {
-                state.recover_job(id, request.now, &mut recovered);
+                let holder = state.jobs.get(id).and_then(|job| Some(&job.lease.as_ref()?.holder));
+                let was_alone = holder.and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
+                state.recover_job(id, was_alone, request.now, &mut recovered);
             }
             recovered.schedules = state.schedules.recover(over_at, request.holder.as_ref());
             Ok(recovered)

@@ -1,6 +1,6 @@
 //! Recovery and clean-up.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use super::time::Time;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, args, list, values};
 use super::{SqlStore, acquire, read_with, row, write_with};
-use crate::model::{JobId, JobSettings, Outcome, Timestamp};
+use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::store::{
     CleanedUp, EndedJob, EndedSchedule, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut,
     SchedulerRow, StoreError, StoreTime, rules,
@@ -25,7 +25,9 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     let over_at = time.now(tx, *now).await?.leases.min(*over_at);
     let ids = expired(tx, request, over_at).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
-    for locked in lock_each(tx, ids).await? {
+    let locked = lock_each(tx, ids).await?;
+    let running = running_of(tx, locked.iter().flatten().filter_map(|job| job.holder.clone()).collect()).await?;
+    for locked in locked {
         let job = match locked {
             Ok(job) => job,
             Err(bad) => {
@@ -38,7 +40,8 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
         let job = LockedJob { crashes: job.crashes + 1, ..job };
         let ended_job = EndedJob { id: job.id, task_id: job.task_id.clone() };
         let error = job.holder.as_ref().map(rules::crash_error);
-        match fate(&job) {
+        let was_alone = job.holder.as_ref().and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
+        match fate(&job, was_alone) {
             Some(outcome) => {
                 let text = error.map(|error| error.to_json());
                 ended.push(job.ended(outcome, *now, text));
@@ -47,7 +50,9 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
                 answers.push(ended_job);
             }
             None => {
-                let requeue = Requeue { due_at: *now, now: *now, error: error.as_ref(), ..Requeue::of(&job) };
+                let not_before = Some(now.saturating_add(rules::pause_after_crash(job.crashes)));
+                let requeue =
+                    Requeue { due_at: *now, now: *now, not_before, error: error.as_ref(), ..Requeue::of(&job) };
                 requeued.push(requeue.row(&job));
                 recovered.requeued.push(ended_job);
             }
@@ -74,13 +79,33 @@ async fn expired(tx: &mut Tx, request: &Recover, over_at: Timestamp) -> Result<V
     Ok(ids)
 }
 
+/// How many jobs each of these workers runs, also those whose leases have not run out yet.
+///
+/// The last job of a worker with more of them than one recovery takes looks as if it had been alone. It is ended for that only if it was
+/// in another crash before; then it was run alone.
+async fn running_of(tx: &mut Tx, holders: BTreeSet<SchedulerId>) -> Result<HashMap<SchedulerId, i64>, Fault> {
+    if holders.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = tx.fetch(q::job_holder_counts, vec![list(holders.iter().map(SchedulerId::as_str))]).await?;
+    let mut counts = HashMap::new();
+    for mut row in rows {
+        let (holder, jobs) = (row.text()?, row.int()?);
+        counts.extend(SchedulerId::new(&holder).ok().map(|holder| (holder, jobs)));
+    }
+    Ok(counts)
+}
+
 /// How a job whose worker vanished ends; `None` where it is queued again.
-fn fate(job: &LockedJob) -> Option<Outcome> {
+fn fate(job: &LockedJob, was_alone: bool) -> Option<Outcome> {
     if job.cancel_requested {
         return Some(Outcome::Cancelled);
     }
     let survives = match JobSettings::from_json(&job.settings) {
-        Ok(settings) => rules::survives_crash(job.attempt, job.crashes, settings.max_attempts, settings.crash_retries),
+        Ok(settings) => {
+            let crash = rules::Crash { attempt: job.attempt, crashes: job.crashes, was_alone };
+            rules::survives_crash(crash, settings.max_attempts, settings.crash_retries)
+        }
         // How often it may be tried is for those to say who can read it; in the queue they find it.
         Err(defect) => defect.is_newer(),
     };
@@ -143,9 +168,10 @@ async fn remove_schedules(tx: &mut Tx, limit: i64) -> Result<Vec<EndedSchedule>,
 }
 
 async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault> {
-    let SchedulerRow { id, role, started_at, seen_at, stopped_at, incarnation } = &request.scheduler;
+    let SchedulerRow { id, role, started_at, seen_at, stopped_at, incarnation, memory } = &request.scheduler;
+    let memory = memory.map(|memory| memory.to_json());
     let Some(there) = tx.fetch_one(q::scheduler_lock, args![id]).await? else {
-        let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at, incarnation];
+        let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, memory];
         return match tx.execute(q::scheduler_insert, vec![Arg::Rows(vec![row])]).await? {
             // Somebody was faster; who that is shows the next look.
             0 => Err(Fault::Again),
@@ -155,7 +181,7 @@ async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault>
     if let Some(there) = row::scheduler(there).ok().filter(|there| rules::is_another(there, request)) {
         return Ok(SchedulerPut::Taken(there));
     }
-    let arguments = args![role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, id];
+    let arguments = args![role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, memory, id];
     tx.execute(q::scheduler_update, arguments).await?;
     Ok(SchedulerPut::Stored)
 }

@@ -84,7 +84,8 @@ pub(super) mod q {
     queries! {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
-            job_counts job_delete job_extend job_get job_gone_select job_leases job_lock_free number_select job_lock job_limited_tasks
+            job_counts job_delete job_extend job_get job_gone_select job_holder_counts job_leases job_lock_free
+            number_select job_lock job_limited_tasks
             job_partition_after job_list job_lock_tasks job_log_delete job_log_delete_to job_log_key_list job_log_list
             job_missed_select job_next_due job_only_select job_shared_select
             job_wake job_wake_select migration_insert migration_list migration_step_begin migration_step_get

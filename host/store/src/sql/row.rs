@@ -7,8 +7,8 @@ use super::encoding::{Details, Encode, Fields, known, micros};
 use super::value::{Row, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken,
-    LogLevel, LogLine, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
-    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
+    LogLevel, LogLine, MemoryLoad, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule,
+    ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
 use crate::store::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
 
@@ -354,6 +354,8 @@ pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
             seen_at: row.time()?,
             stopped_at: row.maybe_time()?,
             incarnation: fit(Incarnation::new(&row.text()?))?,
+            // For people only: what cannot be read is left out.
+            memory: row.maybe_text()?.and_then(|text| MemoryLoad::from_json(&text).ok()),
         })
     })
 }

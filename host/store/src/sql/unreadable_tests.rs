@@ -293,8 +293,15 @@ async fn an_unreadable_scheduler_hides_no_other() {
     for id in ["bad", "good"] {
         let id = SchedulerId::new(id).expect("valid");
         let incarnation = "one".parse().expect("valid");
-        let scheduler =
-            SchedulerRow { id, role: "both".into(), started_at: at(0), seen_at: at(0), stopped_at: None, incarnation };
+        let scheduler = SchedulerRow {
+            id,
+            role: "both".into(),
+            started_at: at(0),
+            seen_at: at(0),
+            stopped_at: None,
+            incarnation,
+            memory: None,
+        };
         store.scheduler_put(PutScheduler { scheduler, replaces: None }).await.expect("put");
     }
     meddle(&store, "UPDATE host_schedulers SET started_at = 9223372036854775807 WHERE id = 'bad'").await;

@@ -143,6 +143,7 @@ async fn schedulers_that_fell_silent_go_after_a_week(rig: Rig) {
         seen_at: t(seen),
         stopped_at: None,
         incarnation: incarnation("first"),
+        memory: None,
     };
     rig.a.scheduler_put(heard_of(row("silent", 0))).await.expect("put");
     rig.a.scheduler_put(heard_of(row("alive", 100))).await.expect("put");

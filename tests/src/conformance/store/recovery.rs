@@ -1,6 +1,6 @@
 //! What becomes of jobs and schedules whose scheduler vanished.
 
-use host::model::{ErrorKind, JobSettings, JobSpec, JobState, Outcome};
+use host::model::{ErrorKind, JobSettings, JobSpec, JobState, MemoryLoad, Outcome};
 use host::store::{AcquireJobs, PutScheduler, Recover, SchedulerPut, SchedulerRow};
 
 use super::{Rig, cases, ids};
@@ -10,6 +10,9 @@ cases![
     a_lease_that_has_not_run_out_is_left_alone,
     a_job_whose_worker_vanished_is_queued_again_at_once,
     a_second_crash_abandons_a_job_with_one_attempt,
+    a_job_that_was_not_alone_is_not_ended_for_a_crash,
+    a_job_that_must_not_be_tried_again_is_ended_also_where_it_was_not_alone,
+    a_job_waits_longer_after_each_crash,
     attempts_that_are_left_outlast_crashes,
     a_job_asked_to_stop_ends_as_cancelled_when_its_worker_vanishes,
     a_restarted_scheduler_takes_back_what_it_left,
@@ -53,6 +56,47 @@ async fn a_second_crash_abandons_a_job_with_one_attempt(rig: Rig) {
     let job = rig.job(id).await;
     assert_eq!((job.state, job.outcome, job.crashes), (JobState::Finished, Some(Outcome::Abandoned), 2));
     assert_eq!((job.finished_at, job.expires_at, job.lease), (Some(t(21)), Some(t(3_621)), None));
+}
+
+async fn a_job_that_was_not_alone_is_not_ended_for_a_crash(rig: Rig) {
+    for _ in 0..3 {
+        rig.add(rig.make.job("p:work")).await;
+    }
+    for crash in 1..=4 {
+        let jobs = rig.acquire(crash * 100, 3).await;
+        assert_eq!(jobs.len(), 3, "crash {crash}");
+        // One of the leases runs out earlier than the others.
+        let first = rig.b.recover(Recover { limit: 1, ..recover(crash * 100 + 10) }).await.expect("recovered");
+        assert_eq!((first.requeued.len(), first.abandoned.len()), (1, 0), "crash {crash}");
+        let others = rig.b.recover(recover(crash * 100 + 10)).await.expect("recovered");
+        assert_eq!((others.requeued.len(), others.abandoned.len()), (2, 0), "crash {crash}");
+    }
+    // Alone, it is to blame.
+    let alone = rig.acquire(1_000, 1).await[0].spec.id;
+    let done = rig.b.recover(recover(1_010)).await.expect("recovered");
+    assert_eq!(done.abandoned.iter().map(|job| job.id).collect::<Vec<_>>(), [alone]);
+}
+
+async fn a_job_that_must_not_be_tried_again_is_ended_also_where_it_was_not_alone(rig: Rig) {
+    let settings = JobSettings { crash_retries: 0, ..rig.make.job("p:work").settings };
+    for _ in 0..2 {
+        rig.add(JobSpec { settings: settings.clone(), ..rig.make.job("p:work") }).await;
+    }
+    rig.acquire(0, 2).await;
+    assert_eq!(rig.b.recover(recover(10)).await.expect("recovered").abandoned.len(), 2);
+}
+
+async fn a_job_waits_longer_after_each_crash(rig: Rig) {
+    rig.add(rig.make.job("p:work")).await;
+    rig.add(rig.make.job("p:work")).await;
+    let mut now = 0;
+    for pause in [0, 1, 4, 16] {
+        assert_eq!(rig.acquire(now, 2).await.len(), 2, "at {now}");
+        rig.b.recover(recover(now + 10)).await.expect("recovered");
+        now += 10 + pause;
+        assert!(pause == 0 || rig.acquire(now - 1, 2).await.is_empty(), "at {}", now - 1);
+    }
+    assert_eq!(rig.acquire(now, 2).await.len(), 2);
 }
 
 async fn attempts_that_are_left_outlast_crashes(rig: Rig) {
@@ -138,6 +182,11 @@ async fn schedulers_are_listed_as_they_last_reported(rig: Rig) {
         seen_at: t(seen),
         stopped_at: stopped.map(t),
         incarnation: incarnation("first"),
+        memory: stopped.map(|waiting| MemoryLoad {
+            total_bytes: u64::MAX >> 1,
+            reserved_bytes: 1 << 20,
+            waiting: usize::try_from(waiting).unwrap_or(0),
+        }),
     };
     for row in [row("b", 1, None), row("a", 2, None), row("b", 3, Some(3))] {
         assert_eq!(rig.b.scheduler_put(heard_of(row)).await.expect("put"), SchedulerPut::Stored);
@@ -153,6 +202,7 @@ async fn an_identity_belongs_to_one_incarnation_until_another_says_that_it_repla
         seen_at: t(seen),
         stopped_at: None,
         incarnation: incarnation(life),
+        memory: None,
     };
     assert_eq!(rig.a.scheduler_put(heard_of(row("first", 1))).await.expect("put"), SchedulerPut::Stored);
     let taken = rig.b.scheduler_put(heard_of(row("second", 2))).await.expect("put");
@@ -177,6 +227,7 @@ async fn of_many_that_claim_an_identity_at_once_one_has_it(rig: Rig) {
             seen_at: t(0),
             stopped_at: None,
             incarnation: incarnation(&format!("life-{n}")),
+            memory: None,
         };
         let store = if n.is_multiple_of(2) { &rig.a } else { &rig.b };
         store.scheduler_put(heard_of(scheduler))

@@ -140,7 +140,8 @@ CREATE TABLE host_schedulers (
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
     stopped_at BIGINT,
-    incarnation VARCHAR(191) NOT NULL DEFAULT 'unknown'
+    incarnation VARCHAR(191) NOT NULL DEFAULT 'unknown',
+    memory LONGTEXT
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

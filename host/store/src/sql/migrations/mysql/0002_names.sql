@@ -42,6 +42,7 @@ ALTER TABLE host_jobs
     ADD UNIQUE INDEX host_jobs_fire (schedule_id, schedule_life, scheduled_fire_time);
 
 ALTER TABLE host_schedulers ADD COLUMN incarnation VARCHAR(191) NOT NULL DEFAULT 'unknown';
+ALTER TABLE host_schedulers ADD COLUMN memory LONGTEXT;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE OR REPLACE VIEW host_v_jobs AS SELECT

@@ -140,7 +140,8 @@ CREATE TABLE host_schedulers (
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
     stopped_at BIGINT,
-    incarnation TEXT COLLATE "C" NOT NULL DEFAULT 'unknown'
+    incarnation TEXT COLLATE "C" NOT NULL DEFAULT 'unknown',
+    memory TEXT COLLATE "C"
 );
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

@@ -46,6 +46,7 @@ DROP INDEX jobs_fire;
 CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, schedule_life, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
 
 ALTER TABLE host_schedulers ADD COLUMN incarnation TEXT COLLATE "C" NOT NULL DEFAULT 'unknown';
+ALTER TABLE host_schedulers ADD COLUMN memory TEXT COLLATE "C";
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE VIEW host_v_jobs AS SELECT

@@ -140,7 +140,8 @@ CREATE TABLE host_schedulers (
     started_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL,
     stopped_at INTEGER,
-    incarnation TEXT NOT NULL DEFAULT 'unknown'
+    incarnation TEXT NOT NULL DEFAULT 'unknown',
+    memory TEXT
 ) STRICT;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

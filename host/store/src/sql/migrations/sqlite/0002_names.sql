@@ -52,6 +52,7 @@ CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);
 CREATE INDEX host_jobs_expiring ON host_jobs (expires_at, id) WHERE expires_at IS NOT NULL;
 
 ALTER TABLE host_schedulers ADD COLUMN incarnation TEXT NOT NULL DEFAULT 'unknown';
+ALTER TABLE host_schedulers ADD COLUMN memory TEXT;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE VIEW host_v_jobs AS SELECT

@@ -6,6 +6,10 @@
 //! * A folder hands out regular files and folders. A FIFO, a socket or a device is refused, and found out without being
 //!   opened: an open FIFO would hold a thread until somebody writes to it, and reading a device may do anything.
 //! * What a folder granted for reading refuses to write is remembered as well.
+//! * Everything has a bound: what may be open at once, in one attempt and in all of them, what may be written, and what the
+//!   host keeps in its memory for listings and streams.
+
+mod opening;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,8 +17,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
-use cap_primitives::fs::{FileType, FileTypeExt as _, Metadata, OpenOptions};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
@@ -26,8 +29,13 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::runtime::spawn_blocking;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
+use self::opening::{Listing, OpenRequest, Opened, is_escape};
 use super::denials::named;
+use super::memory::Kept;
+use super::quota::Quota;
 use super::state::Guest;
+use super::streams::{Reading, STREAM_BYTES, Writing};
+use super::work::{ENTRY, FILE_CALL};
 
 /// What the folder that holds nothing is called.
 const NOWHERE: &str = "/";
@@ -36,6 +44,14 @@ const NOWHERE: &str = "/";
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+/// A descriptor that a guest holds.
+#[derive(Debug)]
+struct HeldDescriptor {
+    origin: Origin,
+    /// Its place among the files that all guests have open; a folder that was granted was open before.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// Where a descriptor comes from.
@@ -47,9 +63,32 @@ enum Origin {
     Nowhere,
 }
 
-/// The descriptors that a guest holds, and where they come from.
+/// The descriptors that a guest holds, and the listings that the host keeps for it.
 #[derive(Default)]
-pub(super) struct Origins(HashMap<u32, Origin>);
+pub(super) struct OpenFiles {
+    descriptors: HashMap<u32, HeldDescriptor>,
+    listings: HashMap<u32, Kept>,
+}
+
+/// A file that is about to be made.
+struct NewFile {
+    quota: Quota,
+    is_made: bool,
+}
+
+impl NewFile {
+    fn made(mut self) {
+        self.is_made = true;
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.quota.give_back_file();
+        }
+    }
+}
 
 /// Hands over the granted folders as they were opened, instead of opening them again by path.
 impl preopens::Host for Guest {
@@ -57,12 +96,12 @@ impl preopens::Host for Guest {
         let grants = Arc::clone(&self.grants);
         let mut directories = Vec::with_capacity(grants.folders().len() + 1);
         for (number, folder) in grants.folders().iter().enumerate() {
-            let descriptor = self.keep(Descriptor::Dir(folder.dir.clone()), Origin::Folder(number))?;
+            let descriptor = self.hold(Descriptor::Dir(folder.dir.clone()), Origin::Folder(number), None)?;
             directories.push((descriptor, folder.guest.clone()));
         }
         if grants.folders().iter().all(|folder| folder.guest != NOWHERE) {
             let nowhere = Dir::new(nowhere()?, FsPerms::ReadOnly, OpenMode::READ, false);
-            directories.push((self.keep(Descriptor::Dir(nowhere), Origin::Nowhere)?, NOWHERE.to_owned()));
+            directories.push((self.hold(Descriptor::Dir(nowhere), Origin::Nowhere, None)?, NOWHERE.to_owned()));
         }
         Ok(directories)
     }
@@ -74,17 +113,59 @@ fn nowhere() -> io::Result<File> {
 }
 
 impl Guest {
-    fn keep(&mut self, descriptor: Descriptor, origin: Origin) -> wasmtime::Result<Resource<Descriptor>> {
+    fn hold(
+        &mut self,
+        descriptor: Descriptor,
+        origin: Origin,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> wasmtime::Result<Resource<Descriptor>> {
         let resource = self.resources.push(descriptor)?;
-        self.origins.0.insert(resource.rep(), origin);
+        self.files.descriptors.insert(resource.rep(), HeldDescriptor { origin, place });
         Ok(resource)
+    }
+
+    fn origin_of(&self, fd: &Resource<Descriptor>) -> Origin {
+        self.files.descriptors.get(&fd.rep()).map_or(Origin::Nowhere, |held| held.origin)
+    }
+
+    /// A place for one more open file, in this attempt and among all of them.
+    fn place(&mut self) -> FsResult<OwnedSemaphorePermit> {
+        let max = self.open_files;
+        let open = self.files.descriptors.values().filter(|held| held.place.is_some()).count();
+        if open >= max {
+            self.denials.refused(format!(
+                "a job may have {max} files open at the same time; `open_files` under [caps] allows more"
+            ));
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
+        Arc::clone(&self.file_places).try_acquire_owned().map_err(|_none_free| {
+            self.denials.refused("all jobs together have as many files open as this process may have".to_owned());
+            ErrorCode::InsufficientMemory.into()
+        })
+    }
+
+    /// Counts what the host is about to keep for the guest.
+    fn keep(&mut self, bytes: u64) -> FsResult<Kept> {
+        self.memory.keep(bytes).ok_or_else(|| ErrorCode::InsufficientMemory.into())
+    }
+
+    /// Takes bytes from what may be written into a granted folder.
+    fn spend_bytes(&self, folder: usize, bytes: u64) -> FsResult<()> {
+        if self.quotas[folder].take_bytes(bytes) { Ok(()) } else { Err(ErrorCode::InsufficientSpace.into()) }
+    }
+
+    /// Takes a file from what may be made in a granted folder, until it turns out that none was made.
+    fn spend_file(&self, folder: usize) -> FsResult<NewFile> {
+        let quota = self.quotas[folder].clone();
+        if quota.take_file() { Ok(NewFile { quota, is_made: false }) } else { Err(ErrorCode::InsufficientSpace.into()) }
     }
 
     /// The granted folder that a descriptor comes from; a refusal to use `path` for the one that holds nothing.
     fn folder_of(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<usize> {
-        match self.origins.0.get(&fd.rep()) {
-            Some(Origin::Folder(number)) => Ok(*number),
-            Some(Origin::Nowhere) | None => {
+        self.work.note(FILE_CALL);
+        match self.origin_of(fd) {
+            Origin::Folder(number) => Ok(number),
+            Origin::Nowhere => {
                 self.denials.refused(format!(
                     "`/{}` is in no granted folder; `--allow-dir HOST::GUEST:ro` grants one",
                     named(path.trim_start_matches('/'))
@@ -95,10 +176,11 @@ impl Guest {
     }
 
     /// As [`Guest::folder_of`], without counting it as a denial: programs look for what they can do without.
-    fn look_in(&self, fd: &Resource<Descriptor>) -> FsResult<()> {
-        match self.origins.0.get(&fd.rep()) {
-            Some(Origin::Folder(_)) => Ok(()),
-            Some(Origin::Nowhere) | None => Err(ErrorCode::NoEntry.into()),
+    fn look_in(&mut self, fd: &Resource<Descriptor>) -> FsResult<()> {
+        self.work.note(FILE_CALL);
+        match self.origin_of(fd) {
+            Origin::Folder(_) => Ok(()),
+            Origin::Nowhere => Err(ErrorCode::NoEntry.into()),
         }
     }
 
@@ -124,6 +206,27 @@ impl Guest {
         }
     }
 
+    /// Puts the bounds of a granted folder around a stream that writes into it.
+    fn bounded_writing(
+        &mut self,
+        stream: Resource<DynOutputStream>,
+        folder: usize,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let inner = self.resources.delete(stream)?;
+        let kept = self.keep(STREAM_BYTES)?;
+        let (work, quota) = (self.work.clone(), self.quotas[folder].clone());
+        let bounded: DynOutputStream = Box::new(Writing { inner, work, quota, _kept: kept });
+        Ok(self.resources.push(bounded)?)
+    }
+
+    /// A call that makes something new was made.
+    fn made<T>(&mut self, new_file: NewFile, result: FsResult<T>) -> FsResult<T> {
+        if result.is_ok() {
+            new_file.made();
+        }
+        self.done(result)
+    }
+
     /// A call that needs a right was made.
     fn done<T>(&mut self, result: FsResult<T>) -> FsResult<T> {
         if result.is_ok() {
@@ -131,111 +234,6 @@ impl Guest {
         }
         result
     }
-}
-
-/// How a guest wants something opened.
-struct OpenRequest {
-    options: OpenOptions,
-    follow: FollowSymlinks,
-    mode: OpenMode,
-    wants_directory: bool,
-}
-
-/// What was found.
-enum Opened {
-    Directory(File),
-    File(File),
-    NotDirectory,
-    /// Something that is no file and no folder, by its name.
-    Special(&'static str),
-}
-
-impl OpenRequest {
-    /// As WASI's own implementation understands the flags.
-    fn new(path_flags: PathFlags, open_flags: OpenFlags, flags: DescriptorFlags) -> Result<OpenRequest, ErrorCode> {
-        let unsupported = DescriptorFlags::FILE_INTEGRITY_SYNC
-            | DescriptorFlags::DATA_INTEGRITY_SYNC
-            | DescriptorFlags::REQUESTED_WRITE_SYNC;
-        if flags.intersects(unsupported) {
-            return Err(ErrorCode::Unsupported);
-        }
-        let wants_directory = open_flags.contains(OpenFlags::DIRECTORY);
-        if wants_directory && open_flags.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE) {
-            return Err(ErrorCode::Invalid);
-        }
-        let mut options = OpenOptions::new();
-        let mut mode = OpenMode::empty();
-        if open_flags.contains(OpenFlags::CREATE) {
-            match open_flags.contains(OpenFlags::EXCLUSIVE) {
-                true => options.create_new(true),
-                false => options.create(true),
-            };
-            mode |= OpenMode::WRITE;
-        }
-        if open_flags.contains(OpenFlags::TRUNCATE) {
-            options.truncate(true);
-            mode |= OpenMode::WRITE;
-        }
-        if flags.contains(DescriptorFlags::WRITE) {
-            mode |= OpenMode::WRITE;
-        }
-        if flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE) {
-            mode |= OpenMode::READ;
-        }
-        let follow = match path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
-            true => FollowSymlinks::Yes,
-            false => FollowSymlinks::No,
-        };
-        options.read(mode.contains(OpenMode::READ)).write(mode.contains(OpenMode::WRITE));
-        // What is no regular file has been told apart by then, unless somebody put it there in the last moment. Then opening
-        // it does not wait.
-        options.follow(follow).nonblock(true);
-        Ok(OpenRequest { options, follow, mode, wants_directory })
-    }
-
-    /// Opens `path` below `start`. Blocks for the file system, and for nothing else.
-    fn open(&self, start: &File, path: &Path) -> io::Result<Opened> {
-        match cap_primitives::fs::stat(start, path, self.follow) {
-            // A link that is not to be followed is refused by opening it.
-            Ok(found) if !found.file_type().is_symlink() => {
-                if let Some(name) = special(found.file_type()) {
-                    return Ok(Opened::Special(name));
-                }
-            }
-            Ok(_) => {}
-            // It may be about to be created.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let file = cap_primitives::fs::open(start, path, &self.options)?;
-        let file_type = Metadata::from_file(&file)?.file_type();
-        Ok(match special(file_type) {
-            Some(name) => Opened::Special(name),
-            None if file_type.is_dir() => Opened::Directory(file),
-            None if self.wants_directory => Opened::NotDirectory,
-            None => Opened::File(file),
-        })
-    }
-}
-
-/// What something is that is no file and no folder.
-fn special(file_type: FileType) -> Option<&'static str> {
-    if file_type.is_file() || file_type.is_dir() {
-        None
-    } else if file_type.is_fifo() {
-        Some("a FIFO")
-    } else if file_type.is_socket() {
-        Some("a socket")
-    } else if file_type.is_char_device() || file_type.is_block_device() {
-        Some("a device")
-    } else {
-        Some("no regular file")
-    }
-}
-
-/// Whether the path led out of the folder it began in: no system call says so, `cap-primitives` does.
-fn is_escape(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
 impl HostDescriptor for Guest {
@@ -253,6 +251,9 @@ impl HostDescriptor for Guest {
             false => self.folder_of(&fd, &path)?,
         };
         let dir = self.dir(&fd)?.clone();
+        let place = self.place()?;
+        let is_new = open_flags.contains(OpenFlags::CREATE) && !request.exists(&dir.dir, &path).await;
+        let new_file = if is_new { Some(self.spend_file(number)?) } else { None };
         let (start, name, mode) = (Arc::clone(&dir.dir), path.clone(), request.mode);
         let opened = spawn_blocking(move || request.open(&start, Path::new(&name))).await;
         let guest = &self.grants.folders()[number].guest;
@@ -280,18 +281,26 @@ impl HostDescriptor for Guest {
             }
         };
         self.denials.allowed();
-        self.keep(descriptor, Origin::Folder(number)).map_err(FsError::trap)
+        new_file.into_iter().for_each(NewFile::made);
+        self.hold(descriptor, Origin::Folder(number), Some(place)).map_err(FsError::trap)
     }
 
     fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
-        self.origins.0.remove(&fd.rep());
+        self.files.descriptors.remove(&fd.rep());
         HostDescriptor::drop(&mut self.filesystem(), fd)
     }
 
     async fn read_directory(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
         self.folder_of(&fd, "")?;
+        let dir = Arc::clone(&self.dir(&fd)?.dir);
+        let room = self.memory.room();
+        let listing = spawn_blocking(move || Listing::of(&dir, room)).await?;
+        self.work.note(listing.entries.saturating_mul(ENTRY));
+        let kept = self.keep(listing.bytes)?;
         let result = self.filesystem().read_directory(fd).await;
-        self.done(result)
+        let stream = self.done(result)?;
+        self.files.listings.insert(stream.rep(), kept);
+        Ok(stream)
     }
 
     async fn stat_at(
@@ -320,9 +329,10 @@ impl HostDescriptor for Guest {
     }
 
     async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
+        let folder = self.write_in(&fd, &path)?;
+        let new_file = self.spend_file(folder)?;
         let result = self.filesystem().create_directory_at(fd, path).await;
-        self.done(result)
+        self.made(new_file, result)
     }
 
     async fn set_times_at(
@@ -347,9 +357,10 @@ impl HostDescriptor for Guest {
         to_path: String,
     ) -> FsResult<()> {
         self.write_in(&fd, &path)?;
-        self.write_in(&to, &to_path)?;
+        let folder = self.write_in(&to, &to_path)?;
+        let new_file = self.spend_file(folder)?;
         let result = self.filesystem().link_at(fd, path_flags, path, to, to_path).await;
-        self.done(result)
+        self.made(new_file, result)
     }
 
     async fn rename_at(
@@ -366,9 +377,10 @@ impl HostDescriptor for Guest {
     }
 
     async fn symlink_at(&mut self, fd: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
+        let folder = self.write_in(&fd, &path)?;
+        let new_file = self.spend_file(folder)?;
         let result = self.filesystem().symlink_at(fd, target, path).await;
-        self.done(result)
+        self.made(new_file, result)
     }
 
     async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
@@ -384,7 +396,9 @@ impl HostDescriptor for Guest {
     }
 
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
-        self.write_in(&fd, "a file")?;
+        let folder = self.write_in(&fd, "a file")?;
+        let before = self.filesystem().stat(Resource::new_borrow(fd.rep())).await?.size;
+        self.spend_bytes(folder, size.saturating_sub(before))?;
         self.filesystem().set_size(fd, size).await
     }
 
@@ -399,18 +413,22 @@ impl HostDescriptor for Guest {
     }
 
     async fn write(&mut self, fd: Resource<Descriptor>, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
-        self.write_in(&fd, "a file")?;
+        let folder = self.write_in(&fd, "a file")?;
+        self.work.note_bytes(bytes.len());
+        self.spend_bytes(folder, bytes.len() as u64)?;
         self.filesystem().write(fd, bytes, offset).await
     }
 
     fn write_via_stream(&mut self, fd: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynOutputStream>> {
-        self.write_in(&fd, "a file")?;
-        self.filesystem().write_via_stream(fd, offset)
+        let folder = self.write_in(&fd, "a file")?;
+        let stream = self.filesystem().write_via_stream(fd, offset)?;
+        self.bounded_writing(stream, folder)
     }
 
     fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
-        self.write_in(&fd, "a file")?;
-        self.filesystem().append_via_stream(fd)
+        let folder = self.write_in(&fd, "a file")?;
+        let stream = self.filesystem().append_via_stream(fd)?;
+        self.bounded_writing(stream, folder)
     }
 
     // What follows works on what is open already.
@@ -449,11 +467,18 @@ impl HostDescriptor for Guest {
         length: Filesize,
         offset: Filesize,
     ) -> FsResult<(Vec<u8>, bool)> {
-        self.filesystem().read(fd, length, offset).await
+        let read = self.filesystem().read(fd, length, offset).await;
+        self.work.note(FILE_CALL);
+        self.work.note_bytes(read.as_ref().map_or(0, |(bytes, _)| bytes.len()));
+        read
     }
 
     fn read_via_stream(&mut self, fd: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
-        self.filesystem().read_via_stream(fd, offset)
+        let kept = self.keep(STREAM_BYTES)?;
+        let stream = self.filesystem().read_via_stream(fd, offset)?;
+        let inner = self.resources.delete(stream)?;
+        let bounded: DynInputStream = Box::new(Reading { inner, work: self.work.clone(), _kept: kept });
+        Ok(self.resources.push(bounded)?)
     }
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
@@ -482,6 +507,7 @@ impl HostDirectoryEntryStream for Guest {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.files.listings.remove(&stream.rep());
         HostDirectoryEntryStream::drop(&mut self.filesystem(), stream)
     }
 }

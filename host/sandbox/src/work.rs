@@ -1,0 +1,44 @@
+//! What the host does for a guest, charged as fuel.
+//!
+//! A guest that writes 256 MiB of line ends costs the host seconds and itself next to nothing. So the host's work has a price
+//! in fuel, about what a guest would burn in the time that it takes. Host functions note what they did; what the guest burned
+//! and what was done for it are held together against its limit at every tick of the epoch, every few milliseconds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Fuel for a byte that goes to the host or comes from it.
+const BYTE: u64 = 1;
+/// Fuel for a random byte.
+pub(super) const RANDOM_BYTE: u64 = 4;
+/// Fuel for a line of output that is looked at, whether or not it is kept.
+pub(super) const LINE: u64 = 50;
+/// Fuel for a line of output, or a note of progress, that is kept and sent on.
+pub(super) const KEPT_LINE: u64 = 2_000;
+/// Fuel for an entry of a folder's listing.
+pub(super) const ENTRY: u64 = 1_000;
+/// Fuel for a call that goes to the file system.
+pub(super) const FILE_CALL: u64 = 5_000;
+
+/// The work that was done. Clones note for the same guest.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Work(Arc<AtomicU64>);
+
+impl Work {
+    /// Notes work of that price.
+    pub(super) fn note(&self, fuel: u64) {
+        let more = |done: u64| Some(done.saturating_add(fuel));
+        // Always answers: the closure does.
+        let _before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    /// Notes so many bytes.
+    pub(super) fn note_bytes(&self, bytes: usize) {
+        self.note((bytes as u64).saturating_mul(BYTE));
+    }
+
+    /// What was done, in fuel.
+    pub(super) fn done(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
