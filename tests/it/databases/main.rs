@@ -14,6 +14,7 @@ mod ask;
 mod clocks;
 mod content;
 mod disk;
+mod fixture;
 mod harness;
 mod migrations;
 mod partitions;
@@ -40,6 +41,7 @@ const CASES: Cases = &[
         partitions::shared_one_does_not_pass_limits,
         DATABASES,
     ),
+    ("fixture::of_version_2_is_read_as_it_was_meant", fixture::is_read_by_this_version, DATABASES),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
     ("content::a_job_that_cannot_be_read_ends_with_an_event_and_blocks_nobody", content::unreadable_job, DATABASES),
     ("content::jobs_of_a_newer_version_wait_as_they_were_and_block_nobody", content::newer_job, DATABASES),

@@ -21,6 +21,8 @@ macro_rules! file {
     };
 }
 
+pub(crate) use file;
+
 /// The tables in which version 1 of the program recorded what it had applied.
 fn record_of_version_1(backend: Backend) -> &'static str {
     match backend {

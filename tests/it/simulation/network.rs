@@ -14,7 +14,7 @@ use host::store::*;
 
 use tokio_util::task::TaskTracker;
 
-use super::machine::{ProcessClock, Switch, Timeline};
+use super::machine::{Power, ProcessClock, Switch, Timeline};
 
 /// After this long a client gives a call up, as drivers of databases do.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
@@ -107,6 +107,8 @@ pub(super) struct Link {
     process: ProcessClock,
     /// Whether messages pass; a partition where not.
     is_connected: Switch<bool>,
+    /// The call after which the process is stopped, before it hears the answer.
+    stops_after: Switch<Option<&'static str>>,
 }
 
 fn failure(call: Call, certainty: Certainty) -> StoreError {
@@ -120,7 +122,12 @@ fn failure(call: Call, certainty: Certainty) -> StoreError {
 
 impl Link {
     pub(super) fn new(inner: Arc<dyn Store>, network: Arc<Network>, process: ProcessClock) -> Link {
-        Link { inner, network, process, is_connected: Switch::new(true) }
+        Link { inner, network, process, is_connected: Switch::new(true), stops_after: Switch::new(None) }
+    }
+
+    /// Stops the process as soon as its next call of that name has taken effect.
+    pub(super) fn stop_after(&self, call: Option<&'static str>) {
+        self.stops_after.set(|_| call);
     }
 
     pub(super) fn connect(&self, is_connected: bool) {
@@ -136,7 +143,8 @@ impl Link {
         self.process.awake().await;
         let Passage { request, read_after, answer, is_refused, is_answer_lost } = self.network.passage();
         let (network, work) = (Arc::clone(&self.network), work(Arc::clone(&self.inner)));
-        let is_connected = self.is_connected.clone();
+        let (is_connected, stops_after, process) =
+            (self.is_connected.clone(), self.stops_after.clone(), self.process.clone());
         let waits = Waits(Switch::new(true));
         let (is_waited_for, was_heard) = (waits.0.clone(), network.is_up.get() && is_connected.get());
         let at_the_server = self.network.calls.spawn(async move {
@@ -150,6 +158,10 @@ impl Link {
                 return Err(failure(call, Certainty::NotApplied));
             }
             let answered = work.await;
+            if stops_after.get() == Some(call.name) {
+                stops_after.set(|_| None);
+                process.set_power(Power::Stopped);
+            }
             network.timeline.sleep(answer).await;
             is_connected.wait_for(|yes| yes).await;
             // Lost is only what may be: a driver that cannot tell says so, and whoever called must cope.
@@ -169,9 +181,13 @@ impl Link {
     }
 
     fn line(&self) -> Box<dyn LeaseLine> {
-        let Link { inner, network, process, is_connected } = self;
-        let (inner, network) = (Arc::clone(inner), Arc::clone(network));
-        Box::new(Line(Link { inner, network, process: process.clone(), is_connected: is_connected.clone() }))
+        Box::new(Line(Link {
+            inner: Arc::clone(&self.inner),
+            network: Arc::clone(&self.network),
+            process: self.process.clone(),
+            is_connected: self.is_connected.clone(),
+            stops_after: self.stops_after.clone(),
+        }))
     }
 
     async fn shut(&self) {

@@ -47,10 +47,11 @@ enum Trouble {
         host: usize,
         back_after: Duration,
     },
-    /// A process is stopped, and goes on.
+    /// A process is stopped, at any moment or when it has just taken jobs, and goes on.
     Stop {
         host: usize,
         span: Duration,
+        is_taking: bool,
     },
     /// A process and the server do not hear each other.
     Partition {
@@ -127,7 +128,7 @@ impl Trouble {
         let seconds = [-600, -30, 30, 600][random.usize(..4)];
         match random.u8(0..12) {
             0 | 1 => Trouble::Crash { host, back_after: span },
-            2 | 3 => Trouble::Stop { host, span },
+            2 | 3 => Trouble::Stop { host, span, is_taking: random.bool() },
             4 => Trouble::Partition { host, span },
             5 => Trouble::Restart { host },
             6 | 7 => Trouble::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
@@ -413,9 +414,16 @@ impl World {
                 self.timeline.sleep(back_after).await;
                 self.start(host).await;
             }
-            Trouble::Stop { host, span } => {
-                let Some(process) = self.with_host(host, |host| host.process.clone()) else { return };
+            Trouble::Stop { host, span, is_taking } => {
+                let found = self.with_host(host, |host| (host.process.clone(), Arc::clone(&host.link)));
+                let Some((process, link)) = found else { return };
                 self.history.disturbed();
+                if is_taking {
+                    link.stop_after(Some("job_acquire"));
+                    self.submit(0).await;
+                    self.timeline.sleep(SECOND).await;
+                    link.stop_after(None);
+                }
                 process.set_power(Power::Stopped);
                 self.timeline.sleep(span).await;
                 process.set_power(Power::Runs);
