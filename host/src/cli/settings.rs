@@ -65,7 +65,7 @@ pub(super) struct ServeArgs {
     /// How often expired results are removed [default: 15m]
     #[arg(long, env = "HOST_CLEANUP_INTERVAL", value_name = "D", value_parser = parse_span, hide_env_values = true)]
     cleanup_interval: Option<Duration>,
-    /// How long running jobs may go on once the process is asked to stop [default: 30s]
+    /// How long running jobs may go on once the process is asked to stop [default: 15s]
     #[arg(long, env = "HOST_DRAIN_TIMEOUT", value_name = "D", value_parser = parse_duration, hide_env_values = true)]
     drain_timeout: Option<Duration>,
     /// Most jobs that one missed stretch of a schedule makes under `--coalesce all` [default: 1000]

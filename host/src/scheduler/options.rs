@@ -142,8 +142,9 @@ impl Options {
             max_concurrent_jobs: 100,
             lease_duration: Duration::from_secs(15),
             cleanup_interval: Duration::from_secs(15 * 60),
-            // With the grace below and what is left to write it stays below the 30 s that container runtimes give.
-            drain_timeout: Duration::from_secs(20),
+            // With the grace below, what is left to write, and closing a store that does not answer, it stays below the 30 s that container
+            // runtimes give.
+            drain_timeout: Duration::from_secs(15),
             poll_interval: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(5),
             catch_up_max: limits::CATCH_UP_MAX,

@@ -37,7 +37,7 @@ fn kill_once(backend: Backend, seed: u64) -> Result<()> {
     let place = backend.place()?.context("the store has a place")?;
     // The schema is there before the process that is killed: what is tested is the work, not the start.
     block_on(async { open(&place.url).await.map(|store| async move { store.close().await }) }).map(block_on)?;
-    let mut victim = start("victim", &place.url, &seed.to_string())?;
+    let mut victim = start("victim", &place.url, &seed.to_string(), &[])?;
     let told = BufReader::new(victim.stdout.take().context("its output is piped")?);
     let enough = fastrand::Rng::with_seed(seed).usize(20..LINES_MAX);
     let mut lines = Vec::new();

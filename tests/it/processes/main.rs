@@ -17,6 +17,7 @@ use tests::trials::{Cases, block_on, conclude, trials};
 mod check;
 mod killing;
 mod sharing;
+mod stopping;
 mod workload;
 
 /// How long a run may take before it counts as hanging.
@@ -28,6 +29,11 @@ const CASES: Cases = &[
     (
         "what_a_killed_process_was_told_is_stored_is_stored_and_every_job_ends",
         killing::a_killed_process_loses_nothing,
+        DATABASES,
+    ),
+    (
+        "a_worker_that_was_stopped_for_longer_than_its_leases_costs_its_jobs_one_crash",
+        stopping::costs_its_jobs_one_crash,
         DATABASES,
     ),
     (
@@ -44,6 +50,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     let ended = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "worker", url, name] => block_on(sharing::share(url, name)).map(|()| ExitCode::SUCCESS),
+        [_, "waiter", url, name, gate] => block_on(stopping::work(url, name, gate)).map(|()| ExitCode::SUCCESS),
         [_, "victim", url, seed] => block_on(killing::work_until_killed(url, seed)).map(|()| ExitCode::SUCCESS),
         _ => trials("processes::", CASES).map(conclude),
     };
@@ -58,9 +65,14 @@ async fn connect(url: &str) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(Retrying::new(open(url).await?, Arc::new(SystemClock), fastrand::Rng::new())))
 }
 
-fn start(role: &str, url: &str, name: &str) -> Result<Child> {
+fn start(role: &str, url: &str, name: &str, more: &[&str]) -> Result<Child> {
     let this = std::env::current_exe()?;
-    Command::new(this).args([role, url, name]).stdout(Stdio::piped()).spawn().context("a worker does not start")
+    Command::new(this)
+        .args([role, url, name])
+        .args(more)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("a worker does not start")
 }
 
 /// Says a line to the process that watches; told at once, so that a kill cannot take it back.

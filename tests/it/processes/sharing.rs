@@ -50,7 +50,7 @@ pub(crate) fn processes_share_jobs(backend: Backend) -> Result<()> {
     // On one SQLite file as many as make sense: there one writes at a time.
     let count = if backend == Backend::Sqlite { 4 } else { 8 };
     let workers: Vec<_> =
-        (0..count).map(|at| start("worker", &place.url, &format!("worker-{at}"))).collect::<Result<_>>()?;
+        (0..count).map(|at| start("worker", &place.url, &format!("worker-{at}"), &[])).collect::<Result<_>>()?;
     let (mut ran, mut busy) = (Vec::with_capacity(JOBS), 0);
     for worker in workers {
         let output = worker.wait_with_output()?;
