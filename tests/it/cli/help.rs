@@ -1,5 +1,7 @@
 //! The help texts, as users read them: a change shows as a diff.
 
+use host::config::units::format_duration;
+use host::scheduler::Options;
 use tests::cli::User;
 
 const COMMANDS: &[&str] = &[
@@ -40,6 +42,25 @@ fn help_texts_are_as_they_were_reviewed() {
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{words:?}");
         let name = if command.is_empty() { "host".to_owned() } else { format!("host-{}", command.replace(' ', "-")) };
         insta::assert_snapshot!(name, said.out);
+    }
+}
+
+#[test]
+fn the_defaults_that_help_names_are_the_programs() {
+    let usual = Options::new("any".parse().expect("an identity"));
+    let help = User::new().ok(["serve", "--help"]);
+    // In one line, however it is wrapped.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (flag, default) in [
+        ("--max-concurrent-jobs", usual.max_concurrent_jobs.to_string()),
+        ("--lease-duration", format_duration(usual.lease_duration)),
+        ("--cleanup-interval", format_duration(usual.cleanup_interval)),
+        ("--drain-timeout", format_duration(usual.drain_timeout)),
+        ("--max-catch-up", usual.catch_up_max.to_string()),
+    ] {
+        let (_, about) = help.split_once(&format!("{flag} <")).unwrap_or_else(|| panic!("{flag} is not explained"));
+        let named = about.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));
+        assert_eq!(named.map(|(named, _)| named), Some(default.as_str()), "{flag}");
     }
 }
 
