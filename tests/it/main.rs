@@ -10,6 +10,7 @@ mod programs;
 mod readme;
 mod scheduler;
 mod simulation;
+mod store_clock;
 mod tidy;
 mod trigger;
 mod wasm;

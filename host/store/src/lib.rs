@@ -47,8 +47,6 @@ pub mod detached;
 #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod encoding;
 pub mod error;
-#[cfg(any(test, feature = "test-util"))]
-pub mod faulty;
 pub mod memory;
 pub mod open;
 pub mod record;
@@ -57,12 +55,8 @@ mod restoring;
 pub mod retrying;
 pub mod rules;
 mod size;
-#[cfg(any(test, feature = "test-util"))]
-pub mod slow;
 #[cfg(feature = "sql")]
 pub mod sql;
-#[cfg(any(test, feature = "test-util"))]
-pub mod stalling;
 pub mod store_clock;
 pub mod timekeeping;
 pub mod watched;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::model::{JobState, Outcome, Settings};
-use host::store::faulty::{Faults, Faulty};
 use host::store::memory::MemoryStore;
 use host::store::{AcquireJobs, Store};
+use tests::doubles::faulty::{Faults, Faulty};
 use tests::stage::{Stage, run_until_killed, succeed, unlimited};
 use tests::wait::wait_for;
 

@@ -11,7 +11,7 @@ use host::model::{
 use host::scheduler::Handle;
 use host::store::memory::MemoryStore;
 use host::store::{AddSchedule, Defect, JobQueue as _, ScheduleQueue as _, UnpauseSchedule};
-use tests::damaged::{Damaged, Refusal};
+use tests::doubles::damaged::{Damaged, Refusal};
 use tests::stage::{Stage, at, succeed, unlimited};
 use tests::wait::wait_for;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use host::executor::Retry;
 use host::model::{Backoff, EventKind, JobState, Outcome, Settings};
 use host::scheduler::Options;
-use host::store::slow::Slow;
+use tests::doubles::slow::Slow;
 use tests::stage::{Stage, at_most, fail, run_until, run_until_cancelled, run_until_killed, succeed, unlimited};
 use tests::wait::wait_for;
 

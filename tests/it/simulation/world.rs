@@ -18,7 +18,7 @@ use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
 use host::store::memory::MemoryStore;
 use host::store::{AddSchedule, Defect, JobFilter, PauseSchedule, Store, guarded};
 use host::trigger::Trigger;
-use tests::damaged::{Damaged, Refusal};
+use tests::doubles::damaged::{Damaged, Refusal};
 
 use super::history::{Course, History};
 use super::machine::{Power, ProcessClock, Timeline, Wall};

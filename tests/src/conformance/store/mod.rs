@@ -8,11 +8,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::doubles::faulty::{Faults, Faulty};
 use host::clock::SystemClock;
 use host::model::{Job, JobId, JobSpec, LeaseToken};
 use host::store::Store;
 use host::store::detached::Detached;
-use host::store::faulty::{Faults, Faulty};
 use host::store::retrying::Retrying;
 
 use crate::factory::Factory;

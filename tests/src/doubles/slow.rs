@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::decorate::{Call, Repeat, decorate};
-use super::*;
-use crate::clock::ManualClock;
+use host::clock::ManualClock;
+use host::model::*;
+use host::store::decorate;
+use host::store::decorate::{Call, Repeat};
+use host::store::*;
 
 /// Passes calls on; those of one name move the clock and are counted.
 pub struct Slow {

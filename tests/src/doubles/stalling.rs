@@ -10,8 +10,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::decorate::{Call, Repeat, decorate};
-use super::*;
+use host::model::*;
+use host::store::decorate;
+use host::store::decorate::{Call, Repeat};
+use host::store::*;
 
 /// What is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +139,7 @@ impl Stalling {
 /// A line that stands still with everything else. What is given up on it takes effect later all the same.
 struct Line(Stalling);
 
-#[async_trait]
+#[async_trait::async_trait]
 impl LeaseLine for Line {
     async fn extend(&mut self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
         self.0.job_extend(request).await

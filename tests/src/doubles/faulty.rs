@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::decorate::{Call, Repeat, decorate};
-use super::*;
-use crate::model::*;
+use host::model::*;
+use host::store::decorate;
+use host::store::decorate::{Call, Repeat};
+use host::store::*;
 
 /// How often calls fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +27,6 @@ pub struct Faulty {
     random: Arc<Mutex<fastrand::Rng>>,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("a failure that the test asked for")]
-struct Injected;
-
 impl Faulty {
     /// Wraps a store.
     pub fn new(inner: Arc<dyn Store>, faults: Faults, seed: u64) -> Faulty {
@@ -48,7 +45,7 @@ impl Faulty {
             operation: call.name,
             certainty,
             transient: true,
-            source: Arc::new(Injected),
+            source: Arc::new(std::io::Error::other("a failure that the test asked for")),
         };
         if dice < before_percent {
             return Err(injected(Certainty::NotApplied));
@@ -74,7 +71,7 @@ impl Faulty {
 /// A line that fails as often as any call.
 struct Line(Faulty);
 
-#[async_trait]
+#[async_trait::async_trait]
 impl LeaseLine for Line {
     async fn extend(&mut self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
         self.0.job_extend(request).await
