@@ -1,6 +1,7 @@
 //! What happened in a run, and the conditions under which it has failed.
 //!
-//! 1. No two attempts of a job run at the same time, unless one is in a process that is stopped: that one ends when the process goes on.
+//! 1. No two attempts of a job run at the same time, unless one is in a process that is stopped (it ends when the process goes on), or
+//!    cannot be stopped when its lease ends and another scheduler has taken the job.
 //! 2. No task has more attempts at the same time than it allows, likewise.
 //! 3. A job counts no more crashes than there were processes that died, stood still or were cut off; without any it counts none.
 //! 4. Every job ends. Only one whose workers crashed is abandoned.
@@ -61,6 +62,7 @@ struct Attempt {
     process: ProcessClock,
     /// Since when the process has gone on after it was stopped.
     goes_on_since: Duration,
+    may_be_left: bool,
 }
 
 /// Ends the attempt in the history, also when it is dropped.
@@ -100,8 +102,16 @@ impl History {
         self.seen().begun
     }
 
-    /// An attempt begins, in a process that runs.
-    pub(super) fn begin(&self, job: JobId, task: &TaskId, most: Option<usize>, process: &ProcessClock) -> Running {
+    /// An attempt begins, in a process that runs. `most`: attempts of its task at the same time. `may_be_left`: it cannot be stopped, and
+    /// another scheduler may have the job when its lease is over.
+    pub(super) fn begin(
+        &self,
+        job: JobId,
+        task: &TaskId,
+        most: Option<usize>,
+        may_be_left: bool,
+        process: &ProcessClock,
+    ) -> Running {
         self.note(format_args!("an attempt of {job} ({task}) begins"));
         let now = self.timeline.now();
         let mut seen = self.seen();
@@ -116,7 +126,8 @@ impl History {
         seen.last += 1;
         seen.begun += 1;
         let key = seen.last;
-        let attempt = Attempt { job, task: task.clone(), process: process.clone(), goes_on_since: Duration::ZERO };
+        let attempt =
+            Attempt { job, task: task.clone(), process: process.clone(), goes_on_since: Duration::ZERO, may_be_left };
         seen.attempts.insert(key, attempt);
         drop(seen);
         Running(self.clone(), key)
@@ -156,9 +167,9 @@ impl History {
 }
 
 impl Attempt {
-    /// Whether it can do anything.
+    /// Whether it can do anything that it must not.
     fn counts(&self, now: Duration) -> bool {
-        self.process.power() == Power::Runs && now >= self.goes_on_since + SETTLING
-            || self.process.power() == Power::Runs && self.goes_on_since.is_zero()
+        let is_settled = self.goes_on_since.is_zero() || now >= self.goes_on_since + SETTLING;
+        self.process.power() == Power::Runs && is_settled && !self.may_be_left
     }
 }

@@ -152,6 +152,8 @@ struct Attempts {
     history: History,
     process: ProcessClock,
     seed: u64,
+    /// Whether there are other schedulers.
+    has_company: bool,
 }
 
 #[async_trait]
@@ -160,18 +162,22 @@ impl Executor for Attempts {
         let job = &invocation.job;
         let name = job.spec.task_id.as_str();
         let most = TASKS.iter().find(|(task, _)| *task == name).and_then(|(_, most)| *most);
-        let _running =
-            self.history.begin(job.spec.id, &job.spec.task_id, most.map(|most| most as usize), &self.process);
         // What a job does follows from the job, not from who runs it when.
         let of_job = job.spec.id.to_string().bytes().fold(self.seed, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
         let mut random = fastrand::Rng::with_seed(of_job.wrapping_add(u64::from(job.attempt)));
         let is_scheduled = job.spec.schedule_id.is_some();
         let span = Duration::from_millis(random.u64(0..if is_scheduled { 500 } else { 8_000 }));
         let (fails, is_deaf) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
+        // Code that nobody can stop, such as one that holds its thread.
+        let is_stuck = !is_scheduled && random.u8(0..20) == 0;
+        let span = if is_stuck { 3 * span } else { span };
+        let most = most.map(|most| most as usize);
+        let _running =
+            self.history.begin(job.spec.id, &job.spec.task_id, most, is_stuck && self.has_company, &self.process);
         let verdict = tokio::select! {
             biased;
-            () = control.kill.cancelled() => Verdict::Cancelled,
-            () = control.cancel.cancelled(), if !is_deaf => Verdict::Cancelled,
+            () = control.kill.cancelled(), if !is_stuck => Verdict::Cancelled,
+            () = control.cancel.cancelled(), if !is_deaf && !is_stuck => Verdict::Cancelled,
             () = self.process.sleep(span) => {
                 if fails {
                     Verdict::Failure { error: JobError::new(ErrorKind::GuestError, "no luck"), retry: Retry::Backoff }
@@ -335,7 +341,9 @@ impl World {
         let clock: Arc<dyn host::clock::Clock> = Arc::new(process.clone());
         let random = fastrand::Rng::with_seed(self.seed ^ number as u64);
         let store = guarded(link, Arc::clone(&clock), random);
-        let attempts = Attempts { history: self.history.clone(), process: process.clone(), seed: self.seed };
+        let has_company = self.script.hosts > 1;
+        let history = self.history.clone();
+        let attempts = Attempts { history, process: process.clone(), seed: self.seed, has_company };
         let parts = Parts {
             store,
             broker: Arc::clone(&self.broker) as Arc<dyn host::broker::Broker>,
@@ -442,8 +450,8 @@ impl World {
                 let began = self.timeline.now();
                 let was_well = self.network.is_well();
                 let report = handle.stop().await;
-                if !was_well || !self.network.is_well() {
-                    // What it has asked for may take effect when nobody is there any more.
+                if report.left_behind > 0 || !was_well || !self.network.is_well() {
+                    // What it runs ends with the process, and what it has asked for may take effect when nobody is there any more.
                     self.history.disturbed();
                 }
                 let took = self.timeline.now() - began;
