@@ -10,8 +10,8 @@ use std::time::Duration;
 use host::clock::{Clock as _, SystemClock};
 use host::executor::wasm::{WasmExecutor, WasmOptions};
 use host::executor::{
-    Executor as _, Invocation, Limits, PluginInspector as _, PluginSource, RunControl, Runnable, RunnablePlugin,
-    Verdict,
+    Executor as _, Invocation, Limits, MayBegin, PluginInspector as _, PluginSource, RunControl, Runnable,
+    RunnablePlugin, Verdict,
 };
 use host::model::{
     Backoff, Digest, Job, JobIdSource, JobSettings, JobSpec, JobState, Metadata, Payload, PluginName, SchedulerId,
@@ -82,7 +82,12 @@ fn main() -> anyhow::Result<()> {
 
 async fn job(executor: &WasmExecutor, digest: Digest) -> anyhow::Result<()> {
     let (reports, _receiver) = mpsc::channel(16);
-    let control = RunControl { cancel: CancellationToken::new(), kill: CancellationToken::new(), reports };
+    let control = RunControl {
+        may_begin: MayBegin::default(),
+        cancel: CancellationToken::new(),
+        kill: CancellationToken::new(),
+        reports,
+    };
     let finished = executor.run(invocation(digest), control).await;
     anyhow::ensure!(matches!(finished.verdict, Verdict::Success(_)), "the no-op failed: {:?}", finished.verdict);
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host::clock::{Clock as _, ManualClock, SystemClock};
 use host::executor::inline::{InlineExecutor, NativeContext, NativeError};
-use host::executor::{Executor as _, Finished, Invocation, Report, Retry, RunControl, Runnable, Verdict};
+use host::executor::{Executor as _, Finished, Invocation, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
 use host::model::{ErrorKind, LogLevel, Target, TaskName};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -58,7 +58,12 @@ struct Reins {
 
 fn reins() -> Reins {
     let (sender, reports) = mpsc::channel(16);
-    let control = RunControl { cancel: CancellationToken::new(), kill: CancellationToken::new(), reports: sender };
+    let control = RunControl {
+        may_begin: MayBegin::default(),
+        cancel: CancellationToken::new(),
+        kill: CancellationToken::new(),
+        reports: sender,
+    };
     Reins { control, reports }
 }
 
@@ -72,6 +77,16 @@ fn kind(finished: &Finished) -> (ErrorKind, Retry) {
         Verdict::Failure { error, retry } => (error.kind, *retry),
         other => panic!("no failure: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn nothing_of_a_closure_runs_whose_attempt_may_not_begin() {
+    let clock = ManualClock::new(SystemClock.now());
+    let mut reins = reins();
+    reins.control.may_begin = MayBegin::new(|| false);
+    let finished = executor(&clock).run(invocation(&clock, "chats", json!({})), reins.control).await;
+    assert!(matches!(finished.verdict, Verdict::Cancelled), "{finished:?}");
+    assert!(reins.reports.recv().await.is_none(), "it has said something");
 }
 
 #[tokio::test]

@@ -65,6 +65,9 @@ impl Drop for Counted<'_> {
 #[async_trait]
 impl Executor for ScriptedExecutor {
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
+        if !control.may_begin.ask() {
+            return Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() };
+        }
         let now_running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         let _counted = Counted(&self.running);
         self.most_running.fetch_max(now_running, Ordering::SeqCst);

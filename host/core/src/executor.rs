@@ -3,6 +3,8 @@
 //! # The contract
 //!
 //! * An executor never fails for a guest's fault: whatever a guest does comes back as a [`Finished`].
+//! * It asks `control.may_begin` when all that it had to wait for is there, and runs nothing of the task where the answer is no; the verdict
+//!   is [`Verdict::Cancelled`] then.
 //! * It holds the limits it is given, whatever the guest does: fuel, time, memory, size of the result.
 //! * A result that it answers can be read: it is a document of its encoding, nested no deeper than arguments may be.
 //! * It ends soon after `control.cancel` fires, in any state of the guest. Dropping the future of [`Executor::run`] stops the guest too.
@@ -11,6 +13,7 @@
 
 pub mod returned;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,15 +144,49 @@ impl Limits {
     }
 }
 
-/// The reins of one attempt.
+/// How an attempt is controlled while it runs.
 #[derive(Debug, Clone)]
 pub struct RunControl {
+    /// Asked last of all before the task's own code begins.
+    pub may_begin: MayBegin,
     /// Fires when the attempt is asked to stop; the guest sees it as `is-cancelled`.
     pub cancel: CancellationToken,
     /// Fires when the grace period for that is over: the guest is stopped wherever it is.
     pub kill: CancellationToken,
     /// Where the guest's lines and progress go.
     pub reports: mpsc::Sender<Report>,
+}
+
+/// Whether an attempt may begin, as an answer for this moment.
+///
+/// The lease of its job may be over by the time at which everything is there that it had to wait for: the process was stopped meanwhile, and
+/// whoever keeps leases has not come round yet. Somebody else may have begun the job.
+#[derive(Clone)]
+pub struct MayBegin(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl MayBegin {
+    /// One that asks `may_begin`.
+    pub fn new(may_begin: impl Fn() -> bool + Send + Sync + 'static) -> MayBegin {
+        MayBegin(Arc::new(may_begin))
+    }
+
+    /// Whether it may begin now.
+    pub fn ask(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl Default for MayBegin {
+    /// For an attempt without a lease: it may.
+    fn default() -> MayBegin {
+        MayBegin::new(|| true)
+    }
+}
+
+impl fmt::Debug for MayBegin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MayBegin").finish_non_exhaustive()
+    }
 }
 
 /// Something a guest says while it runs.

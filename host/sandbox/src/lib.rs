@@ -277,6 +277,9 @@ impl Executor for WasmExecutor {
             Ok(ready) => ready,
             Err(NotReady { error, retry }) => return invoke::finished_without_guest(error, retry, elapsed),
         };
+        if !control.may_begin.ask() {
+            return never_began(elapsed);
+        }
         let attempt = Attempt {
             prepared,
             grants,

@@ -13,7 +13,8 @@ use super::{AppError, AppResult, Arguments, check_settings};
 use crate::clock::Clock;
 use crate::config::Caps;
 use crate::executor::{
-    Executor, Finished, Inspection, Invocation, Limits, PluginInspector, Report, RunControl, Runnable, RunnablePlugin,
+    Executor, Finished, Inspection, Invocation, Limits, MayBegin, PluginInspector, Report, RunControl, Runnable,
+    RunnablePlugin,
 };
 use crate::model::{
     Grant, Job, JobIdSource, JobSpec, JobState, LogLine, Payload, PluginName, Progress, SchedulerId, Settings, Target,
@@ -107,7 +108,7 @@ pub async fn invoke(sandbox: &Sandbox, request: Invoke, cancel: CancellationToke
     tracing::debug!(task.id = %invocation.job.spec.task_id, "attempt begins");
     let (reports, mut said) = mpsc::channel(256);
     let kill = CancellationToken::new();
-    let control = RunControl { cancel: cancel.clone(), kill: kill.clone(), reports };
+    let control = RunControl { may_begin: MayBegin::default(), cancel: cancel.clone(), kill: kill.clone(), reports };
     let (mut lines, mut progress) = (Vec::new(), None);
     let listen = async {
         while let Some(report) = said.recv().await {

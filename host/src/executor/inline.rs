@@ -183,6 +183,7 @@ impl Executor for InlineExecutor {
         let verdict = match (self.task(&invocation.runnable.target), arguments(&invocation.job.spec.args)) {
             (None, _) => failure(ErrorKind::PluginUnavailable, unknown(&invocation.runnable.target), Retry::Backoff),
             (_, Err(message)) => failure(ErrorKind::GuestError, message, Retry::Never),
+            (Some(_), Ok(_)) if !control.may_begin.ask() => Verdict::Cancelled,
             (Some(task), Ok(args)) => {
                 let clock = AttemptClock::begin(Arc::clone(&self.clock), invocation.started_at);
                 attempt(&*task, args, Arc::new(Inner { invocation, control, clock, lines: Mutex::default() })).await

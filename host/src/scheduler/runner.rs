@@ -16,7 +16,7 @@ use super::lease;
 use super::running::{Attempt, Interrupt};
 use super::writer::Write;
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
-use crate::executor::{Finished, Invocation, Limits, Report, Retry, RunControl, Runnable, Verdict};
+use crate::executor::{Finished, Invocation, Limits, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp, Usage};
 use crate::store::{Effects, Ending, JobReport, ReleaseJob};
 
@@ -91,11 +91,7 @@ impl Runner {
     async fn run(mut self, resolved: Resolved) -> Option<Payload> {
         let started_at = self.core.time.now();
         let plugin_digest = resolved.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
-        // A process that was stopped between taking a job and coming here must not begin it: somebody else may have by now.
-        let ending_by = self.core.time.monotonic().saturating_add(lease::margin(self.core.options.lease_duration));
-        self.core.running.stop_those_that_end(ending_by);
         let mut finished = match resolved {
-            _ if self.attempt.kill.is_cancelled() => never_began(),
             Ok(runnable) => self.execute(runnable, started_at).await,
             Err(error) => failed(error, Retry::Backoff),
         };
@@ -144,7 +140,8 @@ impl Runner {
             scheduler_id: core.options.identity.clone(),
             started_at,
         };
-        let control = RunControl { cancel: self.attempt.cancel.clone(), kill: self.attempt.kill.clone(), reports };
+        let (cancel, kill) = (self.attempt.cancel.clone(), self.attempt.kill.clone());
+        let control = RunControl { may_begin: self.may_begin(), cancel, kill, reports };
         if self.job.crashes > 0 {
             tracing::info!(job.crashes = self.job.crashes, "the job ran in a worker that died; it begins alone");
         }
@@ -181,6 +178,17 @@ impl Runner {
             self.take(report).await;
         }
         finished
+    }
+
+    /// Whether the lease can be relied on. A process that was stopped before it began an attempt must not begin it afterwards: somebody else
+    /// may have.
+    fn may_begin(&self) -> MayBegin {
+        let (core, kill) = (Arc::clone(&self.core), self.attempt.kill.clone());
+        MayBegin::new(move || {
+            let ending_by = core.time.monotonic().saturating_add(lease::margin(core.options.lease_duration));
+            core.running.stop_those_that_end(ending_by);
+            !kill.is_cancelled()
+        })
     }
 
     async fn take(&mut self, report: Report) {

@@ -1,8 +1,8 @@
 //! The way from a scheduler to the database: requests and answers take time, some are lost, and either side may stand still.
 //!
-//! A call is a transaction of several round trips. One that was under way when the server stopped takes effect when that goes on, whether or
-//! not somebody still waits for the answer: it had come as far as its commit. One that began afterwards takes effect only if its caller still
-//! waits, because nobody else would commit it.
+//! A call is a transaction of several round trips. Of one that was under way when the server stopped, only the answer is held up: it had come
+//! as far as its commit. One that began afterwards takes effect when the server goes on, and only if its caller still waits then, because
+//! nobody else would commit it.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,12 +149,12 @@ impl Link {
         let (is_waited_for, was_heard) = (waits.0.clone(), network.is_up.get() && is_connected.get());
         let at_the_server = self.network.calls.spawn(async move {
             network.timeline.sleep(request).await;
-            is_connected.wait_for(|yes| yes).await;
-            if !network.is_up.get() {
+            if !was_heard {
+                is_connected.wait_for(|yes| yes).await;
                 network.is_up.wait_for(|yes| yes).await;
                 network.timeline.sleep(read_after).await;
             }
-            if is_refused || !was_heard && !is_waited_for.get() {
+            if is_refused || !is_waited_for.get() && !was_heard {
                 return Err(failure(call, Certainty::NotApplied));
             }
             let answered = work.await;
@@ -163,6 +163,7 @@ impl Link {
                 process.set_power(Power::Stopped);
             }
             network.timeline.sleep(answer).await;
+            network.is_up.wait_for(|yes| yes).await;
             is_connected.wait_for(|yes| yes).await;
             // Lost is only what may be: a driver that cannot tell says so, and whoever called must cope.
             if is_answer_lost && call.repeat != Repeat::AtOnce {

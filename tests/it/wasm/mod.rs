@@ -19,8 +19,8 @@ use std::time::Duration;
 use host::clock::{Clock as _, SystemClock};
 use host::executor::wasm::{WasmExecutor, WasmOptions};
 use host::executor::{
-    Executor as _, Finished, Invocation, Limits, PluginInspector as _, PluginSource, Report, RunControl, Runnable,
-    RunnablePlugin, Verdict,
+    Executor as _, Finished, Invocation, Limits, MayBegin, PluginInspector as _, PluginSource, Report, RunControl,
+    Runnable, RunnablePlugin, Verdict,
 };
 use host::model::{
     Backoff, Digest, ErrorKind, Grant, Job, JobError, JobIdSource, JobSettings, JobSpec, JobState, LogLine, Metadata,
@@ -121,7 +121,7 @@ impl Sandbox {
 
     async fn run_with(&self, run: Run, cancel: CancellationToken, kill: CancellationToken) -> Ended {
         let (sender, mut receiver) = mpsc::channel(64);
-        let control = RunControl { cancel, kill, reports: sender };
+        let control = RunControl { may_begin: MayBegin::default(), cancel, kill, reports: sender };
         let reports = async {
             let mut reports = Vec::new();
             while let Some(report) = receiver.recv().await {

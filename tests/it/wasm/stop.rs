@@ -1,6 +1,6 @@
 //! Stopping guests: asked, made to, and forgotten.
 
-use host::executor::{Executor as _, Report, RunControl, Verdict};
+use host::executor::{Executor as _, MayBegin, Report, RunControl, Verdict};
 use host::model::{Digest, ErrorKind};
 use serde_json::{Value, json};
 use tests::wait::PATIENCE;
@@ -23,7 +23,7 @@ fn endless(digest: Digest, task: &str, args: Value) -> Run {
 /// What a run is controlled with: nobody asks it to stop, `kill` stops it, and what it says is heard.
 fn control(kill: &CancellationToken) -> (RunControl, mpsc::Receiver<Report>) {
     let (reports, said) = mpsc::channel(8);
-    (RunControl { cancel: CancellationToken::new(), kill: kill.clone(), reports }, said)
+    (RunControl { may_begin: MayBegin::default(), cancel: CancellationToken::new(), kill: kill.clone(), reports }, said)
 }
 
 #[tokio::test(flavor = "multi_thread")]
