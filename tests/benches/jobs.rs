@@ -11,7 +11,7 @@ use host::app::{App, NewJob, RegisterPlugin};
 use host::assemble::{Machine, Opened};
 use host::clock::Stopwatch;
 use host::config::{Caps, CompilerLimits, Config, Serve};
-use host::model::{JobSettings, JobSpec, JobState, Payload, Settings, TaskId};
+use host::model::{JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Handle, Options, Parts, Scheduler};
 use host::store::JobFilter;
 use tests::backends::{Backend, stop_all};
@@ -124,7 +124,7 @@ async fn batch(opened: &Opened) -> anyhow::Result<(Duration, Duration)> {
     let task = store.task_get(&task_id).await?.ok_or_else(|| anyhow::anyhow!("the task is there"))?.task;
     let clock = parts(opened).clock;
     let mut ids = host::model::JobIdSource::new(fastrand::Rng::new());
-    let settings = JobSettings::from(task.resolved());
+    let settings = task.resolved().for_job(&Payload::no_args());
     let job = |ids: &mut host::model::JobIdSource| {
         let now = clock.now();
         JobSpec::direct(ids.next(now), task_id.clone(), Payload::no_args(), settings.clone(), now)

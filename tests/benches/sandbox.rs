@@ -14,8 +14,8 @@ use host::executor::{
     RunnablePlugin, Verdict,
 };
 use host::model::{
-    Backoff, Digest, Job, JobIdSource, JobSettings, JobSpec, JobState, Metadata, Payload, PluginName, SchedulerId,
-    Target, TaskId, TaskName,
+    Backoff, Digest, Job, JobIdSource, JobSettings, JobSpec, JobState, Metadata, Payload, PluginName, QueueName,
+    SchedulerId, Target, TaskId, TaskName,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -109,6 +109,8 @@ fn invocation(digest: Digest) -> Invocation {
     };
     let settings = JobSettings {
         executor: None,
+        queue: QueueName::default(),
+        concurrency_key: None,
         timeout: limits.timeout,
         fuel: limits.fuel,
         memory_bytes: limits.memory_bytes,

@@ -266,6 +266,8 @@ async fn only_who_runs_jobs_and_was_heard_of_lately_is_a_worker_that_lives() {
         started_at: noon(),
         seen_at,
         stopped_at,
+        queues: Vec::new(),
+        abilities: Vec::new(),
         incarnation: tests::factory::incarnation("first"),
         memory: None,
     };

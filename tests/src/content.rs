@@ -213,6 +213,8 @@ impl Content<'_> {
             now: self.at(1),
             lease: Duration::from_secs(19),
             limit: 1,
+            queues: Vec::new(),
+            abilities: vec!["wasm".parse().expect("an ability"), "inline:native".parse().expect("an ability")],
             only: Some(id),
         };
         let jobs: Vec<Job> = self.store.job_acquire(request.clone()).await.expect("jobs are acquired").jobs;
@@ -415,6 +417,9 @@ impl Content<'_> {
 /// A layer that says something of everything.
 fn every_setting() -> Settings {
     Settings {
+        max_running_per_key: Some(Parallelism::AtMost(2.try_into().expect("not zero"))),
+        concurrency_key: Some("args:/customer".parse().expect("a key")),
+        queue: Some("mail".parse().expect("a queue")),
         max_running_jobs: Some(Parallelism::AtMost(3.try_into().expect("not zero"))),
         misfire_grace_time: Some(GraceTime::Within(Duration::from_micros(1))),
         executor: None,

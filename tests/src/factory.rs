@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use host::model::{
     Backoff, Coalesce, ConflictPolicy, Digest, Incarnation, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken,
-    Metadata, Parallelism, Payload, PluginName, PluginVersion, Schedule, ScheduleId, ScheduleLife, SchedulerId,
-    Settings, Target, Task, TaskId, TaskName, Timestamp,
+    Metadata, Parallelism, Payload, PluginName, PluginVersion, QueueName, Schedule, ScheduleId, ScheduleLife,
+    SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
 use host::store::{
     AcquireJobs, AcquireSchedules, AddSchedule, Ending, ExtendJobs, PutPlugin, PutScheduler, Recover, ReleaseJob,
-    ReleaseJobs, SchedulerRow,
+    ReleaseJobs, SchedulerRow, ServedQueue,
 };
 
 /// Makes things; ids and tokens come from a seeded generator.
@@ -115,6 +115,8 @@ pub fn plugin(bytes: &[u8], tasks: Vec<Task>) -> PutPlugin {
 pub fn job_settings() -> JobSettings {
     JobSettings {
         executor: None,
+        queue: QueueName::default(),
+        concurrency_key: None,
         timeout: Duration::from_secs(60),
         fuel: 1_000,
         memory_bytes: 1 << 20,
@@ -168,15 +170,29 @@ impl Factory {
         JobSpec { schedule_id, schedule_life, scheduled_fire_time: Some(t(fire)), ..self.job("p:work") }
     }
 
-    /// Asks for jobs at `t(now)`, for ten seconds.
+    /// Asks for jobs of the default queue at `t(now)`, for ten seconds, as a worker that runs plugins.
     pub fn acquire(&self, now: i64, limit: usize) -> AcquireJobs {
-        AcquireJobs { holder: scheduler("one"), token: self.token(), now: t(now), lease: LEASE, limit, only: None }
+        AcquireJobs {
+            holder: scheduler("one"),
+            token: self.token(),
+            now: t(now),
+            lease: LEASE,
+            limit,
+            queues: vec![served("default", limit)],
+            abilities: vec!["wasm".parse().expect("an ability")],
+            only: None,
+        }
     }
 
     /// Asks for schedules at `t(now)`, for ten seconds.
     pub fn acquire_schedules(&self, now: i64, limit: usize) -> AcquireSchedules {
         AcquireSchedules { holder: scheduler("one"), token: self.token(), now: t(now), lease: LEASE, limit }
     }
+}
+
+/// A queue of which so many jobs are asked for.
+pub fn served(queue: &str, limit: usize) -> ServedQueue {
+    ServedQueue { queue: QueueName::new(queue).expect("a valid queue name"), limit }
 }
 
 /// An attempt that ended.

@@ -11,11 +11,11 @@ use futures_util::future::BoxFuture;
 use host::broker::local::LocalBroker;
 use host::broker::{Broker, BrokerError, Subscription};
 use host::clock::{Clock, ManualClock};
-use host::executor::{Executor, Finished, Invocation, Retry, RunControl, Verdict};
+use host::executor::{Executor, Finished, Invocation, Offers, Retry, RunControl, Verdict};
 use host::model::{
-    Coalesce, ConflictPolicy, ErrorKind, Event, Job, JobError, JobId, JobIdSource, JobSettings, JobSpec, JobState,
-    Parallelism, Payload, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName,
-    Timestamp, Usage,
+    Coalesce, ConflictPolicy, ErrorKind, Event, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Parallelism,
+    Payload, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
+    Usage,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler, StopReport};
 use host::store::memory::MemoryStore;
@@ -78,6 +78,10 @@ impl Executor for ScriptedExecutor {
         let script = script.unwrap_or_else(|| panic!("the test has no script for {function}"));
         let verdict = script(invocation, control).await;
         Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Functions(self.scripts.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect())
     }
 }
 
@@ -255,7 +259,7 @@ impl Stage {
         let task = self.store.task_get(task_id).await.expect("the store answers").expect("the task exists").task;
         let now = self.clock.now();
         let id = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now);
-        JobSpec::direct(id, task_id.clone(), Payload::no_args(), JobSettings::from(task.resolved()), now)
+        JobSpec::direct(id, task_id.clone(), Payload::no_args(), task.resolved().for_job(&Payload::no_args()), now)
     }
 
     /// Queues a job and tells everyone.

@@ -26,7 +26,7 @@ use crate::config::Caps;
 use crate::model::limits::ATTEMPT_LOG_MIN;
 use crate::model::{
     Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, MemoryLoad, Payload, PluginName, Progress,
-    SchedulerId, Target, TaskDeclaration, Timestamp, Usage,
+    SchedulerId, Target, TaskDeclaration, TaskName, Timestamp, Usage,
 };
 
 /// Runs attempts.
@@ -34,10 +34,25 @@ use crate::model::{
 pub trait Executor: Send + Sync {
     /// Runs one attempt to its end.
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished;
+
+    /// What it can run of what names it. Jobs that it cannot run are not claimed, and wait for a worker that can.
+    fn offers(&self) -> Offers {
+        Offers::Plugins
+    }
+
     /// How much memory its attempts have together, where it bounds that.
     fn memory_load(&self) -> Option<MemoryLoad> {
         None
     }
+}
+
+/// What an executor can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offers {
+    /// Any function of any plugin.
+    Plugins,
+    /// These native functions.
+    Functions(Vec<TaskName>),
 }
 
 /// What an attempt runs: the answer to a task's target at the time when the attempt begins.

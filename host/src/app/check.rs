@@ -15,6 +15,9 @@ use crate::model::{Backoff, GraceTime, Metadata, Payload, Settings, unseen_chara
 #[expect(missing_docs, reason = "the fields of `Settings`, which documents them")]
 pub enum SettingName {
     MaxRunningJobs,
+    MaxRunningPerKey,
+    ConcurrencyKey,
+    Queue,
     MisfireGraceTime,
     Executor,
     Timeout,
@@ -32,6 +35,9 @@ impl SettingName {
     pub(super) fn unset(self, settings: &mut Settings) {
         match self {
             SettingName::MaxRunningJobs => settings.max_running_jobs = None,
+            SettingName::MaxRunningPerKey => settings.max_running_per_key = None,
+            SettingName::ConcurrencyKey => settings.concurrency_key = None,
+            SettingName::Queue => settings.queue = None,
             SettingName::MisfireGraceTime => settings.misfire_grace_time = None,
             SettingName::Executor => settings.executor = None,
             SettingName::Timeout => settings.timeout = None,

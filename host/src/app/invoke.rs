@@ -158,7 +158,7 @@ fn job_of(sandbox: &Sandbox, request: &Invoke, task: &TaskDeclaration, args: Pay
     let now = sandbox.clock.now();
     let id = JobIdSource::new(sandbox.random.clone()).next(now);
     let task_id = TaskId::of_plugin(&request.name, &task.name);
-    let spec = JobSpec::direct(id, task_id, args, super::jobs::job_settings(settings), now);
+    let spec = JobSpec::direct(id, task_id, args.clone(), super::jobs::job_settings(settings, &args), now);
     Job { state: JobState::Running, attempt: 1, started_at: Some(now), ..Job::queued(spec) }
 }
 

@@ -6,7 +6,7 @@ use super::arguments::Callee;
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Settings};
+use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings};
 use crate::store::{Cancelled, JobFilter, ReadLogs, Unreadable};
 
 /// A job that is to be queued.
@@ -80,7 +80,7 @@ impl App {
         self.check_job_settings(&new.settings)?;
         let task = self.task_resolve(&new.task).await?.task;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
-        let settings = job_settings(&new.settings.over(&task.layered()));
+        let settings = job_settings(&new.settings.over(&task.layered()), &args);
         let now = self.now().await?;
         let spec = JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, now);
         let id = spec.id;
@@ -222,8 +222,8 @@ impl App {
 }
 
 /// The settings that a job carries, from the layers of its task and its own laid over each other.
-pub(super) fn job_settings(layers: &Settings) -> JobSettings {
-    JobSettings::from(layers.resolve())
+pub(super) fn job_settings(layers: &Settings, args: &Payload) -> JobSettings {
+    layers.resolve().for_job(args)
 }
 
 fn is_about(kind: &EventKind, id: JobId) -> bool {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{App, AppResult, Unreads};
+use super::{App, AppResult, Unreads, Unserved};
 use crate::config::Role;
 use crate::model::{EventKind, JobId, Outcome, ScheduleId, Timestamp};
-use crate::store::{JobCounts, Recover, SchedulerRow};
+use crate::store::{JobCounts, Recover, SchedulerRow, rules};
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Status {
     pub next_due: Option<Timestamp>,
     /// Jobs by state.
     pub jobs: JobCounts,
+    /// Due jobs that no live worker runs.
+    pub unserved: Vec<Unserved>,
     /// The schedulers that were heard of.
     pub schedulers: Vec<SchedulerRow>,
     /// What of all this cannot be read; it is counted among the others.
@@ -42,9 +44,6 @@ pub struct Cleaned {
     /// Jobs whose worker had vanished and that ended as abandoned or cancelled.
     pub ended: Vec<JobId>,
 }
-
-/// Who was not heard of for so long is taken for dead: a scheduler says every few seconds that it lives.
-const ALIVE_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long a worker's lease must have been over before clean-up on request takes its job back.
 const SILENT_AT_LEAST: Duration = Duration::from_secs(15);
@@ -76,6 +75,7 @@ impl App {
             schedules: schedule_count,
             next_due: self.store.schedule_next_due().await?,
             jobs: self.store.job_counts().await?,
+            unserved: self.unserved().await?,
             schedulers: schedulers.rows,
             unreadable,
             store_clock_ahead_ms: store_clock.map(|store| (store.as_micros() - now.as_micros()) / 1_000),
@@ -91,7 +91,7 @@ impl App {
         let mut rows = self.store.scheduler_list().await?.rows;
         rows.retain(|row| {
             let runs_jobs = row.role.parse().is_ok_and(Role::runs_jobs);
-            runs_jobs && row.stopped_at.is_none() && now.saturating_since(row.seen_at) <= ALIVE_WITHIN
+            runs_jobs && rules::is_alive(row, now)
         });
         Ok(rows)
     }

@@ -223,6 +223,7 @@ fn options_of(config: &Config) -> AppResult<Options> {
     Ok(Options {
         role: serve.role,
         max_concurrent_jobs: serve.max_concurrent_jobs,
+        queues: serve.queues.clone(),
         lease_duration: serve.lease_duration,
         cleanup_interval: serve.cleanup_interval,
         drain_timeout: serve.drain_timeout,

@@ -11,8 +11,8 @@ use super::exit::{Failure, Outcomes};
 use crate::app::{AppError, Arguments, grant_dir, grant_env};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
-    Backoff, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings, WriteQuota,
-    json,
+    Backoff, ConcurrencyKey, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism,
+    QueueName, Settings, WriteQuota, json,
 };
 
 /// Settings of a job, over those of its task.
@@ -36,6 +36,12 @@ pub(super) struct SettingsArgs {
     /// What runs the job: `wasm`, or another executor that the servers have
     #[arg(long, value_name = "NAME")]
     executor: Option<ExecutorName>,
+    /// The queue that the job waits in; a worker serves queues [default: default]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<QueueName>,
+    /// What jobs of the task share that may not run together: `args:/customer` or `metadata:/team` for a value, else the key itself
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<ConcurrencyKey>,
     /// A key of the metadata, with JSON or a text as its value; may be repeated
     #[arg(long, value_name = "K=JSON")]
     metadata: Vec<String>,
@@ -45,6 +51,8 @@ impl SettingsArgs {
     pub(super) fn settings(&self) -> Outcomes<Settings> {
         Ok(Settings {
             executor: self.executor.clone(),
+            queue: self.queue.clone(),
+            concurrency_key: self.concurrency_key.clone(),
             max_attempts: self.max_attempts,
             backoff: self.backoff,
             priority: self.priority,

@@ -150,13 +150,16 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     };
     let listed = app.job_list(filter, args.n.max(1)).await?;
     context.out.unreadable("job", &listed.unreadable)?;
+    let waits = app.jobs_wait_for(&listed.jobs).await?;
     if context.out.json {
-        context.out.json(&listed.jobs.iter().map(JobWire::from).collect::<Vec<_>>())?;
+        let wire = |job: &Job| JobWire { waits_for: waits.get(&job.spec.id).cloned(), ..JobWire::from(job) };
+        context.out.json(&listed.jobs.iter().map(wire).collect::<Vec<_>>())?;
     } else if listed.jobs.is_empty() {
         context.out.note("no jobs")?;
     } else {
         let head = ["ID", "TASK", "STATE", "TRY", "CREATED", "TIME", "FUEL", "MEMORY", "RESULT"];
-        context.out.table(&head, listed.jobs.iter().map(row).collect())?;
+        let rows = listed.jobs.iter().map(|job| row(job, waits.get(&job.spec.id)));
+        context.out.table(&head, rows.collect())?;
     }
     if listed.has_more {
         context.out.note("there are more; -n N shows more")?;
@@ -164,7 +167,7 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     Ok(())
 }
 
-fn row(job: &Job) -> Vec<String> {
+fn row(job: &Job, waits_for: Option<&String>) -> Vec<String> {
     let state = match job.outcome {
         Some(outcome) => outcome.as_str(),
         None => job.state.as_str(),
@@ -180,7 +183,7 @@ fn row(job: &Job) -> Vec<String> {
         cost(readable(usage.wall)),
         cost(usage.fuel.to_string()),
         cost(format_size(usage.peak_memory_bytes)),
-        shortened(&ending(job), 60),
+        waits_for.cloned().unwrap_or_else(|| shortened(&ending(job), 60)),
     ]
 }
 
@@ -203,9 +206,11 @@ fn ending(job: &Job) -> String {
 }
 
 async fn show(context: &mut Context, id: JobId) -> Outcomes {
-    let job = context.app().await?.job_get(id).await?;
+    let app = context.app().await?;
+    let job = app.job_get(id).await?;
+    let waits_for = app.jobs_wait_for(std::slice::from_ref(&job)).await?.remove(&id);
     if context.out.json {
-        return Ok(context.out.json(&JobDetails::from(&job))?);
+        return Ok(context.out.json(&JobDetails::from(&job).waiting_for(waits_for))?);
     }
     let maybe = |text: Option<String>| text.unwrap_or_default();
     let state = match job.outcome {
@@ -231,6 +236,7 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("task", job.spec.task_id.to_string()),
         ("schedule", maybe(job.spec.schedule_id.as_ref().map(ToString::to_string))),
         ("state", state),
+        ("waits", maybe(waits_for)),
         ("attempt", job.attempt.to_string()),
         (
             "arguments",

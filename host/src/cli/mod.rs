@@ -24,6 +24,7 @@ mod new;
 mod output;
 mod parse;
 mod plugins;
+mod queues;
 mod register;
 mod rights;
 mod schedule;
@@ -84,6 +85,8 @@ enum Command {
     Run(Box<submit::RunArgs>),
     /// List, inspect, cancel or retry jobs, read their logs and results
     Jobs(jobs::JobsArgs),
+    /// List, pause or resume queues
+    Queues(queues::QueuesArgs),
     /// Fire schedules and run jobs until told to stop
     Serve(Box<ServeArgs>),
     /// Print events as they happen
@@ -190,6 +193,7 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Submit(args) => submit::submit(context, *args).await,
         Command::Run(args) => submit::run(context, *args).await,
         Command::Jobs(args) => jobs::run(context, args).await,
+        Command::Queues(args) => queues::run(context, args).await,
         Command::Serve(_) => serve::run(context).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Cleanup => system::cleanup(context).await,

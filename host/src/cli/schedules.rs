@@ -10,7 +10,7 @@ use super::output::{printable, shortened, time_or_dash};
 use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{JobSettings, Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::store::{ScheduleFilter, Unreadable};
 use crate::trigger::Trigger;
 use crate::wire::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, payload_value, settings_of};
@@ -220,7 +220,7 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
         ),
         ("max jitter", format_duration(schedule.max_jitter)),
     ];
-    let settings = JobSettings::from(settings);
+    let settings = settings.for_job(&schedule.args);
     pairs.extend(run_settings(executor_of(&settings), &settings, layer));
     pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
     Ok(context.out.pairs(&pairs)?)

@@ -11,8 +11,9 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, Role, Serve, StoreUrl, UrlError};
-use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
+use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, QueueLimit, Role, Serve, StoreUrl, UrlError};
+use crate::model::limits::QUEUES_SERVED_MAX;
+use crate::model::{ConcurrencyKey, ExecutorName, Metadata, QueueName, SchedulerId, Settings};
 
 /// What every command understands.
 #[derive(Debug, Args)]
@@ -56,6 +57,9 @@ pub(super) struct ServeArgs {
     /// Most jobs that run at once in this process [default: 100]
     #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_concurrent_jobs: Option<usize>,
+    /// A queue whose jobs it runs, with a limit of its own after `=`; may be repeated [default: default]
+    #[arg(long = "queue", env = "HOST_QUEUES", value_name = "NAME[=N]", value_delimiter = ',', hide_env_values = true)]
+    queues: Vec<QueueLimit>,
     /// Memory that all jobs of this process may have together, such as `4GiB` [default: three quarters of what there is]
     #[arg(long, env = "HOST_MAX_MEMORY", value_name = "SIZE", value_parser = parse_size, hide_env_values = true)]
     max_memory: Option<u64>,
@@ -101,7 +105,7 @@ impl GlobalArgs {
         };
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| Failure::usage(format!("--data-dir: {error}"), "name a folder"))?;
-        let serve = serve_settings(serve, file.serve);
+        let serve = serve_settings(serve, file.serve)?;
         if let Some(identity) = &serve.identity {
             check_new_id("identity", identity.as_str())?;
         }
@@ -126,7 +130,7 @@ impl GlobalArgs {
     }
 }
 
-fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
+fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Outcomes<Serve> {
     let usual = Serve::default();
     let span = |flag: Option<Duration>, file: Option<Text<Duration>>, usual| {
         flag.or_else(|| file.map(|span| span.0)).unwrap_or(usual)
@@ -134,7 +138,7 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
     let count = |flag: Option<usize>, file: Option<Positive>, usual| {
         flag.or_else(|| file.map(|count| count.0)).unwrap_or(usual)
     };
-    Serve {
+    Ok(Serve {
         role: flags.role.or_else(|| file.role.map(|role| role.0)).unwrap_or(usual.role),
         identity: flags.identity.clone().or_else(|| file.identity.map(|identity| identity.0)),
         max_concurrent_jobs: count(flags.max_concurrent_jobs, file.max_concurrent_jobs, usual.max_concurrent_jobs),
@@ -145,7 +149,35 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
             .drain_timeout
             .or_else(|| file.drain_timeout.map(|span| span.0))
             .unwrap_or(usual.drain_timeout),
+        queues: served(flags.queues.clone(), file.queues, usual.queues)?,
         catch_up_max: count(flags.max_catch_up, file.max_catch_up, usual.catch_up_max),
+    })
+}
+
+/// The queues to serve, each once; what is said last of one holds.
+fn served(
+    flags: Vec<QueueLimit>,
+    file: Option<Vec<Text<QueueLimit>>>,
+    usual: Vec<QueueLimit>,
+) -> Outcomes<Vec<QueueLimit>> {
+    let file = file.map(|file| file.into_iter().map(|limit| limit.0).collect());
+    let said = if flags.is_empty() { file.unwrap_or(usual) } else { flags };
+    let mut served: Vec<QueueLimit> = Vec::new();
+    for limit in said {
+        match served.iter_mut().find(|known| known.queue == limit.queue) {
+            Some(known) => *known = limit,
+            None => served.push(limit),
+        }
+    }
+    match served.len() {
+        1..=QUEUES_SERVED_MAX => Ok(served),
+        count => {
+            let what = format!("a server serves 1 to {QUEUES_SERVED_MAX} queues, not {count}");
+            Err(Failure::usage(
+                what,
+                "start several servers, each for some of them, or one with `--role scheduler` for none",
+            ))
+        }
     }
 }
 
@@ -198,6 +230,7 @@ struct ServeFile {
     cleanup_interval: Option<Text<Duration>>,
     drain_timeout: Option<Drain>,
     max_catch_up: Option<Positive>,
+    queues: Option<Vec<Text<QueueLimit>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -205,6 +238,10 @@ struct ServeFile {
 struct TaskDefaultsFile {
     /// A number, or `"none"`.
     max_running_jobs: Option<toml::Value>,
+    /// A number, or `"none"`.
+    max_running_per_key: Option<toml::Value>,
+    concurrency_key: Option<Text<ConcurrencyKey>>,
+    queue: Option<Text<QueueName>>,
     misfire_grace_time: Option<String>,
     executor: Option<Text<ExecutorName>>,
     timeout: Option<Drain>,
@@ -290,16 +327,23 @@ impl TaskDefaultsFile {
         let fault = |name: &str, error: String| {
             Failure::App(AppError::invalid(format!("{name} under [task_defaults] is not valid: {error}")))
         };
-        let max_running_jobs = self.max_running_jobs.map(|value| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            parse_parallelism(&text).map_err(|error| fault("max_running_jobs", error))
-        });
+        let limit = |name: &'static str| {
+            move |value: toml::Value| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                parse_parallelism(&text).map_err(|error| fault(name, error))
+            }
+        };
+        let max_running_jobs = self.max_running_jobs.map(limit("max_running_jobs"));
+        let max_running_per_key = self.max_running_per_key.map(limit("max_running_per_key"));
         let misfire_grace_time = self
             .misfire_grace_time
             .map(|text| parse_grace_time(&text).map_err(|error| fault("misfire_grace_time", error)));
         let backoff = self.backoff.map(|text| parse_backoff(&text).map_err(|error| fault("backoff", error)));
         Ok(Settings {
             max_running_jobs: max_running_jobs.transpose()?,
+            max_running_per_key: max_running_per_key.transpose()?,
+            concurrency_key: self.concurrency_key.map(|key| key.0),
+            queue: self.queue.map(|queue| queue.0),
             misfire_grace_time: misfire_grace_time.transpose()?,
             executor: self.executor.map(|name| name.0),
             timeout: self.timeout.map(|span| span.0),
@@ -379,6 +423,24 @@ impl FromText for SchedulerId {
 impl FromText for ExecutorName {
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: crate::model::IdError| error.to_string())
+    }
+}
+
+impl FromText for QueueName {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: crate::model::IdError| error.to_string())
+    }
+}
+
+impl FromText for QueueLimit {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromText for ConcurrencyKey {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -490,7 +552,7 @@ mod tests {
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };
         assert_eq!(defaults.memory_bytes, Some(64 << 20));
         assert_eq!(defaults.metadata.to_json(), r#"{"team":"ops"}"#);
-        let serve = serve_settings(&ServeArgs::default(), file.serve);
+        let Ok(serve) = serve_settings(&ServeArgs::default(), file.serve) else { panic!("valid") };
         assert_eq!((serve.role, serve.max_concurrent_jobs, serve.catch_up_max), (Role::Worker, 8, 10));
     }
 
@@ -498,7 +560,7 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_the_defaults() {
         let file = read("[serve]\nrole = \"worker\"\nmax_concurrent_jobs = 8").expect("valid");
         let flags = ServeArgs { max_concurrent_jobs: Some(3), ..ServeArgs::default() };
-        let serve = serve_settings(&flags, file.serve);
+        let Ok(serve) = serve_settings(&flags, file.serve) else { panic!("valid") };
         assert_eq!((serve.role, serve.max_concurrent_jobs), (Role::Worker, 3));
         assert_eq!(serve.lease_duration, Serve::default().lease_duration);
     }

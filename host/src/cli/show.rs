@@ -10,8 +10,12 @@ pub(super) fn run_settings(
     mark: impl Fn(fn(&Settings) -> bool) -> &'static str,
 ) -> Vec<(&'static str, String)> {
     let metadata = if settings.metadata.0.is_empty() { String::new() } else { settings.metadata.to_json() };
+    let concurrency_key = settings.concurrency_key.as_ref();
+    let concurrency_key = concurrency_key.map(|key| key.clone() + mark(|layer| layer.concurrency_key.is_some()));
     vec![
         ("executor", executor.to_owned() + mark(|layer| layer.executor.is_some())),
+        ("queue", settings.queue.to_string() + mark(|layer| layer.queue.is_some())),
+        ("concurrency key", concurrency_key.unwrap_or_default()),
         ("timeout", format_duration(settings.timeout) + mark(|layer| layer.timeout.is_some())),
         ("fuel", settings.fuel.to_string() + mark(|layer| layer.fuel.is_some())),
         ("memory", format_size(settings.memory_bytes) + mark(|layer| layer.memory_bytes.is_some())),

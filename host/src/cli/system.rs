@@ -23,6 +23,8 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
                 "started_at": scheduler.started_at.to_string(),
                 "seen_at": scheduler.seen_at.to_string(),
                 "stopped_at": scheduler.stopped_at.map(|at| at.to_string()),
+                "queues": scheduler.queues.iter().map(|queue| queue.as_str()).collect::<Vec<_>>(),
+                "abilities": scheduler.abilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "memory": scheduler.memory.map(|memory| json!({
                     "total_bytes": memory.total_bytes,
                     "reserved_bytes": memory.reserved_bytes,
@@ -40,6 +42,12 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
             "schedules": {"total": status.schedules, "paused": status.schedules_paused},
             "next_due": status.next_due.map(|at| at.to_string()),
             "jobs": {"queued": status.jobs.queued, "running": status.jobs.running, "finished": status.jobs.finished},
+            "unserved": status.unserved.iter().map(|unserved| json!({
+                "queue": unserved.queue.as_str(),
+                "needs": unserved.needs.to_string(),
+                "jobs": unserved.jobs,
+                "waits_for": unserved.waits_for,
+            })).collect::<Vec<_>>(),
             "schedulers": schedulers.collect::<Vec<_>>(),
             "unreadable": {
                 "count": status.unreadable.count,
@@ -57,6 +65,8 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         }
     });
     let schedulers = schedulers.by_ref().collect::<Vec<_>>().join("\n");
+    let unserved = status.unserved.iter().map(|it| format!("{}, {}", plural_jobs(it.jobs), it.waits_for));
+    let unserved = unserved.collect::<Vec<_>>().join("\n");
     let clock = status.store_clock_ahead_ms.map(|ahead| format!("{ahead} ms ahead of this host's"));
     Ok(context.out.pairs(&[
         ("store", store),
@@ -65,10 +75,15 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         ("schedules", format!("{}, {} of them paused", status.schedules, status.schedules_paused)),
         ("next due", time_or_dash(status.next_due)),
         ("jobs", format!("{} queued, {} running, {} finished", jobs.queued, jobs.running, jobs.finished)),
+        ("nobody runs", unserved),
         ("schedulers", if schedulers.is_empty() { "none was heard of".to_owned() } else { schedulers }),
         ("unreadable", status.unreadable.lines().join("\n")),
         ("store's clock", clock.unwrap_or_default()),
     ])?)
+}
+
+fn plural_jobs(count: u64) -> String {
+    plural(usize::try_from(count).unwrap_or(usize::MAX), "job")
 }
 
 /// What the jobs of a scheduler have of the memory that they may have together.

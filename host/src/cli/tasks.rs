@@ -9,7 +9,7 @@ use super::output::shortened;
 use super::show::{grace_time, layer_of_task, run_settings};
 use crate::app::{ConfigureTask, SettingName};
 use crate::config::units::{format_duration, format_size};
-use crate::model::{GraceTime, JobSettings, Parallelism, Settings, Target};
+use crate::model::{GraceTime, Parallelism, Payload, Settings, Target};
 use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
 
@@ -50,6 +50,9 @@ struct ConfigureArgs {
     /// Most jobs of the task that run at once over all schedulers, or `none` for no limit
     #[arg(long, value_name = "N", value_parser = parse_parallelism)]
     max_running_jobs: Option<Parallelism>,
+    /// Most jobs that run at once of those with the same concurrency key, or `none` for no limit [default: 1]
+    #[arg(long, value_name = "N", value_parser = parse_parallelism)]
+    max_running_per_key: Option<Parallelism>,
     /// How late a scheduled job may start, or `none` for no limit
     #[arg(long, value_name = "D", value_parser = parse_grace_time)]
     misfire_grace_time: Option<GraceTime>,
@@ -64,6 +67,9 @@ struct ConfigureArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum UnsetArg {
     MaxRunningJobs,
+    MaxRunningPerKey,
+    ConcurrencyKey,
+    Queue,
     MisfireGraceTime,
     Executor,
     Timeout,
@@ -80,6 +86,9 @@ impl From<UnsetArg> for SettingName {
     fn from(arg: UnsetArg) -> SettingName {
         match arg {
             UnsetArg::MaxRunningJobs => SettingName::MaxRunningJobs,
+            UnsetArg::MaxRunningPerKey => SettingName::MaxRunningPerKey,
+            UnsetArg::ConcurrencyKey => SettingName::ConcurrencyKey,
+            UnsetArg::Queue => SettingName::Queue,
             UnsetArg::MisfireGraceTime => SettingName::MisfireGraceTime,
             UnsetArg::Executor => SettingName::Executor,
             UnsetArg::Timeout => SettingName::Timeout,
@@ -140,6 +149,7 @@ async fn list(context: &mut Context) -> Outcomes {
 async fn configure(context: &mut Context, args: ConfigureArgs) -> Outcomes {
     let settings = Settings {
         max_running_jobs: args.max_running_jobs,
+        max_running_per_key: args.max_running_per_key,
         misfire_grace_time: args.misfire_grace_time,
         ..args.settings.settings()?
     };
@@ -165,6 +175,10 @@ fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
         Target::Native { function } => format!("`{function}` of the embedding program"),
     };
     let layer = |sets| layer_of_task(task, sets);
+    let per_key = settings.concurrency_key.as_ref().map_or_else(String::new, |key| {
+        let from = layer(|layer| layer.concurrency_key.is_some());
+        format!("{} at once with the same {key}{from}", parallelism(settings.max_running_per_key))
+    });
     let parallelism = parallelism(settings.max_running_jobs);
     let mut pairs = vec![
         ("task", task.id.to_string()),
@@ -174,12 +188,13 @@ fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
             "running",
             format!("{} of at most {parallelism}{}", row.running_jobs, layer(|layer| layer.max_running_jobs.is_some())),
         ),
+        ("per key", per_key),
         (
             "misfire grace time",
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
     ];
-    pairs.extend(run_settings(&TaskWire::from(row).executor, &JobSettings::from(settings), layer));
+    pairs.extend(run_settings(&TaskWire::from(row).executor, &settings.for_job(&Payload::no_args()), layer));
     pairs.extend([
         ("example", task.example_args.clone().unwrap_or_default()),
         ("arguments", task.args_schema.clone().unwrap_or_default()),

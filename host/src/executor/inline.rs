@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{AttemptClock, Executor, Finished, Invocation, Report, Retry, RunControl, Verdict, returned};
+use super::{AttemptClock, Executor, Finished, Invocation, Offers, Report, Retry, RunControl, Verdict, returned};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::limits::LOG_LINE_BYTES_MAX;
 use crate::model::{
@@ -191,6 +191,10 @@ impl Executor for InlineExecutor {
         };
         let usage = Usage { wall: elapsed.elapsed(), ..Usage::default() };
         Finished { verdict, usage, effects: Effects::default() }
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Functions(self.tasks.keys().cloned().collect())
     }
 }
 

@@ -71,12 +71,19 @@ pub(super) async fn take_back_own(core: &Core) -> Result<(), StoreError> {
 
 /// How this scheduler shows itself to others.
 pub(super) fn row(core: &Core, started_at: Timestamp, stopped_at: Option<Timestamp>) -> SchedulerRow {
+    let runs_jobs = core.options.role.runs_jobs();
     SchedulerRow {
         id: core.options.identity.clone(),
         role: core.options.role.as_str().to_owned(),
         started_at,
         seen_at: core.time.now(),
         stopped_at,
+        queues: if runs_jobs {
+            core.options.queues.iter().map(|limit| limit.queue.clone()).collect()
+        } else {
+            Vec::new()
+        },
+        abilities: if runs_jobs { core.executors.abilities() } else { Vec::new() },
         incarnation: core.life.incarnation().clone(),
         memory: core.executors.memory_load(),
     }

@@ -9,11 +9,12 @@ use super::apart::PUT_BACK_FOR;
 use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
 use super::log_failure;
+use super::queues::Queues;
 use super::runner;
 use super::writer::Write;
 use crate::clock::{Clock as _, Instant};
 use crate::model::{Effects, EventKind, Job, JobId, LeaseToken, Outcome, Timestamp};
-use crate::store::{AcquireJobs, AcquiredJobs, Ending, ReleaseJob, StoreError, Unreadable};
+use crate::store::{AcquireJobs, AcquiredJobs, Ending, ReleaseJob, ServedQueue, StoreError, Unreadable};
 
 /// Most jobs that one call leases: what fits comfortably into one statement of every database.
 const ACQUIRE_MAX: usize = 500;
@@ -25,6 +26,7 @@ const LOOK_FOR_MEMORY_EVERY: Duration = Duration::from_millis(50);
 pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
     let slots = Arc::new(Semaphore::new(core.options.max_concurrent_jobs.max(1)));
     let mut catalog = CatalogCache::new(Arc::clone(&core.store));
+    let mut queues = Queues::new(&core.options.queues);
     // How long the last call took that filled every slot; nothing where the last one left some free.
     let mut filled_in = Duration::ZERO;
     let mut acquisition = Acquisition::new();
@@ -35,13 +37,13 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
         more_slots(&core, &slots, filled_in).await;
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
         let asked_at = core.time.monotonic();
-        match take(&core, &mut catalog, &mut acquisition, limit).await {
+        match take(&core, &mut catalog, &mut acquisition, limit, queues.turn(limit)).await {
             Ok(Taken { found: Found { resolved, unresolved }, held_until, now, is_full, has_set_aside }) => {
                 let took = core.time.monotonic().saturating_since(asked_at);
                 filled_in = if is_full { took } else { Duration::ZERO };
                 let has_work = !resolved.is_empty();
                 let (resolved, others) = one_apart(resolved);
-                start(&core, resolved, held_until, permit, &slots, &writes);
+                start(&core, resolved, held_until, permit, &slots, &queues, &writes);
                 put_back(&core, others, &writes).await;
                 let has_given_back = !unresolved.is_empty();
                 give_back(&core, unresolved, &writes).await;
@@ -145,8 +147,9 @@ async fn take(
     catalog: &mut CatalogCache,
     acquisition: &mut Acquisition,
     limit: usize,
+    queues: Vec<ServedQueue>,
 ) -> Result<Taken, StoreError> {
-    let Leased { acquired, held_until } = acquire(core, acquisition, limit, None).await?;
+    let Leased { acquired, held_until } = acquire(core, acquisition, limit, queues, None).await?;
     let (is_full, has_set_aside) = (acquired.jobs.len() == limit, !acquired.unreadable.is_empty());
     let found = catalog.resolve(acquired.jobs, acquired.catalog_revision, core.time.now()).await;
     Ok(Taken { found, held_until, now: acquired.now, is_full, has_set_aside })
@@ -198,11 +201,12 @@ async fn give_back_until(until: Timestamp, job: Job, writes: &mpsc::Sender<Write
     let _closed = writes.send(Write::Release(Box::new(release), job.spec.task_id)).await;
 }
 
-/// Leases up to `limit` due jobs, or only the one that is named, and tells everyone.
+/// Leases up to `limit` due jobs of these queues that this worker can run, or only the one that is named, and tells everyone.
 pub(super) async fn acquire(
     core: &Core,
     acquisition: &mut Acquisition,
     limit: usize,
+    queues: Vec<ServedQueue>,
     only: Option<JobId>,
 ) -> Result<Leased, StoreError> {
     let asked_at = *acquisition.asked_at.get_or_insert_with(|| core.time.monotonic());
@@ -212,6 +216,8 @@ pub(super) async fn acquire(
         now: core.time.now(),
         lease: core.options.lease_duration,
         limit,
+        queues,
+        abilities: core.executors.abilities(),
         only,
     };
     let acquired = core.store.job_acquire(request).await?;
@@ -257,18 +263,20 @@ fn start(
     held_until: Instant,
     first: OwnedSemaphorePermit,
     slots: &Arc<Semaphore>,
+    queues: &Queues,
     writes: &mpsc::Sender<Write>,
 ) {
     let mut first = Some(first);
     for (job, resolved) in taken {
         // Only this loop takes slots, so the ones that were counted are still there.
         let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
+        let queue_permit = queues.slot(&job.spec.settings.queue);
         let place = core.apart.place(job.crashes);
         let taken = runner::Leased { job, held_until, place };
         let attempt = runner::run(Arc::clone(core), taken, resolved, writes.clone());
         core.attempts.spawn(async move {
             drop(attempt.await);
-            drop(permit);
+            drop((permit, queue_permit));
         });
     }
 }

@@ -35,6 +35,7 @@ mod lease;
 mod notifier;
 mod options;
 mod plan;
+mod queues;
 mod recovery;
 mod run_one;
 mod runner;
@@ -47,7 +48,7 @@ mod writer;
 
 use std::time::Duration;
 
-pub use crate::config::{Caps, Role};
+pub use crate::config::{Caps, QueueLimit, Role};
 pub use handle::{Handle, Scheduler, StartError, StopReport};
 pub use options::{Executors, Options, Parts};
 pub use run_one::run_one;

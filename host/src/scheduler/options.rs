@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::config::{Caps, Role};
-use crate::executor::Executor;
-use crate::model::limits;
-use crate::model::{ExecutorName, MemoryLoad, SchedulerId, Target};
+use crate::config::{Caps, QueueLimit, Role};
+use crate::executor::{Executor, Offers};
+use crate::model::{Ability, ExecutorName, MemoryLoad, QueueName, SchedulerId, Target, ability, limits};
 use crate::store::Store;
 
 /// What a scheduler works with. All of it may be shared with other schedulers and with the program around them.
@@ -34,9 +33,9 @@ pub struct Executors {
 
 impl Executors {
     /// The name of the executor that runs plugins where a job names none.
-    pub const WASM: &'static str = "wasm";
+    pub const WASM: &'static str = ability::WASM;
     /// The name of the executor that runs native functions where a job names none.
-    pub const INLINE: &'static str = "inline";
+    pub const INLINE: &'static str = ability::INLINE;
 
     /// These executors and one more, in place of one of the same name.
     #[must_use]
@@ -59,6 +58,21 @@ impl Executors {
             .find(|(known, _)| known.as_str() == name)
             .map(|(_, found)| found)
             .ok_or_else(|| name.to_owned())
+    }
+
+    /// What can be run with them.
+    pub fn abilities(&self) -> Vec<Ability> {
+        let mut abilities = Vec::new();
+        for (name, executor) in &self.by_name {
+            match executor.offers() {
+                Offers::Plugins => abilities.push(Ability::Executor(name.clone())),
+                Offers::Functions(functions) => {
+                    abilities.extend(functions.into_iter().map(|function| Ability::Function(name.clone(), function)));
+                }
+            }
+        }
+        abilities.sort();
+        abilities
     }
 
     /// The memory that the attempts of all of them have together, as far as they bound it.
@@ -93,6 +107,8 @@ pub struct Options {
     pub role: Role,
     /// How many jobs it runs at the same time, at least 1.
     pub max_concurrent_jobs: usize,
+    /// The queues whose jobs it runs.
+    pub queues: Vec<QueueLimit>,
     /// How long its leases last. They are extended at a third of this; when it dies, others wait for this long.
     pub lease_duration: Duration,
     /// How often finished jobs and schedules are cleaned up.
@@ -140,6 +156,7 @@ impl Options {
             identity,
             role: Role::Both,
             max_concurrent_jobs: 100,
+            queues: vec![QueueLimit::new(QueueName::default())],
             lease_duration: Duration::from_secs(15),
             cleanup_interval: Duration::from_secs(15 * 60),
             // With the grace below, what is left to write, and closing a store that does not answer, it stays below the 30 s that container

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::{
-    Coalesce, EventKind, GraceTime, JobIdSource, JobSettings, JobSpec, LeaseToken, Pause, Schedule, ScheduleId,
-    Settings, Task, Timestamp,
+    Coalesce, EventKind, GraceTime, JobIdSource, JobSpec, LeaseToken, Pause, Schedule, ScheduleId, Settings, Task,
+    Timestamp,
 };
 use crate::store::record::BATCH_BYTES_MAX;
 use crate::store::{AfterFire, FireSchedule, LeasedSchedule, PayloadBytes as _, rules};
@@ -224,7 +224,7 @@ impl Planner<'_> {
             scheduled_fire_time: Some(fire.at),
             jitter,
             args: schedule.args.clone(),
-            settings: JobSettings::from(settings),
+            settings: settings.for_job(&schedule.args),
             due_at,
             start_deadline,
             created_at: self.now,

@@ -58,7 +58,8 @@ async fn attempts(
     // What the last attempt that ran here returned, and which one that was.
     let mut returned = (0, None);
     loop {
-        let Leased { acquired, held_until } = job_loop::acquire(core, &mut acquisition, 1, Some(id)).await?;
+        let Leased { acquired, held_until } =
+            job_loop::acquire(core, &mut acquisition, 1, Vec::new(), Some(id)).await?;
         let revision = acquired.catalog_revision;
         let has_run = !acquired.jobs.is_empty();
         let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;

@@ -19,6 +19,10 @@ pub(crate) struct JobWire {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) priority: i32,
+    pub(crate) queue: String,
+    pub(crate) concurrency_key: Option<String>,
+    /// What a due job waits for that nobody would run at the moment.
+    pub(crate) waits_for: Option<String>,
     pub(crate) scheduled_fire_time: Option<String>,
     pub(crate) start_deadline: Option<String>,
     pub(crate) created_at: String,
@@ -106,6 +110,9 @@ impl From<&Job> for JobWire {
             attempt: job.attempt,
             max_attempts: job.spec.settings.max_attempts,
             priority: job.spec.settings.priority,
+            queue: job.spec.settings.queue.to_string(),
+            concurrency_key: job.spec.settings.concurrency_key.clone(),
+            waits_for: None,
             scheduled_fire_time: text(job.spec.scheduled_fire_time),
             start_deadline: text(job.spec.start_deadline),
             created_at: job.spec.created_at.to_string(),
@@ -116,6 +123,14 @@ impl From<&Job> for JobWire {
             usage: job.usage.as_ref().map(UsageWire::from),
             metadata: job.spec.settings.metadata.0.clone(),
         }
+    }
+}
+
+impl JobDetails {
+    /// With what the job waits for, if nobody would run it at the moment.
+    pub(crate) fn waiting_for(mut self, what: Option<String>) -> JobDetails {
+        self.job.waits_for = what;
+        self
     }
 }
 

@@ -5,12 +5,15 @@ use serde_json::{Map, Value, json};
 
 use super::millis;
 use super::task::grace_millis;
-use crate::model::{Backoff, JobSettings, Parallelism, ResolvedSettings, Settings};
+use crate::model::{Backoff, JobSettings, Payload, ResolvedSettings, Settings};
 
 /// The settings that hold for what a job runs. `executor` is `null` where none was named.
 #[derive(Serialize)]
 pub(crate) struct RunSettingsWire {
     pub(crate) executor: Option<String>,
+    pub(crate) queue: String,
+    /// The key of a job; where it comes from for a schedule.
+    pub(crate) concurrency_key: Option<String>,
     pub(crate) timeout_ms: u64,
     pub(crate) fuel: u64,
     pub(crate) memory_bytes: u64,
@@ -43,6 +46,8 @@ impl From<&JobSettings> for RunSettingsWire {
     fn from(settings: &JobSettings) -> RunSettingsWire {
         RunSettingsWire {
             executor: settings.executor.as_ref().map(ToString::to_string),
+            queue: settings.queue.to_string(),
+            concurrency_key: settings.concurrency_key.clone(),
             timeout_ms: millis(settings.timeout),
             fuel: settings.fuel,
             memory_bytes: settings.memory_bytes,
@@ -56,7 +61,10 @@ impl From<&JobSettings> for RunSettingsWire {
 
 impl From<&ResolvedSettings> for RunSettingsWire {
     fn from(settings: &ResolvedSettings) -> RunSettingsWire {
-        RunSettingsWire::from(&JobSettings::from(settings.clone()))
+        RunSettingsWire {
+            concurrency_key: settings.concurrency_key.as_ref().map(ToString::to_string),
+            ..RunSettingsWire::from(&settings.clone().for_job(&Payload::no_args()))
+        }
     }
 }
 
@@ -65,6 +73,9 @@ impl From<&ResolvedSettings> for RunSettingsWire {
 pub(crate) fn layer(settings: &Settings) -> Value {
     let Settings {
         max_running_jobs,
+        max_running_per_key,
+        concurrency_key,
+        queue,
         misfire_grace_time,
         executor,
         timeout,
@@ -76,12 +87,11 @@ pub(crate) fn layer(settings: &Settings) -> Value {
         result_ttl,
         metadata,
     } = settings;
-    let parallelism = |parallelism| match parallelism {
-        Parallelism::Unlimited => None,
-        Parallelism::AtMost(count) => Some(count.get()),
-    };
     let keys = [
-        ("max_running_jobs", max_running_jobs.map(|limit| json!(parallelism(limit)))),
+        ("max_running_jobs", max_running_jobs.map(|limit| json!(limit.limit()))),
+        ("max_running_per_key", max_running_per_key.map(|limit| json!(limit.limit()))),
+        ("concurrency_key", concurrency_key.as_ref().map(|key| json!(key.to_string()))),
+        ("queue", queue.as_ref().map(|queue| json!(queue.as_str()))),
         ("misfire_grace_time_ms", misfire_grace_time.map(|grace| json!(grace_millis(grace)))),
         ("executor", executor.as_ref().map(|name| json!(name.as_str()))),
         ("timeout_ms", timeout.map(|span| json!(millis(span)))),
@@ -100,7 +110,7 @@ pub(crate) fn layer(settings: &Settings) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{GraceTime, Metadata};
+    use crate::model::{GraceTime, Metadata, Parallelism};
 
     #[test]
     fn a_layer_shows_what_it_sets_and_nothing_else() {

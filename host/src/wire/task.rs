@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::millis;
 use super::settings::{BackoffWire, layer};
-use crate::model::{GraceTime, Parallelism, Target};
+use crate::model::{GraceTime, Target};
 use crate::scheduler::Executors;
 use crate::store::TaskRow;
 
@@ -17,6 +17,9 @@ pub(crate) struct TaskWire {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) max_running_jobs: Option<u32>,
+    pub(crate) max_running_per_key: Option<u32>,
+    pub(crate) concurrency_key: Option<String>,
+    pub(crate) queue: String,
     pub(crate) misfire_grace_time_ms: Option<u64>,
     pub(crate) executor: String,
     pub(crate) timeout_ms: u64,
@@ -59,10 +62,10 @@ impl From<&TaskRow> for TaskWire {
             plugin: task.target.plugin().map(ToString::to_string),
             name: task.target.function().to_string(),
             description: task.description.clone(),
-            max_running_jobs: match settings.max_running_jobs {
-                Parallelism::Unlimited => None,
-                Parallelism::AtMost(count) => Some(count.get()),
-            },
+            max_running_jobs: settings.max_running_jobs.limit(),
+            max_running_per_key: settings.max_running_per_key.limit(),
+            concurrency_key: settings.concurrency_key.as_ref().map(ToString::to_string),
+            queue: settings.queue.to_string(),
             misfire_grace_time_ms: grace_millis(settings.misfire_grace_time),
             executor: settings.executor.map_or_else(|| usual_executor.to_owned(), |name| name.to_string()),
             timeout_ms: millis(settings.timeout),

@@ -70,6 +70,8 @@ macro_rules! decorate {
             job_logs(request: ReadLogs;) -> LogPage = SameAnswer;
             job_next_due(now: Timestamp;) -> Option<Timestamp> = SameAnswer;
             job_counts(;) -> JobCounts = SameAnswer;
+            queue_list(;) -> Vec<QueueRow> = SameAnswer;
+            queue_pause(queue: QueueName, pause: bool;) -> bool = OtherAnswer;
             @also
             fn lease_line(&self) -> Box<dyn LeaseLine> {
                 self.line()

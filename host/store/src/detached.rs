@@ -92,6 +92,8 @@ mod tests {
             seen_at: now,
             stopped_at: None,
             incarnation,
+            queues: Vec::new(),
+            abilities: Vec::new(),
             memory: None,
         };
         let request = PutScheduler { scheduler: row.clone(), replaces: None };

@@ -16,8 +16,9 @@ use serde_json::{Map, Value};
 use super::defect::Defect;
 
 use crate::model::{
-    Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError, JobSettings,
-    MemoryLoad, Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
+    Ability, Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError,
+    JobSettings, MemoryLoad, Metadata, Parallelism, Progress, QueueName, Settings, TaskDeclaration, TaskName,
+    Timestamp, Usage, WriteQuota,
 };
 
 /// A type with a stored form.
@@ -97,6 +98,12 @@ pub(in crate::store) struct SettingsEncoded {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     max_running_jobs: Limit<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    max_running_per_key: Limit<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     misfire_grace_time: Limit<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
@@ -118,6 +125,21 @@ pub(in crate::store) struct SettingsEncoded {
     metadata: Map<String, Value>,
 }
 
+fn queue(name: Option<String>) -> Result<Option<QueueName>, Defect> {
+    name.map(|name| QueueName::new(&name)).transpose().map_err(|error| Defect::damaged(error.to_string()))
+}
+
+fn limit(limit: Parallelism) -> Option<NonZeroU32> {
+    match limit {
+        Parallelism::Unlimited => None,
+        Parallelism::AtMost(max) => Some(max),
+    }
+}
+
+fn parallelism(limit: Option<NonZeroU32>) -> Parallelism {
+    limit.map_or(Parallelism::Unlimited, Parallelism::AtMost)
+}
+
 fn executor(name: Option<String>) -> Result<Option<ExecutorName>, Defect> {
     name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| Defect::damaged(error.to_string()))
 }
@@ -127,10 +149,10 @@ impl Encode for Settings {
 
     fn encoded(&self) -> SettingsEncoded {
         SettingsEncoded {
-            max_running_jobs: self.max_running_jobs.map(|limit| match limit {
-                Parallelism::Unlimited => None,
-                Parallelism::AtMost(max) => Some(max),
-            }),
+            max_running_jobs: self.max_running_jobs.map(limit),
+            max_running_per_key: self.max_running_per_key.map(limit),
+            concurrency_key: self.concurrency_key.as_ref().map(ToString::to_string),
+            queue: self.queue.as_ref().map(ToString::to_string),
             misfire_grace_time: self.misfire_grace_time.map(|grace| match grace {
                 GraceTime::Unlimited => None,
                 GraceTime::Within(span) => Some(micros(span)),
@@ -149,9 +171,10 @@ impl Encode for Settings {
 
     fn decode(form: SettingsEncoded) -> Result<Settings, Defect> {
         Ok(Settings {
-            max_running_jobs: form
-                .max_running_jobs
-                .map(|limit| limit.map_or(Parallelism::Unlimited, Parallelism::AtMost)),
+            max_running_jobs: form.max_running_jobs.map(parallelism),
+            max_running_per_key: form.max_running_per_key.map(parallelism),
+            concurrency_key: form.concurrency_key.map(|key| key.parse()).transpose().map_err(Defect::damaged)?,
+            queue: queue(form.queue)?,
             misfire_grace_time: form
                 .misfire_grace_time
                 .map(|grace| grace.map_or(GraceTime::Unlimited, |within| GraceTime::Within(span(within)))),
@@ -172,6 +195,11 @@ impl Encode for Settings {
 pub(in crate::store) struct JobSettingsEncoded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
+    /// Left out for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queue: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    concurrency_key: Option<String>,
     timeout: u64,
     fuel: u64,
     memory_bytes: u64,
@@ -190,6 +218,8 @@ impl Encode for JobSettings {
     fn encoded(&self) -> JobSettingsEncoded {
         JobSettingsEncoded {
             executor: self.executor.as_ref().map(ToString::to_string),
+            queue: Some(&self.queue).filter(|queue| **queue != QueueName::default()).map(ToString::to_string),
+            concurrency_key: self.concurrency_key.clone(),
             timeout: micros(self.timeout),
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,
@@ -205,6 +235,8 @@ impl Encode for JobSettings {
     fn decode(form: JobSettingsEncoded) -> Result<JobSettings, Defect> {
         Ok(JobSettings {
             executor: executor(form.executor)?,
+            queue: queue(form.queue)?.unwrap_or_default(),
+            concurrency_key: form.concurrency_key,
             timeout: span(form.timeout),
             fuel: form.fuel,
             memory_bytes: form.memory_bytes,
@@ -301,6 +333,39 @@ impl Encode for Progress {
 
     fn decode(form: ProgressEncoded) -> Result<Progress, Defect> {
         Ok(Progress { done: form.done, total: form.total, note: form.note })
+    }
+}
+
+/// What a worker serves and can run.
+#[derive(Debug, Default, PartialEq)]
+pub(in crate::store) struct Work {
+    pub(in crate::store) queues: Vec<QueueName>,
+    pub(in crate::store) abilities: Vec<Ability>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct WorkEncoded {
+    queues: Vec<String>,
+    abilities: Vec<String>,
+}
+
+impl Encode for Work {
+    type Encoded = WorkEncoded;
+
+    fn encoded(&self) -> WorkEncoded {
+        WorkEncoded {
+            queues: self.queues.iter().map(ToString::to_string).collect(),
+            abilities: self.abilities.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn decode(form: WorkEncoded) -> Result<Work, Defect> {
+        let queue = |name: &String| QueueName::new(name).map_err(|error| Defect::damaged(error.to_string()));
+        let ability = |text: &String| text.parse::<Ability>().map_err(|error| Defect::damaged(error.to_string()));
+        Ok(Work {
+            queues: form.queues.iter().map(queue).collect::<Result<_, _>>()?,
+            abilities: form.abilities.iter().map(ability).collect::<Result<_, _>>()?,
+        })
     }
 }
 

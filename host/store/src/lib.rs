@@ -28,7 +28,7 @@
 //!   What is [damaged](DefectKind::Damaged) is ended, or paused, by whoever was to work with it. What a
 //!   [newer](DefectKind::Newer) version has written is left as it is: it is put off for a while ([`rules::put_off`]), so that
 //!   one who can read it finds it.
-//! * **Order.** Jobs are acquired by priority, highest first, then by age (job id). Lists are ordered by id.
+//! * **Order.** Jobs of one queue are acquired by priority, highest first, then by age (job id). Lists are ordered by id.
 //! * **Dropping a future** of these traits may leave the call half way, that is, "unknown". Callers go through
 //!   the detached decorator, which finishes calls whose caller is gone.
 //!
@@ -49,6 +49,7 @@ mod encoding;
 pub mod error;
 pub mod memory;
 pub mod open;
+mod queues;
 pub mod record;
 pub mod request;
 mod restoring;
@@ -69,11 +70,14 @@ use host_core::{clock, config, model};
 pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
 pub use open::{OpenOptions, guarded, open};
+pub use queues::{QueueRow, ServedQueue};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
 pub use request::*;
 pub use size::PayloadBytes;
 
-use crate::model::{Digest, Job, JobId, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::model::{
+    Digest, Job, JobId, PluginName, PluginVersion, QueueName, Schedule, ScheduleId, Task, TaskId, Timestamp,
+};
 
 /// Plugins and tasks.
 #[async_trait]
@@ -193,10 +197,13 @@ pub trait JobQueue: Send + Sync {
     /// Leases up to `limit` due jobs to the caller, counts the attempt, sets `started_at`, and ends those whose start deadline
     /// has passed. The deadline is about the first attempt: a job that has begun one is no longer ended by it.
     ///
+    /// Only jobs that the caller can run are looked at: those of its queues, unless paused, whose [`Ability`](crate::model::Ability) it
+    /// has, or that need none. Others wait. The queues take turns; within one, jobs start by priority, then by age.
+    ///
     /// A job counts as running until it is released or [`Housekeeping::recover`] takes it back, so that a holder who is late but
-    /// alive still fills its slot. Never are more jobs of one task leased than its `max_running_jobs`, counted over all holders from the live leases
-    /// themselves; a saturated task blocks no other task's jobs. Atomic: a job is leased to one holder or none. Retry with the same
-    /// token: answers what the first call leased.
+    /// alive still fills its slot. Never are more jobs of one task leased than its `max_running_jobs`, nor more with one concurrency
+    /// key than its `max_running_per_key`, over all holders; what is saturated delays nothing else. Atomic: a job is leased to one
+    /// holder or none. Retry with the same token: answers what the first call leased.
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError>;
 
     /// Extends leases that are still held, and says which of their jobs were asked to stop. Waits for nobody: a job that somebody else is
@@ -244,6 +251,14 @@ pub trait JobQueue: Send + Sync {
 
     /// How many jobs are in each state, for `status`; exact for queued and running.
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
+
+    /// The queues that have due or running jobs, or are paused, by name.
+    async fn queue_list(&self) -> Result<Vec<QueueRow>, StoreError>;
+
+    /// Pauses a queue, or lets it go on: no job of a paused one is started. Running ones go on.
+    ///
+    /// Atomic. Retry: safe. Answers whether it was otherwise before.
+    async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError>;
 }
 
 /// A line to the store on which leases are extended, and nothing else is done.
@@ -264,6 +279,9 @@ pub trait Housekeeping: Send + Sync {
     /// holds nothing any more), except on jobs that are `spared`. Their jobs are queued again, at once after their first crash and later
     /// after further ones ([`rules::pause_after_crash`]), where an attempt or a crash retry is left or others may be to blame, and else
     /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Schedules simply become free.
+    ///
+    /// A job that could start, but that [no live scheduler would run](rules::is_unserved), from then on keeps no other of its task, or of
+    /// its concurrency key, from starting.
     ///
     /// Each job stands alone. Retry: safe.
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError>;

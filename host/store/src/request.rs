@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::defect::Defect;
-pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
+use super::queues::ServedQueue;
 use crate::model::{
-    Digest, Incarnation, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
-    PluginVersion, Progress, Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
+    Ability, Digest, Incarnation, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
+    PluginVersion, Progress, QueueName, Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
 };
+pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
 
 /// One page of a list, or a whole list that comes without pages.
 #[derive(Debug, Clone, PartialEq)]
@@ -270,7 +271,12 @@ pub struct AcquireJobs {
     pub lease: Duration,
     /// At most this many.
     pub limit: usize,
-    /// Only this job, whatever stands before it: what `host run` asks for. Its task's limit holds all the same.
+    /// The queues that the caller serves, the one whose turn it is first, with how many more jobs of each it has room for.
+    pub queues: Vec<ServedQueue>,
+    /// What the caller can run.
+    pub abilities: Vec<Ability>,
+    /// Only this job, whatever stands before it: what `host run` asks for, in any queue, paused or not. The limits on
+    /// running jobs hold all the same, and so does what it needs.
     pub only: Option<JobId>,
 }
 
@@ -548,6 +554,10 @@ pub struct SchedulerRow {
     pub seen_at: Timestamp,
     /// When it left in good order, where it did.
     pub stopped_at: Option<Timestamp>,
+    /// The queues whose jobs it runs; none if it runs no jobs.
+    pub queues: Vec<QueueName>,
+    /// What it can run.
+    pub abilities: Vec<Ability>,
     /// Which of the schedulers that have had this identity it is.
     pub incarnation: Incarnation,
     /// The memory that its jobs have together, where that is bounded.

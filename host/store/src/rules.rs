@@ -1,11 +1,15 @@
 //! Decisions that every store makes alike, kept in one place so that no two stores can differ in them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Page, ReleaseJob, StoreError, Subject, Unreadable};
+use super::{AcquireJobs, Page, QueueRow, ReleaseJob, SchedulerRow, ServedQueue, StoreError, Subject, Unreadable};
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{Digest, ErrorKind, JobError, Outcome, PluginVersion, SchedulerId, Task, TaskId, Timestamp};
-use crate::store::{Ending, Put, PutScheduler, SchedulerRow};
+use crate::model::{
+    Ability, Digest, ErrorKind, JobError, JobId, JobSpec, Outcome, PluginVersion, QueueName, SchedulerId, Task, TaskId,
+    Timestamp,
+};
+use crate::store::{Ending, Put, PutScheduler};
 
 /// Most jobs that one call of `job_acquire` ends because their start deadline has passed; the next call takes the next ones.
 pub const MISSED_MAX: usize = 1_000;
@@ -28,6 +32,123 @@ pub fn put_off(now: Timestamp, since: Timestamp) -> Timestamp {
 
 /// How long the row of a scheduler that left, or fell silent, is kept.
 pub const SCHEDULERS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A scheduler that was not heard of for longer counts as gone.
+pub const ALIVE_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often one call of `recover` looks for jobs that nobody runs; each time the next ones in order come to light.
+pub const ASIDE_ROUNDS_MAX: usize = 20;
+
+/// How often one call of `job_acquire` looks again after it has come upon jobs that were set aside.
+pub const COME_BACK_ROUNDS_MAX: usize = 3;
+
+/// By how many keys one call of `recover` looks for jobs that nobody runs.
+pub const READY_KEYS_MAX: i64 = 1_000;
+
+/// Whether a scheduler is at work.
+pub fn is_alive(scheduler: &SchedulerRow, now: Timestamp) -> bool {
+    scheduler.stopped_at.is_none() && now.saturating_since(scheduler.seen_at) <= ALIVE_WITHIN
+}
+
+/// Whether it would run a job of that queue that needs this.
+pub fn serves(scheduler: &SchedulerRow, queue: &QueueName, needs: &Ability) -> bool {
+    scheduler.queues.contains(queue) && can_run(scheduler, needs)
+}
+
+/// Whether it could run a job that needs this, in whatever queue.
+pub fn can_run(scheduler: &SchedulerRow, needs: &Ability) -> bool {
+    *needs == Ability::Any || scheduler.abilities.contains(needs)
+}
+
+/// Whether no live scheduler would run jobs that are claimed by that [`ready_key`].
+pub fn is_unserved(key: &str, schedulers: &[SchedulerRow], paused: &[QueueName], now: Timestamp) -> bool {
+    read_ready_key(key).is_none_or(|(queue, needs)| {
+        let mut alive = schedulers.iter().filter(|scheduler| is_alive(scheduler, now));
+        paused.contains(&queue) || !alive.any(|scheduler| serves(scheduler, &queue, &needs))
+    })
+}
+
+/// The place of a due job in the order of starting: its priority with the sign turned, and its id.
+pub type Order = (i64, JobId);
+
+/// That of a job.
+pub fn order(spec: &JobSpec) -> Order {
+    (-i64::from(spec.settings.priority), spec.id)
+}
+
+/// What a job is claimed by: its queue and what it needs, as one text. A worker asks for those that it serves.
+pub fn ready_key(queue: &QueueName, ability: &Ability) -> String {
+    format!("{queue}/{ability}")
+}
+
+/// The parts of a [`ready_key`].
+pub fn read_ready_key(key: &str) -> Option<(QueueName, Ability)> {
+    let (queue, ability) = key.split_once('/')?;
+    Some((queue.parse().ok()?, ability.parse().ok()?))
+}
+
+/// The keys that a worker may claim by, a list for each of its queues.
+pub fn ready_keys(request: &AcquireJobs) -> Vec<(&ServedQueue, Vec<String>)> {
+    let abilities = || request.abilities.iter().chain([&Ability::Any]);
+    let keys = |served: &ServedQueue| abilities().map(|ability| ready_key(&served.queue, ability)).collect();
+    request.queues.iter().filter(|served| served.limit > 0).map(|served| (served, keys(served))).collect()
+}
+
+/// Chooses `limit` jobs out of the first ones of several queues, each sorted: the queues take turns, so that none waits for another.
+/// `limit` of a queue: at most this many of it.
+pub fn take_turns<T>(queues: Vec<(usize, Vec<T>)>, limit: usize) -> Vec<T> {
+    let mut queues: Vec<_> = queues.into_iter().map(|(limit, jobs)| jobs.into_iter().take(limit)).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < limit {
+        let before = chosen.len();
+        for queue in &mut queues {
+            if chosen.len() < limit {
+                chosen.extend(queue.next());
+            }
+        }
+        if chosen.len() == before {
+            break;
+        }
+    }
+    chosen
+}
+
+/// Gathers what there is of each queue.
+#[derive(Debug, Default)]
+pub struct QueueCounts(BTreeMap<QueueName, QueueRow>);
+
+impl QueueCounts {
+    fn row(&mut self, queue: QueueName) -> &mut QueueRow {
+        let new = QueueRow { queue: queue.clone(), is_paused: false, running: 0, waiting: Vec::new() };
+        self.0.entry(queue).or_insert(new)
+    }
+
+    /// Notes that a queue is paused.
+    pub fn pause(&mut self, queue: QueueName) {
+        self.row(queue).is_paused = true;
+    }
+
+    /// Adds due jobs that are claimed by that key.
+    pub fn waiting(&mut self, key: &str, count: u64) {
+        if let Some((queue, ability)) = read_ready_key(key) {
+            self.row(queue).waiting.push((ability, count));
+        }
+    }
+
+    /// Adds running jobs that were claimed by that key.
+    pub fn running(&mut self, key: &str, count: u64) {
+        if let Some((queue, _)) = read_ready_key(key) {
+            self.row(queue).running += count;
+        }
+    }
+
+    /// The queues by name, what waits by ability.
+    pub fn rows(self) -> Vec<QueueRow> {
+        let mut rows: Vec<QueueRow> = self.0.into_values().collect();
+        rows.iter_mut().for_each(|row| row.waiting.sort());
+        rows
+    }
+}
 
 /// The end of a worker, as one of its jobs knows it.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +255,14 @@ pub fn schedule_changed(id: &crate::model::ScheduleId, next: Option<Timestamp>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queues_take_turns_within_their_limits() {
+        let queues = || vec![(9, vec!["a1", "a2", "a3", "a4"]), (1, vec!["b1", "b2"]), (9, vec![])];
+        assert_eq!(take_turns(queues(), 3), ["a1", "b1", "a2"]);
+        assert_eq!(take_turns(queues(), 9), ["a1", "b1", "a2", "a3", "a4"]);
+        assert_eq!(take_turns(queues(), 0), [""; 0]);
+    }
 
     #[test]
     fn what_is_put_off_again_and_again_waits_longer_within_bounds() {

@@ -10,7 +10,8 @@ use tests::cli::User;
 const JOB_DETAILS: &str =
     " args settings crash_retries crashes jitter_us due_at cancel_requested lease progress expires_at";
 /// The settings that hold for what a job runs.
-const RUN_SETTINGS: &str = "executor timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms";
+const RUN_SETTINGS: &str =
+    "executor queue concurrency_key timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms";
 
 fn with_plugins(names: &[&str]) -> User {
     let user = User::new();
@@ -32,12 +33,12 @@ fn first(list: &Value) -> &Value {
 }
 
 const PLUGIN: &str = "name digest tasks imports grants registered_at";
-const TASK: &str = "id plugin name description max_running_jobs misfire_grace_time_ms executor timeout_ms fuel memory_bytes \
-    max_attempts priority metadata running_jobs";
+const TASK: &str = "id plugin name description max_running_jobs max_running_per_key concurrency_key queue \
+    misfire_grace_time_ms executor timeout_ms fuel memory_bytes max_attempts priority metadata running_jobs";
 const SCHEDULE: &str = "id task_id trigger args paused coalesce misfire_grace_time_ms max_jitter_ms metadata next_fire_time \
     last_fire_time";
-const JOB: &str = "id task_id schedule_id state outcome result error attempt max_attempts priority scheduled_fire_time \
-    start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata";
+const JOB: &str = "id task_id schedule_id state outcome result error attempt max_attempts priority queue concurrency_key \
+    waits_for scheduled_fire_time start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata";
 
 #[test]
 fn plugins_and_tasks_have_their_documented_keys() {
@@ -161,9 +162,13 @@ fn every_setting_that_is_stored_can_be_read_back() {
         "90s",
         "--executor",
         "wasm",
+        "--queue",
+        "mail",
+        "--concurrency-key",
+        "acme",
     ];
     let expected = json!({
-        "executor": "wasm", "timeout_ms": 7_000, "fuel": 1_000_000_000, "memory_bytes": 32 << 20, "max_attempts": 4,
+        "executor": "wasm", "queue": "mail", "concurrency_key": "acme", "timeout_ms": 7_000, "fuel": 1_000_000_000, "memory_bytes": 32 << 20, "max_attempts": 4,
         "backoff": {"initial_ms": 2_000, "max_ms": 60_000, "factor_percent": 150, "jitter_percent": 0},
         "priority": -3, "result_ttl_ms": 90_000,
     });
@@ -186,6 +191,7 @@ fn every_setting_that_is_stored_can_be_read_back() {
         let lines = user.ok(command);
         for (name, value) in [
             ("executor", "wasm"),
+            ("queue", "mail"),
             ("timeout", "7s"),
             ("memory", "32 MiB"),
             ("attempts", "4"),
@@ -357,7 +363,7 @@ fn status_cleanup_and_migrate_answer_in_json() {
     let status = user.json(&["status"]);
     assert_keys(
         &status,
-        "store data_dir plugins tasks schedules next_due jobs schedulers store_clock_ahead_ms unreadable",
+        "store data_dir plugins tasks schedules next_due jobs unserved schedulers store_clock_ahead_ms unreadable",
     );
     assert_eq!(status["plugins"], 1);
     user.ok(["run", "greet", "--arg", "name=Ada", "--result-ttl", "0s"]);

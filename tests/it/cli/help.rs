@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "jobs",
     "jobs logs",
     "jobs result",
+    "queues",
     "serve",
     "events",
     "cleanup",

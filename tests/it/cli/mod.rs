@@ -5,6 +5,7 @@ mod bad_input;
 mod help;
 mod interrupts;
 mod new;
+mod queues;
 mod secrets;
 mod serving;
 mod settings;

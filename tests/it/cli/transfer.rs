@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use host::app::Import;
-use host::model::{ConflictPolicy, Grant, ScheduleLife};
+use host::model::{ConflictPolicy, Grant, QueueName, ScheduleLife, Settings};
 use host::store::memory::MemoryStore;
 use host::store::{JobQueue as _, Record, Store};
 use serde_json::{Value, json};
@@ -309,10 +309,16 @@ async fn an_import_that_was_killed_half_way_is_repeated() {
 /// An archive as version 1 of the format was written first. It is never written anew: what it says must be read for ever.
 const VERSION_1: &str = include_str!("../../fixtures/archive/v1.jsonl");
 
-/// What the program that wrote that archive knew: lives of schedules, identities of granted folders, and the second folder came later.
+fn without_queues(settings: &mut Settings) {
+    (settings.queue, settings.concurrency_key, settings.max_running_per_key) = (None, None, None);
+}
+
+/// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues and
+/// concurrency keys came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
+            plugin.version.tasks.iter_mut().for_each(|task| without_queues(&mut task.settings));
             plugin.version.grants.retain(|grant| !matches!(grant, Grant::Dir { host, .. } if host == "/srv/out"));
             for grant in &mut plugin.version.grants {
                 if let Grant::Dir { identity, .. } = grant {
@@ -320,9 +326,18 @@ fn as_version_1(mut record: Record) -> Record {
                 }
             }
         }
-        Record::Schedule(schedule) => schedule.life = ScheduleLife::default(),
-        Record::Job(job) => job.spec.schedule_life = ScheduleLife::default(),
-        Record::Task(_) | Record::Log { .. } => {}
+        Record::Task(task) => {
+            [&mut task.declared, &mut task.configured, &mut task.defaults].into_iter().for_each(without_queues);
+        }
+        Record::Schedule(schedule) => {
+            schedule.life = ScheduleLife::default();
+            without_queues(&mut schedule.settings);
+        }
+        Record::Job(job) => {
+            job.spec.schedule_life = ScheduleLife::default();
+            (job.spec.settings.queue, job.spec.settings.concurrency_key) = (QueueName::default(), None);
+        }
+        Record::Log { .. } => {}
     }
     record
 }

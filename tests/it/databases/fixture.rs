@@ -25,7 +25,7 @@ use crate::{ask, block_on};
 const VERSION: i64 = 2;
 
 /// Its tables, those first on which others depend.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 12] = [
     "host_migrations",
     "host_migration_steps",
     "host_numbers",
@@ -34,6 +34,8 @@ const TABLES: [&str; 10] = [
     "host_tasks",
     "host_schedules",
     "host_jobs",
+    "host_groups",
+    "host_queues",
     "host_job_logs",
     "host_schedulers",
 ];

@@ -17,7 +17,7 @@ mod disk;
 mod fixture;
 mod harness;
 mod migrations;
-mod partitions;
+mod places;
 mod plans;
 mod refusals;
 mod schema;
@@ -35,12 +35,8 @@ const CASES: Cases = &[
     ("migrations::leave_tables_of_other_programs_alone", migrations::leave_tables_of_other_programs_alone, DATABASES),
     ("migrations::go_on_where_they_were_cut_off", migrations::go_on_where_they_were_cut_off, &[Backend::Mysql]),
     ("migrations::refuse_another_text_of_their_version", migrations::refuse_another_text_of_their_version, SERVERS),
-    ("partitions::jobs_in_one_that_has_lost_its_task_are_found", partitions::lost_ones_are_emptied, DATABASES),
-    (
-        "partitions::jobs_of_a_limited_task_in_the_shared_one_keep_to_the_limit",
-        partitions::shared_one_does_not_pass_limits,
-        DATABASES,
-    ),
+    ("places::are_what_the_jobs_say_whatever_callers_at_once_have_done", places::are_counted_rightly, DATABASES),
+    ("places::that_are_counted_wrongly_are_mended_when_a_scheduler_starts", places::are_mended, DATABASES),
     ("fixture::of_version_2_is_read_as_it_was_meant", fixture::is_read_by_this_version, DATABASES),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
     ("content::a_job_that_cannot_be_read_ends_with_an_event_and_blocks_nobody", content::unreadable_job, DATABASES),

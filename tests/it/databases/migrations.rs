@@ -3,10 +3,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use host::clock::SystemClock;
-use host::model::JobState;
+use host::model::{JobId, LeaseToken};
 use host::store::sql::{SqlStore, migrate};
-use host::store::{Housekeeping as _, JobFilter, JobQueue as _};
+use host::store::{AcquireJobs, Housekeeping as _, JobQueue as _, Released};
 use tests::backends::{Backend, options};
+use tests::factory::{Factory, release, releases, success};
 
 use crate::schema::Schema;
 use crate::{ask, block_on};
@@ -39,7 +40,8 @@ fn record_of_version_1(backend: Backend) -> &'static str {
     }
 }
 
-/// A database as version 1 of the program left it: a schedule, a job that waits in the partition of its task and one that runs.
+/// A database as version 1 of the program left it: jobs of a limited task, of which one runs, and of an unlimited one, one of them for
+/// an executor that it names and one not yet due; and one of a task that is gone.
 async fn version_1(backend: Backend, url: &str) -> Result<()> {
     // On SQLite it also makes the file.
     ensure!(migrate::status(&url.parse()?).await?.current == 0, "the place is not empty");
@@ -56,14 +58,23 @@ async fn version_1(backend: Backend, url: &str) -> Result<()> {
     };
     let settings = r#"'{"timeout":300000000,"fuel":50000000000,"memory_bytes":268435456,"max_attempts":1,"crash_retries":1,
         "backoff":{"initial":1000000,"max":60000000,"factor_percent":200,"jitter_percent":10},"priority":0,"result_ttl":86400000000}'"#;
+    let queued = |id: &str, task: &str, lane: &str, wakes_at: &str, settings: &str| {
+        format!(
+            "INSERT INTO jobs (id, task_id, jitter, args_encoding, args, settings, place, result_ttl, due_at, created_at, lane, wakes_at)
+            VALUES ({}, '{task}', 0, 'json', {args}, {settings}, 0, 0, 0, 0, {lane}, {wakes_at})",
+            bytes(id)
+        )
+    };
     for statement in [
         "INSERT INTO host_migrations VALUES (1, 'initial', 0)".to_owned(),
         "INSERT INTO tasks VALUES ('limited', NULL, 'limited', 0, '', NULL, NULL, NULL, '{}', '{}', '{}', 1)".into(),
-        format!(
-            "INSERT INTO jobs (id, task_id, jitter, args_encoding, args, settings, place, result_ttl, due_at, created_at, lane)
-            VALUES ({}, 'limited', 0, 'json', {args}, {settings}, 0, 0, 0, 0, 'limited')",
-            bytes("11")
-        ),
+        "INSERT INTO tasks VALUES ('p:free', 'p', 'free', 1, '', NULL, NULL, NULL, '{}', '{\"max_running_jobs\":null}', '{}', NULL)".into(),
+        queued("11", "limited", "'limited'", "NULL", settings),
+        queued("44", "p:free", "''", "NULL", settings),
+        queued("55", "p:free", "''", "NULL", &settings.replacen("'{", r#"'{"executor":"gpu","#, 1)),
+        queued("66", "p:free", "NULL", "9000000000000000", settings),
+        queued("77", "limited", "'limited'", "NULL", settings),
+        queued("88", "gone", "''", "NULL", settings),
         format!(
             "INSERT INTO jobs (id, task_id, jitter, args_encoding, args, settings, place, result_ttl, due_at, created_at, state,
                 lease_holder, lease_token, lease_until)
@@ -99,13 +110,29 @@ pub(crate) fn keep_what_an_older_host_stored(backend: Backend) -> Result<()> {
         let place = backend.place()?.context("a place")?;
         version_1(backend, &place.url).await?;
         let store = open(&place.url).await?;
-        let page = store.job_list(JobFilter { limit: 10, ..JobFilter::default() }).await?;
-        let mut states: Vec<JobState> = page.rows.iter().map(|job| job.state).collect();
-        states.sort_by_key(|state| state.to_string());
-        ensure!(states == [JobState::Queued, JobState::Running], "{page:?}");
+        let counts = store.job_counts().await?;
+        ensure!((counts.queued, counts.running, counts.finished) == (6, 1, 0), "{counts:?}");
+        let make = Factory::new(1);
+        let acquire = || {
+            let abilities = ["wasm", "gpu", "inline:limited"].map(|text| text.parse().expect("an ability")).to_vec();
+            AcquireJobs { abilities, ..make.acquire(0, 10) }
+        };
+        let mine = AcquireJobs { abilities: Vec::new(), ..make.acquire(0, 10) };
+        ensure!(taken(&store, mine).await? == ["88"], "anyone can tell of a task that is gone");
+        ensure!(taken(&store, acquire()).await? == ["44", "55"], "the limited task has one that runs");
+        let ended = release(JobId::from_bytes([0x22; 16]), LeaseToken::from_bytes([0x33; 16]), success(9));
+        ensure!(store.job_release(releases(0, ended)).await? == [Released::Stored], "its lease holds");
+        ensure!(taken(&store, acquire()).await? == ["11"], "the next of the limited task has its place");
+        ensure!(taken(&store, acquire()).await?.is_empty(), "one runs, and one is not yet due");
         store.close().await;
         Ok(())
     })
+}
+
+/// The first two digits of the jobs that are acquired, in order.
+async fn taken(store: &SqlStore, request: AcquireJobs) -> Result<Vec<String>> {
+    let jobs = store.job_acquire(request).await?.jobs;
+    Ok(jobs.iter().map(|job| job.spec.id.to_string()[..2].to_owned()).collect())
 }
 
 pub(crate) fn leave_tables_of_other_programs_alone(backend: Backend) -> Result<()> {

@@ -31,7 +31,7 @@ const QUEUED: usize = 2_000;
 const SCHEDULES: usize = 1_000;
 
 /// The tables that hot statements look at.
-const TABLES: [&str; 5] = ["numbers", "tasks", "schedules", "jobs", "job_logs"];
+const TABLES: [&str; 7] = ["numbers", "tasks", "schedules", "jobs", "job_logs", "groups", "queues"];
 
 /// What the names of tables and indexes begin with. The list of hot statements leaves it out, and so does this file.
 const PREFIX: &str = "host_";
@@ -102,7 +102,7 @@ async fn fill(store: &SqlStore) -> Result<Known> {
     ensure!(due.schedules.len() == 1, "a schedule is due");
     let finished = (0..FINISHED).map(|at| JobSpec {
         schedule_id: (at % 2 == 0).then(|| schedule(&format!("s{}", at % SCHEDULES), 0).id),
-        ..make.job(TASKS[at % 3])
+        ..keyed(make.job(TASKS[at % 3]), at)
     });
     store.job_add(finished.collect()).await?;
     let mut left = FINISHED;
@@ -110,7 +110,7 @@ async fn fill(store: &SqlStore) -> Result<Known> {
         left -= finish(store, &make).await?;
     }
     let queued = (0..QUEUED).map(|at| {
-        let job = make.job(TASKS[at % 3]);
+        let job = keyed(make.job(TASKS[at % 3]), at % 60);
         let settings = JobSettings { priority: i32::try_from(at % 5).unwrap_or(0), ..job.settings.clone() };
         let due_at = if at % 4 == 0 { t(10_000) } else { t(0) };
         JobSpec { settings, due_at, start_deadline: (at % 4 == 1).then(|| t(20_000)), ..job }
@@ -122,6 +122,12 @@ async fn fill(store: &SqlStore) -> Result<Known> {
     ensure!(running.len() == 50, "{} jobs are running", running.len());
     let jobs = running.iter().map(|job| job.spec.id).collect();
     Ok(Known { jobs, schedule: schedule("s500", 0).id, task: task(TASKS[0], None).id, holder, token, now: t(500) })
+}
+
+/// A job of the limited task with a concurrency key; others as they are.
+fn keyed(job: JobSpec, at: usize) -> JobSpec {
+    let concurrency_key = (job.task_id == task(TASKS[0], None).id).then(|| format!("customer {at}"));
+    JobSpec { settings: JobSettings { concurrency_key, ..job.settings }, ..job }
 }
 
 /// Ends a batch of jobs; one in a hundred as an error.
@@ -200,7 +206,7 @@ fn looks(backend: Backend, plan: &str) -> Result<Vec<Look>> {
 const SMALL: [&str; 2] = ["jobs_running", "schedules_leased"];
 
 /// The tables whose size is the catalogue's, whatever waits in the queue: a join may as well read them whole.
-const CATALOGUE: [&str; 2] = ["tasks primary", "numbers primary"];
+const CATALOGUE: [&str; 3] = ["tasks primary", "numbers primary", "queues primary"];
 
 fn may_be_read_whole(index: Option<&str>) -> bool {
     index.is_some_and(|index| SMALL.contains(&index) || CATALOGUE.contains(&index))

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use host::broker::local::LocalBroker;
 use host::clock::{Clock, SystemClock};
 use host::executor::inline::{InlineExecutor, NativeContext, NativeError};
-use host::model::{JobId, JobSettings, JobSpec, JobState, Outcome, Payload, Settings, Target, Task, TaskName};
+use host::model::{JobId, JobSpec, JobState, Outcome, Payload, Settings, Target, Task, TaskName};
 use host::scheduler::{Executors, Options, Parts, Scheduler};
 use host::store::JobFilter;
 use serde_json::Value;
@@ -119,7 +119,7 @@ pub(crate) fn costs_its_jobs_one_crash(backend: Backend) -> Result<()> {
         let configured =
             Settings { max_running_jobs: task(TASK, None).configured.max_running_jobs, ..Settings::default() };
         let waits = Task { target: native, configured, ..task(TASK, None) };
-        let settings = JobSettings::from(waits.resolved());
+        let settings = waits.resolved().for_job(&Payload::no_args());
         store.task_put(waits).await?;
         let (make, now) = (Factory::new(7), SystemClock.now());
         let job = |_| JobSpec::direct(make.job_id(), task_id(TASK), Payload::no_args(), settings.clone(), now);

@@ -19,6 +19,8 @@ pub(super) async fn lease_and_vanish(stage: &Stage, identity: &str) -> host::mod
         now,
         lease: Duration::from_secs(15),
         limit: 1,
+        queues: vec![tests::factory::served("default", 1)],
+        abilities: stage.parts(std::sync::Arc::clone(&stage.executor)).executors.abilities(),
         only: None,
     };
     stage.store.job_acquire(request).await.expect("the store answers").jobs.remove(0)

@@ -42,6 +42,8 @@ fn elsewhere(stage: &Stage, identity: &str) -> SchedulerRow {
         seen_at: now,
         stopped_at: None,
         incarnation: incarnation("0123-1-2-3-4"),
+        queues: Vec::new(),
+        abilities: Vec::new(),
         memory: None,
     }
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use host::broker::{Delivery, Subscription};
 use host::clock::Clock;
-use host::model::{
-    Coalesce, ErrorKind, EventKind, JobId, JobSettings, JobState, Outcome, Pause, Payload, ScheduleId, Settings,
-};
+use host::model::{Coalesce, ErrorKind, EventKind, JobId, JobState, Outcome, Pause, Payload, ScheduleId, Settings};
 use host::scheduler::Handle;
 use host::store::memory::MemoryStore;
 use host::store::{AddSchedule, Defect, JobQueue as _, ScheduleQueue as _, UnpauseSchedule};
@@ -319,7 +317,7 @@ async fn a_fire_that_has_its_job_already_is_told_of_by_nobody_again() {
     job.schedule_id = Some(id.clone());
     job.schedule_life = schedule.life;
     job.scheduled_fire_time = Some(at("12:00:00"));
-    job.settings = JobSettings::from(Settings::default().resolve());
+    job.settings = Settings::default().resolve().for_job(&host::model::Payload::no_args());
     on.store.job_add(vec![job]).await.expect("the store takes it");
     let scheduler = on.stage.start(Stage::options("one")).await;
     on.event(|kind| matches!(kind, EventKind::ScheduleUpdated { .. })).await;

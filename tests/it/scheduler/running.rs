@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::executor::Retry;
-use host::model::{Backoff, EventKind, JobState, Outcome, Settings};
-use host::scheduler::Options;
+use host::model::{Backoff, EventKind, ExecutorName, JobState, Outcome, Settings};
+use host::scheduler::{Executors, Options, Scheduler};
 use tests::doubles::slow::Slow;
 use tests::stage::{Stage, at_most, fail, run_until, run_until_cancelled, run_until_killed, succeed, unlimited};
 use tests::wait::wait_for;
@@ -202,14 +202,55 @@ async fn a_job_past_its_start_deadline_never_starts() {
 }
 
 #[tokio::test]
-async fn a_job_whose_executor_is_missing_ends_with_an_error_that_names_it() {
+async fn a_job_that_needs_another_executor_waits_while_others_run_and_starts_once_somebody_has_it() {
     let stage = Stage::default();
-    let settings = Settings { executor: Some("gpu".parse().expect("a name")), ..Settings::default() };
-    let task = stage.task("t", settings, succeed()).await;
+    let gpu: ExecutorName = "gpu".parse().expect("a name");
+    let special = Settings { executor: Some(gpu.clone()), ..unlimited() };
+    let special = stage.task("special", special, succeed()).await;
+    let plain = stage.task("plain", unlimited(), succeed()).await;
     let scheduler = stage.start(Stage::options("one")).await;
-    let id = stage.submit(stage.job(&task).await).await;
-    let error = stage.finished(id).await.error.expect("it says why");
-    assert!(error.message.contains("`gpu`") && error.message.contains("inline"), "{}", error.message);
+    let waiting = stage.submit(stage.job(&special).await).await;
+    for _ in 0..10 {
+        let id = stage.submit(stage.job(&plain).await).await;
+        assert_eq!(stage.finished(id).await.outcome, Some(Outcome::Success));
+    }
+    let job = stage.stored(waiting).await;
+    assert_eq!((job.state, job.attempt, job.error), (JobState::Queued, 0, None), "it is not ended, nor begun");
+    let mut parts = stage.parts(Arc::clone(&stage.executor));
+    parts.executors = Executors::default().with(gpu, stage.executor.clone());
+    let other = Scheduler::start(parts, Stage::options("other")).await.expect("it starts");
+    let job = stage.finished(waiting).await;
+    assert_eq!((job.outcome, job.attempt), (Some(Outcome::Success), 1));
+    assert_eq!(job.scheduler_id.map(|id| id.to_string()), Some("other".to_owned()));
+    scheduler.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_runs_only_jobs_of_its_queues_and_of_each_no_more_than_its_limit() {
+    let stage = Stage::default();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let settings = |queue: &str| Settings { queue: Some(queue.parse().expect("a queue")), ..unlimited() };
+    let narrow = stage.task("narrow", settings("narrow"), run_until(&gate)).await;
+    let other = stage.task("other", settings("other"), succeed()).await;
+    let usual = stage.task("usual", unlimited(), succeed()).await;
+    let queues = ["default", "narrow=2"].map(|text| text.parse().expect("a queue")).to_vec();
+    let scheduler = stage.start(Options { queues, ..Stage::options("one") }).await;
+    let elsewhere = stage.submit(stage.job(&other).await).await;
+    let mut gated = Vec::new();
+    for _ in 0..5 {
+        gated.push(stage.submit(stage.job(&narrow).await).await);
+    }
+    wait_for("two of the narrow queue to run", || async { (stage.executor.running() == 2).then_some(()) }).await;
+    let id = stage.submit(stage.job(&usual).await).await;
+    assert_eq!(stage.finished(id).await.outcome, Some(Outcome::Success), "the full queue holds up no other");
+    assert_eq!(stage.executor.running(), 2);
+    gate.add_permits(5);
+    for id in gated {
+        assert_eq!(stage.finished(id).await.outcome, Some(Outcome::Success));
+    }
+    assert!(stage.executor.most_running() <= 3, "{} ran at once", stage.executor.most_running());
+    assert_eq!(stage.stored(elsewhere).await.state, JobState::Queued, "nobody serves its queue");
     scheduler.stop().await;
 }
 

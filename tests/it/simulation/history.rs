@@ -8,7 +8,8 @@
 //! 5. Every due time of a schedule makes one job: none is left out, none comes twice, none comes before its time.
 //! 6. Stopping ends within its time, whatever the store is doing.
 //! 7. What is damaged ends or is paused with the reason, and harms nothing else.
-//! 8. When all is over nothing is leased, and no task counts a running job.
+//! 8. No worker begins what it cannot run.
+//! 9. When all is over nothing is leased, and no task counts a running job.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use host::broker::local::LocalBroker;
 use host::clock::Clock as _;
-use host::executor::{Executor, Finished, Invocation, Retry, RunControl, Verdict};
+use host::executor::{Executor, Finished, Invocation, Offers, Retry, RunControl, Verdict};
 use host::model::{
-    Coalesce, ConflictPolicy, Effects, ErrorKind, Job, JobError, JobId, JobIdSource, JobSettings, JobSpec, JobState,
-    Outcome, Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName,
+    Coalesce, ConflictPolicy, Effects, ErrorKind, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Outcome,
+    Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName,
     Timestamp, Usage,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
@@ -93,6 +93,8 @@ struct Script {
     is_server: bool,
     /// By how many microseconds each host's clock is ahead.
     ahead: Vec<i64>,
+    /// Of which tasks, from the first, each host has the function. The first host has all.
+    abilities: Vec<usize>,
     intervals: Vec<u32>,
     submits: Vec<(Duration, usize)>,
     cancels: Vec<Duration>,
@@ -109,6 +111,8 @@ impl Script {
         let is_server = random.bool();
         let at = |random: &mut fastrand::Rng| Duration::from_millis(random.u64(0..TROUBLE_MILLIS));
         let ahead = (0..hosts).map(|_| if is_server { random.i64(-300_000_000..300_000_000) } else { 0 }).collect();
+        let abilities = (0..hosts).map(|host| if host == 0 { TASKS.len() } else { random.usize(1..=TASKS.len()) });
+        let abilities = abilities.collect();
         let troubles =
             (0..random.usize(0..=5)).map(|_| (at(&mut random), Trouble::draw(&mut random, hosts, is_server))).collect();
         Script {
@@ -116,6 +120,7 @@ impl Script {
             temper: if random.bool() { Temper::Calm } else { Temper::Rough },
             is_server,
             ahead,
+            abilities,
             intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
             cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
@@ -173,6 +178,8 @@ struct Attempts {
     seed: u64,
     /// Whether there are other schedulers.
     has_company: bool,
+    /// The tasks whose functions it has.
+    functions: Vec<TaskName>,
 }
 
 #[async_trait]
@@ -183,6 +190,9 @@ impl Executor for Attempts {
         }
         let job = &invocation.job;
         let name = job.spec.task_id.as_str();
+        if !self.functions.iter().any(|function| function.as_str() == name) {
+            self.history.violation(format_args!("{} of {name} is run by a worker that cannot", job.spec.id));
+        }
         let most = TASKS.iter().find(|(task, _)| *task == name).and_then(|(_, most)| *most);
         // What a job does follows from the job, not from who runs it when.
         let of_job = job.spec.id.to_string().bytes().fold(self.seed, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
@@ -209,6 +219,10 @@ impl Executor for Attempts {
             }
         };
         Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Functions(self.functions.clone())
     }
 }
 
@@ -363,9 +377,11 @@ impl World {
         let clock: Arc<dyn host::clock::Clock> = Arc::new(process.clone());
         let random = fastrand::Rng::with_seed(self.seed ^ number as u64);
         let store = guarded(link, Arc::clone(&clock), random);
+        let of_it = TASKS.iter().take(self.script.abilities[number]);
+        let functions = of_it.map(|(name, _)| TaskName::new(name).expect("a name")).collect();
         let has_company = self.script.hosts > 1;
         let history = self.history.clone();
-        let attempts = Attempts { history, process: process.clone(), seed: self.seed, has_company };
+        let attempts = Attempts { history, process: process.clone(), seed: self.seed, has_company, functions };
         let parts = Parts {
             store,
             broker: Arc::clone(&self.broker) as Arc<dyn host::broker::Broker>,
@@ -401,7 +417,8 @@ impl World {
         let row = self.memory.task_get(&task_id).await.expect("it answers").expect("it exists");
         let now = self.wall.now();
         let id = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now);
-        let job = JobSpec::direct(id, task_id, Payload::no_args(), JobSettings::from(row.task.resolved()), now);
+        let job =
+            JobSpec::direct(id, task_id, Payload::no_args(), row.task.resolved().for_job(&Payload::no_args()), now);
         self.memory.job_add(vec![job]).await.expect("the store takes a job");
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         self.history.note(format_args!("{id} is submitted"));

@@ -24,7 +24,7 @@ use host::executor::{
 };
 use host::model::{
     Backoff, Digest, ErrorKind, Grant, Job, JobError, JobIdSource, JobSettings, JobSpec, JobState, LogLine, Metadata,
-    Payload, PluginName, SchedulerId, Target, TaskId, TaskName,
+    Payload, PluginName, QueueName, SchedulerId, Target, TaskId, TaskName,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -163,6 +163,8 @@ impl Run {
 fn settings(limits: &Limits) -> JobSettings {
     JobSettings {
         executor: None,
+        queue: QueueName::default(),
+        concurrency_key: None,
         timeout: limits.timeout,
         fuel: limits.fuel,
         memory_bytes: limits.memory_bytes,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use host::model::{
-    Digest, ErrorKind, Job, JobError, JobId, JobSpec, Outcome, Pause, PluginName, PluginVersion, Schedule, ScheduleId,
-    Task, TaskId, Timestamp,
+    Digest, ErrorKind, Job, JobError, JobId, JobSpec, Outcome, Pause, PluginName, PluginVersion, QueueName, Schedule,
+    ScheduleId, Task, TaskId, Timestamp,
 };
 use host::store::*;
 
@@ -360,6 +360,14 @@ impl JobQueue for Damaged {
 
     async fn job_counts(&self) -> Result<JobCounts, StoreError> {
         self.inner.job_counts().await
+    }
+
+    async fn queue_list(&self) -> Result<Vec<QueueRow>, StoreError> {
+        self.inner.queue_list().await
+    }
+
+    async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError> {
+        self.inner.queue_pause(queue, pause).await
     }
 }
 

@@ -5,12 +5,13 @@ mod server_url;
 mod store_url;
 pub mod units;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::server_url::{ClientCertificate, ServerUrl, TlsMode, TlsRoots, TlsSettings};
 pub use self::store_url::{BrokerUrl, SqliteFile, StoreUrl, Synchronous, UrlError};
-use crate::model::{SchedulerId, Settings, limits};
+use crate::model::{QueueName, SchedulerId, Settings, limits};
 
 /// Everything that can be set for a host process.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,6 +226,36 @@ pub struct Serve {
     pub drain_timeout: Duration,
     /// Most jobs that one missed stretch of a schedule may create under `coalesce: all`.
     pub catch_up_max: usize,
+    /// The queues whose jobs it runs.
+    pub queues: Vec<QueueLimit>,
+}
+
+/// A queue that a process serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueLimit {
+    /// The queue.
+    pub queue: QueueName,
+    /// Most jobs of it that run at once in this process; `None`: as many as there is room for.
+    pub max_concurrent_jobs: Option<NonZeroUsize>,
+}
+
+impl QueueLimit {
+    /// That queue without a limit of its own.
+    pub fn new(queue: QueueName) -> QueueLimit {
+        QueueLimit { queue, max_concurrent_jobs: None }
+    }
+}
+
+impl std::str::FromStr for QueueLimit {
+    type Err = String;
+
+    /// `NAME` or `NAME=N`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, limit) = text.split_once('=').map_or((text, None), |(name, limit)| (name, Some(limit)));
+        let queue = QueueName::new(name).map_err(|error| error.to_string())?;
+        let limit = limit.map(|limit| limit.parse().map_err(|_| format!("`{limit}` is no number from 1")));
+        Ok(QueueLimit { queue, max_concurrent_jobs: limit.transpose()? })
+    }
 }
 
 impl Default for Serve {
@@ -239,6 +270,7 @@ impl Default for Serve {
             // With what follows it stays below the 30 s that container runtimes give.
             drain_timeout: Duration::from_secs(20),
             catch_up_max: limits::CATCH_UP_MAX,
+            queues: vec![QueueLimit::new(QueueName::default())],
         }
     }
 }

@@ -110,6 +110,19 @@ text_id! {
     "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
 }
 
+text_id! {
+    /// The name of a queue: jobs of one queue are ordered by priority and age, and a worker says which queues it serves.
+    QueueName, "queue name", is_plugin_name,
+    "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+
+impl Default for QueueName {
+    /// The queue of jobs that name none.
+    fn default() -> QueueName {
+        QueueName(Arc::from("default"))
+    }
+}
+
 impl TaskId {
     /// The id of the task `task` that `plugin` offers.
     pub fn of_plugin(plugin: &PluginName, task: &TaskName) -> TaskId {

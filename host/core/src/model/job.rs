@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
-use super::id::{Digest, ExecutorName, JobId, LeaseToken, ScheduleId, ScheduleLife, SchedulerId, TaskId};
+use super::id::{Digest, ExecutorName, JobId, LeaseToken, QueueName, ScheduleId, ScheduleLife, SchedulerId, TaskId};
 use super::limits::CRASH_RETRIES_DEFAULT;
 use super::outcome::{JobError, Outcome, Usage};
 use super::payload::{Metadata, Payload};
@@ -78,6 +78,10 @@ pub struct FireKey {
 pub struct JobSettings {
     /// The executor, where one was named.
     pub executor: Option<ExecutorName>,
+    /// The queue it waits in.
+    pub queue: QueueName,
+    /// The value that it shares with other jobs of its task, so that only so many of them run at once.
+    pub concurrency_key: Option<String>,
     /// Wall-clock limit of one attempt.
     pub timeout: Duration,
     /// Fuel of one attempt.
@@ -98,20 +102,23 @@ pub struct JobSettings {
     pub metadata: Metadata,
 }
 
-impl From<ResolvedSettings> for JobSettings {
-    /// What a job takes along of the settings that hold for it when it is created.
-    fn from(settings: ResolvedSettings) -> JobSettings {
+impl ResolvedSettings {
+    /// What a job with these arguments takes along of the settings that hold for it when it is created.
+    pub fn for_job(self, args: &Payload) -> JobSettings {
+        let concurrency_key = self.concurrency_key.and_then(|key| key.of(args, &self.metadata));
         JobSettings {
-            executor: settings.executor,
-            timeout: settings.timeout,
-            fuel: settings.fuel,
-            memory_bytes: settings.memory_bytes,
-            max_attempts: settings.max_attempts,
+            executor: self.executor,
+            queue: self.queue,
+            concurrency_key,
+            timeout: self.timeout,
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            max_attempts: self.max_attempts,
             crash_retries: CRASH_RETRIES_DEFAULT,
-            backoff: settings.backoff,
-            priority: settings.priority,
-            result_ttl: settings.result_ttl,
-            metadata: settings.metadata,
+            backoff: self.backoff,
+            priority: self.priority,
+            result_ttl: self.result_ttl,
+            metadata: self.metadata,
         }
     }
 }

@@ -66,6 +66,13 @@ pub const CATCH_UP_MAX: usize = 1_000;
 /// Most rows that one page of a list holds.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 
+/// Longest concurrency key, in bytes; a longer one is cut and marked with a checksum.
+pub const CONCURRENCY_KEY_BYTES_MAX: usize = 128;
+/// Longest text that says where concurrency keys come from, in bytes.
+pub const CONCURRENCY_KEY_SOURCE_BYTES_MAX: usize = 512;
+/// Most queues that one worker serves.
+pub const QUEUES_SERVED_MAX: usize = 64;
+
 /// Files and folders that one attempt may have open at the same time.
 pub const OPEN_FILES_MAX: usize = 64;
 

@@ -19,6 +19,8 @@
 //! | grant | a right given to a plugin |
 //! | hint | a wake-up that may be lost |
 
+pub mod ability;
+pub mod concurrency;
 pub mod effects;
 pub mod event;
 pub mod id;
@@ -35,11 +37,13 @@ pub mod settings;
 pub mod task;
 pub mod time;
 
+pub use ability::Ability;
+pub use concurrency::ConcurrencyKey;
 pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
 pub use id::{
-    Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, LeaseToken, PluginName, ScheduleId, ScheduleLife,
-    SchedulerId, TaskId, TaskName, unseen_character,
+    Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, LeaseToken, PluginName, QueueName, ScheduleId,
+    ScheduleLife, SchedulerId, TaskId, TaskName, unseen_character,
 };
 pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
 pub use memory::MemoryLoad;

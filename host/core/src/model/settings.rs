@@ -12,7 +12,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::id::ExecutorName;
+use super::concurrency::ConcurrencyKey;
+use super::id::{ExecutorName, QueueName};
 use super::limits;
 use super::payload::Metadata;
 use super::retry::Backoff;
@@ -24,6 +25,16 @@ pub enum Parallelism {
     Unlimited,
     /// At most this many.
     AtMost(NonZeroU32),
+}
+
+impl Parallelism {
+    /// The number; `None` for any.
+    pub fn limit(self) -> Option<u32> {
+        match self {
+            Parallelism::Unlimited => None,
+            Parallelism::AtMost(max) => Some(max.get()),
+        }
+    }
 }
 
 /// How late a job may start.
@@ -40,6 +51,12 @@ pub enum GraceTime {
 pub struct Settings {
     /// How many jobs of the task may run at once. Only tasks have it; schedules and jobs leave it unset.
     pub max_running_jobs: Option<Parallelism>,
+    /// How many jobs of the task may run at once that have the same concurrency key. Only tasks have it.
+    pub max_running_per_key: Option<Parallelism>,
+    /// Where the concurrency key of a job comes from.
+    pub concurrency_key: Option<ConcurrencyKey>,
+    /// The queue that its jobs wait in.
+    pub queue: Option<QueueName>,
     /// How late a scheduled job may start.
     pub misfire_grace_time: Option<GraceTime>,
     /// The executor that runs the job.
@@ -68,6 +85,9 @@ impl Settings {
     pub fn over(&self, general: &Settings) -> Settings {
         Settings {
             max_running_jobs: self.max_running_jobs.or(general.max_running_jobs),
+            max_running_per_key: self.max_running_per_key.or(general.max_running_per_key),
+            concurrency_key: self.concurrency_key.clone().or_else(|| general.concurrency_key.clone()),
+            queue: self.queue.clone().or_else(|| general.queue.clone()),
             misfire_grace_time: self.misfire_grace_time.or(general.misfire_grace_time),
             executor: self.executor.clone().or_else(|| general.executor.clone()),
             timeout: self.timeout.or(general.timeout),
@@ -85,6 +105,9 @@ impl Settings {
     pub fn resolve(&self) -> ResolvedSettings {
         ResolvedSettings {
             max_running_jobs: self.max_running_jobs.unwrap_or(Parallelism::AtMost(NonZeroU32::MIN)),
+            max_running_per_key: self.max_running_per_key.unwrap_or(Parallelism::AtMost(NonZeroU32::MIN)),
+            concurrency_key: self.concurrency_key.clone(),
+            queue: self.queue.clone().unwrap_or_default(),
             misfire_grace_time: self.misfire_grace_time.unwrap_or(GraceTime::Unlimited),
             executor: self.executor.clone(),
             timeout: self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT),
@@ -104,6 +127,9 @@ impl Settings {
 #[expect(missing_docs, reason = "field by field the answers to `Settings`, which documents them")]
 pub struct ResolvedSettings {
     pub max_running_jobs: Parallelism,
+    pub max_running_per_key: Parallelism,
+    pub concurrency_key: Option<ConcurrencyKey>,
+    pub queue: QueueName,
     pub misfire_grace_time: GraceTime,
     /// `None`: the executor that fits what the task is (sandbox for a plugin's, inline for a native one).
     pub executor: Option<ExecutorName>,

@@ -193,6 +193,8 @@ fn settings(settings: types::Settings) -> Result<Settings, String> {
         priority: settings.priority,
         result_ttl: settings.result_ttl_ms.map(|ms| span("result-ttl-ms", ms)).transpose()?,
         metadata: settings.metadata.as_deref().map(metadata).transpose()?.unwrap_or_default(),
+        // An operator's business: what shares a queue or a key is not the plugin's to know.
+        ..Settings::default()
     })
 }
 

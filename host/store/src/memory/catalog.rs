@@ -75,7 +75,9 @@ impl Catalog for MemoryStore {
                 catalog.versions.insert((name.clone(), digest), version);
             }
             catalog.bytes.entry(digest).or_insert_with(|| Arc::from(request.bytes));
-            Ok(catalog.activate(put, &name, digest, request.tasks, &request.configure))
+            let done = catalog.activate(put, &name, digest, request.tasks, &request.configure);
+            state.jobs.follow(&state.catalog.tasks);
+            Ok(done)
         })
     }
 
@@ -109,7 +111,9 @@ impl Catalog for MemoryStore {
                 Some(current) if *current == digest => Put::Unchanged,
                 _ => Put::Replaced,
             };
-            Ok(state.catalog.activate(put, &name, digest, tasks, &Settings::default()))
+            let done = state.catalog.activate(put, &name, digest, tasks, &Settings::default());
+            state.jobs.follow(&state.catalog.tasks);
+            Ok(done)
         })
     }
 
@@ -126,6 +130,7 @@ impl Catalog for MemoryStore {
             let ids: Vec<TaskId> = catalog.tasks.values().filter(of_plugin).map(|task| task.id.clone()).collect();
             catalog.tasks.retain(|_, task| task.target.plugin() != Some(name));
             catalog.revision += 1;
+            state.jobs.follow(&state.catalog.tasks);
             Ok(Some(ids))
         })
     }
@@ -143,6 +148,7 @@ impl Catalog for MemoryStore {
             };
             state.catalog.tasks.insert(task.id.clone(), task);
             state.catalog.revision += 1;
+            state.jobs.follow(&state.catalog.tasks);
             Ok(put)
         })
     }
@@ -159,6 +165,7 @@ impl Catalog for MemoryStore {
         self.with(|state| {
             let removed = state.catalog.tasks.remove(id).is_some();
             state.catalog.revision += i64::from(removed);
+            state.jobs.follow(&state.catalog.tasks);
             Ok(removed)
         })
     }

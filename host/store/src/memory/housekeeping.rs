@@ -1,19 +1,36 @@
 //! Recovery and clean-up in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::jobs::{end, requeue};
 use super::{MemoryStore, State};
-use crate::model::{JobId, Outcome, SchedulerId, Timestamp};
+use crate::model::{JobId, Outcome, QueueName, SchedulerId, Timestamp};
 use crate::store::{
     CleanedUp, EndedJob, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError,
     StoreTime, rules,
 };
 
 impl State {
+    /// Has jobs that no live worker would claim leave their places to others, up to a bound.
+    fn set_aside(&mut self, now: Timestamp) {
+        let schedulers: Vec<SchedulerRow> = self.schedulers.values().cloned().collect();
+        let paused: Vec<QueueName> = self.paused_queues.iter().cloned().collect();
+        let known = self.jobs.places.ready.keys();
+        let unserved = known.filter(|key| rules::is_unserved(key, &schedulers, &paused, now));
+        let unserved: BTreeSet<Arc<str>> = unserved.cloned().collect();
+        for _ in 0..rules::ASIDE_ROUNDS_MAX {
+            let idle = self.jobs.places.idle(&unserved);
+            if idle.is_empty() {
+                return;
+            }
+            idle.into_iter().for_each(|id| self.jobs.set_aside(id, true));
+        }
+    }
+
     /// How many jobs each worker runs.
     fn running_of(&self) -> HashMap<SchedulerId, usize> {
         let mut running = HashMap::new();
@@ -62,7 +79,8 @@ impl State {
 impl Housekeeping for MemoryStore {
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError> {
         // Where the clock was set back after it was read, leases of the new time look as if they had been over then.
-        let over_at = self.time(request.now).leases.min(request.over_at);
+        let now = self.time(request.now);
+        let over_at = now.leases.min(request.over_at);
         self.with(|state| {
             let dead = |id: &JobId| {
                 let lease = state.jobs.get(*id).and_then(|job| job.lease.as_ref());
@@ -79,6 +97,7 @@ impl Housekeeping for MemoryStore {
                 let was_alone = holder.and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
                 state.recover_job(id, was_alone, request.now, &mut recovered);
             }
+            state.set_aside(now.due);
             recovered.schedules = state.schedules.recover(over_at, request.holder.as_ref());
             Ok(recovered)
         })

@@ -1,10 +1,11 @@
 //! Jobs in memory: the map, and the indexes that make acquiring cheap.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use super::places::Places;
 use crate::model::{
-    FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, TaskId, Timestamp,
+    FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task, TaskId, Timestamp,
 };
 use crate::store::{LogPage, rules};
 
@@ -13,20 +14,29 @@ use crate::store::{LogPage, rules};
 pub(super) struct Entry {
     pub(super) job: Job,
     /// Whether it is queued and was found due: what has not been found due yet waits in [`Jobs::waiting`].
-    ready: bool,
+    is_due: bool,
+    /// Whether it is due and set aside, since nobody runs it: it keeps no others from starting.
+    pub(super) is_aside: bool,
+    /// What it is claimed by.
+    pub(super) ready_key: Arc<str>,
     /// Nobody takes it earlier, although it is due.
     not_before: Option<Timestamp>,
     pub(super) logs: BTreeMap<(u32, u32), LogLine>,
 }
 
 impl Entry {
+    /// Whether it is queued and was found due.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_due && self.job.state == JobState::Queued
+    }
+
     /// When a queued job may start.
     fn run_at(&self) -> Timestamp {
         let due_at = self.job.spec.due_at;
         self.not_before.map_or(due_at, |not_before| not_before.max(due_at))
     }
 
-    fn is_ready(&self, now: Timestamp) -> bool {
+    fn is_due_at(&self, now: Timestamp) -> bool {
         self.job.state == JobState::Queued && self.run_at() <= now
     }
 }
@@ -34,8 +44,10 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     pub(super) rows: BTreeMap<JobId, Entry>,
-    /// Queued and due, a partition for each task, in the order in which they start.
-    pub(super) partitions: BTreeMap<TaskId, BTreeSet<(Reverse<i32>, JobId)>>,
+    /// Queued and due, or running.
+    pub(super) places: Places,
+    /// How many are queued and due, by what they are claimed by.
+    pub(super) due: BTreeMap<Arc<str>, u64>,
     /// Queued and not yet due.
     pub(super) waiting: BTreeSet<(Timestamp, JobId)>,
     /// Queued, not begun, with a start deadline.
@@ -69,24 +81,25 @@ impl Jobs {
         if self.rows.contains_key(&spec.id) || spec.fire().is_some_and(|fire| self.fires.contains_key(&fire)) {
             return false;
         }
-        let ready = spec.due_at <= spec.created_at;
-        self.insert(Job::queued(spec), ready);
+        let is_due = spec.due_at <= spec.created_at;
+        self.insert(Job::queued(spec), is_due);
         true
     }
 
     /// Stores a job whose id and fire are free, in whatever state it is.
     pub(super) fn restore(&mut self, job: Job, now: Timestamp) {
-        let ready = job.state == JobState::Queued && job.spec.due_at <= now;
-        self.insert(job, ready);
+        let is_due = job.state == JobState::Queued && job.spec.due_at <= now;
+        self.insert(job, is_due);
     }
 
-    fn insert(&mut self, job: Job, ready: bool) {
+    fn insert(&mut self, job: Job, is_due: bool) {
         let (id, spec) = (job.spec.id, &job.spec);
         self.fires.extend(spec.fire().map(|fire| (fire, id)));
         if let Some(schedule) = &spec.schedule_id {
             set(&mut self.of_schedule, schedule, id, true);
         }
-        let entry = Entry { job, ready, not_before: None, logs: BTreeMap::new() };
+        let ready_key = self.places.ready_key(&job.spec);
+        let entry = Entry { job, is_due, is_aside: false, ready_key, not_before: None, logs: BTreeMap::new() };
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
@@ -114,8 +127,8 @@ impl Jobs {
         let mut entry = self.rows.remove(&id)?;
         self.index(&entry, false);
         let changed = change(&mut entry.job);
-        entry.not_before = None;
-        entry.ready = entry.is_ready(now);
+        (entry.not_before, entry.is_aside) = (None, false);
+        entry.is_due = entry.is_due_at(now);
         self.index(&entry, true);
         self.rows.insert(id, entry);
         Some(changed)
@@ -125,13 +138,22 @@ impl Jobs {
     pub(super) fn put_off(&mut self, id: JobId, now: Timestamp, not_before: Timestamp) {
         let Some(mut entry) = self.rows.remove(&id) else { return };
         self.index(&entry, false);
-        entry.not_before = Some(not_before);
-        entry.ready = entry.is_ready(now);
+        (entry.not_before, entry.is_aside) = (Some(not_before), false);
+        entry.is_due = entry.is_due_at(now);
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
 
-    /// Moves queued jobs that have become due into their partitions, earliest first.
+    /// Has a due job keep no others from starting, or lets it wait for its turn again.
+    pub(super) fn set_aside(&mut self, id: JobId, is_aside: bool) {
+        let Some(mut entry) = self.rows.remove(&id) else { return };
+        self.index(&entry, false);
+        entry.is_aside = is_aside;
+        self.index(&entry, true);
+        self.rows.insert(id, entry);
+    }
+
+    /// Lets queued jobs that have become due wait for their turn, earliest first.
     pub(super) fn wake(&mut self, now: Timestamp) {
         for _ in 0..rules::WOKEN_MAX {
             match self.waiting.first() {
@@ -141,14 +163,48 @@ impl Jobs {
         }
     }
 
+    /// The same for one job.
+    pub(super) fn wake_one(&mut self, id: JobId, now: Timestamp) {
+        if self.rows.get(&id).is_some_and(|entry| !entry.is_due && entry.is_due_at(now)) {
+            self.change(id, now, |_| ());
+        }
+    }
+
+    /// Takes over the rules of tasks that have changed, come or gone.
+    pub(super) fn follow(&mut self, tasks: &BTreeMap<TaskId, Task>) {
+        for (task, rules) in self.places.outdated(tasks) {
+            let of_task = self.rows.iter().filter(|(_, entry)| entry.job.spec.task_id == task);
+            let ids: Vec<JobId> = of_task.map(|(id, _)| *id).collect();
+            let entries: Vec<Entry> = ids.iter().filter_map(|id| self.rows.remove(id)).collect();
+            entries.iter().for_each(|entry| self.index(entry, false));
+            let keeps_aside = self.places.rules(&task).is_limited() == rules.is_limited();
+            self.places.set_rules(&task, rules);
+            for mut entry in entries {
+                entry.ready_key = self.places.ready_key(&entry.job.spec);
+                entry.is_aside &= keeps_aside;
+                self.index(&entry, true);
+                self.rows.insert(entry.job.spec.id, entry);
+            }
+        }
+    }
+
     /// Adds or takes away the entries of one job in every index.
     fn index(&mut self, entry: &Entry, present: bool) {
         let (job, id) = (&entry.job, entry.job.spec.id);
         let task = &job.spec.task_id;
-        if job.state == JobState::Queued && entry.ready {
-            set(&mut self.partitions, task, (Reverse(job.spec.settings.priority), id), present);
+        if job.state == JobState::Queued && entry.is_due {
+            if entry.is_aside {
+                self.places.set_aside(&job.spec, &entry.ready_key, present);
+            } else {
+                self.places.wait(&job.spec, &entry.ready_key, present);
+            }
+            let due = self.due.entry(Arc::clone(&entry.ready_key)).or_default();
+            *due = if present { *due + 1 } else { due.saturating_sub(1) };
+            if *due == 0 {
+                self.due.remove(&entry.ready_key);
+            }
         }
-        if job.state == JobState::Queued && !entry.ready {
+        if job.state == JobState::Queued && !entry.is_due {
             member(&mut self.waiting, (entry.run_at(), id), present);
         }
         if let Some(deadline) = job.spec.start_deadline.filter(|_| job.state == JobState::Queued && job.attempt == 0) {
@@ -156,6 +212,7 @@ impl Jobs {
         }
         if job.state == JobState::Running {
             set(&mut self.running, task, id, present);
+            self.places.run(&job.spec, present);
         }
         if let Some(lease) = &job.lease {
             let held = self.leases.entry(lease.token).or_default();
@@ -192,8 +249,8 @@ impl Jobs {
         self.running.values().map(BTreeSet::len).sum()
     }
 
-    pub(super) fn queued_all(&self) -> usize {
-        self.waiting.len() + self.partitions.values().map(BTreeSet::len).sum::<usize>()
+    pub(super) fn queued_all(&self) -> u64 {
+        self.waiting.len() as u64 + self.due.values().sum::<u64>()
     }
 
     pub(super) fn has_schedule(&self, id: &ScheduleId) -> bool {

@@ -5,8 +5,10 @@
 //! beside the map of jobs are kept by two functions, `jobs::Jobs::index` and its opposite, and by nobody else.
 
 mod catalog;
+mod gate;
 mod housekeeping;
 mod jobs;
+mod places;
 mod queue;
 mod schedules;
 mod transfer;
@@ -56,6 +58,7 @@ struct State {
     schedules: schedules::Schedules,
     jobs: jobs::Jobs,
     schedulers: std::collections::BTreeMap<crate::model::SchedulerId, super::SchedulerRow>,
+    paused_queues: std::collections::BTreeSet<crate::model::QueueName>,
 }
 
 impl MemoryStore {

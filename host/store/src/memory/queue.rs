@@ -6,10 +6,12 @@ use async_trait::async_trait;
 
 use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, Now, State};
-use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Parallelism, TaskId, Timestamp};
+use crate::model::{Ability, Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
+use crate::store::rules::{Order, QueueCounts};
 use crate::store::{
     AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, Hold, JobCounts, JobFilter, JobQueue,
-    JobReport, LeaseLine, LogPage, Page, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject, rules,
+    JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject,
+    rules,
 };
 
 fn not_found(id: JobId) -> StoreError {
@@ -52,24 +54,47 @@ impl Jobs {
 }
 
 impl State {
-    /// How many more jobs of the task may start.
-    fn free(&self, task: &TaskId) -> usize {
-        match self.catalog.tasks.get(task).map(|task| task.resolved().max_running_jobs) {
-            Some(Parallelism::AtMost(max)) => (max.get() as usize).saturating_sub(self.jobs.running_of(task)),
-            Some(Parallelism::Unlimited) | None => usize::MAX,
+    /// The jobs that start next, in order. Those that were set aside while nobody ran them wait for their turn again first.
+    fn next_jobs(&mut self, request: &AcquireJobs) -> Vec<JobId> {
+        if let Some(only) = request.only {
+            return self.only(only, request).into_iter().take(request.limit).collect();
+        }
+        let mut rounds = 0;
+        loop {
+            let mut next = self.first_jobs(request);
+            let is_aside = |id: &JobId| self.jobs.rows.get(id).is_some_and(|entry| entry.is_aside);
+            let aside: Vec<JobId> = next.extract_if(.., |id| is_aside(id)).collect();
+            if aside.is_empty() || rounds == rules::COME_BACK_ROUNDS_MAX {
+                return next;
+            }
+            aside.into_iter().for_each(|id| self.jobs.set_aside(id, false));
+            rounds += 1;
         }
     }
 
-    /// The jobs that start next, in order: of each partition as many as may start, and of those the first.
-    fn next_jobs(&self, request: &AcquireJobs) -> Vec<JobId> {
-        let mut next: Vec<(Reverse<i32>, JobId)> = Vec::new();
-        for (task, partition) in &self.jobs.partitions {
-            let wanted = |&(_, id): &(Reverse<i32>, JobId)| request.only.is_none_or(|only| only == id);
-            next.extend(partition.iter().copied().filter(wanted).take(self.free(task).min(request.limit)));
-        }
+    /// The jobs that a worker comes upon next, in order.
+    fn first_jobs(&self, request: &AcquireJobs) -> Vec<JobId> {
+        let ready = &self.jobs.places.ready;
+        let queues = rules::ready_keys(request).into_iter();
+        let open = queues.filter(|(served, _)| !self.paused_queues.contains(&served.queue));
+        let heads = open.map(|(served, keys)| {
+            let of_key = |key: String| ready.get(key.as_str()).into_iter().flatten().copied().take(request.limit);
+            let mut heads: Vec<Order> = keys.into_iter().flat_map(of_key).collect();
+            heads.sort_unstable();
+            (served.limit, heads)
+        });
+        let mut next = rules::take_turns(heads.collect(), request.limit);
         next.sort_unstable();
-        next.truncate(request.limit);
         next.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The job, if it is due, may run and can be run by the caller.
+    fn only(&mut self, id: JobId, request: &AcquireJobs) -> Option<JobId> {
+        let entry = self.jobs.rows.get(&id).filter(|entry| entry.is_waiting())?;
+        let (_, needed) = rules::read_ready_key(&entry.ready_key)?;
+        let can_run = needed == Ability::Any || request.abilities.contains(&needed);
+        let spec = entry.job.spec.clone();
+        (can_run && self.jobs.places.has_room(&spec)).then_some(id)
     }
 
     fn release(&mut self, now: Timestamp, release: ReleaseJob) -> Released {
@@ -183,7 +208,10 @@ impl JobQueue for MemoryStore {
                 return Ok(AcquiredJobs { jobs: leased, ..AcquiredJobs::none(now.due, catalog_revision) });
             }
             let missed = state.jobs.end_missed(now.due, request.only);
-            state.jobs.wake(now.due);
+            match request.only {
+                Some(only) => state.jobs.wake_one(only, now.due),
+                None => state.jobs.wake(now.due),
+            }
             let next = state.next_jobs(&request);
             let jobs = next.into_iter().filter_map(|id| state.jobs.lease(id, &request, now)).collect();
             Ok(AcquiredJobs { jobs, missed, ..AcquiredJobs::none(now.due, catalog_revision) })
@@ -276,8 +304,27 @@ impl JobQueue for MemoryStore {
 
     async fn job_counts(&self) -> Result<JobCounts, StoreError> {
         self.with(|state| {
-            let (queued, running) = (state.jobs.queued_all() as u64, state.jobs.running_all() as u64);
+            let (queued, running) = (state.jobs.queued_all(), state.jobs.running_all() as u64);
             Ok(JobCounts { queued, running, finished: state.jobs.rows.len() as u64 - queued - running })
+        })
+    }
+
+    async fn queue_list(&self) -> Result<Vec<QueueRow>, StoreError> {
+        self.with(|state| {
+            let mut counts = QueueCounts::default();
+            state.paused_queues.iter().for_each(|queue| counts.pause(queue.clone()));
+            state.jobs.due.iter().for_each(|(key, count)| counts.waiting(key, *count));
+            for id in state.jobs.running.values().flatten() {
+                counts.running(state.jobs.rows.get(id).map_or("", |entry| &entry.ready_key), 1);
+            }
+            Ok(counts.rows())
+        })
+    }
+
+    async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError> {
+        self.with(|state| {
+            let paused = &mut state.paused_queues;
+            Ok(if pause { paused.insert(queue) } else { paused.remove(&queue) })
         })
     }
 }

@@ -103,10 +103,12 @@ impl State {
             match record {
                 Record::Plugin(plugin) => {
                     self.restore_plugin(plugin, *done);
+                    self.jobs.follow(&self.catalog.tasks);
                     has_changed_catalog = true;
                 }
                 Record::Task(task) => {
                     self.catalog.tasks.insert(task.id.clone(), *task);
+                    self.jobs.follow(&self.catalog.tasks);
                     has_changed_catalog = true;
                 }
                 Record::Job(job) => self.jobs.restore(*job, request.now),

@@ -1,21 +1,20 @@
-//! Acquiring jobs: which ones start next, and the claim on them. The module above tells of partitions.
+//! Acquiring jobs: which ones start next, and the claim on them. The module above tells what it looks at.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::encoding::Encode as _;
-use super::jobs::{ended_unread, limited, lock_each};
+use super::jobs::{ended_unread, leave_unread, lock_each};
+use super::places::{self, Places, Touched};
 use super::query::{Dialect, q};
 use super::release::Requeue;
 use super::row;
 use super::time::{Now, Time};
 use super::tx::{Fault, Tx};
-use super::value::{Row, Value, args, list, values};
-use crate::model::{ErrorKind, JobError, JobId, Outcome, Timestamp};
+use super::value::{Arg, Row, Value, args, list, values};
+use crate::model::{Ability, ErrorKind, JobError, JobId, Outcome, TaskId, Timestamp};
+use crate::store::rules::Order;
 use crate::store::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
-
-/// A job that could start, with its place in the order (the priority with its sign turned).
-type Candidate = (i64, JobId);
 
 /// What there is to look at.
 struct Peek {
@@ -26,8 +25,8 @@ struct Peek {
     has_missed: bool,
     has_woken: bool,
     catalog_revision: i64,
-    /// The partitions that are not empty, and how many jobs of the task may run at once.
-    partitions: Vec<(String, Option<i64>)>,
+    /// Those of the caller's keys that have jobs ready.
+    keys: HashSet<String>,
 }
 
 pub(super) async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireJobs)) -> Result<AcquiredJobs, Fault> {
@@ -50,7 +49,7 @@ pub(super) async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireJo
                 wake(tx, now).await?;
                 peek = self::peek(tx, time, request).await?;
             }
-            choose(tx, peek.partitions, request.limit).await?
+            choose(tx, request, &peek.keys).await?
         }
     };
     if !chosen.is_empty() {
@@ -69,15 +68,23 @@ async fn peek(tx: &mut Tx, time: &Time, request: &AcquireJobs) -> Result<Peek, F
         has_missed: false,
         has_woken: false,
         catalog_revision: 0,
-        partitions: Vec::new(),
+        keys: HashSet::new(),
     };
+    let keys = rules::ready_keys(request).into_iter();
+    let mut keys: Vec<Vec<Value>> =
+        keys.flat_map(|(served, keys)| keys.into_iter().map(|key| values![key, &served.queue])).collect();
+    if keys.is_empty() {
+        // The statement wants one.
+        keys.push(values!["", ""]);
+    }
     let now = time.argument(*now);
-    for mut row in tx.fetch(q::job_peek, args![holder, *token, now, now, now]).await? {
+    let mut arguments = args![holder, *token, now, now, now];
+    arguments.push(Arg::Rows(keys));
+    for mut row in tx.fetch(q::job_peek, arguments).await? {
         (peek.is_repeated, peek.has_missed, peek.has_woken) = (row.flag()?, row.flag()?, row.flag()?);
         (peek.catalog_revision, peek.now) = (row.int()?, row.time()?);
-        let partition = row.maybe_text()?;
-        let max_running = row.maybe_int()?;
-        peek.partitions.extend(partition.map(|partition| (partition, max_running)));
+        let (key, is_open) = (row.text()?, row.flag()?);
+        peek.keys.extend(is_open.then_some(key));
     }
     Ok(peek)
 }
@@ -85,153 +92,155 @@ async fn peek(tx: &mut Tx, time: &Time, request: &AcquireJobs) -> Result<Peek, F
 /// Ends jobs whose start deadline has passed.
 async fn end_missed(tx: &mut Tx, now: Timestamp, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
     let limit = i64::try_from(rules::MISSED_MAX).unwrap_or(i64::MAX);
-    let mut rows = Vec::new();
+    let (mut rows, mut unread, mut touched) = (Vec::new(), Vec::new(), Touched::default());
     for mut row in tx.fetch(q::job_missed_select, args![now, limit]).await? {
         let Ok(id) = row.job_id() else { continue };
         match row.task_id().and_then(|task_id| Ok((task_id, row::span(row.int()?)))) {
             Ok((task_id, result_ttl)) => {
+                let key = row.maybe_text()?;
+                touched.left(&task_id, key.as_deref(), Places::read(&mut row)?);
                 rows.push(ended(id, Outcome::MissedStartDeadline, now, result_ttl));
                 acquired.missed.push(EndedJob { id, task_id });
             }
             Err(defect) => {
                 rows.push(ended_unread(id, now, unreadable_error(&defect)));
+                unread.push(id);
                 acquired.unreadable.push(Unreadable { id: id.to_string(), defect });
             }
         }
     }
-    tx.execute_rows(q::job_end, rows).await.map(|_| ())
+    leave_unread(tx, unread, &mut touched).await?;
+    tx.execute_rows(q::job_end, rows).await?;
+    places::settle(tx, touched).await
 }
 
 fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Duration) -> Vec<Value> {
     values![id, outcome, now, rules::expiry(now, result_ttl), None::<String>, None::<i64>]
 }
 
-/// Moves jobs that have become due into their partitions.
+/// Lets jobs that have become due wait for their turn.
 async fn wake(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
     let limit = i64::try_from(rules::WOKEN_MAX).unwrap_or(i64::MAX);
-    let rows = tx.fetch(q::job_wake_select, args![now, limit]).await?;
-    let ids: Vec<JobId> = rows.into_iter().filter_map(|mut row| row.job_id().ok()).collect();
-    if !ids.is_empty() {
-        tx.execute(q::job_wake, vec![list(ids)]).await?;
+    let mut jobs = Vec::new();
+    for mut row in tx.fetch(q::job_wake_select, args![now, limit]).await? {
+        if let Ok(id) = row.job_id() {
+            // One whose task cannot be read ends as soon as somebody claims it.
+            jobs.push((id, row.task_id().ok(), row.maybe_text().ok().flatten()));
+        }
     }
-    Ok(())
+    let mut touched = Touched::default();
+    places::enter(tx, jobs, &mut touched).await?;
+    places::settle(tx, touched).await
+}
+
+/// A queued job that was asked for by its id.
+struct Only {
+    task_id: TaskId,
+    result_ttl: std::time::Duration,
+    deadline: Option<Timestamp>,
+    run_at: Option<Timestamp>,
+    claim_key: String,
+    key: Option<String>,
+    places: Places,
+}
+
+async fn only(tx: &mut Tx, id: JobId) -> Result<Option<Only>, Fault> {
+    let Some(mut row) = tx.fetch_one(q::job_only_select, args![id]).await? else { return Ok(None) };
+    let (task_id, result_ttl) = (row.task_id()?, row::span(row.int()?));
+    let (deadline, run_at, claim_key) = (row.maybe_time()?, row.maybe_time()?, row.text()?);
+    let (_ready_key, key) = (row.maybe_text()?, row.maybe_text()?);
+    Ok(Some(Only { task_id, result_ttl, deadline, run_at, claim_key, key, places: Places::read(&mut row)? }))
 }
 
 /// The one job that was asked for, if it may start.
 async fn choose_one(
     tx: &mut Tx,
     request: &AcquireJobs,
-    only: JobId,
+    id: JobId,
     acquired: &mut AcquiredJobs,
 ) -> Result<Vec<JobId>, Fault> {
-    let Some(mut row) = tx.fetch_one(q::job_only_select, args![only]).await? else { return Ok(Vec::new()) };
-    let (task_id, result_ttl, deadline) = (row.task_id()?, row::span(row.int()?), row.maybe_time()?);
+    let Some(mut job) = only(tx, id).await? else { return Ok(Vec::new()) };
     let now = acquired.now;
-    if deadline.is_some_and(|deadline| deadline < now) {
-        tx.execute_rows(q::job_end, vec![ended(only, Outcome::MissedStartDeadline, now, result_ttl)]).await?;
-        acquired.missed.push(EndedJob { id: only, task_id });
+    if job.deadline.is_some_and(|deadline| deadline < now) {
+        tx.execute_rows(q::job_end, vec![ended(id, Outcome::MissedStartDeadline, now, job.result_ttl)]).await?;
+        let mut touched = Touched::default();
+        touched.left(&job.task_id, job.key.as_deref(), job.places);
+        places::settle(tx, touched).await?;
+        acquired.missed.push(EndedJob { id, task_id: job.task_id });
         return Ok(Vec::new());
     }
-    match row.maybe_time()? {
+    let needed = rules::read_ready_key(&job.claim_key).map(|(_, needed)| needed);
+    let can_run = needed.is_none_or(|needed| needed == Ability::Any || request.abilities.contains(&needed));
+    match job.run_at {
         Some(run_at) if run_at > now => return Ok(Vec::new()),
-        Some(_) => drop(tx.execute(q::job_wake, vec![list([only])]).await?),
+        Some(_) => {
+            let mut touched = Touched::default();
+            places::enter(tx, vec![(id, Some(job.task_id.clone()), job.key.clone())], &mut touched).await?;
+            places::settle(tx, touched).await?;
+            let Some(entered) = only(tx, id).await? else { return Ok(Vec::new()) };
+            job = entered;
+        }
         None => {}
     }
-    let is_free = limited(tx, [task_id.as_str()].into_iter()).await?.is_empty()
-        || quotas(tx, vec![task_id.to_string()]).await?.first().is_some_and(|(_, quota)| *quota > 0);
-    Ok(if is_free && request.limit > 0 { vec![only] } else { Vec::new() })
+    if !can_run || request.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let is_ready = places::overtake(tx, id, &job.task_id, job.key.as_deref(), job.places).await?;
+    Ok(if is_ready { vec![id] } else { Vec::new() })
 }
 
-/// The jobs that start next, in order.
-async fn choose(tx: &mut Tx, partitions: Vec<(String, Option<i64>)>, limit: usize) -> Result<Vec<JobId>, Fault> {
-    let (mut own_partitions, mut has_shared, mut unlimited) = (Vec::new(), false, Vec::new());
-    for (partition, max_running) in partitions {
-        match max_running {
-            _ if partition.is_empty() => has_shared = true,
-            Some(_) => own_partitions.push(partition),
-            // The task has lost its limit, or has gone, since the job was queued.
-            None => unlimited.push((partition, i64::MAX)),
+/// The jobs that start next. Those that were set aside while nobody ran them wait for their places again first.
+async fn choose(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> Result<Vec<JobId>, Fault> {
+    let mut rounds = 0;
+    loop {
+        let (mut chosen, mut aside) = (Vec::new(), Vec::new());
+        for (key, quota) in quotas(tx, request, open).await? {
+            for mut row in tx.fetch(q::job_ready_claim, args![key, quota]).await? {
+                let id = row.job_id()?;
+                if Places::read(&mut row)?.is_aside { aside.push(id) } else { chosen.push(id) }
+            }
         }
+        if aside.is_empty() || rounds == rules::COME_BACK_ROUNDS_MAX {
+            return Ok(chosen);
+        }
+        places::come_back(tx, aside).await?;
+        rounds += 1;
     }
-    let mut partitions = if own_partitions.is_empty() { Vec::new() } else { quotas(tx, own_partitions).await? };
-    partitions.extend(unlimited);
-    let limit_rows = i64::try_from(limit).unwrap_or(i64::MAX);
-    partitions.retain(|(_, quota)| *quota > 0);
-    let locked = partitions.into_iter().map(|(partition, quota)| values![partition, quota.min(limit_rows)]).collect();
-    let mut candidates = candidates(tx.fetch_rows(q::job_partition_heads, locked).await?);
-    if has_shared {
-        candidates.extend(shared(tx, limit_rows).await?);
-    }
-    candidates.sort_unstable();
-    candidates.truncate(limit);
-    Ok(candidates.into_iter().map(|(_, id)| id).collect())
 }
 
-/// Rows that have no id, or no place in the order, are no jobs that could start.
-fn candidates(rows: Vec<Row>) -> Vec<Candidate> {
-    let read = |mut row: Row| {
-        let id = row.job_id().ok()?;
-        Some((row.int().ok()?, id))
+/// How many jobs to take by each key. Where several have jobs ready, that needs a look at the first of each.
+async fn quotas(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> Result<Vec<(String, i64)>, Fault> {
+    let rows_max = |limit: usize| i64::try_from(limit.min(request.limit)).unwrap_or(i64::MAX);
+    let queues: Vec<(usize, Vec<String>)> = rules::ready_keys(request)
+        .into_iter()
+        .map(|(served, keys)| (served.limit, keys.into_iter().filter(|key| open.contains(key)).collect()))
+        .collect();
+    let all = || queues.iter().flat_map(|(limit, keys)| keys.iter().map(move |key| (key, rows_max(*limit))));
+    if all().count() <= 1 {
+        return Ok(all().map(|(key, quota)| (key.clone(), quota)).filter(|(_, quota)| *quota > 0).collect());
+    }
+    let rows = all().map(|(key, quota)| values![key.as_str(), quota]).collect();
+    let mut heads: HashMap<String, Vec<Order>> = HashMap::new();
+    for mut row in tx.fetch_rows(q::job_ready_heads, rows).await? {
+        let (key, sort_key) = (row.text()?, row.int()?);
+        heads.entry(key).or_default().push((sort_key, row.job_id()?));
+    }
+    let heads = &heads;
+    let in_order = |(limit, keys): &(usize, Vec<String>)| {
+        let of_key =
+            |key: &String| heads.get(key).into_iter().flatten().map(|order| (*order, key.clone())).collect::<Vec<_>>();
+        let mut jobs: Vec<(Order, String)> = keys.iter().flat_map(of_key).collect();
+        jobs.sort_unstable();
+        (*limit, jobs)
     };
-    rows.into_iter().filter_map(read).collect()
-}
-
-/// How many more jobs of each of these limited tasks may start. Until the transaction ends nobody else starts any.
-async fn quotas(tx: &mut Tx, tasks: Vec<String>) -> Result<Vec<(String, i64)>, Fault> {
-    let mut quotas = Vec::with_capacity(tasks.len());
-    // Counted in a statement of its own, after the lock: it must see what the last holder of the lock has claimed.
-    for mut row in tx.fetch(q::job_lock_tasks, vec![list(tasks.iter().map(String::as_str))]).await? {
-        quotas.push((row.text()?, row.maybe_int()?.unwrap_or(i64::MAX)));
-    }
-    let mut running = HashMap::new();
-    for mut row in tx.fetch(q::job_running_counts, vec![list(tasks.iter().map(String::as_str))]).await? {
-        running.insert(row.text()?, row.int()?);
-    }
-    for (task, quota) in &mut quotas {
-        *quota = quota.saturating_sub(running.get(task).copied().unwrap_or(0)).max(0);
+    let mut quotas: Vec<(String, i64)> = Vec::new();
+    for (_, key) in rules::take_turns(queues.iter().map(in_order).collect(), request.limit) {
+        match quotas.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, quota)) => *quota += 1,
+            None => quotas.push((key, 1)),
+        }
     }
     Ok(quotas)
-}
-
-/// The first jobs of the shared partition.
-async fn shared(tx: &mut Tx, limit: i64) -> Result<Vec<Candidate>, Fault> {
-    let (mut found, mut misplaced) = (Vec::new(), HashSet::new());
-    for mut row in tx.fetch(q::job_shared_select, args![limit]).await? {
-        let Ok(id) = row.job_id() else { continue };
-        let (place, task_id, is_misplaced) = (row.int()?, row.text()?, row.flag()?);
-        if is_misplaced {
-            misplaced.insert(task_id);
-        } else {
-            found.push((place, id));
-        }
-    }
-    if !misplaced.is_empty() {
-        tx.execute(q::job_repartition, vec![list(misplaced.iter().map(String::as_str))]).await?;
-    }
-    Ok(found)
-}
-
-/// Finds jobs in the partition of a task that has no limit (any more), where [`peek`] does not see them: they were queued while the task
-/// was losing it.
-pub(super) async fn repartition_lost(tx: &mut Tx) -> Result<(), Fault> {
-    if tx.dialect != Dialect::Mysql {
-        return Ok(());
-    }
-    let (mut partitions, mut last) = (Vec::new(), String::new());
-    while let Some(mut row) = tx.fetch_one(q::job_partition_after, args![last.as_str()]).await? {
-        let Some(partition) = row.maybe_text()? else { break };
-        partitions.push(partition.clone());
-        last = partition;
-    }
-    if partitions.is_empty() {
-        return Ok(());
-    }
-    let limited = limited(tx, partitions.iter().map(String::as_str)).await?;
-    partitions.retain(|partition| !limited.contains(partition));
-    if !partitions.is_empty() {
-        tx.execute(q::job_partition_close, vec![list(partitions)]).await?;
-    }
-    Ok(())
 }
 
 /// Leases those of the chosen jobs that are still queued, and answers their rows.
@@ -267,33 +276,37 @@ async fn take(tx: &mut Tx, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Resul
 async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
     let defects: HashMap<JobId, &Defect> =
         unreadable.iter().filter_map(|bad| Some((bad.id.parse().ok()?, &bad.defect))).collect();
-    let (mut ended, mut requeued) = (Vec::new(), Vec::new());
+    let (mut ended, mut requeued, mut unread, mut touched) = (Vec::new(), Vec::new(), Vec::new(), Touched::default());
     for locked in lock_each(tx, defects.keys().copied()).await? {
         match locked {
             Ok(job) => match defects.get(&job.id) {
-                Some(defect) if defect.is_newer() => requeued.push(
-                    Requeue {
+                Some(defect) if defect.is_newer() => {
+                    let requeue = Requeue {
                         now,
                         attempt: job.attempt.saturating_sub(1),
                         started_at: None,
                         not_before: Some(rules::put_off(now, job.due_at)),
                         ..Requeue::of(&job)
-                    }
-                    .row(&job),
-                ),
+                    };
+                    requeued.push(requeue.place(&job, &mut touched));
+                }
                 defect => {
                     let error = defect.map(|defect| unreadable_error(defect));
+                    job.leave(&mut touched);
                     ended.push(job.ended(Outcome::DeserializationFailed, now, error));
                 }
             },
             Err(bad) => {
                 let Ok(id) = bad.id.parse() else { continue };
                 ended.push(ended_unread(id, now, unreadable_error(&bad.defect)));
+                unread.push(id);
             }
         }
     }
+    leave_unread(tx, unread, &mut touched).await?;
     tx.execute_rows(q::job_end, ended).await?;
-    tx.execute_rows(q::job_requeue, requeued).await.map(|_| ())
+    tx.execute_rows(q::job_requeue, requeued).await?;
+    places::settle(tx, touched).await
 }
 
 /// The stored form of what stands on a job that cannot be read.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::places::{self, TaskRules};
 use super::query::q;
 use super::row::{self, StoredTask};
 use super::tx::{Fault, Tx};
@@ -100,7 +101,7 @@ async fn activate(
         }
         task.configured = configure.over(&task.configured);
         if old.as_ref().is_none_or(|old| old.task.as_ref() != Ok(&task)) {
-            write_task(tx, &task, was_limited(old.as_ref(), &task)).await?;
+            write_task(tx, &task, rules_before(old.as_ref()).as_ref()).await?;
             changed = true;
         }
     }
@@ -122,13 +123,12 @@ fn configured(id: &TaskId, old: &StoredTask) -> Result<Settings, StoreError> {
     }
 }
 
-/// Whether the jobs of a task that wait are in a partition of their own. Where nobody can tell they are moved in any case.
-fn was_limited(old: Option<&StoredTask>, new: &Task) -> bool {
+/// What held of a task for its jobs; nothing where nobody can tell.
+fn rules_before(old: Option<&StoredTask>) -> Option<TaskRules> {
     match old.map(|old| &old.task) {
-        // Without a task there is no limit.
-        None => false,
-        Some(Ok(old)) => row::limit(old).is_some(),
-        Some(Err(_)) => row::limit(new).is_none(),
+        None => Some(TaskRules::default()),
+        Some(Ok(old)) => Some(row::rules_of(old)),
+        Some(Err(_)) => None,
     }
 }
 
@@ -137,23 +137,20 @@ async fn select(tx: &mut Tx, id: &TaskId) -> Result<Option<StoredTask>, Fault> {
     Ok(row.map(row::stored_task).transpose()?)
 }
 
-/// Writes the row of a task and moves its jobs that wait to the partition where they now belong.
-pub(super) async fn write_task(tx: &mut Tx, task: &Task, was_limited: bool) -> Result<(), Fault> {
+/// Writes the row of a task and brings its jobs into line. `old`: the rules that held; `None` if nobody knows.
+pub(super) async fn write_task(tx: &mut Tx, task: &Task, old: Option<&TaskRules>) -> Result<(), Fault> {
     tx.execute(q::task_put, one_row(row::new_task(task))).await?;
-    let own = task.id.as_str();
-    match (was_limited, row::limit(task).is_some()) {
-        (false, true) => tx.execute(q::job_repartition, vec![list([own])]).await?,
-        (true, false) => tx.execute(q::job_partition_close, vec![list([own])]).await?,
-        _ => 0,
-    };
-    Ok(())
+    places::follow(tx, &task.id, old, &row::rules_of(task)).await
 }
 
 /// Deletes tasks. Their jobs stay, and with the task their limit is gone.
 pub(super) async fn delete_tasks<T: ToString>(tx: &mut Tx, ids: impl IntoIterator<Item = T>) -> Result<u64, Fault> {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
-    tx.execute(q::job_partition_close, vec![list(ids.iter().map(String::as_str))]).await?;
-    tx.execute(q::task_delete, vec![list(ids)]).await
+    let deleted = tx.execute(q::task_delete, vec![list(ids.iter().map(String::as_str))]).await?;
+    for id in ids.iter().filter_map(|id| TaskId::new(id).ok()) {
+        places::follow(tx, &id, None, &TaskRules::default()).await?;
+    }
+    Ok(deleted)
 }
 
 async fn activate_version(tx: &mut Tx, request: &ActivatePlugin) -> Result<PluginPut, Fault> {
@@ -195,7 +192,7 @@ async fn put_task(tx: &mut Tx, task: &Task) -> Result<Put, Fault> {
         }
         _ => {}
     }
-    write_task(tx, task, was_limited(old.as_ref(), task)).await?;
+    write_task(tx, task, rules_before(old.as_ref()).as_ref()).await?;
     bump(tx).await?;
     Ok(if old.is_some() { Put::Replaced } else { Put::Added })
 }

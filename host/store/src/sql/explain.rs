@@ -132,6 +132,7 @@ fn types(argument: &Arg) -> Vec<&'static str> {
 /// Every hot statement.
 fn hot(known: &Known) -> Vec<Hot> {
     let mut all = acquiring(known);
+    all.extend(placing(known));
     all.extend(holding(known));
     all.extend(reading(known));
     all.extend(scheduling(known));
@@ -139,35 +140,49 @@ fn hot(known: &Known) -> Vec<Hot> {
 }
 
 fn acquiring(known: &Known) -> Vec<Hot> {
-    let Known { holder, token, now, task, .. } = known;
+    let Known { holder, token, now, .. } = known;
     let (token, now, limit) = (*token, *now, 100_i64);
     let ids = || list(known.jobs.iter().copied());
     let mut claim = args![holder, token, now, holder, now];
     claim.push(ids());
+    let keys = ["default/wasm", "default/", "other/wasm"];
+    let mut peek = args![holder, token, now, now, now];
+    peek.push(Arg::Rows(keys.iter().map(|key| values![*key, "default"]).collect()));
     vec![
         (
             q::job_peek,
-            args![holder, token, now, now, now],
-            &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary", "jobs_ready", "tasks primary"],
+            peek,
+            &["jobs_leased", "jobs_deadline", "jobs_waiting", "host_numbers primary", "jobs_ready", "queues primary"],
         ),
-        (q::job_partition_after, args!["p:l"], &["jobs_ready"]),
-        (
-            q::job_partition_heads,
-            vec![Arg::Rows(vec![values![task, 10_i64], values!["p:other", 10_i64]])],
-            &["jobs_ready"],
-        ),
-        (q::job_shared_select, args![limit], &["jobs_ready", "tasks primary"]),
-        (q::job_lock_tasks, vec![list([task, task])], &["tasks primary"]),
-        (q::job_limited_tasks, vec![list([task, task])], &["tasks primary"]),
-        (q::job_running_counts, vec![list([task, task])], &["jobs_running"]),
+        (q::job_ready_heads, vec![Arg::Rows(keys.iter().map(|key| values![*key, 10_i64]).collect())], &["jobs_ready"]),
+        (q::job_ready_claim, args!["default/wasm", limit], &["jobs_ready"]),
+        (q::job_ready_keys, args![limit], &["jobs_ready"]),
         (q::job_claim, claim, &["jobs primary"]),
         (q::job_claimed, args![holder, token], &["jobs_leased"]),
         (q::job_missed_select, args![now, limit], &["jobs_deadline"]),
         (q::job_wake_select, args![now, limit], &["jobs_waiting"]),
-        (q::job_wake, vec![ids()], &["jobs primary", "tasks primary"]),
         (q::job_only_select, args![known.jobs[0]], &["jobs primary"]),
-        (q::job_repartition, vec![list([task, task])], &["jobs_ready"]),
-        (q::job_partition_close, vec![list([task, task])], &["jobs_ready"]),
+    ]
+}
+
+fn placing(known: &Known) -> Vec<Hot> {
+    let task = &known.task;
+    let group = || vec![Arg::Rows(vec![values![task, "acme"], values![task, ""]])];
+    let keys = || vec![Arg::Rows(vec![values![task, "acme", 10_i64], values![task, "other", 10_i64]])];
+    let tasks = || vec![Arg::Rows(vec![values![task, 10_i64], values!["p:other", 10_i64]])];
+    let places = known.jobs.iter().map(|id| super::places::example_row(*id)).collect();
+    vec![
+        (q::task_rules, vec![list([task, task])], &["tasks primary"]),
+        (q::group_lock, group(), &["groups primary"]),
+        (q::group_update, vec![Arg::Rows(vec![values![task, "", 1_i64]])], &["groups primary"]),
+        (q::key_first, keys(), &["jobs_key_places"]),
+        (q::key_last, keys(), &["jobs_key_places"]),
+        (q::task_first, tasks(), &["jobs_task_places"]),
+        (q::task_last, tasks(), &["jobs_task_places"]),
+        (q::job_place_lock, vec![list(known.jobs.iter().copied())], &["jobs primary"]),
+        (q::job_place_wait, vec![list(known.jobs.iter().copied())], &["jobs primary"]),
+        (q::job_place, vec![Arg::Rows(places)], &["jobs primary"]),
+        (q::job_places, vec![list(known.jobs.iter().copied())], &["jobs primary"]),
     ]
 }
 
@@ -184,7 +199,7 @@ fn holding(known: &Known) -> Vec<Hot> {
         [end, values![bytes.clone(), number, text.clone()]].concat()
     };
     let requeue = |id| {
-        let back = values![id, now, 1_i64, 0_i64, 0_i64, 1_i64, number];
+        let back = values![id, now, 1_i64, number, number, 0_i64, 0_i64, 1_i64, number];
         [back, values![text.clone(), text.clone(), bytes.clone(), text.clone()]].concat()
     };
     vec![
@@ -193,7 +208,7 @@ fn holding(known: &Known) -> Vec<Hot> {
         (q::job_progress, rows(&|id| values![id, "{}"]), &["jobs primary"]),
         (q::job_finish, rows(&finish), &["jobs primary"]),
         (q::job_end, rows(&|id| values![id, "cancelled", now, now, text.clone(), number]), &["jobs primary"]),
-        (q::job_requeue, rows(&requeue), &["jobs primary", "tasks primary"]),
+        (q::job_requeue, rows(&requeue), &["jobs primary"]),
         (q::job_cancel_ask, args![known.jobs[0]], &["jobs primary"]),
         (q::job_expired_select, args![now, holder, limit], &["jobs_running"]),
         (q::job_lock_free, vec![ids()], &["jobs primary"]),

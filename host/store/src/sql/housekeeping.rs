@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::encoding::Encode as _;
-use super::jobs::{LockedJob, ended_unread, lock_each};
+use super::encoding::{Encode as _, Work};
+use super::jobs::{LockedJob, ended_unread, leave_unread, lock_each};
+use super::places::{self, Touched};
 use super::query::q;
 use super::release::Requeue;
 use super::time::Time;
@@ -22,9 +23,11 @@ use crate::store::{
 async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<Recovered, Fault> {
     let Recover { now, over_at, holder, .. } = request;
     // Where the clock was set back after it was read, leases of the new time look as if they had been over then.
-    let over_at = time.now(tx, *now).await?.leases.min(*over_at);
+    let time = time.now(tx, *now).await?;
+    let over_at = time.leases.min(*over_at);
     let ids = expired(tx, request, over_at).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
+    let (mut unread, mut touched) = (Vec::new(), Touched::default());
     let locked = lock_each(tx, ids).await?;
     let running = running_of(tx, locked.iter().flatten().filter_map(|job| job.holder.clone()).collect()).await?;
     for locked in locked {
@@ -33,6 +36,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
             Err(bad) => {
                 let Ok(id) = bad.id.parse() else { continue };
                 ended.push(ended_unread(id, *now, acquire::unreadable_error(&bad.defect)));
+                unread.push(id);
                 recovered.unreadable.push(bad);
                 continue;
             }
@@ -43,6 +47,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
         let was_alone = job.holder.as_ref().and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
         match fate(&job, was_alone) {
             Some(outcome) => {
+                job.leave(&mut touched);
                 let text = error.map(|error| error.to_json());
                 ended.push(job.ended(outcome, *now, text));
                 let answers =
@@ -53,14 +58,20 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
                 let not_before = Some(now.saturating_add(rules::pause_after_crash(job.crashes)));
                 let requeue =
                     Requeue { due_at: *now, now: *now, not_before, error: error.as_ref(), ..Requeue::of(&job) };
-                requeued.push(requeue.row(&job));
+                requeued.push(requeue.place(&job, &mut touched));
                 recovered.requeued.push(ended_job);
             }
         }
     }
+    leave_unread(tx, unread, &mut touched).await?;
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
-    acquire::repartition_lost(tx).await?;
+    places::settle(tx, touched).await?;
+    if holder.is_some() {
+        // Once in the life of each scheduler: nothing but a fault of this program, or of a hand in the database, makes it necessary.
+        places::mend(tx).await?;
+    }
+    places::set_aside(tx, time.due).await?;
     recovered.schedules = tx.execute(q::schedule_free, args![over_at, holder.as_ref()]).await?;
     Ok(recovered)
 }
@@ -122,6 +133,8 @@ async fn cleanup(tx: &mut Tx, &(now, limit): &(Timestamp, usize)) -> Result<Clea
     let has_more_jobs = gone.len() == limit;
     let jobs = remove_jobs(tx, gone.clone()).await?;
     let schedules = remove_schedules(tx, limit_rows).await?;
+    places::forget_idle(tx).await?;
+    places::mend(tx).await?;
     tx.execute(q::scheduler_delete_silent, args![now.saturating_sub(rules::SCHEDULERS_KEPT)]).await?;
     let has_more = has_more_jobs || jobs.len() < gone.len() || schedules.len() == limit;
     Ok(CleanedUp { jobs, schedules, has_more })
@@ -168,10 +181,12 @@ async fn remove_schedules(tx: &mut Tx, limit: i64) -> Result<Vec<EndedSchedule>,
 }
 
 async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault> {
-    let SchedulerRow { id, role, started_at, seen_at, stopped_at, incarnation, memory } = &request.scheduler;
+    let SchedulerRow { id, role, started_at, seen_at, stopped_at, queues, abilities, incarnation, memory } =
+        &request.scheduler;
+    let work = Work { queues: queues.clone(), abilities: abilities.clone() }.to_json();
     let memory = memory.map(|memory| memory.to_json());
     let Some(there) = tx.fetch_one(q::scheduler_lock, args![id]).await? else {
-        let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, memory];
+        let row = values![id, role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, memory, work];
         return match tx.execute(q::scheduler_insert, vec![Arg::Rows(vec![row])]).await? {
             // Somebody was faster; who that is shows the next look.
             0 => Err(Fault::Again),
@@ -181,7 +196,7 @@ async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault>
     if let Some(there) = row::scheduler(there).ok().filter(|there| rules::is_another(there, request)) {
         return Ok(SchedulerPut::Taken(there));
     }
-    let arguments = args![role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, memory, id];
+    let arguments = args![role.as_str(), *started_at, *seen_at, *stopped_at, incarnation, memory, work, id];
     tx.execute(q::scheduler_update, arguments).await?;
     Ok(SchedulerPut::Stored)
 }

@@ -6,40 +6,48 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::encoding::known;
+use super::places::{self, Places, Touched};
 use super::query::{Dialect, Query, q};
 use super::tx::{Fault, Tx};
 use super::value::{Arg, Row, Value, args, list, values};
 use super::{SqlStore, acquire, read_with, release, row, write_with};
 use crate::model::limits::RESULT_TTL_DEFAULT;
-use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, Outcome, SchedulerId, TaskId, Timestamp};
+use crate::model::{
+    Ability, Job, JobId, JobSettings, JobSpec, JobState, LeaseToken, Outcome, QueueName, SchedulerId, TaskId, Timestamp,
+};
+use crate::store::rules::QueueCounts;
 use crate::store::{
     AcquireJobs, AcquiredJobs, Cancelled, Defect, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport,
-    LeaseLine, LogPage, Page, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
+    LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
 };
 
 fn not_found(id: JobId) -> Fault {
     StoreError::NotFound(Subject::Job(id)).into()
 }
 
-/// Queues jobs; those whose id or fire is known are left out. Answers how many rows the database says it has touched.
-pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec]) -> Result<u64, Fault> {
+/// Queues jobs; those whose id or fire is known are left out. Their groups are the caller's to settle. Answers how many rows the
+/// database says it has touched.
+pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) -> Result<u64, Fault> {
     if specs.is_empty() {
         return Ok(0);
     }
-    let mut tasks: Vec<&TaskId> = specs.iter().map(|spec| &spec.task_id).collect();
-    tasks.sort_unstable();
-    tasks.dedup();
-    let limited = limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
-    let partition = |spec: &JobSpec| limited.get(spec.task_id.as_str()).map_or("", String::as_str).to_owned();
-    let rows = specs.iter().map(|spec| row::new_job(spec, &partition(spec))).collect();
+    let known = places::task_rules(tx, specs.iter().map(|spec| &spec.task_id).collect()).await?;
+    let mut rows = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let rules = known.get(&spec.task_id).cloned().unwrap_or_default();
+        rows.push(row::new_job(spec, &rules));
+        if spec.due_at <= spec.created_at {
+            touched.entered(&spec.task_id, spec.settings.concurrency_key.as_deref(), &rules);
+        }
+    }
     tx.execute_rows(q::job_insert, rows).await
 }
 
 /// As [`add`], and answers those that were left out.
-pub(super) async fn add_fires(tx: &mut Tx, specs: &[&JobSpec]) -> Result<HashSet<JobId>, Fault> {
-    let touched = add(tx, specs).await?;
+pub(super) async fn add_fires(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) -> Result<HashSet<JobId>, Fault> {
+    let added = add(tx, specs, touched).await?;
     // MySQL counts a job that was left out as touched.
-    if specs.is_empty() || tx.dialect != Dialect::Mysql && usize::try_from(touched) == Ok(specs.len()) {
+    if specs.is_empty() || tx.dialect != Dialect::Mysql && usize::try_from(added) == Ok(specs.len()) {
         return Ok(HashSet::new());
     }
     let mut left_out: HashSet<JobId> = specs.iter().map(|spec| spec.id).collect();
@@ -49,17 +57,10 @@ pub(super) async fn add_fires(tx: &mut Tx, specs: &[&JobSpec]) -> Result<HashSet
     Ok(left_out)
 }
 
-/// Those of the tasks that may run only so many jobs at once.
-pub(super) async fn limited<'a>(tx: &mut Tx, tasks: impl Iterator<Item = &'a str>) -> Result<HashSet<String>, Fault> {
-    let mut limited = HashSet::new();
-    for mut row in tx.fetch(q::job_limited_tasks, vec![list(tasks)]).await? {
-        limited.insert(row.text()?);
-    }
-    Ok(limited)
-}
-
 async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<(), Fault> {
-    add(tx, &specs.iter().collect::<Vec<_>>()).await.map(|_| ())
+    let mut touched = Touched::default();
+    add(tx, &specs.iter().collect::<Vec<_>>(), &mut touched).await?;
+    places::settle(tx, touched).await
 }
 
 async fn get(tx: &mut Tx, id: JobId) -> Result<Option<Job>, Fault> {
@@ -131,11 +132,18 @@ pub(super) struct LockedJob {
     pub(super) started_at: Option<Timestamp>,
     pub(super) result_ttl: std::time::Duration,
     pub(super) settings: String,
+    pub(super) key: Option<String>,
+    pub(super) places: Places,
 }
 
 impl LockedJob {
     pub(super) fn holds(&self, token: LeaseToken) -> bool {
         self.state == JobState::Running && self.token.as_deref() == Some(token.as_bytes())
+    }
+
+    /// Notes that the job no longer waits or runs.
+    pub(super) fn leave(&self, touched: &mut Touched) {
+        touched.left(&self.task_id, self.key.as_deref(), self.places);
     }
 
     /// The row of `job_end`.
@@ -164,6 +172,8 @@ fn read_locked(row: &mut Row, id: JobId) -> Result<LockedJob, Defect> {
         started_at: row.maybe_time()?,
         result_ttl: row::span(row.int()?),
         settings: row.text()?,
+        key: row.maybe_text()?,
+        places: Places::read(row)?,
     })
 }
 
@@ -199,6 +209,9 @@ async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelle
     match job.state {
         JobState::Queued => {
             tx.execute_rows(q::job_end, vec![job.ended(Outcome::Cancelled, now, None)]).await?;
+            let mut touched = Touched::default();
+            job.leave(&mut touched);
+            places::settle(tx, touched).await?;
             Ok(Cancelled::Ended)
         }
         JobState::Running => {
@@ -215,9 +228,40 @@ async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Faul
         let state = format!("is {}, not finished", job.state);
         return Err(StoreError::Conflict { subject: Subject::Job(id), state }.into());
     }
+    // It has no places, as it is finished; it enters like one that becomes due.
     let requeue = release::Requeue { due_at: now, now, keeps_deadline: false, ..release::Requeue::of(&job) };
     tx.execute_rows(q::job_requeue, vec![requeue.row(&job)]).await?;
+    let mut touched = Touched::default();
+    enter_again(tx, &job, &mut touched).await?;
+    places::settle(tx, touched).await?;
     get(tx, id).await?.ok_or_else(|| not_found(id))
+}
+
+/// Lets a job wait that was finished. What it is claimed by was not kept up to date meanwhile.
+async fn enter_again(tx: &mut Tx, job: &LockedJob, touched: &mut Touched) -> Result<(), Fault> {
+    use super::encoding::Encode as _;
+    let rules = places::task_rules(tx, vec![&job.task_id]).await?.remove(&job.task_id).unwrap_or_default();
+    // Settings that cannot be read: the job ends as soon as anybody claims it.
+    let claim_key = match JobSettings::from_json(&job.settings) {
+        Ok(settings) => rules.claim_key(&settings),
+        Err(_) => rules::ready_key(&QueueName::default(), &Ability::Any),
+    };
+    tx.execute_rows(q::job_claim_key, vec![values![job.id, claim_key]]).await?;
+    places::enter(tx, vec![(job.id, Some(job.task_id.clone()), job.key.clone())], touched).await
+}
+
+/// Notes the places of jobs that end although not even what a change has to know of them can be read. What cannot be read of those
+/// either is mended at clean-up.
+pub(super) async fn leave_unread(tx: &mut Tx, ids: Vec<JobId>, touched: &mut Touched) -> Result<(), Fault> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for mut row in tx.fetch(q::job_places_unread, vec![list(ids)]).await? {
+        if let (Ok(task), Ok(key), Ok(places)) = (row.task_id(), row.maybe_text(), Places::read(&mut row)) {
+            touched.left(&task, key.as_deref(), places);
+        }
+    }
+    Ok(())
 }
 
 async fn logs(tx: &mut Tx, request: &ReadLogs) -> Result<LogPage, Fault> {
@@ -251,8 +295,31 @@ async fn next_due(tx: &mut Tx, now: Timestamp) -> Result<Option<Timestamp>, Faul
 
 async fn counts(tx: &mut Tx) -> Result<JobCounts, Fault> {
     let Some(mut row) = tx.fetch_one(q::job_counts, Vec::new()).await? else { return Ok(JobCounts::default()) };
-    let (queued, running, all): (u64, u64, u64) = (row.small()?, row.small()?, row.small()?);
-    Ok(JobCounts { queued, running, finished: all.saturating_sub(queued + running) })
+    let (unfinished, running, all): (u64, u64, u64) = (row.small()?, row.small()?, row.small()?);
+    let queued = unfinished.saturating_sub(running);
+    Ok(JobCounts { queued, running, finished: all.saturating_sub(unfinished) })
+}
+
+async fn queues(tx: &mut Tx) -> Result<Vec<QueueRow>, Fault> {
+    let mut counts = QueueCounts::default();
+    for mut row in tx.fetch(q::queue_counts, Vec::new()).await? {
+        let (what, key, count) = (row.text()?, row.text()?, row.small()?);
+        match what.as_str() {
+            "paused" => QueueName::new(&key).into_iter().for_each(|queue| counts.pause(queue)),
+            "waiting" => counts.waiting(&key, count),
+            _ => counts.running(&key, count),
+        }
+    }
+    Ok(counts.rows())
+}
+
+async fn pause_queue(tx: &mut Tx, (queue, pause): &(QueueName, bool)) -> Result<bool, Fault> {
+    let before = tx.fetch_one(q::queue_lock, args![queue]).await?;
+    let was_paused = before.map(|mut row| row.flag()).transpose()?.unwrap_or(false);
+    if was_paused != *pause {
+        tx.execute(q::queue_put, vec![Arg::Rows(vec![values![queue, *pause]])]).await?;
+    }
+    Ok(was_paused != *pause)
 }
 
 #[async_trait]
@@ -307,5 +374,13 @@ impl JobQueue for SqlStore {
 
     async fn job_counts(&self) -> Result<JobCounts, StoreError> {
         read_with!(self, "job_counts", counts,)
+    }
+
+    async fn queue_list(&self) -> Result<Vec<QueueRow>, StoreError> {
+        read_with!(self, "queue_list", queues,)
+    }
+
+    async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError> {
+        write_with!(self, "queue_pause", (queue, pause), pause_queue)
     }
 }

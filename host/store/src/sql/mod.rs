@@ -3,6 +3,7 @@
 //! | file | knows |
 //! |---|---|
 //! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping`, `transfer`, `snapshot` | what each call does, in statements |
+//! | `places` | limits on running jobs |
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
 //! | `row`, `value`, and `encoding` beside this folder | how nouns become columns and JSON, and back |
 //! | `tx`, `writer`, `line` | transactions, running them again, grouping them; extending leases apart from them |
@@ -11,16 +12,14 @@
 //! | `migrate`, `migrations` | the schema and its versions |
 //!
 //! Every call that changes something is one transaction, written so that it may run twice: the database may end it to solve a
-//! collision. A claim locks, in this order, the rows of the limited tasks it looks at (by id) and the jobs it takes; unlimited
-//! tasks lock nothing shared.
+//! collision.
 //!
-//! # Partitions
+//! # What a claim looks at
 //!
-//! A queued job that is due waits in a partition: the jobs of a task that may run only so many at once in the task's own, all others
-//! in one that they share. Acquiring walks from partition to partition by index, leaves out the saturated ones without looking at what
-//! waits in them, and merges the heads of the rest. So its cost grows with the number of partitions and of jobs taken, and with
-//! nothing else: not with what is finished, not yet due, or blocked. MySQL, whose planner does not step
-//! from partition to partition, looks for the partitions of all limited tasks instead.
+//! A due job that no limit holds back stands in the index of ready jobs, under its queue and what it needs. A worker claims by the
+//! keys that it serves, and from each the first by priority and age, passing over what others are claiming. So a claim costs what
+//! it takes, and nothing for what is finished, not yet due, held back by a limit, or for other workers. `places` tells how
+//! limits hold jobs back.
 //!
 //! # To add a dialect
 //!
@@ -39,6 +38,7 @@ pub mod migrate;
 mod migrations;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod places;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;

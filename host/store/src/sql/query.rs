@@ -1,7 +1,7 @@
 //! The statements, and how one text serves three databases.
 //!
 //! A statement is a file. Files in `queries/common` are read by all three dialects; where the words must differ, each dialect
-//! has its own file of the same name. The texts are plain SQL with `?` for arguments and four marks besides:
+//! has its own file of the same name. The texts are plain SQL with `?` for arguments and these marks besides:
 //!
 //! | mark | SQLite, MySQL | PostgreSQL |
 //! |---|---|---|
@@ -9,7 +9,8 @@
 //! | `?rows(b t i)` | `VALUES (?, ?, ?), …` | `SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[])` |
 //! | `?table(id b, at i)` | a table `v` with those columns, made of its values | `unnest(…) AS v(id, at)` |
 //! | `?now` | SQLite: an argument; MySQL: an argument, and where that is null, the server's time | as MySQL |
-//! | `/*lock*/`, `/*claim*/` | SQLite: nothing (one writer); MySQL: as PostgreSQL | `FOR UPDATE`, `FOR UPDATE SKIP LOCKED` |
+//! | `/*lock*/`, `/*claim*/`, `/*share*/` | SQLite: nothing (one writer); MySQL: as PostgreSQL | `FOR UPDATE`, `FOR UPDATE SKIP LOCKED`, `FOR SHARE` |
+//! | `/*each*/` | what follows, once for each row of arguments, joined by `UNION ALL` | not used: it has `LATERAL` |
 //!
 //! Kinds: `b` bytes, `i` integer, `t` text.
 
@@ -48,7 +49,7 @@ macro_rules! queries {
     (
         common { $($common:ident)* }
         mysql_differs { $($mysql:ident)* }
-        postgres_differs { $($postgres:ident)* }
+        both_differ { $($both:ident)* }
         all_differ { $($each:ident)* }
     ) => {
         $(pub(in crate::store::sql) const $common: Query = Query {
@@ -59,9 +60,9 @@ macro_rules! queries {
             name: stringify!($mysql),
             sqlite: file!("common", $mysql), postgres: file!("common", $mysql), mysql: file!("mysql", $mysql),
         };)*
-        $(pub(in crate::store::sql) const $postgres: Query = Query {
-            name: stringify!($postgres),
-            sqlite: file!("common", $postgres), postgres: file!("postgres", $postgres), mysql: file!("common", $postgres),
+        $(pub(in crate::store::sql) const $both: Query = Query {
+            name: stringify!($both),
+            sqlite: file!("common", $both), postgres: file!("postgres", $both), mysql: file!("mysql", $both),
         };)*
         $(pub(in crate::store::sql) const $each: Query = Query {
             name: stringify!($each),
@@ -69,7 +70,7 @@ macro_rules! queries {
         };)*
         /// Every statement, for tests.
         #[cfg(test)]
-        pub(in crate::store::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($postgres,)* $($each,)*];
+        pub(in crate::store::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)*];
     };
 }
 
@@ -83,28 +84,27 @@ pub(super) mod q {
 
     queries! {
         common {
-            catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
-            job_counts job_delete job_extend job_get job_gone_select job_holder_counts job_leases job_lock_free
-            number_select job_lock job_limited_tasks
-            job_partition_after job_list job_lock_tasks job_log_delete job_log_delete_to job_log_key_list job_log_list
-            job_missed_select job_next_due job_only_select job_shared_select
-            job_wake job_wake_select migration_insert migration_list migration_step_begin migration_step_get
-            migration_step_insert plugin_activate
-            job_fire_select job_known job_log_line_delete job_log_page job_log_select job_range job_restore job_select job_sizes
-            plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert
-            plugin_deactivate plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select schedule_delete
-            schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lock
-            schedule_lease schedule_leased schedule_list schedule_pause schedule_unpause
-            scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_list task_of_plugin task_select
-            schedule_select task_page
+            catalog_lock catalog_revision_bump catalog_revision_get group_check group_count group_delete_idle group_delete_task
+            group_limit group_list_task group_lock group_of_jobs job_cancel_ask job_claimed job_counts job_delete job_extend
+            job_fire_select job_get job_gone_select job_holder_counts job_known job_leases job_list job_lock job_lock_free job_log_delete
+            job_log_delete_to job_log_key_list job_log_line_delete job_log_list job_log_page job_log_select job_missed_select
+            job_next_due job_only_select job_places_unread job_range job_regroup job_restore job_select job_sizes job_wake_select
+            migration_insert migration_list migration_step_begin migration_step_get migration_step_insert number_select
+            plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
+            plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select queue_counts queue_lock queue_paused
+            schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
+            schedule_leased schedule_list schedule_lock schedule_pause schedule_select schedule_unpause
+            scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
+            task_of_plugin task_page task_rules task_select
         }
         mysql_differs {
-            job_claim job_end job_finish job_insert job_log_insert job_partition_close job_peek job_progress job_repartition job_requeue
-            job_running_counts number_put plugin_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off scheduler_insert
-            task_get task_put
+            group_insert group_update job_claim job_claim_key job_end job_idle_select job_insert job_log_insert job_peek
+            job_place job_place_lock job_place_wait job_places job_progress job_ready_claim job_ready_keys job_requeue
+            number_put plugin_put queue_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off
+            scheduler_insert task_get task_put
         }
-        postgres_differs {
-            job_partition_heads
+        both_differ {
+            job_finish job_ready_heads key_first key_last task_first task_last
         }
         all_differ {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task
@@ -163,9 +163,11 @@ fn expand(dialect: Dialect, query: Query, many: usize) -> String {
         Dialect::Mysql => query.mysql,
     };
     let lock = |words: &'static str| if dialect == Dialect::Sqlite { "" } else { words };
+    let share = if dialect == Dialect::Mysql { "LOCK IN SHARE MODE" } else { "FOR SHARE" };
     let mut text = text.replace("/*lock*/", lock("FOR UPDATE")).replace("/*claim*/", lock("FOR UPDATE SKIP LOCKED"));
-    if query.name == q::job_partition_heads.name && dialect != Dialect::Postgres {
-        text = repeat(text.trim_end(), " UNION ALL\n", many);
+    text = text.replace("/*share*/", lock(share));
+    if let Some((comment, part)) = text.split_once("/*each*/") {
+        text = format!("{comment}{}", repeat(part.trim(), " UNION ALL\n", many));
     }
     let list = match dialect {
         Dialect::Postgres => "= ANY(?)".to_owned(),

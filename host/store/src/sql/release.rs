@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::encoding::Encode as _;
 use super::jobs::{self, LockedJob, lock};
-use super::query::{Query, q};
+use super::places::{self, Places, Touched};
+use super::query::{Dialect, Query, q};
 use super::row;
 use super::schedules;
 use super::time::Time;
 use super::tx::{Fault, Tx};
-use super::value::{Value, args, list, values};
+use super::value::{Arg, Row, Value, args, list, values};
 use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
 use crate::store::{
     AddSchedule, Ending, ExtendJobs, Extended, Hold, JobReport, ReleaseJob, ReleaseJobs, Released, rules,
@@ -94,6 +95,7 @@ struct Writes<'a> {
     lines: Vec<Vec<Value>>,
     jobs: Vec<&'a JobSpec>,
     schedules: Vec<&'a AddSchedule>,
+    touched: Touched,
 }
 
 /// A batch of releases on its way.
@@ -129,7 +131,7 @@ pub(super) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Re
             writes.follow_up(release);
         }
     }
-    let stored = tx.execute_rows(q::job_finish, std::mem::take(&mut writes.finished)).await?;
+    let stored = finish(tx, std::mem::take(&mut writes.finished), &mut writes.touched).await?;
     if usize::try_from(stored) != Ok(request.releases.len()) {
         // Somebody else has some of the jobs now, or a job is in the batch twice.
         is_careful.store(true, Ordering::Relaxed);
@@ -137,6 +139,36 @@ pub(super) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Re
     }
     writes.store(tx).await?;
     Ok(vec![Released::Stored; request.releases.len()])
+}
+
+/// Finishes jobs whose leases are held, notes the places that they had, and answers how many they were.
+async fn finish(tx: &mut Tx, rows: Vec<Vec<Value>>, touched: &mut Touched) -> Result<u64, Fault> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    if tx.dialect != Dialect::Postgres {
+        let ids = rows.iter().filter_map(|row| row.first().cloned()).collect();
+        for mut row in tx.fetch(q::job_places, vec![Arg::List(ids)]).await? {
+            note_places(&mut row, touched)?;
+        }
+        return tx.execute_rows(q::job_finish, rows).await;
+    }
+    let mut stored = 0;
+    for mut row in tx.change_rows(q::job_finish, rows).await? {
+        let (count, is_place) = (row.small::<u64>()?, row.clone().maybe_text()?.is_some());
+        if is_place {
+            note_places(&mut row, touched)?;
+        } else {
+            stored += count;
+        }
+    }
+    Ok(stored)
+}
+
+fn note_places(row: &mut Row, touched: &mut Touched) -> Result<(), Fault> {
+    let (task, key) = (row.task_id()?, row.maybe_text()?);
+    touched.left(&task, key.as_deref(), Places::read(row)?);
+    Ok(())
 }
 
 /// Stores those releases whose leases are held.
@@ -169,7 +201,8 @@ impl<'a> Writes<'a> {
     }
 
     async fn store(self, tx: &mut Tx) -> Result<(), Fault> {
-        jobs::add(tx, &self.jobs).await?;
+        let mut touched = self.touched;
+        jobs::add(tx, &self.jobs, &mut touched).await?;
         for schedule in self.schedules {
             // An id that is taken leaves the schedule out; the guest's job has succeeded all the same.
             let conflict =
@@ -177,15 +210,19 @@ impl<'a> Writes<'a> {
             schedules::add(tx, &AddSchedule { conflict, ..schedule.clone() }).await?;
         }
         tx.execute_rows(q::job_log_insert, self.lines).await?;
-        tx.execute_rows(q::job_finish, self.finished).await?;
+        // The places are noted already, by whoever has read the jobs.
+        finish(tx, self.finished, &mut Touched::default()).await?;
         tx.execute_rows(q::job_requeue, self.requeued).await?;
-        Ok(())
+        places::settle(tx, touched).await
     }
 }
 
 /// Adds what ending one attempt writes.
 fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob, now: Timestamp) {
     writes.follow_up(release);
+    if job.cancel_requested || matches!(release.ending, Ending::Finished { .. }) {
+        job.leave(&mut writes.touched);
+    }
     let cancelled = |error| Finish {
         outcome: Outcome::Cancelled,
         result: None,
@@ -211,7 +248,8 @@ fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob,
                 started_at: release.started_at.or(job.started_at),
                 ..Requeue::of(job)
             };
-            writes.requeued.push(requeue.row(job));
+            let row = requeue.place(job, &mut writes.touched);
+            writes.requeued.push(row);
         }
         Ending::GivenBack { not_before } => {
             let requeue = Requeue {
@@ -222,7 +260,8 @@ fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob,
                 release: Some(release),
                 ..Requeue::of(job)
             };
-            writes.requeued.push(requeue.row(job));
+            let row = requeue.place(job, &mut writes.touched);
+            writes.requeued.push(row);
         }
     }
 }
@@ -285,14 +324,33 @@ impl Requeue<'_> {
         }
     }
 
+    /// When it may start, unless that is now.
+    fn run_at(&self) -> Option<Timestamp> {
+        let run_at = self.not_before.map_or(self.due_at, |not_before| not_before.max(self.due_at));
+        Some(run_at).filter(|run_at| *run_at > self.now)
+    }
+
+    /// The row of `job_requeue`, with what it does to the job's places noted.
+    pub(super) fn place(&self, job: &LockedJob, touched: &mut Touched) -> Vec<Value> {
+        if self.run_at().is_none() {
+            touched.returned(&job.task_id, job.key.as_deref(), job.places);
+        } else {
+            job.leave(touched);
+        }
+        self.row(job)
+    }
+
     /// The row of `job_requeue`.
     pub(super) fn row(&self, job: &LockedJob) -> Vec<Value> {
         let release = self.release;
-        let run_at = self.not_before.map_or(self.due_at, |not_before| not_before.max(self.due_at));
+        let run_at = self.run_at();
+        let places = if run_at.is_none() { job.places.again() } else { Places::default() };
         values![
             job.id,
             self.due_at,
-            Some(run_at).filter(|run_at| *run_at > self.now),
+            run_at,
+            places.key,
+            places.task,
             self.attempt,
             self.crashes,
             self.keeps_deadline,

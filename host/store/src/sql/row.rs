@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::encoding::{Details, Encode, Fields, known, micros};
+use super::encoding::{Details, Encode, Fields, Work, known, micros};
+use super::places::{Places, TaskRules};
 use super::value::{Row, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken,
-    LogLevel, LogLine, MemoryLoad, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule,
-    ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
+    LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
+    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
 use crate::store::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
 
@@ -137,9 +138,12 @@ pub(super) fn job(mut row: Row) -> Result<Job, Unreadable> {
     named(&mut row, Row::job_id, |row, id| row.job(*id))
 }
 
-/// The row of a job that is queued. `partition` is where it waits once it is due.
-pub(super) fn new_job(spec: &JobSpec, partition: &str) -> Vec<Value> {
+/// The row of a job that is queued, by the rules of its task.
+pub(super) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
     let is_due = spec.due_at <= spec.created_at;
+    let claim_key = rules.claim_key(&spec.settings);
+    let key = spec.settings.concurrency_key.as_deref();
+    let places = if is_due { rules.entry(key) } else { Places::default() };
     values![
         spec.id,
         &spec.task_id,
@@ -155,9 +159,13 @@ pub(super) fn new_job(spec: &JobSpec, partition: &str) -> Vec<Value> {
         spec.due_at,
         spec.start_deadline,
         spec.created_at,
-        is_due.then_some(partition),
+        (is_due && places.are_had()).then(|| claim_key.clone()),
         (!is_due).then_some(spec.due_at),
         spec.start_deadline,
+        claim_key,
+        key,
+        places.key,
+        places.task,
     ]
 }
 
@@ -303,15 +311,18 @@ fn read_task(id: &str, row: &mut Row) -> Result<Task, Defect> {
     })
 }
 
-/// How many jobs of the task may run at once; `None` for any number.
-pub(super) fn limit(task: &Task) -> Option<u32> {
-    match task.resolved().max_running_jobs {
-        Parallelism::Unlimited => None,
-        Parallelism::AtMost(max) => Some(max.get()),
+/// What matters of a task to its jobs.
+pub(super) fn rules_of(task: &Task) -> TaskRules {
+    let settings = task.resolved();
+    TaskRules {
+        target: Some(task.target.clone()),
+        max_running: settings.max_running_jobs.limit().map(i64::from),
+        max_running_per_key: settings.max_running_per_key.limit().map(i64::from),
     }
 }
 
 pub(super) fn new_task(task: &Task) -> Vec<Value> {
+    let settings = task.resolved();
     values![
         &task.id,
         task.target.plugin(),
@@ -324,7 +335,8 @@ pub(super) fn new_task(task: &Task) -> Vec<Value> {
         task.configured.to_json(),
         task.declared.to_json(),
         task.defaults.to_json(),
-        limit(task),
+        settings.max_running_jobs.limit(),
+        settings.max_running_per_key.limit(),
     ]
 }
 
@@ -347,7 +359,7 @@ pub(super) fn new_plugin(version: &PluginVersion) -> Vec<Value> {
 
 pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
     named(&mut row, Row::text, |row, id| {
-        Ok(SchedulerRow {
+        let scheduler = SchedulerRow {
             id: fit(SchedulerId::new(id))?,
             role: row.text()?,
             started_at: row.time()?,
@@ -356,6 +368,12 @@ pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
             incarnation: fit(Incarnation::new(&row.text()?))?,
             // For people only: what cannot be read is left out.
             memory: row.maybe_text()?.and_then(|text| MemoryLoad::from_json(&text).ok()),
-        })
+            queues: Vec::new(),
+            abilities: Vec::new(),
+        };
+        // One that says what this program cannot read is shown as one that can do nothing.
+        let work = row.maybe_text()?.and_then(|text| Work::from_json(&text).ok());
+        let Work { queues, abilities } = work.unwrap_or_default();
+        Ok(SchedulerRow { queues, abilities, ..scheduler })
     })
 }

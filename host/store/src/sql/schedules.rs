@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::places::{self, Touched};
 use super::query::q;
 use super::time::{Now, Time};
 use super::tx::{Fault, Tx};
@@ -208,8 +209,10 @@ async fn fire(tx: &mut Tx, (time, fires): &(Arc<Time>, Vec<FireSchedule>)) -> Re
     let held: Vec<bool> = fires.iter().map(|fire| is_held(fire) && done.insert(&fire.id)).collect();
     let stored = || fires.iter().zip(&held).filter(|(_, held)| **held).map(|(fire, _)| fire);
     let jobs: Vec<&JobSpec> = stored().flat_map(|fire| &fire.jobs).collect();
-    let left_out = jobs::add_fires(tx, &jobs).await?;
+    let mut touched = Touched::default();
+    let left_out = jobs::add_fires(tx, &jobs, &mut touched).await?;
     tx.execute_rows(q::schedule_fire, stored().map(|fire| fire_row(fire, now)).collect()).await?;
+    places::settle(tx, touched).await?;
     let answer = |(fire, held): (&FireSchedule, &bool)| {
         let ids = fire.jobs.iter().map(|job| job.id).filter(|id| left_out.contains(id));
         if *held { Fired::Stored { left_out: ids.collect() } } else { Fired::LeaseLost }

@@ -8,8 +8,8 @@ use super::{OpenOptions, SqlStore, Tx, migrate};
 use crate::clock::SystemClock;
 use crate::config::StoreUrl;
 use crate::model::{
-    Backoff, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata, Payload, ScheduleLife, SchedulerId,
-    TaskId, Timestamp,
+    Backoff, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata, Payload, QueueName, ScheduleLife,
+    SchedulerId, TaskId, Timestamp,
 };
 use crate::store::*;
 
@@ -70,6 +70,8 @@ pub(super) fn job(id: JobId) -> JobSpec {
         args: Payload::no_args(),
         settings: JobSettings {
             executor: None,
+            queue: QueueName::default(),
+            concurrency_key: None,
             timeout: Duration::from_secs(1),
             fuel: 1,
             memory_bytes: 1,
@@ -98,6 +100,8 @@ pub(super) fn acquire(limit: usize) -> AcquireJobs {
         now: Timestamp::EPOCH,
         lease: Duration::MAX,
         limit,
+        queues: vec![ServedQueue { queue: QueueName::default(), limit }],
+        abilities: Vec::new(),
         only: None,
     }
 }

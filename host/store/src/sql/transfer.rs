@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 
 use super::encoding::Encode as _;
+use super::places::{self, Places, TaskRules, Touched};
 use super::query::q;
 use super::snapshot::SqlSnapshot;
 use super::tx::{Fault, Tx};
@@ -135,13 +136,12 @@ async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault>
         match record {
             Record::Plugin(plugin) => store_plugin(tx, plugin, *done).await?,
             Record::Task(task) => {
-                let was_limited = match present.tasks.get(&task.id) {
-                    None => false,
-                    Some(Some(old)) => row::limit(old).is_some(),
-                    // Nobody knows, so its jobs are moved in any case.
-                    Some(None) => row::limit(task).is_none(),
+                // Of one that cannot be read nobody knows, so its jobs are moved in any case.
+                let old = match present.tasks.get(&task.id) {
+                    None => Some(TaskRules::default()),
+                    Some(old) => old.as_ref().map(row::rules_of),
                 };
-                catalog::write_task(tx, task, was_limited).await?;
+                catalog::write_task(tx, task, old.as_ref()).await?;
             }
             _ => continue,
         }
@@ -180,28 +180,43 @@ async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Res
 }
 
 async fn store_jobs(tx: &mut Tx, now: Timestamp, written: &[(&Record, Restored)], gone: &[JobId]) -> Result<(), Fault> {
+    let mut touched = Touched::default();
     for ids in gone.chunks(BATCH_RECORDS_MAX) {
+        for job in jobs::lock(tx, ids.iter().copied()).await? {
+            job.leave(&mut touched);
+        }
         tx.execute(q::job_log_delete, vec![list(ids.iter().copied())]).await?;
         tx.execute(q::job_delete, vec![list(ids.iter().copied())]).await?;
     }
     let job = |(record, _): &(&Record, Restored)| if let Record::Job(job) = record { Some(job.clone()) } else { None };
     let restored: Vec<Box<Job>> = written.iter().filter_map(job).collect();
-    if restored.is_empty() {
-        return Ok(());
+    let known = places::task_rules(tx, restored.iter().map(|job| &job.spec.task_id).collect()).await?;
+    let mut rows = Vec::with_capacity(restored.len());
+    for job in &restored {
+        let rules = known.get(&job.spec.task_id).cloned().unwrap_or_default();
+        let key = job.spec.settings.concurrency_key.as_deref();
+        let places = match job.state {
+            JobState::Queued if job.spec.due_at <= now => rules.entry(key),
+            // It runs where it came from, and has its places whether there is room or not.
+            JobState::Running => rules.running(key),
+            JobState::Queued | JobState::Finished => Places::default(),
+        };
+        if job.state != JobState::Finished {
+            touched.entered(&job.spec.task_id, key, &rules);
+            touched.took(&job.spec.task_id, key, places);
+        }
+        rows.push(job_row(job, &rules, places, now));
     }
-    let tasks: HashSet<&TaskId> = restored.iter().map(|job| &job.spec.task_id).collect();
-    let limited = jobs::limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
-    let partition = |job: &Job| limited.get(job.spec.task_id.as_str()).map_or("", String::as_str).to_owned();
-    let rows = restored.iter().map(|job| job_row(job, &partition(job), now)).collect();
     tx.execute_rows(q::job_restore, rows).await?;
-    Ok(())
+    places::settle(tx, touched).await
 }
 
-/// The row of a job in any state. `partition` is where it waits once it is due.
-fn job_row(job: &Job, partition: &str, now: Timestamp) -> Vec<Value> {
+/// The row of a job in any state.
+fn job_row(job: &Job, rules: &TaskRules, places: Places, now: Timestamp) -> Vec<Value> {
     let (spec, lease) = (&job.spec, job.lease.as_ref());
     let is_queued = job.state == JobState::Queued;
     let is_due = spec.due_at <= now;
+    let claim_key = rules.claim_key(&spec.settings);
     let text = |payload: Option<&crate::model::Payload>| payload.map(|payload| payload.encoding.as_str());
     values![
         spec.id,
@@ -219,7 +234,7 @@ fn job_row(job: &Job, partition: &str, now: Timestamp) -> Vec<Value> {
         spec.start_deadline,
         spec.created_at,
         job.state,
-        (is_queued && is_due).then_some(partition),
+        (is_queued && is_due && places.are_had()).then(|| claim_key.clone()),
         (is_queued && !is_due).then_some(spec.due_at),
         spec.start_deadline.filter(|_| is_queued && job.attempt == 0),
         job.attempt,
@@ -239,6 +254,10 @@ fn job_row(job: &Job, partition: &str, now: Timestamp) -> Vec<Value> {
         job.error.as_ref().map(|error| error.to_json()),
         job.usage.as_ref().map(|usage| usage.to_json()),
         job.expires_at,
+        claim_key,
+        spec.settings.concurrency_key.as_deref(),
+        places.key,
+        places.task,
     ]
 }
 

@@ -119,6 +119,12 @@ impl Tx {
         self.fetch(query, args).await
     }
 
+    /// Changes something for each of `rows`, and answers the rows that it names after the change.
+    pub(super) async fn change_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
+        self.has_written = true;
+        self.fetch_rows(query, rows).await
+    }
+
     /// Changes something for each of `rows`, in as few statements as the database allows.
     pub(super) async fn execute_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<u64, Fault> {
         let mut touched = 0;

@@ -292,14 +292,15 @@ async fn an_unreadable_scheduler_hides_no_other() {
     let store = open(&folder).await;
     for id in ["bad", "good"] {
         let id = SchedulerId::new(id).expect("valid");
-        let incarnation = "one".parse().expect("valid");
         let scheduler = SchedulerRow {
             id,
             role: "both".into(),
             started_at: at(0),
             seen_at: at(0),
             stopped_at: None,
-            incarnation,
+            incarnation: "one".parse().expect("valid"),
+            queues: Vec::new(),
+            abilities: Vec::new(),
             memory: None,
         };
         store.scheduler_put(PutScheduler { scheduler, replaces: None }).await.expect("put");

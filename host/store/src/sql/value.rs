@@ -94,6 +94,7 @@ into_value! {
     &crate::model::SchedulerId, Text, |it| it.to_string();
     &crate::model::Incarnation, Text, |it| it.to_string();
     &crate::model::PluginName, Text, |it| it.to_string();
+    &crate::model::QueueName, Text, |it| it.to_string();
     crate::model::JobState, Text, |it| it.to_string();
     crate::model::Outcome, Text, |it| it.to_string();
     Vec<u8>, Bytes, |it| it;

@@ -142,6 +142,8 @@ async fn schedulers_that_fell_silent_go_after_a_week(rig: Rig) {
         started_at: t(0),
         seen_at: t(seen),
         stopped_at: None,
+        queues: Vec::new(),
+        abilities: Vec::new(),
         incarnation: incarnation("first"),
         memory: None,
     };

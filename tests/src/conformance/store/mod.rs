@@ -21,10 +21,12 @@ mod cleanup;
 mod concurrency;
 mod jobs;
 mod leases;
+mod limits;
 mod lists;
 mod model_based;
 pub mod moving;
 pub mod opening;
+mod queues;
 mod recovery;
 mod results;
 mod schedules;
@@ -97,6 +99,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("tasks", tasks::CASES),
     ("schedules", schedules::CASES),
     ("jobs", jobs::CASES),
+    ("queues", queues::CASES),
+    ("limits", limits::CASES),
     ("lists", lists::CASES),
     ("leases", leases::CASES),
     ("results", results::CASES),

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::model::{
-    ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome, Pause, Schedule, ScheduleId,
-    ScheduleLife,
+    Ability, ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome, Parallelism, Pause,
+    Schedule, ScheduleId, ScheduleLife,
 };
 use host::store::memory::MemoryStore;
 use host::store::{
     AcquireJobs, AddSchedule, AfterFire, Ending, ExtendJobs, FireSchedule, JobFilter, PauseSchedule, Recover,
-    ReleaseJobs, ScheduleFilter, Store, UnpauseSchedule,
+    ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
-use crate::factory::{add, extend, recover, release, schedule, schedule_id, scheduler, success, t, task, task_id};
+use crate::factory::{
+    add, extend, recover, release, schedule, schedule_id, scheduler, served, success, t, task, task_id,
+};
 
 cases![random_operations_look_the_same_as_in_memory, more_random_operations_look_the_same_as_in_memory];
 
@@ -71,7 +73,8 @@ async fn compare(rig: Rig, round: u64) {
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Operation {
-    Task(&'static str, Option<u32>),
+    /// With a limit, and one per key.
+    Task(&'static str, Option<u32>, Option<u32>),
     RemoveTask(&'static str),
     AddJobs(Vec<JobSpec>),
     Acquire(AcquireJobs),
@@ -85,6 +88,7 @@ enum Operation {
     List(JobFilter),
     NextDue(i64),
     Counts,
+    PauseQueue(&'static str, bool),
     AddSchedule(AddSchedule),
     AcquireSchedules(host::store::AcquireSchedules),
     Fire(Vec<FireSchedule>),
@@ -115,7 +119,10 @@ impl Operation {
         };
         let name = schedule_id(["s1", "s2", "s3"][random.usize(..3)]);
         match random.u8(0..100) {
-            0..4 => Operation::Task(TASKS[random.usize(..3)], [None, Some(1), Some(2)][random.usize(..3)]),
+            0..4 => {
+                let limit = |random: &mut fastrand::Rng| [None, Some(1), Some(2)][random.usize(..3)];
+                Operation::Task(TASKS[random.usize(..3)], limit(random), limit(random))
+            }
             4..5 => Operation::RemoveTask(TASKS[random.usize(..3)]),
             5..25 => {
                 let jobs: Vec<JobSpec> = (0..random.usize(1..5)).map(|_| draw_job(rig, random, now)).collect();
@@ -125,6 +132,8 @@ impl Operation {
             25..40 => Operation::Acquire(AcquireJobs {
                 holder: scheduler(["one", "two"][random.usize(..2)]),
                 only: (random.u8(0..6) == 0).then(|| some_job(random)),
+                queues: draw_queues(random),
+                abilities: draw_abilities(random),
                 ..rig.make.acquire(now, random.usize(0..6))
             }),
             40..45 => Operation::Extend(extend(now, draw_leases(random, known))),
@@ -146,7 +155,8 @@ impl Operation {
             71..76 => Operation::Get(some_job(random)),
             76..80 => Operation::List(draw_filter(random)),
             80..82 => Operation::NextDue(now),
-            82..84 => Operation::Counts,
+            82..83 => Operation::Counts,
+            83..84 => Operation::PauseQueue(QUEUES[random.usize(..2)], random.bool()),
             84..88 => {
                 let policies = [ConflictPolicy::Error, ConflictPolicy::Replace, ConflictPolicy::Skip];
                 let conflict = policies[random.usize(..3)];
@@ -166,7 +176,12 @@ impl Operation {
     async fn run(&self, store: &Arc<dyn Store>) -> Seen {
         let (mut leases, mut fires) = (Vec::new(), Vec::new());
         let shown = match self.clone() {
-            Operation::Task(id, limit) => show(store.task_put(task(id, limit)).await),
+            Operation::Task(id, limit, per_key) => {
+                let mut task = task(id, limit);
+                let per_key = per_key.and_then(std::num::NonZeroU32::new);
+                task.configured.max_running_per_key = Some(per_key.map_or(Parallelism::Unlimited, Parallelism::AtMost));
+                show(store.task_put(task).await)
+            }
             Operation::RemoveTask(id) => show(store.task_remove(&task_id(id)).await),
             Operation::AddJobs(jobs) => show(store.job_add(jobs).await),
             Operation::Acquire(request) => {
@@ -184,7 +199,10 @@ impl Operation {
             Operation::Get(id) => show(store.job_get(id).await),
             Operation::List(filter) => show(store.job_list(filter).await),
             Operation::NextDue(now) => show(store.job_next_due(t(now)).await),
-            Operation::Counts => show(store.job_counts().await),
+            Operation::Counts => format!("{} {}", show(store.job_counts().await), show(store.queue_list().await)),
+            Operation::PauseQueue(queue, pause) => {
+                show(store.queue_pause(queue.parse().expect("a queue"), pause).await)
+            }
             Operation::AddSchedule(request) => show(store.schedule_add(request).await),
             Operation::AcquireSchedules(request) => {
                 let acquired = store.schedule_acquire(request.clone()).await.expect("acquired");
@@ -218,6 +236,9 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
         max_attempts: random.u32(1..3),
         crash_retries: random.u32(0..2),
         result_ttl: Duration::from_secs(random.u64(0..20)),
+        queue: QUEUES[random.usize(..2)].parse().expect("a queue"),
+        concurrency_key: [None, Some("a"), Some("b")][random.usize(..3)].map(str::to_owned),
+        executor: (random.u8(0..8) == 0).then(|| "gpu".parse().expect("a name")),
         ..job.settings
     };
     let fire = (random.u8(0..3) == 0).then(|| random.i64(0..40));
@@ -231,6 +252,21 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
         start_deadline: (random.u8(0..4) == 0).then(|| t(now + random.i64(0..6))),
         ..job
     }
+}
+
+const QUEUES: [&str; 2] = ["default", "mail"];
+
+fn draw_queues(random: &mut fastrand::Rng) -> Vec<ServedQueue> {
+    let mut queues: Vec<ServedQueue> = QUEUES.iter().map(|queue| served(queue, random.usize(0..5))).collect();
+    random.shuffle(&mut queues);
+    queues.truncate(random.usize(1..3));
+    queues
+}
+
+fn draw_abilities(random: &mut fastrand::Rng) -> Vec<Ability> {
+    let mut abilities = vec!["wasm".parse().expect("an ability"), "gpu".parse().expect("an ability")];
+    abilities.truncate(random.usize(0..6).min(2));
+    abilities
 }
 
 fn draw_leases(random: &mut fastrand::Rng, known: &mut Known) -> Vec<(JobId, LeaseToken)> {

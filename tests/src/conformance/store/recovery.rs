@@ -181,6 +181,8 @@ async fn schedulers_are_listed_as_they_last_reported(rig: Rig) {
         started_at: t(0),
         seen_at: t(seen),
         stopped_at: stopped.map(t),
+        queues: vec!["default".parse().expect("a queue"), id.parse().expect("a queue")],
+        abilities: vec!["wasm".parse().expect("an ability"), "inline:add".parse().expect("an ability")],
         incarnation: incarnation("first"),
         memory: stopped.map(|waiting| MemoryLoad {
             total_bytes: u64::MAX >> 1,
@@ -202,6 +204,8 @@ async fn an_identity_belongs_to_one_incarnation_until_another_says_that_it_repla
         seen_at: t(seen),
         stopped_at: None,
         incarnation: incarnation(life),
+        queues: Vec::new(),
+        abilities: Vec::new(),
         memory: None,
     };
     assert_eq!(rig.a.scheduler_put(heard_of(row("first", 1))).await.expect("put"), SchedulerPut::Stored);
@@ -227,6 +231,8 @@ async fn of_many_that_claim_an_identity_at_once_one_has_it(rig: Rig) {
             seen_at: t(0),
             stopped_at: None,
             incarnation: incarnation(&format!("life-{n}")),
+            queues: Vec::new(),
+            abilities: Vec::new(),
             memory: None,
         };
         let store = if n.is_multiple_of(2) { &rig.a } else { &rig.b };

@@ -24,7 +24,7 @@ CREATE TABLE host_plugin_bytes (
     PRIMARY KEY (digest, part)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- max_running: null for any number.
+-- max_running, max_running_per_key: null for any number.
 CREATE TABLE host_tasks (
     id VARCHAR(191) PRIMARY KEY,
     plugin_name VARCHAR(191),
@@ -37,7 +37,8 @@ CREATE TABLE host_tasks (
     configured LONGTEXT NOT NULL,
     declared LONGTEXT NOT NULL,
     defaults LONGTEXT NOT NULL,
-    max_running BIGINT
+    max_running BIGINT,
+    max_running_per_key BIGINT
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE INDEX host_tasks_plugin ON host_tasks (plugin_name);
 
@@ -69,9 +70,12 @@ CREATE INDEX host_schedules_due ON host_schedules (run_at, id);
 CREATE INDEX host_schedules_leased ON host_schedules (lease_holder, lease_token);
 CREATE INDEX host_schedules_task ON host_schedules (task_id, id);
 
--- Of a queued job exactly one of these is set: partition_key, if it is due: its task's id if that task has a limit on running jobs,
--- else the empty text, which all other tasks share; run_at, if it is not yet due. deadline: the start deadline of a queued job
--- that has not begun. All three are null for other jobs, so that the indexes on them stay as small as the queue.
+-- Of a queued job exactly one of these holds: run_at is set, if it is not yet due; ready_key, if it may be claimed; key_place is 0,
+-- if it waits for a place of its concurrency key; task_place is 0, if it waits for a place of its task. A place that it has is 1,
+-- while it may be claimed and while it runs; 2, with ready_key, if nobody ran it, so that it keeps no other from starting and has to
+-- wait for a place as soon as a worker finds it; null is for no limit. deadline: the start deadline of a queued job that has not
+-- begun. All of them are null for finished jobs, so that the indexes on them stay as small as the queue.
+-- claim_key: the queue, a slash, and what a worker must have to run it; ready_key is the same or null.
 -- sort_key: the negated priority, so that one ascending index gives the order of starting.
 CREATE TABLE host_jobs (
     id VARBINARY(16) NOT NULL PRIMARY KEY,
@@ -88,7 +92,7 @@ CREATE TABLE host_jobs (
     start_deadline BIGINT,
     created_at BIGINT NOT NULL,
     state VARCHAR(191) NOT NULL DEFAULT 'queued',
-    partition_key VARCHAR(191),
+    ready_key VARCHAR(255),
     run_at BIGINT,
     deadline BIGINT,
     attempt BIGINT NOT NULL DEFAULT 0,
@@ -108,9 +112,13 @@ CREATE TABLE host_jobs (
     error LONGTEXT,
     resource_usage LONGTEXT,
     expires_at BIGINT,
-    schedule_life BIGINT NOT NULL DEFAULT 0
+    schedule_life BIGINT NOT NULL DEFAULT 0,
+    claim_key VARCHAR(255) NOT NULL DEFAULT '',
+    concurrency_key VARCHAR(191),
+    key_place BIGINT,
+    task_place BIGINT
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-CREATE INDEX host_jobs_ready ON host_jobs (partition_key, sort_key, id);
+CREATE INDEX host_jobs_ready ON host_jobs (ready_key, sort_key, id);
 CREATE INDEX host_jobs_waiting ON host_jobs (run_at, id);
 CREATE INDEX host_jobs_deadline ON host_jobs (deadline, id);
 CREATE INDEX host_jobs_running ON host_jobs (state, task_id);
@@ -120,6 +128,24 @@ CREATE INDEX host_jobs_task ON host_jobs (task_id, id);
 CREATE INDEX host_jobs_schedule ON host_jobs (schedule_id, id);
 CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);
 CREATE INDEX host_jobs_expiring ON host_jobs (expires_at, id);
+
+CREATE INDEX host_jobs_task_places ON host_jobs (task_id, task_place, sort_key, id);
+CREATE INDEX host_jobs_key_places ON host_jobs (task_id, concurrency_key, key_place, sort_key, id);
+
+-- How many jobs may run at once, of a task (concurrency_key is empty) and of each concurrency key of a task, if that is limited.
+-- taken: how many run or may be claimed, which are those with task_place = 1, or key_place = 1.
+CREATE TABLE host_groups (
+    task_id VARCHAR(191) NOT NULL,
+    concurrency_key VARCHAR(191) NOT NULL,
+    max_running BIGINT NOT NULL,
+    taken BIGINT NOT NULL,
+    PRIMARY KEY (task_id, concurrency_key)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE host_queues (
+    name VARCHAR(191) PRIMARY KEY,
+    paused BIGINT NOT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE host_job_logs (
     job_id VARBINARY(16) NOT NULL,
@@ -134,6 +160,7 @@ CREATE TABLE host_job_logs (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- incarnation: which of the schedulers that have had this identity one after the other.
+-- work: the queues that it serves and what it can run, as JSON; null if it does not say.
 CREATE TABLE host_schedulers (
     id VARCHAR(191) PRIMARY KEY,
     role VARCHAR(191) NOT NULL,
@@ -141,7 +168,8 @@ CREATE TABLE host_schedulers (
     seen_at BIGINT NOT NULL,
     stopped_at BIGINT,
     incarnation VARCHAR(191) NOT NULL DEFAULT 'unknown',
-    memory LONGTEXT
+    memory LONGTEXT,
+    work LONGTEXT
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

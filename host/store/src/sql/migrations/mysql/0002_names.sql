@@ -13,7 +13,7 @@ RENAME TABLE
     plugin_bytes TO host_plugin_bytes;
 
 ALTER TABLE host_jobs
-    RENAME COLUMN lane TO partition_key,
+    CHANGE COLUMN lane ready_key VARCHAR(255),
     RENAME COLUMN wakes_at TO run_at,
     RENAME COLUMN place TO sort_key,
     RENAME COLUMN cost TO resource_usage,
@@ -81,3 +81,55 @@ CREATE OR REPLACE VIEW host_v_schedules AS SELECT
     DATE_FORMAT(DATE_ADD('1970-01-01', INTERVAL created_at MICROSECOND), '%Y-%m-%dT%H:%i:%s.%fZ') AS created_at,
     DATE_FORMAT(DATE_ADD('1970-01-01', INTERVAL lease_until MICROSECOND), '%Y-%m-%dT%H:%i:%s.%fZ') AS lease_until
 FROM host_schedules;
+
+ALTER TABLE host_jobs
+    ADD COLUMN claim_key VARCHAR(255) NOT NULL DEFAULT '',
+    ADD COLUMN concurrency_key VARCHAR(191),
+    ADD COLUMN key_place BIGINT,
+    ADD COLUMN task_place BIGINT;
+ALTER TABLE host_tasks ADD COLUMN max_running_per_key BIGINT;
+ALTER TABLE host_schedulers ADD COLUMN work LONGTEXT;
+CREATE INDEX host_jobs_task_places ON host_jobs (task_id, task_place, sort_key, id);
+CREATE INDEX host_jobs_key_places ON host_jobs (task_id, concurrency_key, key_place, sort_key, id);
+
+-- How many jobs may run at once, of a task (concurrency_key is empty) and of each concurrency key of a task, if that is limited.
+-- taken: how many run or may be claimed, which are those with task_place = 1, or key_place = 1.
+CREATE TABLE host_groups (
+    task_id VARCHAR(191) NOT NULL,
+    concurrency_key VARCHAR(191) NOT NULL,
+    max_running BIGINT NOT NULL,
+    taken BIGINT NOT NULL,
+    PRIMARY KEY (task_id, concurrency_key)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE host_queues (
+    name VARCHAR(191) PRIMARY KEY,
+    paused BIGINT NOT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- Jobs wait by what they need, no longer by their task: the executor that they name, else the usual one of what they run.
+UPDATE host_tasks SET max_running_per_key = 1;
+UPDATE host_jobs SET claim_key = CONCAT('default/', CASE
+        WHEN settings LIKE '{"executor":"%' THEN SUBSTRING_INDEX(SUBSTRING(settings, 14), '"', 1)
+        ELSE COALESCE((SELECT CASE WHEN t.plugin_name IS NULL THEN 'inline' ELSE 'wasm' END FROM host_tasks AS t WHERE t.id = host_jobs.task_id), '')
+    END,
+    COALESCE((SELECT CASE WHEN t.plugin_name IS NULL THEN CONCAT(':', t.function_name) END FROM host_tasks AS t WHERE t.id = host_jobs.task_id), ''))
+WHERE state <> 'finished';
+UPDATE host_jobs SET task_place = 1
+WHERE state = 'running' AND EXISTS (SELECT 1 FROM host_tasks AS t WHERE t.id = host_jobs.task_id AND t.max_running IS NOT NULL);
+UPDATE host_jobs SET ready_key = NULL, task_place = 0
+WHERE ready_key IS NOT NULL AND task_place IS NULL
+    AND EXISTS (SELECT 1 FROM host_tasks AS t WHERE t.id = host_jobs.task_id AND t.max_running IS NOT NULL);
+UPDATE host_jobs SET ready_key = claim_key WHERE ready_key IS NOT NULL;
+UPDATE host_jobs SET ready_key = claim_key, task_place = 1 WHERE id IN (
+    SELECT turns.id FROM (
+        SELECT j.id, j.task_id, ROW_NUMBER() OVER (PARTITION BY j.task_id ORDER BY j.sort_key, j.id) AS turn
+        FROM host_jobs AS j WHERE j.task_place = 0
+    ) AS turns JOIN (
+        SELECT t.id, t.max_running - (SELECT COUNT(*) FROM host_jobs AS r WHERE r.task_id = t.id AND r.task_place = 1) AS room
+        FROM host_tasks AS t WHERE t.max_running IS NOT NULL
+    ) AS rooms ON rooms.id = turns.task_id AND turns.turn <= rooms.room
+);
+INSERT IGNORE INTO host_groups (task_id, concurrency_key, max_running, taken)
+SELECT t.id, '', t.max_running, (SELECT COUNT(*) FROM host_jobs AS j WHERE j.task_id = t.id AND j.task_place = 1)
+FROM host_tasks AS t WHERE t.max_running IS NOT NULL;

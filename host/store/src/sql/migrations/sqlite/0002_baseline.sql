@@ -24,7 +24,7 @@ CREATE TABLE host_plugin_bytes (
     PRIMARY KEY (digest, part)
 ) STRICT;
 
--- max_running: null for any number.
+-- max_running, max_running_per_key: null for any number.
 CREATE TABLE host_tasks (
     id TEXT PRIMARY KEY,
     plugin_name TEXT,
@@ -37,7 +37,8 @@ CREATE TABLE host_tasks (
     configured TEXT NOT NULL,
     declared TEXT NOT NULL,
     defaults TEXT NOT NULL,
-    max_running INTEGER
+    max_running INTEGER,
+    max_running_per_key INTEGER
 ) STRICT;
 CREATE INDEX host_tasks_plugin ON host_tasks (plugin_name);
 
@@ -69,9 +70,12 @@ CREATE INDEX host_schedules_due ON host_schedules (run_at, id) WHERE run_at IS N
 CREATE INDEX host_schedules_leased ON host_schedules (lease_holder, lease_token) WHERE lease_holder IS NOT NULL;
 CREATE INDEX host_schedules_task ON host_schedules (task_id, id);
 
--- Of a queued job exactly one of these is set: partition_key, if it is due: its task's id if that task has a limit on running jobs,
--- else the empty text, which all other tasks share; run_at, if it is not yet due. deadline: the start deadline of a queued job
--- that has not begun. All three are null for other jobs, so that the indexes on them stay as small as the queue.
+-- Of a queued job exactly one of these holds: run_at is set, if it is not yet due; ready_key, if it may be claimed; key_place is 0,
+-- if it waits for a place of its concurrency key; task_place is 0, if it waits for a place of its task. A place that it has is 1,
+-- while it may be claimed and while it runs; 2, with ready_key, if nobody ran it, so that it keeps no other from starting and has to
+-- wait for a place as soon as a worker finds it; null is for no limit. deadline: the start deadline of a queued job that has not
+-- begun. All of them are null for finished jobs, so that the indexes on them stay as small as the queue.
+-- claim_key: the queue, a slash, and what a worker must have to run it; ready_key is the same or null.
 -- sort_key: the negated priority, so that one ascending index gives the order of starting.
 CREATE TABLE host_jobs (
     id BLOB NOT NULL PRIMARY KEY,
@@ -88,7 +92,7 @@ CREATE TABLE host_jobs (
     start_deadline INTEGER,
     created_at INTEGER NOT NULL,
     state TEXT NOT NULL DEFAULT 'queued',
-    partition_key TEXT,
+    ready_key TEXT,
     run_at INTEGER,
     deadline INTEGER,
     attempt INTEGER NOT NULL DEFAULT 0,
@@ -108,9 +112,13 @@ CREATE TABLE host_jobs (
     error TEXT,
     resource_usage TEXT,
     expires_at INTEGER,
-    schedule_life INTEGER NOT NULL DEFAULT 0
+    schedule_life INTEGER NOT NULL DEFAULT 0,
+    claim_key TEXT NOT NULL DEFAULT '',
+    concurrency_key TEXT,
+    key_place INTEGER,
+    task_place INTEGER
 ) STRICT;
-CREATE INDEX host_jobs_ready ON host_jobs (partition_key, sort_key, id) WHERE partition_key IS NOT NULL;
+CREATE INDEX host_jobs_ready ON host_jobs (ready_key, sort_key, id) WHERE ready_key IS NOT NULL;
 CREATE INDEX host_jobs_waiting ON host_jobs (run_at, id) WHERE run_at IS NOT NULL;
 CREATE INDEX host_jobs_deadline ON host_jobs (deadline, id) WHERE deadline IS NOT NULL;
 CREATE INDEX host_jobs_running ON host_jobs (task_id) WHERE state = 'running';
@@ -120,6 +128,24 @@ CREATE INDEX host_jobs_task ON host_jobs (task_id, id);
 CREATE INDEX host_jobs_schedule ON host_jobs (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);
 CREATE INDEX host_jobs_expiring ON host_jobs (expires_at, id) WHERE expires_at IS NOT NULL;
+
+CREATE INDEX host_jobs_task_places ON host_jobs (task_id, task_place, sort_key, id) WHERE task_place IS NOT NULL;
+CREATE INDEX host_jobs_key_places ON host_jobs (task_id, concurrency_key, key_place, sort_key, id) WHERE key_place IS NOT NULL;
+
+-- How many jobs may run at once, of a task (concurrency_key is empty) and of each concurrency key of a task, if that is limited.
+-- taken: how many run or may be claimed, which are those with task_place = 1, or key_place = 1.
+CREATE TABLE host_groups (
+    task_id TEXT NOT NULL,
+    concurrency_key TEXT NOT NULL,
+    max_running INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (task_id, concurrency_key)
+) STRICT;
+
+CREATE TABLE host_queues (
+    name TEXT PRIMARY KEY,
+    paused INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE host_job_logs (
     job_id BLOB NOT NULL,
@@ -134,6 +160,7 @@ CREATE TABLE host_job_logs (
 ) STRICT;
 
 -- incarnation: which of the schedulers that have had this identity one after the other.
+-- work: the queues that it serves and what it can run, as JSON; null if it does not say.
 CREATE TABLE host_schedulers (
     id TEXT PRIMARY KEY,
     role TEXT NOT NULL,
@@ -141,7 +168,8 @@ CREATE TABLE host_schedulers (
     seen_at INTEGER NOT NULL,
     stopped_at INTEGER,
     incarnation TEXT NOT NULL DEFAULT 'unknown',
-    memory TEXT
+    memory TEXT,
+    work TEXT
 ) STRICT;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.

@@ -11,7 +11,7 @@ ALTER TABLE schedulers RENAME TO host_schedulers;
 ALTER TABLE plugin_versions RENAME TO host_plugin_versions;
 ALTER TABLE plugin_bytes RENAME TO host_plugin_bytes;
 
-ALTER TABLE host_jobs RENAME COLUMN lane TO partition_key;
+ALTER TABLE host_jobs RENAME COLUMN lane TO ready_key;
 ALTER TABLE host_jobs RENAME COLUMN wakes_at TO run_at;
 ALTER TABLE host_jobs RENAME COLUMN place TO sort_key;
 ALTER TABLE host_jobs RENAME COLUMN cost TO resource_usage;
@@ -40,7 +40,7 @@ CREATE INDEX host_tasks_plugin ON host_tasks (plugin_name);
 CREATE INDEX host_schedules_due ON host_schedules (run_at, id) WHERE run_at IS NOT NULL;
 CREATE INDEX host_schedules_leased ON host_schedules (lease_holder, lease_token) WHERE lease_holder IS NOT NULL;
 CREATE INDEX host_schedules_task ON host_schedules (task_id, id);
-CREATE INDEX host_jobs_ready ON host_jobs (partition_key, sort_key, id) WHERE partition_key IS NOT NULL;
+CREATE INDEX host_jobs_ready ON host_jobs (ready_key, sort_key, id) WHERE ready_key IS NOT NULL;
 CREATE INDEX host_jobs_waiting ON host_jobs (run_at, id) WHERE run_at IS NOT NULL;
 CREATE INDEX host_jobs_deadline ON host_jobs (deadline, id) WHERE deadline IS NOT NULL;
 CREATE INDEX host_jobs_running ON host_jobs (task_id) WHERE state = 'running';
@@ -91,3 +91,54 @@ CREATE VIEW host_v_schedules AS SELECT
     strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000000, 'unixepoch') || printf('.%06dZ', created_at % 1000000) AS created_at,
     strftime('%Y-%m-%dT%H:%M:%S', lease_until / 1000000, 'unixepoch') || printf('.%06dZ', lease_until % 1000000) AS lease_until
 FROM host_schedules;
+
+ALTER TABLE host_jobs ADD COLUMN claim_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE host_jobs ADD COLUMN concurrency_key TEXT;
+ALTER TABLE host_jobs ADD COLUMN key_place INTEGER;
+ALTER TABLE host_jobs ADD COLUMN task_place INTEGER;
+ALTER TABLE host_tasks ADD COLUMN max_running_per_key INTEGER;
+ALTER TABLE host_schedulers ADD COLUMN work TEXT;
+CREATE INDEX host_jobs_task_places ON host_jobs (task_id, task_place, sort_key, id) WHERE task_place IS NOT NULL;
+CREATE INDEX host_jobs_key_places ON host_jobs (task_id, concurrency_key, key_place, sort_key, id) WHERE key_place IS NOT NULL;
+
+-- How many jobs may run at once, of a task (concurrency_key is empty) and of each concurrency key of a task, if that is limited.
+-- taken: how many run or may be claimed, which are those with task_place = 1, or key_place = 1.
+CREATE TABLE host_groups (
+    task_id TEXT NOT NULL,
+    concurrency_key TEXT NOT NULL,
+    max_running INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (task_id, concurrency_key)
+) STRICT;
+
+CREATE TABLE host_queues (
+    name TEXT PRIMARY KEY,
+    paused INTEGER NOT NULL
+) STRICT;
+
+-- Jobs wait by what they need, no longer by their task: the executor that they name, else the usual one of what they run.
+UPDATE host_tasks SET max_running_per_key = 1;
+UPDATE host_jobs SET claim_key = 'default/' || CASE
+        WHEN settings LIKE '{"executor":"%' THEN substr(settings, 14, instr(substr(settings, 14), '"') - 1)
+        ELSE COALESCE((SELECT CASE WHEN t.plugin_name IS NULL THEN 'inline' ELSE 'wasm' END FROM host_tasks AS t WHERE t.id = host_jobs.task_id), '')
+    END
+    || COALESCE((SELECT CASE WHEN t.plugin_name IS NULL THEN ':' || t.function_name END FROM host_tasks AS t WHERE t.id = host_jobs.task_id), '')
+WHERE state <> 'finished';
+UPDATE host_jobs SET task_place = 1
+WHERE state = 'running' AND EXISTS (SELECT 1 FROM host_tasks AS t WHERE t.id = host_jobs.task_id AND t.max_running IS NOT NULL);
+UPDATE host_jobs SET ready_key = NULL, task_place = 0
+WHERE ready_key IS NOT NULL AND task_place IS NULL
+    AND EXISTS (SELECT 1 FROM host_tasks AS t WHERE t.id = host_jobs.task_id AND t.max_running IS NOT NULL);
+UPDATE host_jobs SET ready_key = claim_key WHERE ready_key IS NOT NULL;
+UPDATE host_jobs SET ready_key = claim_key, task_place = 1 WHERE id IN (
+    SELECT turns.id FROM (
+        SELECT j.id, j.task_id, ROW_NUMBER() OVER (PARTITION BY j.task_id ORDER BY j.sort_key, j.id) AS turn
+        FROM host_jobs AS j WHERE j.task_place = 0
+    ) AS turns JOIN (
+        SELECT t.id, t.max_running - (SELECT COUNT(*) FROM host_jobs AS r WHERE r.task_id = t.id AND r.task_place = 1) AS room
+        FROM host_tasks AS t WHERE t.max_running IS NOT NULL
+    ) AS rooms ON rooms.id = turns.task_id AND turns.turn <= rooms.room
+);
+INSERT OR IGNORE INTO host_groups (task_id, concurrency_key, max_running, taken)
+SELECT t.id, '', t.max_running, (SELECT COUNT(*) FROM host_jobs AS j WHERE j.task_id = t.id AND j.task_place = 1)
+FROM host_tasks AS t WHERE t.max_running IS NOT NULL;

@@ -5,7 +5,7 @@ SET state = 'finished', outcome = v.outcome, finished_at = v.finished_at, expire
     result_encoding = v.result_encoding, result = v.result, error = v.error,
     resource_usage = COALESCE(v.resource_usage, host_jobs.resource_usage), plugin_digest = COALESCE(v.plugin_digest, host_jobs.plugin_digest),
     started_at = COALESCE(v.started_at, host_jobs.started_at), progress = COALESCE(v.progress, host_jobs.progress),
-    partition_key = NULL, run_at = NULL, deadline = NULL,
+    ready_key = NULL, key_place = NULL, task_place = NULL, run_at = NULL, deadline = NULL,
     lease_holder = NULL, lease_token = NULL, lease_until = NULL
 FROM ?table(id b, token b, outcome t, finished_at i, expires_at i, result_encoding t, result b, error t, resource_usage t, plugin_digest b, started_at i, progress t)
 WHERE host_jobs.id = v.id AND host_jobs.lease_token = v.token

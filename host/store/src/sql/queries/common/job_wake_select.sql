@@ -1,2 +1,2 @@
 -- job_wake_select
-SELECT id FROM host_jobs WHERE run_at <= ? ORDER BY run_at, id LIMIT ? /*claim*/
+SELECT id, task_id, concurrency_key FROM host_jobs WHERE run_at <= ? ORDER BY run_at, id LIMIT ? /*claim*/

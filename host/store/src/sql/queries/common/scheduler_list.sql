@@ -1,2 +1,2 @@
 -- scheduler_list
-SELECT id, role, started_at, seen_at, stopped_at, incarnation, memory FROM host_schedulers ORDER BY id
+SELECT id, role, started_at, seen_at, stopped_at, incarnation, memory, work FROM host_schedulers ORDER BY id

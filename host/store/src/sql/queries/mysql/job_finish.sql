@@ -5,5 +5,5 @@ SET host_jobs.state = 'finished', host_jobs.outcome = v.outcome, host_jobs.finis
     host_jobs.result_encoding = v.result_encoding, host_jobs.result = v.result, host_jobs.error = v.error,
     host_jobs.resource_usage = COALESCE(v.resource_usage, host_jobs.resource_usage), host_jobs.plugin_digest = COALESCE(v.plugin_digest, host_jobs.plugin_digest),
     host_jobs.started_at = COALESCE(v.started_at, host_jobs.started_at), host_jobs.progress = COALESCE(v.progress, host_jobs.progress),
-    host_jobs.partition_key = NULL, host_jobs.run_at = NULL, host_jobs.deadline = NULL,
+    host_jobs.ready_key = NULL, host_jobs.key_place = NULL, host_jobs.task_place = NULL, host_jobs.run_at = NULL, host_jobs.deadline = NULL,
     host_jobs.lease_holder = NULL, host_jobs.lease_token = NULL, host_jobs.lease_until = NULL

@@ -1,0 +1,2 @@
+-- group_delete_task
+DELETE FROM host_groups WHERE task_id = ?

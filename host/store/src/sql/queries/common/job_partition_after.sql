@@ -1,2 +1,0 @@
--- job_partition_after
-SELECT MIN(partition_key) FROM host_jobs WHERE partition_key > ?

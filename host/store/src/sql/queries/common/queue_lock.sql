@@ -1,0 +1,2 @@
+-- queue_lock
+SELECT paused FROM host_queues WHERE name = ? /*lock*/

@@ -1,0 +1,4 @@
+-- group_insert
+INSERT INTO host_groups (task_id, concurrency_key, max_running, taken)
+?rows(t t i i)
+ON DUPLICATE KEY UPDATE task_id = host_groups.task_id

@@ -1,0 +1,4 @@
+-- job_places
+-- Told which index: what another one leads through would be locked as well.
+SELECT task_id, concurrency_key, key_place, task_place
+FROM host_jobs FORCE INDEX (PRIMARY) WHERE id IN (?*) AND state = 'running' AND (key_place = 1 OR task_place = 1) ORDER BY id /*lock*/
