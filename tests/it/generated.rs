@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use wasm_encoder::{
     CodeSection, ComponentAliasSection, ComponentExportKind, ComponentExportSection, ComponentInstanceSection,
     ComponentSectionId, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, Function, FunctionSection,
-    GlobalSection, GlobalType, ImportSection, MemorySection, MemoryType, Module, RawSection, TypeSection, ValType,
+    GlobalSection, GlobalType, ImportSection, MemorySection, MemoryType, Module, RawSection, RefType, StartSection,
+    TableSection, TableType, TypeSection, ValType,
 };
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
@@ -25,6 +26,10 @@ const REALLOCATES: u32 = 2;
 /// No parameters, no results: for further functions.
 pub(crate) const PLAIN: u32 = 3;
 const SHOUTS: u32 = 4;
+/// One parameter, no results.
+const TAKES: u32 = 5;
+/// The types of imported functions come behind these.
+const IMPORTED: u32 = 6;
 
 /// Where things lie in the memory of a generated module.
 const LIST: i32 = 64;
@@ -32,9 +37,22 @@ const NAME: i32 = 128;
 const DESCRIPTOR: i32 = 256;
 /// Where a task's result lies.
 pub(crate) const RESULT: i32 = 2048;
-const DOCUMENT: i32 = 3072;
-const HEAP: i32 = 8192;
+pub(crate) const DOCUMENT: i32 = 3072;
+pub(crate) const HEAP: i32 = 8192;
 const MEMORY_PAGES: u64 = 4;
+
+/// A function of the host that a generated module imports.
+#[derive(Clone, Copy)]
+pub(crate) struct Import {
+    /// The interface, with its version.
+    pub(crate) interface: &'static str,
+    /// The function.
+    pub(crate) name: &'static str,
+    /// Its parameters, as the canonical ABI flattens them.
+    pub(crate) params: &'static [ValType],
+    /// Its result, likewise.
+    pub(crate) results: &'static [ValType],
+}
 
 /// A plugin with one task, `run`.
 pub(crate) struct Plugin {
@@ -47,8 +65,24 @@ pub(crate) struct Plugin {
     pub(crate) document: Vec<u8>,
     /// What the task says of itself.
     pub(crate) description: String,
-    /// Further functions, by the index of their type. Nothing calls them.
+    /// Functions of the host; the first has index 0.
+    pub(crate) imports: Vec<Import>,
+    /// What lists the tasks: it gives the address of the list.
+    pub(crate) lists: Function,
+    /// What allocates memory for the host. Parameters: old address and size, alignment, size.
+    pub(crate) reallocates: Function,
+    /// What runs when the host has read the task's result.
+    pub(crate) post_return: Option<Function>,
+    /// What runs when the instance is made.
+    pub(crate) start: Option<Function>,
+    /// Further functions, by the index of their type. Nothing calls them. The first has index 3 behind the imported ones.
     pub(crate) functions: Vec<(u32, Function)>,
+    /// Pages of the memory.
+    pub(crate) pages: u64,
+    /// A table of functions, all of them null, with so many elements.
+    pub(crate) table: Option<u64>,
+    /// Sections of the module that come behind the memories and before the exports.
+    pub(crate) inner: Vec<(u8, Vec<u8>)>,
     /// How many types of functions there are beyond those in use.
     pub(crate) more_types: u32,
     /// Memories beyond the first.
@@ -67,7 +101,15 @@ impl Plugin {
             result: result_of(Encoding::Json, DOCUMENT, 4),
             document: b"null".to_vec(),
             description: String::new(),
+            imports: Vec::new(),
+            lists: constant(LIST),
+            reallocates: reallocate(),
+            post_return: None,
+            start: None,
             functions: Vec::new(),
+            pages: MEMORY_PAGES,
+            table: None,
+            inner: Vec::new(),
             more_types: 0,
             more_memories: 0,
             custom: Vec::new(),
@@ -94,7 +136,8 @@ impl Plugin {
 
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
-        let mut component = encoded(self.module(), "jobs:plugin/plugin");
+        let world = if self.imports.is_empty() { "jobs:plugin/plugin" } else { "test:raw/plugin" };
+        let mut component = encoded(self.module(), world);
         for (id, content) in &self.outer {
             append_section(&mut component, *id, content);
         }
@@ -104,28 +147,62 @@ impl Plugin {
     fn module(&self) -> Module {
         let mut module = Module::new();
         let mut types = types();
+        for import in &self.imports {
+            types.ty().function(import.params.iter().copied(), import.results.iter().copied());
+        }
         for _ in 0..self.more_types {
             types.ty().function([], []);
         }
         module.section(&types);
+        let mut imports = ImportSection::new();
+        for (ty, import) in (IMPORTED..).zip(&self.imports) {
+            imports.import(import.interface, import.name, wasm_encoder::EntityType::Function(ty));
+        }
+        module.section(&imports);
+        let own = [(LISTS, &self.lists), (RUNS, &self.run), (REALLOCATES, &self.reallocates)];
+        let mut bodies: Vec<(u32, &Function)> = own.into_iter().collect();
+        bodies.extend(self.functions.iter().map(|(ty, function)| (*ty, function)));
+        // The index of the next function.
+        let next = |bodies: &[(u32, &Function)]| {
+            u32::try_from(self.imports.len() + bodies.len()).expect("a small number of functions")
+        };
+        let first = next(&[]);
+        let post_return = self.post_return.as_ref().map(|function| {
+            bodies.push((TAKES, function));
+            next(&bodies) - 1
+        });
+        let start = self.start.as_ref().map(|function| {
+            bodies.push((PLAIN, function));
+            next(&bodies) - 1
+        });
         let mut functions = FunctionSection::new();
-        functions.function(LISTS).function(RUNS).function(REALLOCATES);
-        for (ty, _) in &self.functions {
-            functions.function(*ty);
+        let mut code = CodeSection::new();
+        for (ty, function) in bodies {
+            functions.function(ty);
+            code.function(function);
         }
         module.section(&functions);
-        module.section(&memories(1 + self.more_memories));
+        if let Some(minimum) = self.table {
+            let element_type = RefType::FUNCREF;
+            let ty = TableType { element_type, minimum, maximum: None, table64: false, shared: false };
+            module.section(TableSection::new().table(ty));
+        }
+        module.section(&memories(1 + self.more_memories, self.pages));
+        for (id, data) in &self.inner {
+            module.section(&RawSection { id: *id, data });
+        }
         module.section(&heap_top());
         let mut exports = ExportSection::new();
-        exports.export(&format!("{TASKS}#list-tasks"), ExportKind::Func, 0);
-        exports.export(&format!("{TASKS}#run"), ExportKind::Func, 1);
-        exports.export("cabi_realloc", ExportKind::Func, 2);
+        exports.export(&format!("{TASKS}#list-tasks"), ExportKind::Func, first);
+        exports.export(&format!("{TASKS}#run"), ExportKind::Func, first + 1);
+        exports.export("cabi_realloc", ExportKind::Func, first + 2);
         exports.export("memory", ExportKind::Memory, 0);
+        if let Some(function) = post_return {
+            exports.export(&format!("cabi_post_{TASKS}#run"), ExportKind::Func, function);
+        }
         module.section(&exports);
-        let mut code = CodeSection::new();
-        code.function(&constant(LIST)).function(&self.run).function(&reallocate());
-        for (_, function) in &self.functions {
-            code.function(function);
+        if let Some(function_index) = start {
+            module.section(&StartSection { function_index });
         }
         module.section(&code);
         module.section(&self.data());
@@ -211,14 +288,15 @@ fn types() -> TypeSection {
     types.ty().function([ValType::I32; 4], [ValType::I32]);
     types.ty().function([], []);
     types.ty().function([ValType::I32; 3], []);
+    types.ty().function([ValType::I32], []);
     types
 }
 
-fn memories(count: u32) -> MemorySection {
+fn memories(count: u32, pages: u64) -> MemorySection {
     let mut memories = MemorySection::new();
     for _ in 0..count {
         memories.memory(MemoryType {
-            minimum: MEMORY_PAGES,
+            minimum: pages,
             maximum: None,
             memory64: false,
             shared: false,
@@ -261,6 +339,7 @@ static CONTRACT: LazyLock<Resolve> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
     resolve.push_dir(folder).expect("the contract parses");
     resolve.push_str("parts.wit", PARTS).expect("the parts parse");
+    resolve.push_str("wasi.wit", include_str!("hostile/wasi.wit")).expect("the interfaces parse");
     resolve
 });
 
@@ -299,9 +378,9 @@ fn shouting() -> Module {
     types.ty().function([ValType::I32; 2], [ValType::I32]);
     module.section(&types);
     let mut functions = FunctionSection::new();
-    functions.function(5).function(REALLOCATES);
+    functions.function(IMPORTED).function(REALLOCATES);
     module.section(&functions);
-    module.section(&memories(1));
+    module.section(&memories(1, MEMORY_PAGES));
     module.section(&heap_top());
     let mut exports = ExportSection::new();
     exports.export(&format!("{WORDS}#shout"), ExportKind::Func, 0);
@@ -349,7 +428,7 @@ fn asking() -> Module {
     let mut functions = FunctionSection::new();
     functions.function(LISTS).function(RUNS).function(REALLOCATES);
     module.section(&functions);
-    module.section(&memories(1));
+    module.section(&memories(1, MEMORY_PAGES));
     module.section(&heap_top());
     let mut exports = ExportSection::new();
     exports.export(&format!("{TASKS}#list-tasks"), ExportKind::Func, 1);

@@ -244,13 +244,11 @@ fn size(bytes: u64) -> String {
 /// Says what was denied to a guest that failed, and makes the denial the kind of its failure if it was the last thing that the
 /// guest asked for; see [`super::denials`].
 fn explain_denial(mut error: JobError, guest: &Guest) -> JobError {
-    let passed: Vec<String> = guest.passed_quotas().collect();
-    if guest.denials.is_last() || !passed.is_empty() {
+    if guest.denials.is_last() {
         error.kind = ErrorKind::Denied;
     }
     let is_told = |denial: &String| error.message.contains(denial) || error.context.contains(denial);
-    let untold: Vec<String> =
-        guest.denials.sentences().iter().chain(&passed).filter(|denial| !is_told(denial)).cloned().collect();
+    let untold: Vec<String> = guest.denials.sentences().into_iter().filter(|denial| !is_told(denial)).collect();
     // What was denied helps more than the last of many causes.
     error.context.truncate(ERROR_CONTEXT_MAX.saturating_sub(untold.len()));
     error.context.extend(untold);

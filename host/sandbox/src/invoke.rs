@@ -124,7 +124,7 @@ async fn call(store: &mut Store<Guest>, prepared: &Prepared, task: &str, invocat
         Ok(plugin) => plugin,
         Err(error) => return Ending::Broke(Phase::Instantiation, error),
     };
-    store.data_mut().denials.task_begins();
+    store.data().denials.task_begins();
     let args = v0_1::payload_to_guest(&invocation.job.spec.args);
     match plugin.jobs_plugin_tasks().call_run(&mut *store, task, &args).await {
         Ok(result) => {

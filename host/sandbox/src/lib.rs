@@ -35,6 +35,7 @@ mod memory;
 mod names;
 mod outline;
 mod output;
+mod poll;
 mod pool;
 mod quota;
 mod random;

@@ -203,6 +203,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     super::files::add_to_linker(&mut linker)?;
     super::sockets::add_to_linker(&mut linker)?;
     super::random::add_to_linker(&mut linker)?;
+    super::poll::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)

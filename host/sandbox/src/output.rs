@@ -138,6 +138,7 @@ impl Output {
         let mut capture = self.capture();
         let fields_bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         capture.work.note_bytes(target.len() + message.len() + fields_bytes);
+        capture.work.note(LINE.saturating_mul(fields.len() as u64));
         if target == PANIC_TARGET {
             capture.panic = Some(PanicRecord::from_log(&message, &fields));
         }

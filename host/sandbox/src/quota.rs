@@ -1,8 +1,9 @@
 //! What one attempt may write into a granted folder.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::denials::Denials;
 use crate::model::WriteQuota;
 
 /// What is left of an attempt's quota for one folder. Clones take from the same.
@@ -13,16 +14,20 @@ pub(super) struct Quota(Arc<Left>);
 struct Left {
     bytes: AtomicU64,
     files: AtomicU64,
-    is_passed: AtomicBool,
+    /// What guests call the folder.
+    folder: String,
+    /// Where it is noted that more was wanted than was left.
+    denials: Denials,
 }
 
 impl Quota {
-    /// All of it.
-    pub(super) fn new(quota: WriteQuota) -> Quota {
+    /// All of it, for the folder that the guest knows by that name.
+    pub(super) fn new(quota: WriteQuota, folder: String, denials: Denials) -> Quota {
         Quota(Arc::new(Left {
             bytes: AtomicU64::new(quota.bytes.unwrap_or(u64::MAX)),
             files: AtomicU64::new(quota.files.unwrap_or(u64::MAX)),
-            is_passed: AtomicBool::new(false),
+            folder,
+            denials,
         }))
     }
 
@@ -44,17 +49,13 @@ impl Quota {
         let _before = self.0.files.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// Whether more was wanted than was left.
-    pub(super) fn is_passed(&self) -> bool {
-        self.0.is_passed.load(Ordering::Relaxed)
-    }
-
     fn take(&self, left: &AtomicU64, amount: u64) -> bool {
         // Unlimited stays so.
         let next = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(amount) };
         let is_taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
-        if !is_taken {
-            self.0.is_passed.store(true, Ordering::Relaxed);
+        match is_taken {
+            true => self.0.denials.had_room(&self.0.folder),
+            false => self.0.denials.no_room(&self.0.folder),
         }
         is_taken
     }
@@ -66,14 +67,16 @@ mod tests {
 
     #[test]
     fn a_quota_is_taken_from_by_all_streams_together_and_told_when_it_is_passed() {
-        let quota = Quota::new(WriteQuota { bytes: Some(100), files: Some(1) });
+        let denials = Denials::default();
+        let of = |quota| Quota::new(quota, "/data".to_owned(), denials.clone());
+        let quota = of(WriteQuota { bytes: Some(100), files: Some(1) });
         let other = quota.clone();
-        assert!(quota.take_bytes(60) && other.take_bytes(40) && !quota.is_passed());
-        assert!(!other.take_bytes(1) && quota.is_passed());
+        assert!(quota.take_bytes(60) && other.take_bytes(40) && !denials.is_last());
+        assert!(!other.take_bytes(1) && denials.is_last());
         assert!(quota.take_file() && !quota.take_file());
         quota.give_back_file();
         assert!(quota.take_file() && !quota.take_file());
-        let unlimited = Quota::new(WriteQuota::default());
+        let unlimited = of(WriteQuota::default());
         assert!((0..3).all(|_| unlimited.take_bytes(u64::MAX - 1) && unlimited.take_file()));
     }
 }

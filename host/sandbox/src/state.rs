@@ -14,11 +14,11 @@ use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiVie
 use super::budget::Share;
 use super::denials::Denials;
 use super::files::OpenFiles;
-use super::grants::OpenGrants;
-use super::memory::MemoryAccount;
+use super::grants::{Folder, OpenGrants};
+use super::memory::{Kept, MemoryAccount};
 use super::output::{CapturedStream, Output, Stream};
 use super::quota::Quota;
-use super::work::Work;
+use super::work::{CALL, Work};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Invocation};
 use crate::model::Timestamp;
@@ -122,7 +122,9 @@ impl Guest {
     pub(super) fn store(engine: &Engine, options: GuestOptions) -> wasmtime::Result<Store<Guest>> {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES_MAX);
-        let quotas = options.grants.folders().iter().map(|folder| Quota::new(folder.quota)).collect();
+        let denials = Denials::default();
+        let quota = |folder: &Folder| Quota::new(folder.quota, folder.guest.clone(), denials.clone());
+        let quotas = options.grants.folders().iter().map(quota).collect();
         let guest = Guest {
             wasi: wasi(&options.grants, &options.output, options.clock),
             resources,
@@ -133,7 +135,7 @@ impl Guest {
             open_files: options.open_files,
             fuel: options.fuel,
             work: options.output.work(),
-            denials: Denials::default(),
+            denials,
             memory: MemoryAccount::new(options.memory_bytes, options.share, options.output.host_bytes()),
             output: options.output,
             job: options.job,
@@ -151,13 +153,12 @@ impl Guest {
 }
 
 impl Guest {
-    /// The granted folders into which the guest wanted to write more than it may, a sentence each.
-    pub(super) fn passed_quotas(&self) -> impl Iterator<Item = String> {
-        let folders = self.grants.folders().iter().zip(&self.quotas).filter(|(_, quota)| quota.is_passed());
-        folders.map(|(folder, _)| {
-            let guest = &folder.guest;
-            format!("one attempt may not write that much into `{guest}`; `--allow-dir HOST::{guest}:rw,max=SIZE,files=N` allows more")
-        })
+    /// Counts what a call handed over, and the host holds while the call waits.
+    ///
+    /// # Errors
+    /// It is more than the guest may have: the guest traps, as with any other memory that it cannot have.
+    pub(super) fn carry(&mut self, bytes: u64) -> wasmtime::Result<Kept> {
+        self.memory.keep(bytes).ok_or_else(|| wasmtime::Error::msg("no memory for what the call handed over"))
     }
 }
 
@@ -189,7 +190,6 @@ impl Reins {
     }
 }
 
-/// WASI with nothing granted but the time, chance, and two captured streams to write to, plus the granted variables.
 /// The time of day as guests see it.
 struct GuestTime(AttemptClock);
 
@@ -203,6 +203,7 @@ impl HostWallClock for GuestTime {
     }
 }
 
+/// WASI with nothing granted but the time, chance, and two captured streams to write to, plus the granted variables.
 fn wasi(grants: &OpenGrants, output: &Output, clock: AttemptClock) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(CapturedStream { stream: Stream::Stdout, output: output.clone() })
@@ -216,7 +217,9 @@ fn wasi(grants: &OpenGrants, output: &Output, clock: AttemptClock) -> WasiCtx {
 }
 
 impl WasiView for Guest {
+    /// Every call of WASI begins here.
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.work.note(CALL);
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
     }
 }

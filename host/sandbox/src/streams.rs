@@ -37,13 +37,10 @@ pub(super) struct Writing {
 }
 
 impl Reading {
+    /// An answer without bytes has begun to read.
     fn noted(&self, read: StreamResult<Bytes>) -> StreamResult<Bytes> {
-        if let Ok(bytes) = &read
-            && !bytes.is_empty()
-        {
-            self.work.note(FILE_CALL);
-            self.work.note_bytes(bytes.len());
-        }
+        self.work.note(FILE_CALL);
+        self.work.note_bytes(read.as_ref().map_or(0, Bytes::len));
         read
     }
 }
@@ -74,6 +71,9 @@ impl Pollable for Reading {
 
 impl Writing {
     fn begin(&self, bytes: &Bytes) -> StreamResult<()> {
+        if bytes.len() as u64 > STREAM_BYTES {
+            return Err(StreamError::trap("it wrote more to a stream at once than `check-write` allows"));
+        }
         self.work.note(FILE_CALL);
         self.work.note_bytes(bytes.len());
         match self.quota.take_bytes(bytes.len() as u64) {

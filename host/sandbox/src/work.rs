@@ -9,14 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Fuel for a byte that goes to the host or comes from it.
 const BYTE: u64 = 1;
+/// Fuel for a call of WASI, whatever it does.
+pub(super) const CALL: u64 = 100;
 /// Fuel for a random byte.
 pub(super) const RANDOM_BYTE: u64 = 4;
-/// Fuel for a line of output that is looked at, whether or not it is kept.
+/// Fuel for a line of output, or a field of one, that is looked at, whether or not it is kept.
 pub(super) const LINE: u64 = 50;
 /// Fuel for a line of output, or a note of progress, that is kept and sent on.
 pub(super) const KEPT_LINE: u64 = 2_000;
 /// Fuel for an entry of a folder's listing.
 pub(super) const ENTRY: u64 = 1_000;
+/// Fuel for each thing that a guest waits for, every time that it asks.
+pub(super) const POLLED: u64 = 1_000;
 /// Fuel for a call that goes to the file system.
 pub(super) const FILE_CALL: u64 = 5_000;
 

@@ -79,3 +79,35 @@ fn holds_memory(ctx: &guest_sdk::Context, bytes: usize, marker: String) -> usize
     }
     black_box(memory).len()
 }
+
+/// Asks for what is known of an open file, this many times.
+#[task(max_running_jobs = none)]
+fn looks_at(path: String, times: usize) -> Result<usize, guest_sdk::TaskError> {
+    use guest_sdk::OrPermanent as _;
+    let file = std::fs::File::open(path).or_permanent()?;
+    Ok((0..times).filter(|_| black_box(file.metadata()).is_ok()).count())
+}
+
+/// Sleeps for the shortest time there is, this many times.
+#[task(max_running_jobs = none)]
+fn naps(times: usize) {
+    (0..times).for_each(|_| std::thread::sleep(std::time::Duration::from_nanos(1)));
+}
+
+/// Makes a folder in a folder in a folder …, this deep.
+#[task(max_running_jobs = none)]
+fn nests_folders(path: String, depth: usize) -> Result<(), guest_sdk::TaskError> {
+    use guest_sdk::OrPermanent as _;
+    let mut path = std::path::PathBuf::from(path);
+    (0..depth).try_for_each(|_| {
+        path.push("d");
+        std::fs::create_dir(&path).or_permanent()
+    })
+}
+
+/// Makes a file of this length, of which nothing is written.
+#[task(max_running_jobs = none)]
+fn sets_length(path: String, bytes: u64) -> Result<(), guest_sdk::TaskError> {
+    use guest_sdk::OrPermanent as _;
+    std::fs::File::create(path).and_then(|file| file.set_len(bytes)).or_permanent()
+}

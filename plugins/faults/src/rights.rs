@@ -86,3 +86,33 @@ fn connects(address: String) -> Result<(), TaskError> {
 fn adds_job(task: String) -> Result<String, SchedulerError> {
     JobRequest::new(task).submit()
 }
+
+/// Writes a file of each of these lengths, whether or not it can, and then fails with these words.
+#[task(max_running_jobs = none)]
+fn writes_and_fails(path: String, lengths: Vec<usize>, message: String) -> Result<(), TaskError> {
+    for (number, length) in lengths.into_iter().enumerate() {
+        let _written = std::fs::write(format!("{path}/{number}"), vec![b'x'; length]);
+    }
+    Err(TaskError::permanent(message))
+}
+
+/// Makes a symbolic link in a granted folder and reads the file that it leads to.
+#[task(max_running_jobs = none)]
+#[expect(deprecated, reason = "the one call for symbolic links that every target has")]
+fn reads_through_link(path: String, target: String) -> Result<String, TaskError> {
+    std::fs::soft_link(target, &path).or_permanent()?;
+    std::fs::read_to_string(path).or_permanent()
+}
+
+/// Gives a file a second name and reads it by that.
+#[task(max_running_jobs = none)]
+fn reads_by_second_name(path: String, target: String) -> Result<String, TaskError> {
+    std::fs::hard_link(target, &path).or_permanent()?;
+    std::fs::read_to_string(path).or_permanent()
+}
+
+/// Reads stdin to its end, and answers with how many bytes it had.
+#[task(max_running_jobs = none)]
+fn reads_stdin() -> Result<usize, TaskError> {
+    std::io::read_to_string(std::io::stdin()).map(|text| text.len()).or_permanent()
+}

@@ -1,9 +1,10 @@
 //! The attacking components.
 
 use wasm_encoder::{
-    BlockType, CodeSection, Component, ComponentExportKind, ComponentImportSection, ComponentInstanceSection,
-    ComponentSectionId, ComponentTypeRef, ComponentTypeSection, Function, FunctionSection, InstanceType, Module,
-    NameMap, NameSection, RawSection, TypeSection, ValType,
+    Alias, BlockType, CodeSection, Component, ComponentAliasSection, ComponentExportKind, ComponentExportSection,
+    ComponentImportSection, ComponentInstanceSection, ComponentSectionId, ComponentTypeRef, ComponentTypeSection,
+    ComponentValType, Function, FunctionSection, InstanceSection, InstanceType, Module, ModuleArg, NameMap,
+    NameSection, PrimitiveValType, RawSection, TypeSection, ValType,
 };
 use wasmparser::{Parser, Payload};
 
@@ -268,10 +269,7 @@ pub(super) fn many_component_types() -> Vec<u8> {
     for _ in 0..2_000 {
         let mut instance = InstanceType::new();
         for _ in 0..10 {
-            instance
-                .ty()
-                .defined_type()
-                .list(wasm_encoder::ComponentValType::Primitive(wasm_encoder::PrimitiveValType::U8));
+            instance.ty().defined_type().list(ComponentValType::Primitive(PrimitiveValType::U8));
         }
         section.instance(&instance);
     }
@@ -358,4 +356,94 @@ pub(super) fn long_import() -> Vec<u8> {
 
 pub(super) fn many_imports() -> Vec<u8> {
     importing((0..5_000).map(|number| format!("evil:part{number}/x")))
+}
+
+pub(super) fn many_exports() -> Vec<u8> {
+    let mut exports = ComponentExportSection::new();
+    for number in 0..1_500 {
+        exports.export(format!("evil:part{number}/x").as_str(), ComponentExportKind::Instance, 0, None);
+    }
+    Plugin { outer: vec![content(&exports)], ..Plugin::trapping() }.component()
+}
+
+pub(super) fn many_aliases() -> Vec<u8> {
+    let mut aliases = ComponentAliasSection::new();
+    for _ in 0..250_000 {
+        aliases.alias(Alias::InstanceExport { instance: 0, kind: ComponentExportKind::Instance, name: "x" });
+    }
+    Plugin { outer: vec![content(&aliases)], ..Plugin::trapping() }.component()
+}
+
+/// Instances of an empty module, as many as no sandbox has room for.
+pub(super) fn many_module_instances() -> Vec<u8> {
+    let mut plugin = Plugin::trapping().component();
+    let index = modules_in(&plugin);
+    append_section(&mut plugin, ComponentSectionId::CoreModule as u8, &Module::new().finish());
+    let mut instances = InstanceSection::new();
+    for _ in 0..200 {
+        instances.instantiate(index, Vec::<(&str, ModuleArg)>::new());
+    }
+    let (id, content) = content(&instances);
+    append_section(&mut plugin, id, &content);
+    plugin
+}
+
+/// How many modules lie directly in a component.
+fn modules_in(component: &[u8]) -> u32 {
+    let mut depth = 0;
+    let mut count = 0;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.expect("a component") {
+            Payload::ModuleSection { .. } => {
+                count += u32::from(depth == 0);
+                depth += 1;
+            }
+            Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// A component with one of these in it, so that its types have indices from 0.
+fn with_types(section: &ComponentTypeSection) -> Vec<u8> {
+    let mut component = Component::new();
+    component.section(section);
+    Plugin { outer: vec![(COMPONENT, component.finish())], ..Plugin::trapping() }.component()
+}
+
+/// A list of a list of a list of …
+pub(super) fn deep_lists() -> Vec<u8> {
+    let mut section = ComponentTypeSection::new();
+    section.defined_type().list(ComponentValType::Primitive(PrimitiveValType::U8));
+    for before in 0..9_000 {
+        section.defined_type().list(ComponentValType::Type(before));
+    }
+    with_types(&section)
+}
+
+/// A pair of two of the pair before it, thirty times.
+pub(super) fn doubled_tuples() -> Vec<u8> {
+    let mut section = ComponentTypeSection::new();
+    section.defined_type().tuple([ComponentValType::Primitive(PrimitiveValType::U8); 2]);
+    for before in 0..30 {
+        section.defined_type().tuple([ComponentValType::Type(before); 2]);
+    }
+    with_types(&section)
+}
+
+pub(super) fn wide_record() -> Vec<u8> {
+    let names: Vec<String> = (0..100_000).map(|number| format!("field{number}")).collect();
+    let mut section = ComponentTypeSection::new();
+    let fields = names.iter().map(|name| (name.as_str(), ComponentValType::Primitive(PrimitiveValType::U8)));
+    section.defined_type().record(fields.collect::<Vec<_>>());
+    with_types(&section)
+}
+
+pub(super) fn import_that_is_no_text() -> Vec<u8> {
+    let mut component = importing(["evil:part/x".to_owned()]);
+    let name = component.windows(4).position(|bytes| bytes == b"evil").expect("its import");
+    component[name..name + 4].fill(0xff);
+    component
 }

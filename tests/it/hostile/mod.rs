@@ -3,9 +3,11 @@
 //!
 //! What each attack runs into stands in `host/THREATS.md`, in a table that these tests print and compare.
 
+pub(crate) mod calls;
 mod components;
 #[cfg(unix)]
 mod guests;
+mod modules;
 mod words;
 
 use std::io::Read as _;
@@ -22,7 +24,7 @@ const HOST_MEMORY_KIB: u64 = 640 << 10;
 const PATIENCE: Duration = Duration::from_secs(1_000);
 
 /// A compiler's time is longer than usual, so that a slow machine does not change what an attack runs into. Its memory is the usual one.
-const SETTINGS: &str = "[serve]\nmax_concurrent_jobs = 2\n[compiler]\ntimeout = \"15m\"\n";
+const SETTINGS: &str = "[serve]\nmax_concurrent_jobs = 2\n[compiler]\ntimeout = \"15m\"\n[caps]\nmemory = \"1GiB\"\n";
 
 /// How an attack ends.
 enum Ends {
@@ -132,6 +134,173 @@ attacks! {
     a_result_nested_100000_deep_is_an_error:
         "a result nested 200 deep", "64 levels",
         Ends::Fails("result_too_large", "nested deeper than 64 levels"), Plugin::returning(Encoding::Cbor, &[0x81; 200]).component();
+    loops_that_never_end_end:
+        "a loop without end", "`--fuel`",
+        Ends::Fails("out_of_fuel", "used up its fuel"), modules::endless_computation();
+    a_start_function_that_never_ends_is_refused:
+        "a start function that loops for ever", "2 seconds and a billion units of fuel to list tasks",
+        Ends::Refused("could not list its tasks"), modules::endless_start();
+    a_start_function_that_traps_is_refused:
+        "a start function that traps", "it must list its tasks",
+        Ends::Refused("could not list its tasks"), modules::trapping_start();
+    a_list_of_tasks_that_asks_for_its_job_is_refused:
+        "a list of tasks that asks for its job", "there is no job yet",
+        Ends::Refused("can be used only while a task runs"), calls::context_while_listing();
+    a_list_of_tasks_outside_memory_is_refused:
+        "a list of tasks at an address outside memory", "the canonical ABI",
+        Ends::Refused("could not list its tasks"), modules::list_outside();
+    two_tasks_of_one_name_are_refused:
+        "two tasks of one name", "names of tasks are unique",
+        Ends::Refused("twin"), example("list_twins");
+    two_hundred_and_eighty_nine_tasks_are_refused:
+        "289 tasks", "256 tasks",
+        Ends::Refused("289 tasks"), example("list_many");
+    a_list_of_tasks_that_never_ends_is_refused:
+        "a list of tasks that never ends", "2 seconds and a billion units of fuel to list tasks",
+        Ends::Refused("could not list its tasks"), example("list_spins");
+    a_list_of_tasks_that_hoards_memory_is_refused:
+        "a list of tasks that takes all memory", "64 MiB to list tasks",
+        Ends::Refused("could not list its tasks"), example("list_hoards");
+    memory_grows_no_further_than_its_limit:
+        "memory that grows a page at a time", "`--memory`",
+        Ends::Fails("out_of_memory", "`--memory` gives it more"), modules::growing_memory();
+    a_table_grows_no_further_than_its_limit:
+        "a table that grows", "100,000 elements of a table",
+        Ends::Fails("out_of_memory", "it had"), modules::growing_table();
+    a_table_of_four_billion_elements_is_refused:
+        "a table of four billion elements", "100,000 elements of a table",
+        Ends::Refused("table"), modules::large_table();
+    a_memory_of_4_gib_is_refused:
+        "a memory that begins with 4 GiB", "the operator's cap on memory",
+        Ends::Refused("bytes of memory to begin with"), modules::large_memory();
+    memory_that_is_filled_again_and_again_is_bounded:
+        "64 MiB that are filled in one instruction, again and again", "`--fuel`, by the byte",
+        Ends::Fails("out_of_fuel", "used up its fuel"), modules::filling_memory();
+    memory_that_is_copied_again_and_again_is_bounded:
+        "32 MiB that are copied in one instruction, again and again", "`--fuel`, by the byte",
+        Ends::Fails("out_of_fuel", "used up its fuel"), modules::copying_memory();
+    recursion_ends:
+        "recursion without end", "512 KiB of stack",
+        Ends::Traps("recursed too deeply"), modules::recursion();
+    recursion_with_large_frames_ends:
+        "recursion with 2,000 numbers in each call", "512 KiB of stack",
+        Ends::Traps("recursed too deeply"), modules::recursion_with_large_frames();
+    a_call_through_an_empty_entry_traps:
+        "a call through an empty entry of a table", "checked code",
+        Ends::Traps("empty table entry"), modules::empty_table_entry();
+    a_call_through_an_index_outside_traps:
+        "a call through an index outside a table", "checked code",
+        Ends::Traps("index that does not exist"), modules::table_index_outside();
+    an_address_outside_memory_traps:
+        "an address 8 GiB above memory", "checked code",
+        Ends::Traps("outside its memory"), modules::address_outside();
+    a_division_by_zero_traps:
+        "a division by zero", "checked code",
+        Ends::Traps("divided an integer by zero"), modules::division_by_zero();
+    an_integer_of_nan_traps:
+        "the integer part of NaN", "checked code",
+        Ends::Traps("no integer"), modules::integer_of_nan();
+    exceptions_are_refused:
+        "an exception that nobody catches", "no exceptions",
+        Ends::Refused("exceptions"), modules::exceptions();
+    memory_shared_between_threads_is_refused:
+        "memory shared between threads, to wait in for ever", "no threads",
+        Ends::Refused("shared"), modules::shared_memory();
+    memory_of_64_bits_is_refused:
+        "a memory with addresses of 64 bits", "addresses of 32 bits",
+        Ends::Refused("memory64"), modules::memory_of_64_bits();
+    types_of_a_garbage_collector_are_refused:
+        "arrays of a garbage collector", "no garbage collector",
+        Ends::Refused("gc"), modules::garbage_collected_types();
+    an_allocation_outside_memory_is_a_trap:
+        "memory for the arguments at an address where there is none", "the canonical ABI",
+        Ends::Fails("trap", "canonical ABI"), modules::allocation_outside();
+    an_allocation_that_never_ends_ends:
+        "an allocation for the arguments that loops for ever", "`--fuel`",
+        Ends::Fails("out_of_fuel", "used up its fuel"), calls::endless_allocation();
+    an_allocation_that_calls_the_host_traps:
+        "an allocation for the arguments that calls the host", "the canonical ABI",
+        Ends::Traps("from where that is not allowed"), calls::host_called_by_allocation();
+    a_post_return_that_never_ends_ends:
+        "a clean-up after the result that loops for ever", "`--fuel`",
+        Ends::Fails("out_of_fuel", "used up its fuel"), modules::endless_post_return();
+    a_custom_section_of_40_mb_is_not_read:
+        "a custom section of 40 MB", "custom sections are not read",
+        Ends::Traps("it aborted"), modules::large_custom_section();
+    damaged_sections_of_names_are_left_out:
+        "20,000 damaged sections of names", "names are read under limits",
+        Ends::Traps("it aborted"), modules::many_custom_sections();
+    fifteen_hundred_exports_are_refused:
+        "1,500 exports", "1,000 exports",
+        Ends::Refused("more than 1000 imports or exports"), components::many_exports();
+    many_aliases_are_refused:
+        "250,000 aliases", "200,000 imports, exports, instances and aliases",
+        Ends::Refused("imports, exports, instances and aliases"), components::many_aliases();
+    two_hundred_instances_of_modules_are_refused:
+        "200 instances of a module", "32 instances of modules",
+        Ends::Refused("instances"), components::many_module_instances();
+    lists_nested_9000_deep_are_refused:
+        "a type of lists nested 9,000 deep", "100 levels of types of values",
+        Ends::Refused("too deep"), components::deep_lists();
+    tuples_doubled_thirty_times_are_refused:
+        "a tuple of the tuple before it twice, thirty times over", "a million parts of a type",
+        Ends::Refused("type size"), components::doubled_tuples();
+    a_record_of_100000_fields_is_refused:
+        "a record of 100,000 fields", "10,000 fields",
+        Ends::Refused("record field size is out of bounds"), components::wide_record();
+    an_import_that_is_no_utf_8_is_refused:
+        "an import whose name is no UTF-8", "names are text",
+        Ends::Refused("the component is damaged"), components::import_that_is_no_text();
+    random_bytes_without_bound_are_refused:
+        "2^64 random bytes", "1 MiB of random bytes a call",
+        Ends::Traps("the host had to refuse"), calls::random_without_bound();
+    random_bytes_cost_fuel:
+        "random bytes without end", "random bytes cost fuel",
+        Ends::Fails("out_of_fuel", "used up its fuel"), calls::random_forever();
+    timers_that_are_never_given_back_have_an_end:
+        "timers without end, none of them given back", "1,000 handles",
+        Ends::Traps("the host had to refuse"), calls::timers_without_end();
+    a_timer_of_500_years_is_waited_for_until_the_time_limit:
+        "waiting for 500 years", "`--timeout`",
+        Ends::Fails("timed_out", "time limit"), calls::endless_timer();
+    a_million_timers_are_too_many_for_one_call:
+        "waiting for a million timers in one call", "8 MiB a call",
+        Ends::Traps("handed more than 8 MiB"), calls::polling_a_million();
+    ten_thousand_timers_are_too_many_handles:
+        "waiting for 10,000 timers in one call", "1,000 handles",
+        Ends::Traps("handle limit exceeded"), calls::polling_ten_thousand();
+    waiting_costs_fuel:
+        "waiting for 500 timers, again and again", "waiting costs fuel",
+        Ends::Fails("out_of_fuel", "used up its fuel"), calls::polling_forever();
+    zeroes_without_bound_are_refused:
+        "2^64 zeroes to stdout", "64 KiB a write",
+        Ends::Traps("more zeroes than"), calls::zeroes_without_bound();
+    an_exit_with_success_is_no_success:
+        "an exit with code 0", "a task returns",
+        Ends::Fails("exited", "exit code 0"), calls::success_by_exit();
+    empty_fields_cost_fuel:
+        "lines with 150,000 empty fields, without end", "fields cost fuel",
+        Ends::Fails("out_of_fuel", "used up its fuel"), calls::fields_forever();
+    a_line_of_9_mib_is_refused:
+        "a line of 9 MiB", "8 MiB a call",
+        Ends::Traps("handed more than 8 MiB"), calls::too_long_a_line();
+    a_line_outside_memory_traps:
+        "a line at an address outside memory", "the canonical ABI",
+        Ends::Traps("the host had to refuse"), calls::line_outside();
+    a_level_that_does_not_exist_traps:
+        "a level of the log that does not exist", "the canonical ABI",
+        Ends::Traps("the host had to refuse"), calls::level_outside();
+    progress_costs_fuel:
+        "progress without end", "progress costs fuel",
+        Ends::Fails("out_of_fuel", "used up its fuel"), calls::progress_forever();
+    a_handle_that_was_never_given_traps:
+        "a handle that was never given", "handles of an instance are its own",
+        Ends::Traps("the host had to refuse"), calls::forged_handle();
+}
+
+/// The component of an example of the plugin `faults`.
+fn example(name: &str) -> Vec<u8> {
+    std::fs::read(tests::artifacts::plugin(name)).expect("a built plugin can be read")
 }
 
 /// Lets the program run the task of a component, within the memory and time that an attack may take.
@@ -158,8 +327,9 @@ fn check(component: &[u8], ends: &Ends) {
 fn invoke(user: &User, file: &std::path::Path) -> Said {
     let limited = format!("ulimit -Sd {HOST_MEMORY_KIB} && exec \"$0\" \"$@\"");
     let settings = user.file("host.toml", SETTINGS);
-    let program =
-        user.command(["invoke".as_ref(), file.as_os_str(), "run".as_ref(), "--timeout".as_ref(), "5s".as_ref()]);
+    // An attack on fuel uses it up long before the time is over, also on a machine that is busy.
+    let limits = ["--fuel", "100_000_000", "--timeout", "5s"].map(std::ffi::OsStr::new);
+    let program = user.command(["invoke".as_ref(), file.as_os_str(), "run".as_ref()].into_iter().chain(limits));
     let mut command = Command::new("bash");
     command
         .arg("-c")

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::app::grant_dir;
-use host::executor::Executor as _;
+use host::executor::{Executor as _, PluginInspector as _, Verdict};
 use host::model::{DirAccess, ErrorKind, Grant, WriteQuota};
 use serde_json::json;
 use tests::wait::wait_for;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ended, LIMITS, Run, Sandbox};
+use crate::generated::{Encoding, Plugin};
+use crate::hostile::calls::{random, writing};
 
 fn folder(host: &Path, access: DirAccess, quota: WriteQuota) -> Grant {
     grant_dir(host, "/data", access, quota).expect("a folder that can be granted")
@@ -88,6 +90,116 @@ async fn what_the_host_does_for_a_guest_burns_its_fuel() {
     let ended = run(100_000_000, 500_000_000).await;
     assert_eq!(ended.error().kind, ErrorKind::OutOfFuel, "{:?}", ended.error());
     assert!(ended.finished.usage.fuel <= 500_000_000, "{:?}", ended.finished.usage);
+}
+
+/// What a call costs at the least in fuel, as the guest's own code costs some as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_the_host_burn_fuel_by_what_they_make_it_do() {
+    let (sandbox, digest) = Sandbox::with_faults().await;
+    let temp = tempfile::tempdir().expect("a folder");
+    fs::write(temp.path().join("in.txt"), vec![b'x'; 512 << 10]).expect("written");
+    fs::create_dir(temp.path().join("many")).expect("made");
+    for name in 0..500 {
+        fs::write(temp.path().join(format!("many/{name}")), "").expect("written");
+    }
+    for (what, task, args, least) in [
+        ("opening files", "opens_handles", json!({"path": "/data/in.txt", "times": 60}), 60 * 5_000),
+        ("looking at an open file", "looks_at", json!({"path": "/data/in.txt", "times": 100}), 100 * 5_000),
+        ("reading", "reads_file", json!({"path": "/data/in.txt"}), 512 << 10),
+        ("entries of a folder", "lists_folder", json!({"path": "/data/many"}), 500 * 1_000),
+        ("waiting", "naps", json!({"times": 1_000}), 1_000 * 1_000),
+    ] {
+        let mut run = Run::new(digest, task, args);
+        run.grants = vec![folder(temp.path(), DirAccess::ReadOnly, WriteQuota::default())];
+        let own = sandbox.run(Run::new(digest, "noop", json!({}))).await.finished.usage.fuel;
+        let ended = sandbox.run(run).await;
+        assert!(matches!(ended.finished.verdict, Verdict::Success(_)), "{what}: {:?}", ended.finished.verdict);
+        let fuel = ended.finished.usage.fuel;
+        assert!(fuel >= own + least, "{what}: {fuel}, and {own} for nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_bytes_burn_fuel_and_results_are_memory_to_the_byte() {
+    let sandbox = Sandbox::new();
+    let usage = async |component: Vec<u8>| {
+        let digest = sandbox.executor.inspect(component, &[]).await.expect("a sound plugin").digest;
+        let ended = sandbox.run(Run::new(digest, "run", json!({}))).await;
+        ended.value();
+        ended.finished.usage
+    };
+    let (few, many) = (usage(random(100)).await, usage(random(100_100)).await);
+    // Of two plugins that differ in a number only, the fuel differs by what the number costs.
+    assert_eq!(many.fuel - few.fuel, 4 * 100_000);
+    let answering = |bytes: usize| Plugin::returning(Encoding::Json, format!("{:>bytes$}", 1).as_bytes()).component();
+    let (short, long) = (usage(answering(1)).await, usage(answering(1_001)).await);
+    assert_eq!(long.peak_memory_bytes - short.peak_memory_bytes, 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_hands_over_is_memory_while_the_call_waits() {
+    let sandbox = Sandbox::new();
+    let temp = tempfile::tempdir().expect("a folder");
+    let write = async |bytes: i32, memory_bytes: u64| {
+        let component = writing(bytes);
+        let digest = sandbox.executor.inspect(component, &[]).await.expect("a sound plugin").digest;
+        let mut run = Run::new(digest, "run", json!({}));
+        run.grants = vec![folder(temp.path(), DirAccess::ReadWrite, WriteQuota::default())];
+        run.limits.memory_bytes = memory_bytes;
+        let ended = sandbox.run(run).await;
+        (ended.value(), ended.finished.usage.peak_memory_bytes)
+    };
+    // The module has 16 MiB of its own, of which the host copies what is written.
+    let (own, bytes) = (16 << 20, 6 << 20);
+    let (answer, peak) = write(bytes, own + 8 * (1 << 20)).await;
+    assert_eq!(answer, json!(0));
+    assert!(peak >= own + 6 * (1 << 20), "{peak}");
+    let written = fs::metadata(temp.path().join("out")).expect("there").len();
+    assert_eq!(written, 6 << 20);
+    // With less room than that the call is refused, as where the system has no memory.
+    let (answer, peak) = write(bytes, own + 4 * (1 << 20)).await;
+    assert_eq!(answer, json!(1));
+    assert!(peak < own + 4 * (1 << 20), "{peak}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_folder_is_what_a_task_fails_for_only_until_it_takes_something() {
+    let (sandbox, digest) = Sandbox::with_faults().await;
+    for (lengths, kind) in [
+        (&[2_000_000][..], ErrorKind::Denied),
+        (&[10, 2_000_000], ErrorKind::Denied),
+        (&[2_000_000, 10], ErrorKind::GuestError),
+        (&[10], ErrorKind::GuestError),
+    ] {
+        let temp = tempfile::tempdir().expect("a folder");
+        let args = json!({"path": "/data", "lengths": lengths, "message": "the sum is wrong"});
+        let mut run = Run::new(digest, "writes_and_fails", args);
+        // Streams write 64 KiB at once, so that some is left when a large file was refused.
+        run.grants =
+            vec![folder(temp.path(), DirAccess::ReadWrite, WriteQuota { bytes: Some(1_000_000), files: None })];
+        let ended = sandbox.run(run).await;
+        assert_eq!(ended.error().kind, kind, "{lengths:?}: {:?}", ended.error());
+        assert_eq!(ended.error().message, "the sum is wrong");
+        // What was refused is told in any case.
+        let was_refused = lengths.contains(&2_000_000);
+        assert_eq!(context_mentions(&ended, "rw,max=SIZE,files=N"), was_refused, "{lengths:?}: {:?}", ended.error());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_were_not_made_after_all_do_not_count() {
+    let (sandbox, digest) = Sandbox::with_faults().await;
+    let temp = tempfile::tempdir().expect("a folder");
+    // Where the first two names lead there is no folder to make a file in, so that only the third takes from the quota.
+    for name in ["0", "1"] {
+        std::os::unix::fs::symlink("missing/file", temp.path().join(name)).expect("linked");
+    }
+    let args = json!({"path": "/data", "lengths": [1, 1, 1], "message": "done"});
+    let mut run = Run::new(digest, "writes_and_fails", args);
+    run.grants = vec![folder(temp.path(), DirAccess::ReadWrite, WriteQuota { bytes: None, files: Some(1) })];
+    let ended = sandbox.run(run).await;
+    assert_eq!(ended.error().kind, ErrorKind::GuestError, "{:?}", ended.error());
+    assert_eq!(fs::metadata(temp.path().join("2")).expect("made").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

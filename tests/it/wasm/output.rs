@@ -1,10 +1,12 @@
 //! What guests say, captured within bounds.
 
-use host::executor::Report;
-use host::model::LogLevel;
+use host::config::Caps;
+use host::executor::{Limits, Report};
+use host::model::limits::ATTEMPT_LOG_MIN;
+use host::model::{JobSettings, LogLevel};
 use serde_json::json;
 
-use super::{Run, Sandbox};
+use super::{LIMITS, Run, Sandbox, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_stdout_and_stderr_are_captured_in_order() {
@@ -54,4 +56,23 @@ async fn the_last_progress_arrives() {
         Report::Line(_) => None,
     });
     assert_eq!(last.map(|progress| progress.done), Some(500));
+}
+
+#[test]
+fn all_attempts_of_a_job_together_log_no_more_than_a_job_may() {
+    let caps = Caps::default();
+    let (mut shared, mut least) = (0, 0);
+    for max_attempts in [1, 2, 3, 4, 7, 10, 100, 1_000, u32::MAX] {
+        let settings = JobSettings { max_attempts, ..settings(&LIMITS) };
+        let Limits { log_bytes, log_lines, .. } = Limits::of(&settings, &caps);
+        assert!(log_bytes <= caps.log_bytes && log_lines <= caps.log_lines, "{max_attempts} attempts");
+        let attempts = usize::try_from(max_attempts).expect("64 bits");
+        let is_within = log_bytes.saturating_mul(attempts) <= caps.job_log_bytes
+            && log_lines.saturating_mul(attempts) <= caps.job_log_lines;
+        // Where there are so many attempts that nothing would be left for each, each has a little.
+        let has_least = log_bytes == ATTEMPT_LOG_MIN.0 || log_lines == ATTEMPT_LOG_MIN.1;
+        assert!(is_within || has_least, "{max_attempts} attempts: {log_bytes} bytes, {log_lines} lines");
+        (shared, least) = (shared + u32::from(is_within), least + u32::from(has_least));
+    }
+    assert!(shared > 3 && least > 0, "both are looked at");
 }

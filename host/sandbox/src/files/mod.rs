@@ -40,6 +40,9 @@ use super::work::{ENTRY, FILE_CALL};
 /// What the folder that holds nothing is called.
 const NOWHERE: &str = "/";
 
+/// Longest path, in bytes, as on most systems.
+const PATH_BYTES_MAX: usize = 4_096;
+
 /// Takes the place of what WASI's own implementation added under the same names.
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
@@ -107,6 +110,11 @@ impl preopens::Host for Guest {
     }
 }
 
+/// Refuses a path that is too long before it is copied to where files are opened.
+fn check_path(path: &str) -> FsResult<()> {
+    if path.len() > PATH_BYTES_MAX { Err(ErrorCode::NameTooLong.into()) } else { Ok(()) }
+}
+
 /// What stands for the folder that holds nothing. It is none, so that nothing could be opened in it by mistake.
 fn nowhere() -> io::Result<File> {
     File::open("/dev/null")
@@ -163,6 +171,7 @@ impl Guest {
     /// The granted folder that a descriptor comes from; a refusal to use `path` for the one that holds nothing.
     fn folder_of(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<usize> {
         self.work.note(FILE_CALL);
+        check_path(path)?;
         match self.origin_of(fd) {
             Origin::Folder(number) => Ok(number),
             Origin::Nowhere => {
@@ -176,8 +185,9 @@ impl Guest {
     }
 
     /// As [`Guest::folder_of`], without counting it as a denial: programs look for what they can do without.
-    fn look_in(&mut self, fd: &Resource<Descriptor>) -> FsResult<()> {
+    fn look_in(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<()> {
         self.work.note(FILE_CALL);
+        check_path(path)?;
         match self.origin_of(fd) {
             Origin::Folder(_) => Ok(()),
             Origin::Nowhere => Err(ErrorCode::NoEntry.into()),
@@ -220,17 +230,25 @@ impl Guest {
     }
 
     /// A call that makes something new was made.
-    fn made<T>(&mut self, new_file: NewFile, result: FsResult<T>) -> FsResult<T> {
+    fn made<T>(&mut self, new_file: NewFile, folder: usize, path: &str, result: FsResult<T>) -> FsResult<T> {
         if result.is_ok() {
             new_file.made();
         }
-        self.done(result)
+        self.done(folder, path, result)
     }
 
-    /// A call that needs a right was made.
-    fn done<T>(&mut self, result: FsResult<T>) -> FsResult<T> {
-        if result.is_ok() {
-            self.denials.allowed();
+    /// A call that needs a right was made, for `path` in a granted folder.
+    fn done<T>(&mut self, folder: usize, path: &str, result: FsResult<T>) -> FsResult<T> {
+        match &result {
+            Ok(_) => self.denials.allowed(),
+            Err(error) if matches!(error.downcast_ref(), Some(ErrorCode::NotPermitted)) => {
+                let guest = &self.grants.folders()[folder].guest;
+                self.denials.refused(format!(
+                    "`{}` leads out of `{guest}`, or the system does not permit the host to change it",
+                    named(path)
+                ));
+            }
+            Err(_) => {}
         }
         result
     }
@@ -291,14 +309,14 @@ impl HostDescriptor for Guest {
     }
 
     async fn read_directory(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
-        self.folder_of(&fd, "")?;
+        let folder = self.folder_of(&fd, "")?;
         let dir = Arc::clone(&self.dir(&fd)?.dir);
         let room = self.memory.room();
         let listing = spawn_blocking(move || Listing::of(&dir, room)).await?;
         self.work.note(listing.entries.saturating_mul(ENTRY));
         let kept = self.keep(listing.bytes)?;
         let result = self.filesystem().read_directory(fd).await;
-        let stream = self.done(result)?;
+        let stream = self.done(folder, "", result)?;
         self.files.listings.insert(stream.rep(), kept);
         Ok(stream)
     }
@@ -309,12 +327,12 @@ impl HostDescriptor for Guest {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        self.look_in(&fd)?;
+        self.look_in(&fd, &path)?;
         self.filesystem().stat_at(fd, path_flags, path).await
     }
 
     async fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<String> {
-        self.look_in(&fd)?;
+        self.look_in(&fd, &path)?;
         self.filesystem().readlink_at(fd, path).await
     }
 
@@ -324,15 +342,15 @@ impl HostDescriptor for Guest {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        self.look_in(&fd)?;
+        self.look_in(&fd, &path)?;
         self.filesystem().metadata_hash_at(fd, path_flags, path).await
     }
 
     async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
         let folder = self.write_in(&fd, &path)?;
         let new_file = self.spend_file(folder)?;
-        let result = self.filesystem().create_directory_at(fd, path).await;
-        self.made(new_file, result)
+        let result = self.filesystem().create_directory_at(fd, path.clone()).await;
+        self.made(new_file, folder, &path, result)
     }
 
     async fn set_times_at(
@@ -343,9 +361,9 @@ impl HostDescriptor for Guest {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
-        let result = self.filesystem().set_times_at(fd, path_flags, path, accessed, modified).await;
-        self.done(result)
+        let folder = self.write_in(&fd, &path)?;
+        let result = self.filesystem().set_times_at(fd, path_flags, path.clone(), accessed, modified).await;
+        self.done(folder, &path, result)
     }
 
     async fn link_at(
@@ -356,11 +374,11 @@ impl HostDescriptor for Guest {
         to: Resource<Descriptor>,
         to_path: String,
     ) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
+        let from = self.write_in(&fd, &path)?;
         let folder = self.write_in(&to, &to_path)?;
         let new_file = self.spend_file(folder)?;
-        let result = self.filesystem().link_at(fd, path_flags, path, to, to_path).await;
-        self.made(new_file, result)
+        let result = self.filesystem().link_at(fd, path_flags, path.clone(), to, to_path).await;
+        self.made(new_file, from, &path, result)
     }
 
     async fn rename_at(
@@ -370,29 +388,30 @@ impl HostDescriptor for Guest {
         to: Resource<Descriptor>,
         to_path: String,
     ) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
+        let from = self.write_in(&fd, &path)?;
         self.write_in(&to, &to_path)?;
-        let result = self.filesystem().rename_at(fd, path, to, to_path).await;
-        self.done(result)
+        let result = self.filesystem().rename_at(fd, path.clone(), to, to_path).await;
+        self.done(from, &path, result)
     }
 
     async fn symlink_at(&mut self, fd: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
         let folder = self.write_in(&fd, &path)?;
+        check_path(&target)?;
         let new_file = self.spend_file(folder)?;
-        let result = self.filesystem().symlink_at(fd, target, path).await;
-        self.made(new_file, result)
+        let result = self.filesystem().symlink_at(fd, target.clone(), path).await;
+        self.made(new_file, folder, &target, result)
     }
 
     async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
-        let result = self.filesystem().unlink_file_at(fd, path).await;
-        self.done(result)
+        let folder = self.write_in(&fd, &path)?;
+        let result = self.filesystem().unlink_file_at(fd, path.clone()).await;
+        self.done(folder, &path, result)
     }
 
     async fn remove_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
-        self.write_in(&fd, &path)?;
-        let result = self.filesystem().remove_directory_at(fd, path).await;
-        self.done(result)
+        let folder = self.write_in(&fd, &path)?;
+        let result = self.filesystem().remove_directory_at(fd, path.clone()).await;
+        self.done(folder, &path, result)
     }
 
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
@@ -416,6 +435,7 @@ impl HostDescriptor for Guest {
         let folder = self.write_in(&fd, "a file")?;
         self.work.note_bytes(bytes.len());
         self.spend_bytes(folder, bytes.len() as u64)?;
+        let _kept = self.keep(bytes.len() as u64)?;
         self.filesystem().write(fd, bytes, offset).await
     }
 
@@ -440,24 +460,27 @@ impl HostDescriptor for Guest {
         length: Filesize,
         advice: Advice,
     ) -> FsResult<()> {
+        self.work.note(FILE_CALL);
         self.filesystem().advise(fd, offset, length, advice).await
     }
 
     async fn sync_data(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
-        self.look_in(&fd)?;
+        self.look_in(&fd, "")?;
         self.filesystem().sync_data(fd).await
     }
 
     async fn sync(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
-        self.look_in(&fd)?;
+        self.look_in(&fd, "")?;
         self.filesystem().sync(fd).await
     }
 
     async fn get_flags(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
+        self.work.note(FILE_CALL);
         self.filesystem().get_flags(fd).await
     }
 
     async fn get_type(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorType> {
+        self.work.note(FILE_CALL);
         self.filesystem().get_type(fd).await
     }
 
@@ -467,8 +490,9 @@ impl HostDescriptor for Guest {
         length: Filesize,
         offset: Filesize,
     ) -> FsResult<(Vec<u8>, bool)> {
-        let read = self.filesystem().read(fd, length, offset).await;
         self.work.note(FILE_CALL);
+        let _kept = self.keep(length.min(STREAM_BYTES))?;
+        let read = self.filesystem().read(fd, length, offset).await;
         self.work.note_bytes(read.as_ref().map_or(0, |(bytes, _)| bytes.len()));
         read
     }
@@ -482,6 +506,7 @@ impl HostDescriptor for Guest {
     }
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
+        self.work.note(FILE_CALL);
         self.filesystem().stat(fd).await
     }
 
@@ -490,10 +515,12 @@ impl HostDescriptor for Guest {
         fd: Resource<Descriptor>,
         other: Resource<Descriptor>,
     ) -> wasmtime::Result<bool> {
+        self.work.note(FILE_CALL);
         self.filesystem().is_same_object(fd, other).await
     }
 
     async fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
+        self.work.note(FILE_CALL);
         self.filesystem().metadata_hash(fd).await
     }
 }
