@@ -1,8 +1,7 @@
 //! Modules that compute, grow, trap, or want of the engine what it does not have.
 
 use wasm_encoder::{
-    BlockType, Encode as _, Function, HeapType, MemorySection, MemoryType, RefType, TagKind, TagSection, TagType,
-    ValType,
+    BlockType, Function, HeapType, MemorySection, MemoryType, RefType, TagKind, TagSection, TagType, ValType,
 };
 
 use crate::generated::{PLAIN, Plugin, constant};

@@ -7,6 +7,7 @@
 mod history;
 mod machine;
 mod network;
+mod script;
 mod world;
 
 use std::sync::Mutex;

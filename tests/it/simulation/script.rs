@@ -1,0 +1,136 @@
+//! What a seed says of a run: who takes part, what there is to do, and what goes wrong when.
+
+use std::time::Duration;
+
+use super::network::Temper;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long things go wrong.
+pub(super) const TROUBLE: Duration = Duration::from_millis(TROUBLE_MILLIS);
+const TROUBLE_MILLIS: u64 = 40_000;
+
+/// How far apart steps of the store's clock are.
+const STEPS_APART: Duration = Duration::from_secs(8);
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trouble {
+    /// A process is killed, and comes back under its identity after a while.
+    Crash {
+        host: usize,
+        back_after: Duration,
+    },
+    /// A process is stopped, at any moment or when it has just taken jobs, and goes on.
+    Stop {
+        host: usize,
+        span: Duration,
+        is_taking: bool,
+    },
+    /// A process and the server do not hear each other.
+    Partition {
+        host: usize,
+        span: Duration,
+    },
+    /// A scheduler is asked to stop, and comes back.
+    Restart {
+        host: usize,
+    },
+    /// The server stands still.
+    ServerStops {
+        span: Duration,
+    },
+    /// Somebody sets the clock of a host.
+    HostClock {
+        host: usize,
+        seconds: i64,
+    },
+    /// Somebody sets the clock that the store goes by.
+    StoreClock {
+        seconds: i64,
+    },
+    /// A job, or a schedule, cannot be read any more, or is not taken.
+    DamagedJob,
+    DamagedSchedule,
+    RefusedFire,
+}
+
+/// What a seed says of a run.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) hosts: usize,
+    pub(super) temper: Temper,
+    /// Whether the store has a clock of its own, as a server has. Otherwise everybody is on one machine.
+    pub(super) is_server: bool,
+    /// By how many microseconds each host's clock is ahead.
+    pub(super) ahead: Vec<i64>,
+    /// Of which tasks, from the first, each host has the function. The first host has all.
+    pub(super) abilities: Vec<usize>,
+    pub(super) intervals: Vec<u32>,
+    pub(super) submits: Vec<(Duration, usize)>,
+    pub(super) cancels: Vec<Duration>,
+    pub(super) troubles: Vec<(Duration, Trouble)>,
+}
+
+/// The tasks and how many of their jobs may run at once.
+pub(super) const TASKS: [(&str, Option<u32>); 3] = [("any", None), ("one", Some(1)), ("two", Some(2))];
+
+impl Script {
+    pub(super) fn draw(seed: u64) -> Script {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let hosts = random.usize(1..=3);
+        let is_server = random.bool();
+        let at = |random: &mut fastrand::Rng| Duration::from_millis(random.u64(0..TROUBLE_MILLIS));
+        let ahead = (0..hosts).map(|_| if is_server { random.i64(-300_000_000..300_000_000) } else { 0 }).collect();
+        let abilities = (0..hosts).map(|host| if host == 0 { TASKS.len() } else { random.usize(1..=TASKS.len()) });
+        let abilities = abilities.collect();
+        let troubles =
+            (0..random.usize(0..=5)).map(|_| (at(&mut random), Trouble::draw(&mut random, hosts, is_server))).collect();
+        Script {
+            hosts,
+            temper: if random.bool() { Temper::Calm } else { Temper::Rough },
+            is_server,
+            ahead,
+            abilities,
+            intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
+            submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
+            cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
+            troubles: apart(troubles),
+        }
+    }
+}
+
+/// Leaves out steps of the store's clock that come soon after another one: a scheduler looks at that clock every few seconds, and sees nothing
+/// of a step that was undone meanwhile.
+fn apart(mut troubles: Vec<(Duration, Trouble)>) -> Vec<(Duration, Trouble)> {
+    troubles.sort_by_key(|(at, _)| *at);
+    let mut last = None;
+    troubles.retain(|(at, trouble)| {
+        let is_step = matches!(trouble, Trouble::StoreClock { .. });
+        let is_too_soon = is_step && last.is_some_and(|last| *at < last + STEPS_APART);
+        if is_step && !is_too_soon {
+            last = Some(*at);
+        }
+        !is_too_soon
+    });
+    troubles
+}
+
+impl Trouble {
+    fn draw(random: &mut fastrand::Rng, hosts: usize, is_server: bool) -> Trouble {
+        let host = random.usize(..hosts);
+        let span = Duration::from_millis(random.u64(500..20_000));
+        let seconds = [-600, -30, 30, 600][random.usize(..4)];
+        match random.u8(0..12) {
+            0 | 1 => Trouble::Crash { host, back_after: span },
+            2 | 3 => Trouble::Stop { host, span, is_taking: random.bool() },
+            4 => Trouble::Partition { host, span },
+            5 => Trouble::Restart { host },
+            6 | 7 => Trouble::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
+            8 if is_server => Trouble::HostClock { host, seconds: seconds * 12 },
+            8 | 9 => Trouble::StoreClock { seconds },
+            10 => [Trouble::DamagedJob, Trouble::DamagedSchedule][random.usize(..2)],
+            _ => Trouble::RefusedFire,
+        }
+    }
+}
