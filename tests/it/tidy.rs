@@ -21,8 +21,16 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 
 /// Third-party crates and the only places that may name them (prefixes below `host/`).
 const HOMES: &[(&str, &[&str])] = &[
-    ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
-    ("rustls", &["store/src/sql/tls.rs"]),
+    (
+        "sqlx",
+        &[
+            "store/src/sql/drivers/",
+            "store/src/sql/statements/value.rs",
+            "src/broker/sqlite.rs",
+            "src/broker/postgres.rs",
+        ],
+    ),
+    ("rustls", &["store/src/sql/drivers/tls.rs"]),
     (
         "rustix",
         &[

@@ -75,7 +75,7 @@ decorate!(Detached, once);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::memory::MemoryStore;
+    use crate::memory::MemoryStore;
 
     #[tokio::test]
     async fn a_call_whose_caller_is_gone_is_finished_before_the_store_closes() {

@@ -556,7 +556,7 @@ fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::DefectKind;
+    use crate::DefectKind;
 
     #[test]
     fn unset_and_unlimited_stay_different() {

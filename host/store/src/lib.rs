@@ -37,7 +37,7 @@
 //! Request struct in [`request`] → method here with its atomicity and retry lines → its line in the list of the decorators
 //! (`decorate.rs`) → the memory store → SQL → conformance cases.
 
-// Modules below name what the crate offers as `crate::store::…`.
+// Modules below name what the crate offers as `crate::…`.
 extern crate self as store;
 
 pub mod archive;

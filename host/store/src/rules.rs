@@ -9,7 +9,7 @@ use crate::model::{
     Ability, Digest, ErrorKind, JobError, JobId, JobSpec, Outcome, PluginVersion, QueueName, SchedulerId, Task, TaskId,
     Timestamp,
 };
-use crate::store::{Ending, Put, PutScheduler};
+use crate::{Ending, Put, PutScheduler};
 
 /// Most jobs that one call of `job_acquire` ends because their start deadline has passed; the next call takes the next ones.
 pub const MISSED_MAX: usize = 1_000;

@@ -41,11 +41,13 @@ impl LeaseClock {
     }
 
     /// One that showed `began_at` at `began`.
+    #[cfg(feature = "sql")]
     pub(super) fn begun(clock: Arc<dyn Clock>, began: Instant, began_at: Timestamp) -> LeaseClock {
         LeaseClock { clock, began, began_at }
     }
 
     /// What it showed when the monotonic time began.
+    #[cfg(feature = "sql")]
     pub(super) fn origin(&self) -> Timestamp {
         self.began_at.saturating_sub(self.began.since_origin())
     }

@@ -10,7 +10,7 @@ use super::line::{EndEncoded, Header, Line, decode};
 use super::{Counts, FORMAT, LINE_BYTES_MAX, VERSION, check};
 use crate::model::limits::COMPONENT_BYTES_MAX;
 use crate::model::{Digest, FireKey, JobId, PluginName, PluginVersion, ScheduleId, ScheduleLife, Timestamp};
-use crate::store::{Record, StoredPlugin};
+use crate::{Record, StoredPlugin};
 
 /// Longest reason that is passed on: it may quote what somebody else wrote.
 const REASON_CHARS_MAX: usize = 300;

@@ -6,8 +6,8 @@ use super::line::{
     EndEncoded, Header, JobEncoded, Line, LogEncoded, PluginEncoded, ScheduleEncoded, TaskEncoded, Text, encode,
 };
 use super::{Counts, FORMAT, LINE_BYTES_MAX, PART_BYTES, VERSION, check};
+use crate::Record;
 use crate::model::{Digest, Timestamp};
-use crate::store::Record;
 
 /// Writes an archive, piece by piece, into memory that its caller passes on.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Encoder {
         encoder
     }
 
-    /// Adds the lines of a record. Records come in the order of a [`Snapshot`](crate::store::Snapshot).
+    /// Adds the lines of a record. Records come in the order of a [`Snapshot`](crate::Snapshot).
     ///
     /// Holds the calling thread for as long as hashing and encoding takes, of a large component some tenths of a second.
     ///

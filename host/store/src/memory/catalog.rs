@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::model::{Digest, PluginName, PluginVersion, Settings, Task, TaskId};
-use crate::store::{ActivatePlugin, Catalog, Page, PluginPut, Put, PutPlugin, StoreError, TaskRow, rules};
+use crate::{ActivatePlugin, Catalog, Page, PluginPut, Put, PutPlugin, StoreError, TaskRow, rules};
 
 #[derive(Debug, Default)]
 pub(super) struct Plugins {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::store::rules::Order;
+use crate::rules::Order;
 
 /// A due job: its place in the order, and what it is claimed by.
 pub(super) type Due = (Order, Arc<str>);

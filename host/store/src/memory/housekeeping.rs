@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::jobs::{end, requeue};
 use super::{MemoryStore, State};
 use crate::model::{JobId, Outcome, QueueName, SchedulerId, Timestamp};
-use crate::store::{
+use crate::{
     CleanedUp, EndedJob, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError,
     StoreTime, rules,
 };

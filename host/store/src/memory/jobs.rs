@@ -7,7 +7,7 @@ use super::places::Places;
 use crate::model::{
     FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task, TaskId, Timestamp,
 };
-use crate::store::{LogPage, rules};
+use crate::{LogPage, rules};
 
 /// A job and what belongs to it.
 #[derive(Debug)]

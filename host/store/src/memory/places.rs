@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::gate::{Gate, Passed};
 use crate::model::{Ability, JobId, JobSettings, JobSpec, Parallelism, Target, Task, TaskId};
-use crate::store::rules::{self, Order};
+use crate::rules::{self, Order};
 
 /// What matters of a task to its jobs on their way to a worker.
 #[derive(Debug, Clone, PartialEq)]

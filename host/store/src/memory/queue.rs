@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, Now, State};
 use crate::model::{Ability, Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
-use crate::store::rules::{Order, QueueCounts};
-use crate::store::{
+use crate::rules::{Order, QueueCounts};
+use crate::{
     AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, Hold, JobCounts, JobFilter, JobQueue,
     JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject,
     rules,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Now, State};
 use crate::model::{ConflictPolicy, JobId, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
-use crate::store::{
+use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
     Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject,
     UnpauseSchedule, rules,

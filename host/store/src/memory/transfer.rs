@@ -6,11 +6,9 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, State};
 use crate::model::ConflictPolicy;
-use crate::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
-use crate::store::restoring::{Plan, Present, plan, tasks_lost};
-use crate::store::{
-    AddSchedule, Record, Restore, Restored, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Transfer,
-};
+use crate::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use crate::restoring::{Plan, Present, plan, tasks_lost};
+use crate::{AddSchedule, Record, Restore, Restored, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Transfer};
 
 /// Everything, copied at the instant of the snapshot; payloads and components are shared, not copied.
 struct MemorySnapshot(std::vec::IntoIter<Record>);

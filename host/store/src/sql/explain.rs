@@ -5,12 +5,12 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::connection::Connection;
-use super::query::{Dialect, Query, q};
-use super::tx::Fault;
-use super::value::{Arg, Kind, Value, args, list, values};
 use super::{SqlStore, StoreError};
 use crate::model::{JobId, LeaseToken, ScheduleId, SchedulerId, TaskId, Timestamp};
+use crate::sql::drivers::connection::Connection;
+use crate::sql::drivers::tx::Fault;
+use crate::sql::statements::query::{Dialect, Query, q};
+use crate::sql::statements::value::{Arg, Kind, Value, args, list, values};
 
 /// Things that are there, so that a database that looks at the arguments plans for what it will meet.
 #[derive(Debug, Clone)]

@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use sqlx::SqlSafeStr as _;
 
-use super::connection::Database;
 use super::migrations::{Migration, missing, wanted};
-use super::query::{Dialect, Texts, q};
-use super::tx::{Answer, Fault, Tx, Work, read_error, run};
-use super::value::{Arg, args, values};
 use super::{OpenOptions, SqlStore, connect};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
 use crate::model::Timestamp;
-use crate::store::{Certainty, StoreError};
+use crate::sql::drivers::connection::Database;
+use crate::sql::drivers::tx::{Answer, Fault, Tx, Work, read_error, run};
+use crate::sql::statements::query::{Dialect, Texts, q};
+use crate::sql::statements::value::{Arg, args, values};
+use crate::{Certainty, StoreError};
 
 /// The tables in which applied versions and the progress of a migration are recorded. They are older than the first version.
 fn record_tables(dialect: Dialect) -> &'static str {
@@ -163,7 +163,8 @@ impl Schema {
     /// The stored version. A plain read: it waits for nobody who writes.
     async fn version(&self) -> Result<i64, StoreError> {
         const OPERATION: &str = "migrate_status";
-        let not_begun = |error| super::tx::store_error(&*self.database, OPERATION, error, Certainty::NotApplied);
+        let not_begun =
+            |error| crate::sql::drivers::tx::store_error(&*self.database, OPERATION, error, Certainty::NotApplied);
         let connection = self.database.reader().await.map_err(not_begun)?;
         let mut tx = Tx::new(connection, Arc::clone(&self.texts), &*self.database);
         version(&mut tx).await.map_err(|fault| read_error(&*self.database, OPERATION, fault))

@@ -6,7 +6,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::query::Dialect;
+use crate::sql::statements::query::Dialect;
 
 /// A text that takes the schema to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,13 +2,11 @@
 //!
 //! | file | knows |
 //! |---|---|
-//! | `catalog`, `schedules`, `jobs`, `acquire`, `release`, `housekeeping`, `transfer`, `snapshot` | what each call does, in statements |
+//! | `operations` | what each call does, in statements |
 //! | `places` | limits on running jobs |
-//! | `query`, `queries/` | the statements, and how one text serves three databases |
-//! | `row`, `value`, and `encoding` beside this folder | how nouns become columns and JSON, and back |
-//! | `tx`, `writer`, `line` | transactions, running them again, grouping them; extending leases apart from them |
+//! | `statements`, `queries/` | the statements, and how one text serves three databases; how nouns become columns and JSON, and back |
 //! | `time` | by which clock a call decides |
-//! | `connection`, `sqlite`, `postgres`, `mysql`, `tls` | the drivers; nothing else names their types |
+//! | `drivers` | connections, and transactions: running them again, grouping them, extending leases apart from them |
 //! | `migrate`, `migrations` | the schema and its versions |
 //!
 //! Every call that changes something is one transaction, written so that it may run twice: the database may end it to solve a
@@ -26,49 +24,29 @@
 //! An arm in `query::Dialect` and the marks it fills in, a file beside `sqlite.rs`, a folder of migrations, and a back end in
 //! the conformance suite.
 
-mod acquire;
-mod catalog;
-mod connection;
+mod drivers;
 #[cfg(any(test, feature = "test-util"))]
 pub mod explain;
-mod housekeeping;
-mod jobs;
-mod line;
 pub mod migrate;
 mod migrations;
-#[cfg(feature = "mysql")]
-mod mysql;
+mod operations;
 mod places;
-#[cfg(feature = "postgres")]
-mod postgres;
-mod query;
-mod release;
-mod row;
-mod schedules;
-mod snapshot;
-#[cfg(feature = "sqlite")]
-mod sqlite;
+mod statements;
 #[cfg(all(test, feature = "sqlite"))]
 mod tests;
 mod time;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-mod tls;
-mod transfer;
-mod tx;
 #[cfg(test)]
 mod unreadable_tests;
-mod value;
-mod writer;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use self::connection::Database;
-use self::query::{Dialect, Texts};
+use self::drivers::connection::Database;
+use self::drivers::tx::{self, Fault, Tx};
+use self::drivers::writer::Writer;
+use self::statements::query::{Dialect, Texts};
 use self::time::Time;
-use self::tx::{Fault, Tx};
-use self::writer::Writer;
 use super::encoding;
 pub use super::open::OpenOptions;
 use super::{Certainty, StoreError};
@@ -172,11 +150,11 @@ use {read_with, write_with};
 async fn connect(url: &StoreUrl) -> Result<Arc<dyn Database>, StoreError> {
     Ok(match url {
         #[cfg(feature = "sqlite")]
-        StoreUrl::Sqlite(file) => Arc::new(sqlite::SqliteDatabase::open(file).await?),
+        StoreUrl::Sqlite(file) => Arc::new(drivers::sqlite::SqliteDatabase::open(file).await?),
         #[cfg(feature = "postgres")]
-        StoreUrl::Postgres(url) => Arc::new(postgres::PostgresDatabase::open(url).await?),
+        StoreUrl::Postgres(url) => Arc::new(drivers::postgres::PostgresDatabase::open(url).await?),
         #[cfg(feature = "mysql")]
-        StoreUrl::Mysql(url) => Arc::new(mysql::MysqlDatabase::open(url).await?),
+        StoreUrl::Mysql(url) => Arc::new(drivers::mysql::MysqlDatabase::open(url).await?),
         _ => return Err(super::open::no_such_kind(url)),
     })
 }

@@ -11,11 +11,11 @@ use crate::model::{
     Backoff, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata, Payload, QueueName, ScheduleLife,
     SchedulerId, TaskId, Timestamp,
 };
-use crate::store::*;
+use crate::*;
 
 fn options() -> OpenOptions {
     let clock = std::sync::Arc::new(SystemClock);
-    OpenOptions { clock, auto_migrate: false, timekeeping: crate::store::timekeeping::Timekeeping::Caller }
+    OpenOptions { clock, auto_migrate: false, timekeeping: crate::timekeeping::Timekeeping::Caller }
 }
 
 /// A folder that goes when the test ends.

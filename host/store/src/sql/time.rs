@@ -1,14 +1,14 @@
-//! The time by which a call decides, see [`crate::store::timekeeping`].
+//! The time by which a call decides, see [`crate::timekeeping`].
 
 use std::sync::{Arc, OnceLock};
 
-use super::query::{Dialect, q};
-use super::tx::{Fault, Tx};
-use super::value::{Arg, values};
+use crate::StoreTime;
 use crate::clock::{Clock, Instant};
 use crate::model::Timestamp;
-use crate::store::StoreTime;
-use crate::store::timekeeping::{LeaseClock, Timekeeping};
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::statements::query::{Dialect, q};
+use crate::sql::statements::value::{Arg, values};
+use crate::timekeeping::{LeaseClock, Timekeeping};
 
 /// Where a store has the time from.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl MachineLeases {
         }
         let Some(boot) = self.clock.monotonic_origin() else { return Ok(None) };
         let (mut stored_boot, mut origin) = (None, None);
-        for mut row in tx.fetch(q::number_select, vec![super::value::list([BOOT, ORIGIN])]).await? {
+        for mut row in tx.fetch(q::number_select, vec![crate::sql::statements::value::list([BOOT, ORIGIN])]).await? {
             let (name, value) = (row.text()?, row.int()?);
             *(if name == BOOT { &mut stored_boot } else { &mut origin }) = Some(value);
         }

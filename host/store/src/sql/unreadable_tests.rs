@@ -11,7 +11,7 @@ use crate::model::{
     Payload, PluginName, PluginVersion, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task,
     TaskId, TaskName, Timestamp,
 };
-use crate::store::*;
+use crate::*;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds))

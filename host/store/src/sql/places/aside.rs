@@ -1,17 +1,17 @@
 //! Jobs that nobody runs at present: they are set aside, so that they keep no others from starting.
 
-use super::super::jobs::lock;
-use super::super::query::q;
-use super::super::row;
-use super::super::tx::{Fault, Tx};
-use super::super::value::{args, list};
 use super::order::hold;
 use super::{Places, Touched, enter, settle};
 use crate::model::{JobId, QueueName, TaskId, Timestamp};
-use crate::store::{SchedulerRow, rules};
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::operations::jobs::lock;
+use crate::sql::statements::query::q;
+use crate::sql::statements::row;
+use crate::sql::statements::value::{args, list};
+use crate::{SchedulerRow, rules};
 
 /// Has jobs that no live worker would claim give their places back, so that the next ones get them, up to a bound.
-pub(in crate::store::sql) async fn set_aside(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
+pub(in crate::sql) async fn set_aside(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
     let unserved = unserved(tx, now).await?;
     if unserved.is_empty() {
         return Ok(());
@@ -46,7 +46,7 @@ pub(in crate::store::sql) async fn set_aside(tx: &mut Tx, now: Timestamp) -> Res
 }
 
 /// Lets jobs that were set aside wait for their places again, since a worker has come upon them.
-pub(in crate::store::sql) async fn come_back(tx: &mut Tx, ids: Vec<JobId>) -> Result<(), Fault> {
+pub(in crate::sql) async fn come_back(tx: &mut Tx, ids: Vec<JobId>) -> Result<(), Fault> {
     let jobs = lock(tx, ids).await?;
     let mut touched = Touched::default();
     enter(tx, jobs.into_iter().map(|job| (job.id, Some(job.task_id), job.key)).collect(), &mut touched).await?;

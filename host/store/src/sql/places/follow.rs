@@ -1,14 +1,14 @@
 //! Jobs on their way to their places: when they become due, when the rules of their task change, and when a count is wrong.
 
-use super::super::query::q;
-use super::super::tx::{Fault, Tx};
-use super::super::value::{args, values};
 use super::{Places, TaskRules, Touched, lock, settle, task_rules};
 use crate::model::{Ability, JobId, JobSettings, TaskId};
-use crate::store::rules;
+use crate::rules;
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::statements::query::q;
+use crate::sql::statements::value::{args, values};
 
 /// Lets jobs that were not yet due wait for their turn.
-pub(in crate::store::sql) async fn enter(
+pub(in crate::sql) async fn enter(
     tx: &mut Tx,
     jobs: Vec<(JobId, Option<TaskId>, Option<String>)>,
     touched: &mut Touched,
@@ -29,7 +29,7 @@ pub(in crate::store::sql) async fn enter(
 
 /// Brings the jobs of a task into line with its new rules. The task itself is written, and locked by that, already. `old`: what held
 /// before; `None` if nobody knows.
-pub(in crate::store::sql) async fn follow(
+pub(in crate::sql) async fn follow(
     tx: &mut Tx,
     task: &TaskId,
     old: Option<&TaskRules>,
@@ -60,7 +60,7 @@ pub(in crate::store::sql) async fn follow(
 
 /// Writes anew what the task's jobs are claimed by, also those that run: they may be queued again.
 async fn rekey(tx: &mut Tx, task: &TaskId, rules: &TaskRules) -> Result<(), Fault> {
-    use crate::store::encoding::Encode as _;
+    use crate::encoding::Encode as _;
     const PAGE: i64 = 1_000;
     let mut after = Vec::new();
     loop {
@@ -102,7 +102,7 @@ async fn regroup(tx: &mut Tx, task: &TaskId, rules: &TaskRules) -> Result<(), Fa
 }
 
 /// Looks for groups whose count is wrong, or that hold jobs back although there is room, and mends them.
-pub(in crate::store::sql) async fn mend(tx: &mut Tx) -> Result<(), Fault> {
+pub(in crate::sql) async fn mend(tx: &mut Tx) -> Result<(), Fault> {
     for mut row in tx.fetch(q::group_check, Vec::new()).await? {
         let (task, key) = (row.task_id()?, row.text()?);
         let group = (task.to_string(), key.clone());
@@ -123,6 +123,6 @@ pub(in crate::store::sql) async fn mend(tx: &mut Tx) -> Result<(), Fault> {
 }
 
 /// Forgets groups of concurrency keys that no job has.
-pub(in crate::store::sql) async fn forget_idle(tx: &mut Tx) -> Result<(), Fault> {
+pub(in crate::sql) async fn forget_idle(tx: &mut Tx) -> Result<(), Fault> {
     tx.execute(q::group_delete_idle, Vec::new()).await.map(|_| ())
 }

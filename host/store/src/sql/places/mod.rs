@@ -29,11 +29,11 @@ pub(super) use self::aside::{come_back, set_aside};
 pub(super) use self::follow::{enter, follow, forget_idle, mend};
 pub(super) use self::order::overtake;
 use self::order::{Stage, exchange, fill};
-use super::query::q;
-use super::tx::{Fault, Tx};
-use super::value::{Row, Value, list, values};
 use crate::model::{Ability, JobId, JobSettings, PluginName, Target, TaskId, TaskName};
-use crate::store::{Defect, rules};
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::statements::query::q;
+use crate::sql::statements::value::{Row, Value, list, values};
+use crate::{Defect, rules};
 
 /// What matters of a task to its jobs on their way to a worker.
 #[derive(Debug, Clone, Default, PartialEq)]

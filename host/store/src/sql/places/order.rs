@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::query::{Query, q};
-use super::super::tx::{Fault, Tx};
-use super::super::value::{Value, list, values};
 use super::{Group, Places, Rooms, lock, store};
 use crate::model::{JobId, TaskId};
-use crate::store::rules::Order;
+use crate::rules::Order;
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::statements::query::{Query, q};
+use crate::sql::statements::value::{Value, list, values};
 
 /// How many jobs at the ends of a group's two orders are compared at a time.
 const COMPARED: i64 = 64;
@@ -220,7 +220,7 @@ pub(super) async fn exchange(tx: &mut Tx, stage: Stage, groups: &[Group], rooms:
 }
 
 /// Makes a due job ready although others wait before it, provided that fewer run than may. Answers whether it is ready.
-pub(in crate::store::sql) async fn overtake(
+pub(in crate::sql) async fn overtake(
     tx: &mut Tx,
     id: JobId,
     task: &TaskId,

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::encoding::{Encode as _, Work};
+use super::acquire;
 use super::jobs::{LockedJob, ended_unread, leave_unread, lock_each};
-use super::places::{self, Touched};
-use super::query::q;
 use super::release::Requeue;
-use super::time::Time;
-use super::tx::{Fault, Tx};
-use super::value::{Arg, args, list, values};
-use super::{SqlStore, acquire, read_with, row, write_with};
 use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
-use crate::store::{
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::encoding::{Encode as _, Work};
+use crate::sql::places::{self, Touched};
+use crate::sql::statements::query::q;
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Arg, args, list, values};
+use crate::sql::time::Time;
+use crate::sql::{SqlStore, read_with, write_with};
+use crate::{
     CleanedUp, EndedJob, EndedSchedule, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut,
     SchedulerRow, StoreError, StoreTime, rules,
 };

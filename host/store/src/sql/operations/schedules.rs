@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::places::{self, Touched};
-use super::query::q;
-use super::time::{Now, Time};
-use super::tx::{Fault, Tx};
-use super::value::{Arg, Value, args, list, values};
-use super::{SqlStore, jobs, read_with, row, write_with};
+use super::jobs;
 use crate::model::{ConflictPolicy, JobSpec, LeaseToken, Schedule, ScheduleId, Task, TaskId, Timestamp};
-use crate::store::{
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::places::{self, Touched};
+use crate::sql::statements::query::q;
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Arg, Value, args, list, values};
+use crate::sql::time::{Now, Time};
+use crate::sql::{SqlStore, read_with, write_with};
+use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, FireSchedule, Fired, LeasedSchedule, Page,
     PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule,
     Unreadable, rules,
@@ -22,7 +24,7 @@ fn not_found(id: &ScheduleId) -> Fault {
     StoreError::NotFound(Subject::Schedule(id.clone())).into()
 }
 
-pub(super) async fn add(tx: &mut Tx, request: &AddSchedule) -> Result<ScheduleAdded, Fault> {
+pub(in crate::sql) async fn add(tx: &mut Tx, request: &AddSchedule) -> Result<ScheduleAdded, Fault> {
     let (id, row) = (&request.schedule.id, row::new_schedule(&request.schedule));
     if tx.execute(q::schedule_insert, vec![Arg::Rows(vec![row.clone()])]).await? > 0 {
         return Ok(ScheduleAdded::Added);

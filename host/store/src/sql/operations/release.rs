@@ -4,25 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::encoding::Encode as _;
 use super::jobs::{self, LockedJob, lock};
-use super::places::{self, Places, Touched};
-use super::query::{Dialect, Query, q};
-use super::row;
 use super::schedules;
-use super::time::Time;
-use super::tx::{Fault, Tx};
-use super::value::{Arg, Row, Value, args, list, values};
 use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
-use crate::store::{
-    AddSchedule, Ending, ExtendJobs, Extended, Hold, JobReport, ReleaseJob, ReleaseJobs, Released, rules,
-};
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::encoding::Encode as _;
+use crate::sql::places::{self, Places, Touched};
+use crate::sql::statements::query::{Dialect, Query, q};
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
+use crate::sql::time::Time;
+use crate::{AddSchedule, Ending, ExtendJobs, Extended, Hold, JobReport, ReleaseJob, ReleaseJobs, Released, rules};
 
 fn by_id(locked: Vec<LockedJob>) -> HashMap<JobId, LockedJob> {
     locked.into_iter().map(|job| (job.id, job)).collect()
 }
 
-pub(super) async fn extend(tx: &mut Tx, (time, request): &(Arc<Time>, ExtendJobs)) -> Result<Vec<Extended>, Fault> {
+pub(in crate::sql) async fn extend(
+    tx: &mut Tx,
+    (time, request): &(Arc<Time>, ExtendJobs),
+) -> Result<Vec<Extended>, Fault> {
     let ExtendJobs { leases, now, lease } = request;
     let now = time.now(tx, *now).await?;
     let free = leases_of(tx, q::job_lock_free, leases.iter().map(|(id, _)| *id)).await?;
@@ -73,7 +74,7 @@ async fn leases_of(
     Ok(found)
 }
 
-pub(super) async fn report(tx: &mut Tx, reports: &[JobReport]) -> Result<(), Fault> {
+pub(in crate::sql) async fn report(tx: &mut Tx, reports: &[JobReport]) -> Result<(), Fault> {
     let locked = by_id(lock(tx, reports.iter().map(|report| report.id)).await?);
     let (mut progress, mut lines) = (HashMap::new(), Vec::new());
     for report in reports.iter().filter(|report| locked.get(&report.id).is_some_and(|job| job.holds(report.token))) {
@@ -99,7 +100,7 @@ struct Writes<'a> {
 }
 
 /// A batch of releases on its way.
-pub(super) struct Releasing {
+pub(in crate::sql) struct Releasing {
     request: ReleaseJobs,
     /// Whether the jobs are read before they are written.
     is_careful: AtomicBool,
@@ -108,13 +109,13 @@ pub(super) struct Releasing {
 impl Releasing {
     /// A batch is written unread where nothing depends on how its jobs stand, save that their leases are held: almost always, and then
     /// the database is asked once instead of twice.
-    pub(super) fn new(request: ReleaseJobs) -> Releasing {
+    pub(in crate::sql) fn new(request: ReleaseJobs) -> Releasing {
         let is_plain = request.releases.iter().all(|release| matches!(release.ending, Ending::Finished { .. }));
         Releasing { request, is_careful: AtomicBool::new(!is_plain) }
     }
 }
 
-pub(super) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Released>, Fault> {
+pub(in crate::sql) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Released>, Fault> {
     let Releasing { request, is_careful } = releasing;
     if is_careful.load(Ordering::Relaxed) {
         return release_held(tx, request).await;
@@ -295,22 +296,22 @@ impl Finish<'_> {
 }
 
 /// A job's way back into the queue.
-pub(super) struct Requeue<'a> {
-    pub(super) due_at: Timestamp,
-    pub(super) now: Timestamp,
+pub(in crate::sql) struct Requeue<'a> {
+    pub(in crate::sql) due_at: Timestamp,
+    pub(in crate::sql) now: Timestamp,
     /// Nobody takes it earlier, although it is due.
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) attempt: u32,
-    pub(super) crashes: u32,
-    pub(super) keeps_deadline: bool,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) error: Option<&'a JobError>,
-    pub(super) release: Option<&'a ReleaseJob>,
+    pub(in crate::sql) not_before: Option<Timestamp>,
+    pub(in crate::sql) attempt: u32,
+    pub(in crate::sql) crashes: u32,
+    pub(in crate::sql) keeps_deadline: bool,
+    pub(in crate::sql) started_at: Option<Timestamp>,
+    pub(in crate::sql) error: Option<&'a JobError>,
+    pub(in crate::sql) release: Option<&'a ReleaseJob>,
 }
 
 impl Requeue<'_> {
     /// One that changes nothing but the state.
-    pub(super) fn of(job: &LockedJob) -> Self {
+    pub(in crate::sql) fn of(job: &LockedJob) -> Self {
         Requeue {
             due_at: job.due_at,
             now: job.due_at,
@@ -331,7 +332,7 @@ impl Requeue<'_> {
     }
 
     /// The row of `job_requeue`, with what it does to the job's places noted.
-    pub(super) fn place(&self, job: &LockedJob, touched: &mut Touched) -> Vec<Value> {
+    pub(in crate::sql) fn place(&self, job: &LockedJob, touched: &mut Touched) -> Vec<Value> {
         if self.run_at().is_none() {
             touched.returned(&job.task_id, job.key.as_deref(), job.places);
         } else {
@@ -341,7 +342,7 @@ impl Requeue<'_> {
     }
 
     /// The row of `job_requeue`.
-    pub(super) fn row(&self, job: &LockedJob) -> Vec<Value> {
+    pub(in crate::sql) fn row(&self, job: &LockedJob) -> Vec<Value> {
         let release = self.release;
         let run_at = self.run_at();
         let places = if run_at.is_none() { job.places.again() } else { Places::default() };

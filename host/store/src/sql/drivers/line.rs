@@ -5,17 +5,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::connection::{Connection, Database};
-use super::query::Texts;
-use super::time::Time;
 use super::tx::{self, Tx};
 use super::writer::Writer;
-use super::{SqlStore, release};
-use crate::store::{Certainty, ExtendJobs, Extended, LeaseLine, StoreError};
+use crate::sql::SqlStore;
+use crate::sql::operations::release;
+use crate::sql::statements::query::Texts;
+use crate::sql::time::Time;
+use crate::{Certainty, ExtendJobs, Extended, LeaseLine, StoreError};
 
 const OPERATION: &str = "job_extend";
 
 impl SqlStore {
-    pub(super) fn line(&self) -> Box<dyn LeaseLine> {
+    pub(in crate::sql) fn line(&self) -> Box<dyn LeaseLine> {
         let time = Arc::clone(&self.time);
         match &self.writer {
             Some(writer) => Box::new(FileLine { writer: writer.clone(), time }),

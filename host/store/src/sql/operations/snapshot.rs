@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::connection::Database;
-use super::query::q;
-use super::row;
-use super::tx::{Fault, Tx, read_error};
-use super::value::args;
 use crate::model::{Digest, Job, JobId, LogLine};
-use crate::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, log_subject, version_subject};
-use crate::store::{Defect, Record, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Unreadable};
+use crate::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, log_subject, version_subject};
+use crate::sql::drivers::connection::Database;
+use crate::sql::drivers::tx::{Fault, Tx, read_error};
+use crate::sql::statements::query::q;
+use crate::sql::statements::row;
+use crate::sql::statements::value::args;
+use crate::{Defect, Record, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Unreadable};
 
 /// Tasks and schedules in one page: what they carry (schemas, arguments) may be long.
 const PAGE_ROWS: i64 = 64;
@@ -35,7 +35,7 @@ enum Stage {
     Done,
 }
 
-pub(super) struct SqlSnapshot {
+pub(in crate::sql) struct SqlSnapshot {
     database: Arc<dyn Database>,
     /// `None` while a part is being read, so that one whose caller is gone, and one that fails, ends the transaction with its
     /// connection; and at the end.
@@ -45,7 +45,7 @@ pub(super) struct SqlSnapshot {
 
 impl SqlSnapshot {
     /// On a connection whose transaction has begun.
-    pub(super) fn new(database: Arc<dyn Database>, tx: Tx) -> SqlSnapshot {
+    pub(in crate::sql) fn new(database: Arc<dyn Database>, tx: Tx) -> SqlSnapshot {
         SqlSnapshot { database, tx: Some(tx), stage: Stage::Plugins(String::new(), Vec::new()) }
     }
 }

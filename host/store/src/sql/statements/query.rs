@@ -24,7 +24,7 @@ use super::value::{Arg, Value};
 
 /// Which database a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Dialect {
+pub(in crate::sql) enum Dialect {
     Sqlite,
     Postgres,
     Mysql,
@@ -32,8 +32,8 @@ pub(super) enum Dialect {
 
 /// A statement.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Query {
-    pub(super) name: &'static str,
+pub(in crate::sql) struct Query {
+    pub(in crate::sql) name: &'static str,
     sqlite: &'static str,
     postgres: &'static str,
     mysql: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Query {
 
 macro_rules! file {
     ($folder:literal, $name:ident) => {
-        include_str!(concat!("queries/", $folder, "/", stringify!($name), ".sql"))
+        include_str!(concat!("../queries/", $folder, "/", stringify!($name), ".sql"))
     };
 }
 
@@ -52,25 +52,25 @@ macro_rules! queries {
         both_differ { $($both:ident)* }
         all_differ { $($each:ident)* }
     ) => {
-        $(pub(in crate::store::sql) const $common: Query = Query {
+        $(pub(in crate::sql) const $common: Query = Query {
             name: stringify!($common),
             sqlite: file!("common", $common), postgres: file!("common", $common), mysql: file!("common", $common),
         };)*
-        $(pub(in crate::store::sql) const $mysql: Query = Query {
+        $(pub(in crate::sql) const $mysql: Query = Query {
             name: stringify!($mysql),
             sqlite: file!("common", $mysql), postgres: file!("common", $mysql), mysql: file!("mysql", $mysql),
         };)*
-        $(pub(in crate::store::sql) const $both: Query = Query {
+        $(pub(in crate::sql) const $both: Query = Query {
             name: stringify!($both),
             sqlite: file!("common", $both), postgres: file!("postgres", $both), mysql: file!("mysql", $both),
         };)*
-        $(pub(in crate::store::sql) const $each: Query = Query {
+        $(pub(in crate::sql) const $each: Query = Query {
             name: stringify!($each),
             sqlite: file!("sqlite", $each), postgres: file!("postgres", $each), mysql: file!("mysql", $each),
         };)*
         /// Every statement, for tests.
         #[cfg(test)]
-        pub(in crate::store::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)*];
+        pub(in crate::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)*];
     };
 }
 
@@ -79,7 +79,7 @@ macro_rules! queries {
     non_upper_case_globals,
     reason = "a statement has the name of its file, so that searching for one finds the other"
 )]
-pub(super) mod q {
+pub(in crate::sql) mod q {
     use super::Query;
 
     queries! {
@@ -115,18 +115,18 @@ pub(super) mod q {
 
 /// Texts with their marks filled in, kept by how many values they were filled in for.
 #[derive(Debug)]
-pub(super) struct Texts {
+pub(in crate::sql) struct Texts {
     dialect: Dialect,
     made: Mutex<HashMap<(&'static str, usize), Arc<str>>>,
 }
 
 impl Texts {
-    pub(super) fn new(dialect: Dialect) -> Texts {
+    pub(in crate::sql) fn new(dialect: Dialect) -> Texts {
         Texts { dialect, made: Mutex::default() }
     }
 
     /// The text of a statement for these arguments, and the arguments in the form that its database takes.
-    pub(super) fn fill(&self, query: Query, mut args: Vec<Arg>) -> (SqlStr, Vec<Arg>) {
+    pub(in crate::sql) fn fill(&self, query: Query, mut args: Vec<Arg>) -> (SqlStr, Vec<Arg>) {
         if self.dialect != Dialect::Postgres {
             args = args.into_iter().map(padded).collect();
         }

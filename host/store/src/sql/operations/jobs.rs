@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::encoding::known;
-use super::places::{self, Places, Touched};
-use super::query::{Dialect, Query, q};
-use super::tx::{Fault, Tx};
-use super::value::{Arg, Row, Value, args, list, values};
-use super::{SqlStore, acquire, read_with, release, row, write_with};
+use super::{acquire, release};
 use crate::model::limits::RESULT_TTL_DEFAULT;
 use crate::model::{
     Ability, Job, JobId, JobSettings, JobSpec, JobState, LeaseToken, Outcome, QueueName, SchedulerId, TaskId, Timestamp,
 };
-use crate::store::rules::QueueCounts;
-use crate::store::{
+use crate::rules::QueueCounts;
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::encoding::known;
+use crate::sql::places::{self, Places, Touched};
+use crate::sql::statements::query::{Dialect, Query, q};
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
+use crate::sql::{SqlStore, read_with, write_with};
+use crate::{
     AcquireJobs, AcquiredJobs, Cancelled, Defect, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport,
     LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
 };
@@ -27,7 +29,7 @@ fn not_found(id: JobId) -> Fault {
 
 /// Queues jobs; those whose id or fire is known are left out. Their groups are the caller's to settle. Answers how many rows the
 /// database says it has touched.
-pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) -> Result<u64, Fault> {
+pub(in crate::sql) async fn add(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) -> Result<u64, Fault> {
     if specs.is_empty() {
         return Ok(0);
     }
@@ -44,7 +46,11 @@ pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) 
 }
 
 /// As [`add`], and answers those that were left out.
-pub(super) async fn add_fires(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) -> Result<HashSet<JobId>, Fault> {
+pub(in crate::sql) async fn add_fires(
+    tx: &mut Tx,
+    specs: &[&JobSpec],
+    touched: &mut Touched,
+) -> Result<HashSet<JobId>, Fault> {
     let added = add(tx, specs, touched).await?;
     // MySQL counts a job that was left out as touched.
     if specs.is_empty() || tx.dialect != Dialect::Mysql && usize::try_from(added) == Ok(specs.len()) {
@@ -119,41 +125,41 @@ async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> 
 /// What a change of a job has to know of it. Read without its settings and arguments, so that a job whose content is unreadable
 /// can still be ended.
 #[derive(Debug, Clone)]
-pub(super) struct LockedJob {
-    pub(super) id: JobId,
-    pub(super) state: JobState,
-    pub(super) token: Option<Vec<u8>>,
-    pub(super) holder: Option<SchedulerId>,
-    pub(super) task_id: TaskId,
-    pub(super) attempt: u32,
-    pub(super) crashes: u32,
-    pub(super) cancel_requested: bool,
-    pub(super) due_at: Timestamp,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) result_ttl: std::time::Duration,
-    pub(super) settings: String,
-    pub(super) key: Option<String>,
-    pub(super) places: Places,
+pub(in crate::sql) struct LockedJob {
+    pub(in crate::sql) id: JobId,
+    pub(in crate::sql) state: JobState,
+    pub(in crate::sql) token: Option<Vec<u8>>,
+    pub(in crate::sql) holder: Option<SchedulerId>,
+    pub(in crate::sql) task_id: TaskId,
+    pub(in crate::sql) attempt: u32,
+    pub(in crate::sql) crashes: u32,
+    pub(in crate::sql) cancel_requested: bool,
+    pub(in crate::sql) due_at: Timestamp,
+    pub(in crate::sql) started_at: Option<Timestamp>,
+    pub(in crate::sql) result_ttl: std::time::Duration,
+    pub(in crate::sql) settings: String,
+    pub(in crate::sql) key: Option<String>,
+    pub(in crate::sql) places: Places,
 }
 
 impl LockedJob {
-    pub(super) fn holds(&self, token: LeaseToken) -> bool {
+    pub(in crate::sql) fn holds(&self, token: LeaseToken) -> bool {
         self.state == JobState::Running && self.token.as_deref() == Some(token.as_bytes())
     }
 
     /// Notes that the job no longer waits or runs.
-    pub(super) fn leave(&self, touched: &mut Touched) {
+    pub(in crate::sql) fn leave(&self, touched: &mut Touched) {
         touched.left(&self.task_id, self.key.as_deref(), self.places);
     }
 
     /// The row of `job_end`.
-    pub(super) fn ended(&self, outcome: Outcome, now: Timestamp, error: Option<String>) -> Vec<Value> {
+    pub(in crate::sql) fn ended(&self, outcome: Outcome, now: Timestamp, error: Option<String>) -> Vec<Value> {
         values![self.id, outcome, now, rules::expiry(now, self.result_ttl), error, self.crashes]
     }
 }
 
 /// The row of `job_end` for a job of which not even that much can be read.
-pub(super) fn ended_unread(id: JobId, now: Timestamp, error: String) -> Vec<Value> {
+pub(in crate::sql) fn ended_unread(id: JobId, now: Timestamp, error: String) -> Vec<Value> {
     let expires_at = rules::expiry(now, RESULT_TTL_DEFAULT);
     values![id, Outcome::DeserializationFailed, now, expires_at, error, None::<i64>]
 }
@@ -178,7 +184,7 @@ fn read_locked(row: &mut Row, id: JobId) -> Result<LockedJob, Defect> {
 }
 
 /// Locks jobs, by id, and reads what a change has to know. Those of which not even that can be read are left out: nobody holds them.
-pub(super) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<LockedJob>, Fault> {
+pub(in crate::sql) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<LockedJob>, Fault> {
     Ok(lock_each(tx, ids).await?.into_iter().filter_map(Result::ok).collect())
 }
 
@@ -189,7 +195,7 @@ async fn lock_one(tx: &mut Tx, id: JobId) -> Result<LockedJob, Fault> {
 }
 
 /// As [`lock`], with those that cannot be read among the others.
-pub(super) async fn lock_each(
+pub(in crate::sql) async fn lock_each(
     tx: &mut Tx,
     ids: impl IntoIterator<Item = JobId>,
 ) -> Result<Vec<Result<LockedJob, Unreadable>>, Fault> {
@@ -239,7 +245,7 @@ async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Faul
 
 /// Lets a job wait that was finished. What it is claimed by was not kept up to date meanwhile.
 async fn enter_again(tx: &mut Tx, job: &LockedJob, touched: &mut Touched) -> Result<(), Fault> {
-    use super::encoding::Encode as _;
+    use crate::sql::encoding::Encode as _;
     let rules = places::task_rules(tx, vec![&job.task_id]).await?.remove(&job.task_id).unwrap_or_default();
     // Settings that cannot be read: the job ends as soon as anybody claims it.
     let claim_key = match JobSettings::from_json(&job.settings) {
@@ -252,7 +258,7 @@ async fn enter_again(tx: &mut Tx, job: &LockedJob, touched: &mut Touched) -> Res
 
 /// Notes the places of jobs that end although not even what a change has to know of them can be read. What cannot be read of those
 /// either is mended at clean-up.
-pub(super) async fn leave_unread(tx: &mut Tx, ids: Vec<JobId>, touched: &mut Touched) -> Result<(), Fault> {
+pub(in crate::sql) async fn leave_unread(tx: &mut Tx, ids: Vec<JobId>, touched: &mut Touched) -> Result<(), Fault> {
     if ids.is_empty() {
         return Ok(());
     }

@@ -2,18 +2,18 @@
 
 use async_trait::async_trait;
 
-use super::places::{self, TaskRules};
-use super::query::q;
-use super::row::{self, StoredTask};
-use super::tx::{Fault, Tx};
-use super::value::{Arg, Row, args, list, values};
-use super::{SqlStore, read_with, write_with};
 use crate::model::{Digest, PluginName, PluginVersion, Settings, Task, TaskId};
-use crate::store::{
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::places::{self, TaskRules};
+use crate::sql::statements::query::q;
+use crate::sql::statements::row::{self, StoredTask};
+use crate::sql::statements::value::{Arg, Row, args, list, values};
+use crate::sql::{SqlStore, read_with, write_with};
+use crate::{
     ActivatePlugin, Catalog, Page, PluginPut, Put, PutPlugin, StoreError, Subject, TaskRow, Unreadable, rules,
 };
 
-fn one_row(row: Vec<super::value::Value>) -> Vec<Arg> {
+fn one_row(row: Vec<crate::sql::statements::value::Value>) -> Vec<Arg> {
     vec![Arg::Rows(vec![row])]
 }
 
@@ -28,11 +28,11 @@ async fn get(tx: &mut Tx, name: &PluginName) -> Result<Option<PluginVersion>, Fa
 }
 
 /// Changes of the catalogue come one after the other: they look before they write.
-pub(super) async fn lock(tx: &mut Tx) -> Result<(), Fault> {
+pub(in crate::sql) async fn lock(tx: &mut Tx) -> Result<(), Fault> {
     tx.fetch(q::catalog_lock, Vec::new()).await.map(|_| ())
 }
 
-pub(super) async fn bump(tx: &mut Tx) -> Result<(), Fault> {
+pub(in crate::sql) async fn bump(tx: &mut Tx) -> Result<(), Fault> {
     tx.execute(q::catalog_revision_bump, Vec::new()).await.map(|_| ())
 }
 
@@ -52,7 +52,7 @@ async fn put(tx: &mut Tx, request: &PutPlugin) -> Result<PluginPut, Fault> {
 }
 
 /// Stores a component, unless it is there already, in parts that the database takes at once.
-pub(super) async fn store_bytes(tx: &mut Tx, digest: Digest, bytes: &[u8]) -> Result<(), Fault> {
+pub(in crate::sql) async fn store_bytes(tx: &mut Tx, digest: Digest, bytes: &[u8]) -> Result<(), Fault> {
     let stored = tx.fetch_one(q::plugin_bytes_has, args![digest]).await?;
     if stored.map(|mut row| row.int()).transpose()? == Some(0) {
         for (content, part) in bytes.chunks(tx.statement_bytes().max(1)).zip(0_u32..) {
@@ -138,13 +138,16 @@ async fn select(tx: &mut Tx, id: &TaskId) -> Result<Option<StoredTask>, Fault> {
 }
 
 /// Writes the row of a task and brings its jobs into line. `old`: the rules that held; `None` if nobody knows.
-pub(super) async fn write_task(tx: &mut Tx, task: &Task, old: Option<&TaskRules>) -> Result<(), Fault> {
+pub(in crate::sql) async fn write_task(tx: &mut Tx, task: &Task, old: Option<&TaskRules>) -> Result<(), Fault> {
     tx.execute(q::task_put, one_row(row::new_task(task))).await?;
     places::follow(tx, &task.id, old, &row::rules_of(task)).await
 }
 
 /// Deletes tasks. Their jobs stay, and with the task their limit is gone.
-pub(super) async fn delete_tasks<T: ToString>(tx: &mut Tx, ids: impl IntoIterator<Item = T>) -> Result<u64, Fault> {
+pub(in crate::sql) async fn delete_tasks<T: ToString>(
+    tx: &mut Tx,
+    ids: impl IntoIterator<Item = T>,
+) -> Result<u64, Fault> {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     let deleted = tx.execute(q::task_delete, vec![list(ids.iter().map(String::as_str))]).await?;
     for id in ids.iter().filter_map(|id| TaskId::new(id).ok()) {

@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::encoding::{Details, Encode, Fields, Work, known, micros};
-use super::places::{Places, TaskRules};
 use super::value::{Row, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken,
     LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
     ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
-use crate::store::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
+use crate::sql::encoding::{Details, Encode, Fields, Work, known, micros};
+use crate::sql::places::{Places, TaskRules};
+use crate::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
 
 /// A name or number that must fit a type of ours.
 fn fit<T, E: std::fmt::Display>(parsed: Result<T, E>) -> Result<T, Defect> {
     parsed.map_err(|error| Defect::damaged(error.to_string()))
 }
 
-pub(super) fn span(micros: i64) -> Duration {
+pub(in crate::sql) fn span(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-pub(super) fn span_micros(span: Duration) -> i64 {
+pub(in crate::sql) fn span_micros(span: Duration) -> i64 {
     i64::try_from(micros(span)).unwrap_or(i64::MAX)
 }
 
@@ -36,27 +36,27 @@ fn maybe<T, U, E: Into<Defect>>(value: Option<T>, read: impl FnOnce(T) -> Result
 }
 
 impl Row {
-    pub(super) fn time(&mut self) -> Result<Timestamp, Defect> {
+    pub(in crate::sql) fn time(&mut self) -> Result<Timestamp, Defect> {
         time(self.int()?)
     }
 
-    pub(super) fn maybe_time(&mut self) -> Result<Option<Timestamp>, Defect> {
+    pub(in crate::sql) fn maybe_time(&mut self) -> Result<Option<Timestamp>, Defect> {
         maybe(self.maybe_int()?, time)
     }
 
-    pub(super) fn job_id(&mut self) -> Result<JobId, Defect> {
+    pub(in crate::sql) fn job_id(&mut self) -> Result<JobId, Defect> {
         Ok(JobId::from_bytes(sized(self.bytes()?)?))
     }
 
-    pub(super) fn task_id(&mut self) -> Result<TaskId, Defect> {
+    pub(in crate::sql) fn task_id(&mut self) -> Result<TaskId, Defect> {
         fit(TaskId::new(&self.text()?))
     }
 
-    pub(super) fn schedule_id(&mut self) -> Result<ScheduleId, Defect> {
+    pub(in crate::sql) fn schedule_id(&mut self) -> Result<ScheduleId, Defect> {
         fit(ScheduleId::new(&self.text()?))
     }
 
-    pub(super) fn digest(&mut self) -> Result<Digest, Defect> {
+    pub(in crate::sql) fn digest(&mut self) -> Result<Digest, Defect> {
         Ok(Digest::from_bytes(sized(self.bytes()?)?))
     }
 
@@ -119,7 +119,7 @@ fn sized<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Defect> {
 }
 
 /// What is read of a row, or the row's name and why it cannot be read. A name that is none itself is left empty.
-pub(super) fn named<T, I: ToString>(
+pub(in crate::sql) fn named<T, I: ToString>(
     row: &mut Row,
     name: impl FnOnce(&mut Row) -> Result<I, Defect>,
     read: impl FnOnce(&mut Row, &I) -> Result<T, Defect>,
@@ -129,17 +129,17 @@ pub(super) fn named<T, I: ToString>(
 }
 
 /// The error of a call that is about one thing alone.
-pub(super) fn unreadable(subject: Subject) -> impl FnOnce(Unreadable) -> StoreError {
+pub(in crate::sql) fn unreadable(subject: Subject) -> impl FnOnce(Unreadable) -> StoreError {
     |bad| StoreError::Unreadable { subject, defect: bad.defect }
 }
 
 /// A job, from the columns of `job_get` and its like.
-pub(super) fn job(mut row: Row) -> Result<Job, Unreadable> {
+pub(in crate::sql) fn job(mut row: Row) -> Result<Job, Unreadable> {
     named(&mut row, Row::job_id, |row, id| row.job(*id))
 }
 
 /// The row of a job that is queued, by the rules of its task.
-pub(super) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
+pub(in crate::sql) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
     let is_due = spec.due_at <= spec.created_at;
     let claim_key = rules.claim_key(&spec.settings);
     let key = spec.settings.concurrency_key.as_deref();
@@ -170,14 +170,14 @@ pub(super) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
 }
 
 /// A log line, from the columns of `job_log_list` and its like: its attempt and number among the lines of that, and the line.
-pub(super) fn log_line(mut row: Row) -> Result<LogLine, (Option<LinePlace>, Defect)> {
+pub(in crate::sql) fn log_line(mut row: Row) -> Result<LogLine, (Option<LinePlace>, Defect)> {
     let place = row.small().and_then(|attempt| Ok((attempt, row.small()?)));
     let (attempt, sequence) = place.map_err(|defect| (None, defect))?;
     read_line(row, attempt, sequence).map_err(|defect| (Some((attempt, sequence)), defect))
 }
 
 /// The attempt of a log line, and its number among the lines of that.
-pub(super) type LinePlace = (u32, u32);
+pub(in crate::sql) type LinePlace = (u32, u32);
 
 fn read_line(mut row: Row, attempt: u32, sequence: u32) -> Result<LogLine, Defect> {
     Ok(LogLine {
@@ -191,13 +191,13 @@ fn read_line(mut row: Row, attempt: u32, sequence: u32) -> Result<LogLine, Defec
     })
 }
 
-pub(super) fn new_log_line(id: JobId, line: LogLine) -> Vec<Value> {
+pub(in crate::sql) fn new_log_line(id: JobId, line: LogLine) -> Vec<Value> {
     let LogLine { attempt, sequence, at, level, target, message, fields } = line;
     values![id, attempt, sequence, at, level.as_str(), target, message, Fields(fields).to_json()]
 }
 
 /// A schedule, from the columns of `schedule_get` and its like.
-pub(super) fn schedule(mut row: Row) -> Result<Schedule, Unreadable> {
+pub(in crate::sql) fn schedule(mut row: Row) -> Result<Schedule, Unreadable> {
     named(&mut row, Row::text, |row, id| read_schedule(id, row))
 }
 
@@ -229,7 +229,7 @@ fn read_schedule(id: &str, row: &mut Row) -> Result<Schedule, Defect> {
 }
 
 /// `paused` and its reason.
-pub(super) fn pause(pause: Option<&Pause>) -> (bool, Option<&str>) {
+pub(in crate::sql) fn pause(pause: Option<&Pause>) -> (bool, Option<&str>) {
     match pause {
         None => (false, None),
         Some(Pause::Asked) => (true, None),
@@ -238,7 +238,7 @@ pub(super) fn pause(pause: Option<&Pause>) -> (bool, Option<&str>) {
 }
 
 /// The row of a schedule that nobody has leased.
-pub(super) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
+pub(in crate::sql) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
     let coalesce = match schedule.coalesce {
         Coalesce::Latest => "latest",
         Coalesce::Earliest => "earliest",
@@ -266,20 +266,20 @@ pub(super) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
 }
 
 /// A task, from the columns of `task_get` and its like.
-pub(super) fn task(row: &mut Row) -> Result<Task, Unreadable> {
+pub(in crate::sql) fn task(row: &mut Row) -> Result<Task, Unreadable> {
     named(row, Row::text, |row, id| read_task(id, row))
 }
 
 /// What a change of a task has to know of it, whether the task can be read or not. From the same columns.
-pub(super) struct StoredTask {
-    pub(super) id: String,
-    pub(super) is_offered: bool,
+pub(in crate::sql) struct StoredTask {
+    pub(in crate::sql) id: String,
+    pub(in crate::sql) is_offered: bool,
     /// The settings that an operator gave it.
-    pub(super) configured: Result<Settings, Defect>,
-    pub(super) task: Result<Task, Unreadable>,
+    pub(in crate::sql) configured: Result<Settings, Defect>,
+    pub(in crate::sql) task: Result<Task, Unreadable>,
 }
 
-pub(super) fn stored_task(mut row: Row) -> Result<StoredTask, Defect> {
+pub(in crate::sql) fn stored_task(mut row: Row) -> Result<StoredTask, Defect> {
     let mut parts = row.clone();
     let task = task(&mut row);
     let id = parts.text()?;
@@ -312,7 +312,7 @@ fn read_task(id: &str, row: &mut Row) -> Result<Task, Defect> {
 }
 
 /// What matters of a task to its jobs.
-pub(super) fn rules_of(task: &Task) -> TaskRules {
+pub(in crate::sql) fn rules_of(task: &Task) -> TaskRules {
     let settings = task.resolved();
     TaskRules {
         target: Some(task.target.clone()),
@@ -321,7 +321,7 @@ pub(super) fn rules_of(task: &Task) -> TaskRules {
     }
 }
 
-pub(super) fn new_task(task: &Task) -> Vec<Value> {
+pub(in crate::sql) fn new_task(task: &Task) -> Vec<Value> {
     let settings = task.resolved();
     values![
         &task.id,
@@ -341,7 +341,7 @@ pub(super) fn new_task(task: &Task) -> Vec<Value> {
 }
 
 /// A version of a plugin, from the columns of `plugin_get` and its like. It is named by the plugin.
-pub(super) fn plugin(mut row: Row) -> Result<PluginVersion, Unreadable> {
+pub(in crate::sql) fn plugin(mut row: Row) -> Result<PluginVersion, Unreadable> {
     named(&mut row, Row::text, |row, name| {
         let digest = row.digest()?;
         let size_bytes = row.small()?;
@@ -351,13 +351,13 @@ pub(super) fn plugin(mut row: Row) -> Result<PluginVersion, Unreadable> {
     })
 }
 
-pub(super) fn new_plugin(version: &PluginVersion) -> Vec<Value> {
+pub(in crate::sql) fn new_plugin(version: &PluginVersion) -> Vec<Value> {
     let PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at } = version.clone();
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
     values![&name, digest, size, Details { imports, grants, tasks }.to_json(), registered_at, false]
 }
 
-pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
+pub(in crate::sql) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
     named(&mut row, Row::text, |row, id| {
         let scheduler = SchedulerRow {
             id: fit(SchedulerId::new(id))?,

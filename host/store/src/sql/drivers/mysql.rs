@@ -12,11 +12,11 @@ use super::connection::{
     CONNECT_MAX, Connection, Database, DriverError, Failure, Held, IDLE_IN_TRANSACTION_MAX, LOCK_WAIT_MAX,
     STATEMENT_MAX, driver_connection, within,
 };
-use super::query::Dialect;
 use super::tls::{Server, Tls, Way};
-use super::value::{Arg, Kind, Row, Value};
 use crate::config::{ServerUrl, TlsMode};
-use crate::store::{Certainty, StoreError};
+use crate::sql::statements::query::Dialect;
+use crate::sql::statements::value::{Arg, Kind, Row, Value};
+use crate::{Certainty, StoreError};
 
 /// Most connections of one process: a batch is one transaction, so that a few carry everything.
 const CONNECTIONS: u32 = 10;
@@ -25,7 +25,7 @@ const CONNECTIONS: u32 = 10;
 const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
 
 /// A database.
-pub(super) struct MysqlDatabase {
+pub(in crate::sql) struct MysqlDatabase {
     pool: MySqlPool,
     /// What the server takes from a client at once; a larger statement costs the connection.
     packet_bytes_max: usize,
@@ -73,7 +73,7 @@ fn bind(bound: &mut MySqlArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynE
 }
 
 impl MysqlDatabase {
-    pub(super) async fn open(url: &ServerUrl) -> Result<MysqlDatabase, StoreError> {
+    pub(in crate::sql) async fn open(url: &ServerUrl) -> Result<MysqlDatabase, StoreError> {
         let options = MySqlConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
             reason: format!("the URL `{url}` cannot be used"),
             hint: format!("it looks like {FORM}"),

@@ -9,11 +9,11 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, Sql
 use sqlx::{Arguments, Sqlite, SqlitePool};
 
 use super::connection::{Connection, Database, DriverError, Failure, Held, driver_connection, within};
-use super::query::Dialect;
-use super::value::{Arg, Row, Value};
+use crate::StoreError;
 use crate::config::{SqliteFile, Synchronous};
 use crate::files::{create_private_file, narrow_database};
-use crate::store::StoreError;
+use crate::sql::statements::query::Dialect;
+use crate::sql::statements::value::{Arg, Row, Value};
 
 /// How long a statement waits for another process's write transaction. Those are short; one that is not is an error to see.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
 
 /// A database file.
-pub(super) struct SqliteDatabase {
+pub(in crate::sql) struct SqliteDatabase {
     writer: SqlitePool,
     readers: SqlitePool,
 }
@@ -52,7 +52,7 @@ fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDyn
 
 impl SqliteDatabase {
     /// Opens a file, and makes it where there is none.
-    pub(super) async fn open(file: &SqliteFile) -> Result<SqliteDatabase, StoreError> {
+    pub(in crate::sql) async fn open(file: &SqliteFile) -> Result<SqliteDatabase, StoreError> {
         let path = check_place(&file.path)?;
         create_private_file(&file.path).map_err(|error| StoreError::Unusable {
             reason: format!("the store `{path}` cannot be made"),

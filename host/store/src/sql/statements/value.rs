@@ -2,11 +2,11 @@
 
 use sqlx::{Column as _, TypeInfo as _, ValueRef as _};
 
-use crate::store::Defect;
+use crate::Defect;
 
 /// The kinds of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::sql) enum Kind {
     Int,
     Text,
     Bytes,
@@ -14,7 +14,7 @@ pub(super) enum Kind {
 
 /// A value of a column.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(in crate::sql) enum Value {
     Int(i64),
     Text(String),
     Bytes(Vec<u8>),
@@ -23,7 +23,7 @@ pub(super) enum Value {
 
 /// An argument of a statement.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Arg {
+pub(in crate::sql) enum Arg {
     One(Value),
     /// For `IN (?*)`; never empty.
     List(Vec<Value>),
@@ -33,7 +33,7 @@ pub(super) enum Arg {
 
 impl Value {
     /// About how many bytes it takes on its way.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::sql) fn bytes(&self) -> usize {
         match self {
             Value::Int(_) => 8,
             Value::Text(text) => text.len(),
@@ -42,7 +42,7 @@ impl Value {
         }
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(in crate::sql) fn kind(&self) -> Kind {
         match self {
             Value::Int(_) => Kind::Int,
             Value::Text(_) => Kind::Text,
@@ -54,7 +54,7 @@ impl Value {
 
 impl Arg {
     /// About how many bytes it takes on its way.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::sql) fn bytes(&self) -> usize {
         match self {
             Arg::One(value) => value.bytes(),
             Arg::List(values) => values.iter().map(Value::bytes).sum(),
@@ -64,7 +64,7 @@ impl Arg {
 }
 
 /// Values of Rust that have a column kind.
-pub(super) trait IntoValue {
+pub(in crate::sql) trait IntoValue {
     const KIND: Kind;
     fn value(self) -> Value;
 }
@@ -113,27 +113,27 @@ impl<T: IntoValue> IntoValue for Option<T> {
 
 /// The arguments of a statement, in order.
 macro_rules! args {
-    ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::value::Arg::One($crate::store::sql::value::IntoValue::value($value))),*] };
+    ($($value:expr),* $(,)?) => { vec![$($crate::sql::statements::value::Arg::One($crate::sql::statements::value::IntoValue::value($value))),*] };
 }
 /// A row of values.
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::value::IntoValue::value($value)),*] };
+    ($($value:expr),* $(,)?) => { vec![$($crate::sql::statements::value::IntoValue::value($value)),*] };
 }
-pub(super) use {args, values};
+pub(in crate::sql) use {args, values};
 
 /// The argument of an `IN (?*)`.
-pub(super) fn list<T: IntoValue>(values: impl IntoIterator<Item = T>) -> Arg {
+pub(in crate::sql) fn list<T: IntoValue>(values: impl IntoIterator<Item = T>) -> Arg {
     Arg::List(values.into_iter().map(IntoValue::value).collect())
 }
 
 /// A row that a statement answered, read from left to right.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(in crate::sql) struct Row {
     cells: std::vec::IntoIter<Value>,
 }
 
 impl Row {
-    pub(super) fn new(cells: Vec<Value>) -> Row {
+    pub(in crate::sql) fn new(cells: Vec<Value>) -> Row {
         Row { cells: cells.into_iter() }
     }
 
@@ -142,11 +142,11 @@ impl Row {
         self.cells.next().unwrap_or(Value::Null(Kind::Int))
     }
 
-    pub(super) fn int(&mut self) -> Result<i64, Defect> {
+    pub(in crate::sql) fn int(&mut self) -> Result<i64, Defect> {
         self.maybe_int()?.ok_or_else(|| Defect::damaged("null in place of a number"))
     }
 
-    pub(super) fn maybe_int(&mut self) -> Result<Option<i64>, Defect> {
+    pub(in crate::sql) fn maybe_int(&mut self) -> Result<Option<i64>, Defect> {
         match self.next() {
             Value::Int(value) => Ok(Some(value)),
             Value::Null(_) => Ok(None),
@@ -154,11 +154,11 @@ impl Row {
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<String, Defect> {
+    pub(in crate::sql) fn text(&mut self) -> Result<String, Defect> {
         self.maybe_text()?.ok_or_else(|| Defect::damaged("null in place of a text"))
     }
 
-    pub(super) fn maybe_text(&mut self) -> Result<Option<String>, Defect> {
+    pub(in crate::sql) fn maybe_text(&mut self) -> Result<Option<String>, Defect> {
         match self.next() {
             Value::Text(value) => Ok(Some(value)),
             // What MySQL's driver calls a text under a binary collation.
@@ -170,11 +170,11 @@ impl Row {
         }
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Defect> {
+    pub(in crate::sql) fn bytes(&mut self) -> Result<Vec<u8>, Defect> {
         self.maybe_bytes()?.ok_or_else(|| Defect::damaged("null in place of bytes"))
     }
 
-    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Defect> {
+    pub(in crate::sql) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Defect> {
         match self.next() {
             Value::Bytes(value) => Ok(Some(value)),
             Value::Null(_) => Ok(None),
@@ -183,18 +183,18 @@ impl Row {
     }
 
     /// A number that must fit a smaller type.
-    pub(super) fn small<T: TryFrom<i64>>(&mut self) -> Result<T, Defect> {
+    pub(in crate::sql) fn small<T: TryFrom<i64>>(&mut self) -> Result<T, Defect> {
         let value = self.int()?;
         T::try_from(value).map_err(|_| Defect::damaged(format!("number {value} is out of range")))
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, Defect> {
+    pub(in crate::sql) fn flag(&mut self) -> Result<bool, Defect> {
         Ok(self.int()? != 0)
     }
 }
 
 /// Reads a driver's row into ours. The driver names the type of each value; whatever is no integer and no text is bytes.
-pub(super) fn read_row<R>(row: &R) -> Result<Row, sqlx::Error>
+pub(in crate::sql) fn read_row<R>(row: &R) -> Result<Row, sqlx::Error>
 where
     R: sqlx::Row,
     usize: sqlx::ColumnIndex<R>,

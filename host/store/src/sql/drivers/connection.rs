@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use sqlx::SqlStr;
 use sqlx::pool::PoolConnection;
 
-use super::query::Dialect;
-use super::value::{Arg, Row};
-use crate::store::StoreError;
+use crate::StoreError;
+use crate::sql::statements::query::Dialect;
+use crate::sql::statements::value::{Arg, Row};
 
 /// What kind of failure a driver's error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::sql) enum Failure {
     /// The database ended the transaction to solve a conflict with another one: running it again is the answer.
     Collision,
     /// The database is busy, starting or full for the moment: trying again later may help.
@@ -31,25 +31,29 @@ pub(super) enum Failure {
 /// What a driver said, kept as text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct DriverError(pub(super) String);
+pub(in crate::sql) struct DriverError(pub(in crate::sql) String);
 
 /// How long a server may take for one statement. A server that was stopped, or a network that swallows everything, says nothing at all, and
 /// a call that waits for it must have an end.
-pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(30);
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(in crate::sql) const STATEMENT_MAX: Duration = Duration::from_secs(30);
 
 /// How long a statement waits for a lock before it fails as busy and the transaction is made again.
-pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(in crate::sql) const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How long a transaction may stand still before the server ends it: a process that was stopped in the middle of one must not keep its
 /// locks. None of ours waits for anything but the server.
-pub(super) const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(in crate::sql) const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
 
 /// How long making a connection, or waiting for a free one, may take before that fails as busy.
-pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(in crate::sql) const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// One connection.
 #[async_trait]
-pub(super) trait Connection: Send {
+pub(in crate::sql) trait Connection: Send {
     /// Runs a statement and answers its rows.
     async fn fetch(&mut self, text: SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error>;
 
@@ -76,7 +80,7 @@ pub(super) trait Connection: Send {
 
 /// A database of one of the three kinds.
 #[async_trait]
-pub(super) trait Database: Send + Sync {
+pub(in crate::sql) trait Database: Send + Sync {
     /// Its kind.
     fn dialect(&self) -> Dialect;
 
@@ -109,45 +113,48 @@ pub(super) trait Database: Send + Sync {
 }
 
 /// A connection of a driver.
-pub(super) enum Held<D: sqlx::Database> {
+pub(in crate::sql) enum Held<D: sqlx::Database> {
     /// Goes back to its pool.
     Pooled(PoolConnection<D>),
     /// Is closed after use.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
     Apart(Box<D::Connection>),
 }
 
 impl<D: sqlx::Database> Held<D> {
-    pub(super) fn driver(&mut self) -> &mut D::Connection {
+    pub(in crate::sql) fn driver(&mut self) -> &mut D::Connection {
         match self {
             Held::Pooled(connection) => connection,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
             Held::Apart(connection) => connection,
         }
     }
 
     /// Closes the connection without another word: the server rolls back what was under way.
-    pub(super) fn break_off(self) {
+    pub(in crate::sql) fn break_off(self) {
         match self {
             Held::Pooled(connection) => drop(connection.detach()),
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
             Held::Apart(connection) => drop(connection),
         }
     }
 }
 
 /// A connection that was asked something. Unless the answer comes, it is in the middle of that, and is broken off.
-pub(super) struct Asked<D: sqlx::Database>(Option<Held<D>>);
+pub(in crate::sql) struct Asked<D: sqlx::Database>(Option<Held<D>>);
 
 impl<D: sqlx::Database> Asked<D> {
     /// Takes the connection from its place.
-    pub(super) fn take(place: &mut Option<Held<D>>) -> Result<Asked<D>, sqlx::Error> {
+    pub(in crate::sql) fn take(place: &mut Option<Held<D>>) -> Result<Asked<D>, sqlx::Error> {
         place.take().map(|held| Asked(Some(held))).ok_or_else(no_connection)
     }
 
-    pub(super) fn driver(&mut self) -> Result<&mut D::Connection, sqlx::Error> {
+    pub(in crate::sql) fn driver(&mut self) -> Result<&mut D::Connection, sqlx::Error> {
         self.0.as_mut().map(Held::driver).ok_or_else(no_connection)
     }
 
     /// Puts it back if it has answered in time.
-    pub(super) fn answered<T>(
+    pub(in crate::sql) fn answered<T>(
         mut self,
         place: &mut Option<Held<D>>,
         answer: Result<T, sqlx::Error>,
@@ -174,7 +181,7 @@ fn no_connection() -> sqlx::Error {
 
 /// The answer to `work`, or that there was none in time.
 #[expect(clippy::disallowed_methods, reason = "the connection of what did not answer is closed and never used again")]
-pub(super) async fn within<T>(
+pub(in crate::sql) async fn within<T>(
     limit: Option<Duration>,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
@@ -193,13 +200,13 @@ macro_rules! driver_connection {
     ($name:ident, $driver:ty, $arguments:ty, $limit:expr, $begin:literal, $snapshot:literal, $unlimited:literal, $bind:path) => {
         struct $name {
             /// `None` once it was broken off.
-            held: Option<$crate::store::sql::connection::Held<$driver>>,
+            held: Option<$crate::sql::drivers::connection::Held<$driver>>,
             in_transaction: bool,
             limit: Option<std::time::Duration>,
         }
 
         impl $name {
-            fn new(held: $crate::store::sql::connection::Held<$driver>) -> $name {
+            fn new(held: $crate::sql::drivers::connection::Held<$driver>) -> $name {
                 $name { held: Some(held), in_transaction: false, limit: $limit }
             }
 
@@ -211,8 +218,8 @@ macro_rules! driver_connection {
                 begun
             }
 
-            fn ask(&mut self) -> Result<$crate::store::sql::connection::Asked<$driver>, sqlx::Error> {
-                $crate::store::sql::connection::Asked::take(&mut self.held)
+            fn ask(&mut self) -> Result<$crate::sql::drivers::connection::Asked<$driver>, sqlx::Error> {
+                $crate::sql::drivers::connection::Asked::take(&mut self.held)
             }
         }
 
@@ -242,7 +249,7 @@ macro_rules! driver_connection {
                 let rows =
                     within(self.limit, sqlx::query_with::<$driver, _>(text, args).fetch_all(asked.driver()?)).await;
                 let rows = asked.answered(&mut self.held, rows)?;
-                rows.iter().map($crate::store::sql::value::read_row).collect()
+                rows.iter().map($crate::sql::statements::value::read_row).collect()
             }
 
             async fn execute(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
@@ -281,4 +288,4 @@ macro_rules! driver_connection {
         }
     };
 }
-pub(super) use driver_connection;
+pub(in crate::sql) use driver_connection;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::connection::{Connection, Database, Failure};
-use super::query::{Dialect, Query, Texts};
-use super::value::{Arg, Row, Value};
-use crate::store::record::BATCH_BYTES_MAX;
-use crate::store::{Certainty, Defect, StoreError, Subject};
+use crate::record::BATCH_BYTES_MAX;
+use crate::sql::statements::query::{Dialect, Query, Texts};
+use crate::sql::statements::value::{Arg, Row, Value};
+use crate::{Certainty, Defect, StoreError, Subject};
 
 /// How often a transaction is run again after a collision with others, before the caller is told.
 const RUNS_MAX: u32 = 10;
 
 /// Why a piece of work in a transaction ended early.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(in crate::sql) enum Fault {
     /// It refused; the transaction is rolled back and the refusal is the answer.
     Refused(StoreError),
     /// The database failed.
@@ -45,13 +45,13 @@ impl From<Defect> for Fault {
 }
 
 /// A connection with the statements it understands; inside [`run`] with an open transaction.
-pub(super) struct Tx {
+pub(in crate::sql) struct Tx {
     connection: Box<dyn Connection>,
     texts: Arc<Texts>,
-    pub(super) dialect: Dialect,
+    pub(in crate::sql) dialect: Dialect,
     statement_bytes_max: usize,
     /// Whether anything was changed since this was last set to `false`.
-    pub(super) has_written: bool,
+    pub(in crate::sql) has_written: bool,
 }
 
 /// A statement that the database would not take.
@@ -65,13 +65,13 @@ struct TooLarge {
 }
 
 impl Tx {
-    pub(super) fn new(connection: Box<dyn Connection>, texts: Arc<Texts>, database: &dyn Database) -> Tx {
+    pub(in crate::sql) fn new(connection: Box<dyn Connection>, texts: Arc<Texts>, database: &dyn Database) -> Tx {
         let (dialect, statement_bytes_max) = (database.dialect(), database.statement_bytes_max());
         Tx { connection, texts, dialect, statement_bytes_max, has_written: false }
     }
 
     /// How many bytes of arguments a statement is to carry: large ones hold others up, on their way and at the server.
-    pub(super) fn statement_bytes(&self) -> usize {
+    pub(in crate::sql) fn statement_bytes(&self) -> usize {
         BATCH_BYTES_MAX.min(self.statement_bytes_max / 2)
     }
 
@@ -85,19 +85,19 @@ impl Tx {
     }
 
     /// Runs a query and answers its rows.
-    pub(super) async fn fetch(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
+    pub(in crate::sql) async fn fetch(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
         self.check_size(query, &args)?;
         let (text, args) = self.texts.fill(query, args);
         Ok(self.connection.fetch(text, args).await?)
     }
 
     /// Runs a query that answers at most one row.
-    pub(super) async fn fetch_one(&mut self, query: Query, args: Vec<Arg>) -> Result<Option<Row>, Fault> {
+    pub(in crate::sql) async fn fetch_one(&mut self, query: Query, args: Vec<Arg>) -> Result<Option<Row>, Fault> {
         Ok(self.fetch(query, args).await?.into_iter().next())
     }
 
     /// Runs a query with a row of arguments for each of `rows`, in as few statements as the database allows.
-    pub(super) async fn fetch_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
+    pub(in crate::sql) async fn fetch_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
         let mut answers = Vec::new();
         for chunk in chunks(self.dialect, rows, 64, self.statement_bytes()) {
             answers.extend(self.fetch(query, vec![Arg::Rows(chunk)]).await?);
@@ -106,7 +106,7 @@ impl Tx {
     }
 
     /// Changes something, and answers how many rows that touched.
-    pub(super) async fn execute(&mut self, query: Query, args: Vec<Arg>) -> Result<u64, Fault> {
+    pub(in crate::sql) async fn execute(&mut self, query: Query, args: Vec<Arg>) -> Result<u64, Fault> {
         self.check_size(query, &args)?;
         self.has_written = true;
         let (text, args) = self.texts.fill(query, args);
@@ -114,19 +114,19 @@ impl Tx {
     }
 
     /// Changes something, and answers the rows that it names after the change.
-    pub(super) async fn change(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
+    pub(in crate::sql) async fn change(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
         self.has_written = true;
         self.fetch(query, args).await
     }
 
     /// Changes something for each of `rows`, and answers the rows that it names after the change.
-    pub(super) async fn change_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
+    pub(in crate::sql) async fn change_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
         self.has_written = true;
         self.fetch_rows(query, rows).await
     }
 
     /// Changes something for each of `rows`, in as few statements as the database allows.
-    pub(super) async fn execute_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<u64, Fault> {
+    pub(in crate::sql) async fn execute_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<u64, Fault> {
         let mut touched = 0;
         for chunk in chunks(self.dialect, rows, 512, self.statement_bytes()) {
             touched += self.execute(query, vec![Arg::Rows(chunk)]).await?;
@@ -134,33 +134,33 @@ impl Tx {
         Ok(touched)
     }
 
-    pub(super) async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), Fault> {
+    pub(in crate::sql) async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), Fault> {
         self.has_written = true;
         Ok(self.connection.script(text).await?)
     }
 
-    pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+    pub(in crate::sql) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.connection.begin().await
     }
 
     /// Begins to read everything as it is now.
-    pub(super) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
+    pub(in crate::sql) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
         self.connection.begin_snapshot().await?;
         // Where beginning alone does not fix the instant, the first look does.
-        self.fetch(super::query::q::catalog_revision_get, Vec::new()).await.map(|_| ())
+        self.fetch(crate::sql::statements::query::q::catalog_revision_get, Vec::new()).await.map(|_| ())
     }
 
-    pub(super) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
+    pub(in crate::sql) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
         self.connection.end(commit).await
     }
 
     /// The connection, after the end of the transaction.
-    pub(super) fn into_connection(self) -> Box<dyn Connection> {
+    pub(in crate::sql) fn into_connection(self) -> Box<dyn Connection> {
         self.connection
     }
 
     /// Takes the limits off: what follows may take as long as it takes.
-    pub(super) async fn take_time(&mut self) -> Result<(), Fault> {
+    pub(in crate::sql) async fn take_time(&mut self) -> Result<(), Fault> {
         Ok(self.connection.take_time().await?)
     }
 }
@@ -187,13 +187,13 @@ fn chunks(dialect: Dialect, rows: Vec<Vec<Value>>, max: usize, bytes_max: usize)
 }
 
 /// What a piece of work answers, with its type put aside.
-pub(super) type Answer = Box<dyn Any + Send>;
+pub(in crate::sql) type Answer = Box<dyn Any + Send>;
 
 /// A piece of work inside a transaction. It may run more than once; only the last run counts.
-pub(super) type Work = Arc<dyn for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<Answer, Fault>> + Send + Sync>;
+pub(in crate::sql) type Work = Arc<dyn for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<Answer, Fault>> + Send + Sync>;
 
 /// Puts the type of a piece of work's answer aside.
-pub(super) fn untyped<R, W>(work: W) -> Work
+pub(in crate::sql) fn untyped<R, W>(work: W) -> Work
 where
     R: Send + 'static,
     W: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<R, Fault>> + Send + Sync + 'static,
@@ -205,13 +205,13 @@ where
 }
 
 /// The answer of a piece of work, with its type again.
-pub(super) fn typed<R: 'static>(answer: Answer) -> R {
+pub(in crate::sql) fn typed<R: 'static>(answer: Answer) -> R {
     // Work answers what its caller asked for: both are the `R` of one call.
     *answer.downcast::<R>().expect("the answer of a piece of work has the type that was asked for")
 }
 
 /// Runs a piece of work in a transaction of its own.
-pub(super) async fn run(
+pub(in crate::sql) async fn run(
     database: &dyn Database,
     texts: &Arc<Texts>,
     operation: &'static str,
@@ -250,7 +250,7 @@ pub(super) async fn run(
 struct NeverRight;
 
 /// Why a run did not commit.
-pub(super) enum Failed {
+pub(in crate::sql) enum Failed {
     Refused(StoreError),
     Again,
     Database(sqlx::Error, Certainty),
@@ -279,7 +279,7 @@ async fn run_once(database: &dyn Database, texts: &Arc<Texts>, work: &Work) -> R
 }
 
 /// Commits; where that fails, says whether it may have happened.
-pub(super) async fn commit(tx: &mut Tx) -> Result<(), (sqlx::Error, Certainty)> {
+pub(in crate::sql) async fn commit(tx: &mut Tx) -> Result<(), (sqlx::Error, Certainty)> {
     let Err(error) = tx.end(true).await else { return Ok(()) };
     // The database that answers "no" to a commit has not committed, once it has also rolled back. One that does not answer may have.
     let refused = matches!(error, sqlx::Error::Database(_)) && tx.end(false).await.is_ok();
@@ -287,7 +287,7 @@ pub(super) async fn commit(tx: &mut Tx) -> Result<(), (sqlx::Error, Certainty)> 
 }
 
 /// The error of the port for what ended a read.
-pub(super) fn read_error(database: &dyn Database, operation: &'static str, fault: Fault) -> StoreError {
+pub(in crate::sql) fn read_error(database: &dyn Database, operation: &'static str, fault: Fault) -> StoreError {
     match fault {
         Fault::Refused(error) => error,
         Fault::Database(error) => store_error(database, operation, error, Certainty::NotApplied),
@@ -296,7 +296,7 @@ pub(super) fn read_error(database: &dyn Database, operation: &'static str, fault
 }
 
 /// The error of the port for an error of a driver.
-pub(super) fn store_error(
+pub(in crate::sql) fn store_error(
     database: &dyn Database,
     operation: &'static str,
     error: sqlx::Error,

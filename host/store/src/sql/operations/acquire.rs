@@ -3,18 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::encoding::Encode as _;
 use super::jobs::{ended_unread, leave_unread, lock_each};
-use super::places::{self, Places, Touched};
-use super::query::{Dialect, q};
 use super::release::Requeue;
-use super::row;
-use super::time::{Now, Time};
-use super::tx::{Fault, Tx};
-use super::value::{Arg, Row, Value, args, list, values};
 use crate::model::{Ability, ErrorKind, JobError, JobId, Outcome, TaskId, Timestamp};
-use crate::store::rules::Order;
-use crate::store::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
+use crate::rules::Order;
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::encoding::Encode as _;
+use crate::sql::places::{self, Places, Touched};
+use crate::sql::statements::query::{Dialect, q};
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
+use crate::sql::time::{Now, Time};
+use crate::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
 
 /// What there is to look at.
 struct Peek {
@@ -29,7 +29,10 @@ struct Peek {
     keys: HashSet<String>,
 }
 
-pub(super) async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireJobs)) -> Result<AcquiredJobs, Fault> {
+pub(in crate::sql) async fn acquire(
+    tx: &mut Tx,
+    (time, request): &(Arc<Time>, AcquireJobs),
+) -> Result<AcquiredJobs, Fault> {
     let mut peek = peek(tx, time, request).await?;
     // From here on the time stands still: what is decided below fits together.
     let now = peek.now;
@@ -310,7 +313,7 @@ async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Re
 }
 
 /// The stored form of what stands on a job that cannot be read.
-pub(super) fn unreadable_error(defect: &Defect) -> String {
+pub(in crate::sql) fn unreadable_error(defect: &Defect) -> String {
     let message = format!("what is stored of this job cannot be read: {defect}");
     JobError::new(ErrorKind::HostError, message).to_json()
 }

@@ -22,23 +22,23 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::connection::DriverError;
+use crate::StoreError;
 use crate::config::{ClientCertificate, TlsMode, TlsRoots, TlsSettings};
-use crate::store::StoreError;
 
 /// A server as it is spoken of in errors.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Server<'a> {
+pub(in crate::sql) struct Server<'a> {
     /// `PostgreSQL` or `MySQL`.
-    pub(super) name: &'static str,
+    pub(in crate::sql) name: &'static str,
     /// Where it is: host and port, or a socket.
-    pub(super) place: &'a str,
+    pub(in crate::sql) place: &'a str,
     /// What turns TLS off, as it is written in its URLs.
-    pub(super) without_tls: &'static str,
+    pub(in crate::sql) without_tls: &'static str,
 }
 
 /// What is between this process and a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::sql) enum Way {
     /// A Unix socket.
     Socket,
     /// The loopback interface.
@@ -49,7 +49,7 @@ pub(super) enum Way {
 
 impl Way {
     /// The way to a host by its name or address, or by the folder of a socket.
-    pub(super) fn to(host: &str) -> Way {
+    pub(in crate::sql) fn to(host: &str) -> Way {
         match host.parse::<IpAddr>() {
             _ if host.starts_with('/') => Way::Socket,
             Ok(address) if address.is_loopback() => Way::Loopback,
@@ -61,13 +61,13 @@ impl Way {
 
 /// How the connections to a server are protected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tls {
+pub(in crate::sql) struct Tls {
     /// How much.
-    pub(super) mode: TlsMode,
+    pub(in crate::sql) mode: TlsMode,
     /// Authorities besides the system's.
-    pub(super) roots: Option<PathBuf>,
+    pub(in crate::sql) roots: Option<PathBuf>,
     /// What the host shows of itself.
-    pub(super) client: Option<ClientCertificate>,
+    pub(in crate::sql) client: Option<ClientCertificate>,
     is_default: bool,
 }
 
@@ -76,7 +76,7 @@ impl Tls {
     ///
     /// # Errors
     /// The settings contradict each other, or name a file that cannot be used.
-    pub(super) fn of(settings: &TlsSettings, way: Way) -> Result<Tls, StoreError> {
+    pub(in crate::sql) fn of(settings: &TlsSettings, way: Way) -> Result<Tls, StoreError> {
         let roots = match &settings.roots {
             Some(TlsRoots::File(path)) => Some(path.clone()),
             Some(TlsRoots::System) | None => None,
@@ -110,7 +110,7 @@ impl Tls {
     }
 
     /// Says that a connection failed for want of TLS or of trust, where it did.
-    pub(super) fn explain(&self, server: Server<'_>, error: &sqlx::Error) -> Option<StoreError> {
+    pub(in crate::sql) fn explain(&self, server: Server<'_>, error: &sqlx::Error) -> Option<StoreError> {
         let found = match error {
             sqlx::Error::Tls(source) => source.downcast_ref::<rustls::Error>(),
             // Errors of a handshake come as errors of the socket.

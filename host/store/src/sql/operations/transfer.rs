@@ -4,17 +4,19 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::encoding::Encode as _;
-use super::places::{self, Places, TaskRules, Touched};
-use super::query::q;
 use super::snapshot::SqlSnapshot;
-use super::tx::{Fault, Tx};
-use super::value::{Arg, Value, args, list, values};
-use super::{SqlStore, catalog, jobs, read_with, row, write_with};
+use super::{catalog, jobs};
 use crate::model::{FireKey, Job, JobId, JobState, PluginName, ScheduleLife, TaskId, Timestamp};
-use crate::store::record::BATCH_RECORDS_MAX;
-use crate::store::restoring::{Plan, Present, plan, tasks_lost};
-use crate::store::{Defect, Record, Restore, Restored, Snapshot, StoreError, StoredPlugin, Transfer};
+use crate::record::BATCH_RECORDS_MAX;
+use crate::restoring::{Plan, Present, plan, tasks_lost};
+use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::encoding::Encode as _;
+use crate::sql::places::{self, Places, TaskRules, Touched};
+use crate::sql::statements::query::q;
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Arg, Value, args, list, values};
+use crate::sql::{SqlStore, read_with, write_with};
+use crate::{Defect, Record, Restore, Restored, Snapshot, StoreError, StoredPlugin, Transfer};
 
 async fn begin(tx: &mut Tx) -> Result<(), Fault> {
     tx.begin_snapshot().await

@@ -12,11 +12,11 @@ use super::connection::{
     CONNECT_MAX, Connection, Database, DriverError, Failure, Held, IDLE_IN_TRANSACTION_MAX, LOCK_WAIT_MAX,
     STATEMENT_MAX, driver_connection, within,
 };
-use super::query::Dialect;
 use super::tls::{Server, Tls, Way};
-use super::value::{Arg, Kind, Row, Value};
 use crate::config::{ServerUrl, TlsMode, TlsRoots, TlsSettings};
-use crate::store::{Certainty, StoreError};
+use crate::sql::statements::query::Dialect;
+use crate::sql::statements::value::{Arg, Kind, Row, Value};
+use crate::{Certainty, StoreError};
 
 /// Most connections of one process: a batch is one transaction, so that a few carry everything.
 const CONNECTIONS: u32 = 10;
@@ -25,7 +25,7 @@ const CONNECTIONS: u32 = 10;
 const FORM: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
 /// A database.
-pub(super) struct PostgresDatabase {
+pub(in crate::sql) struct PostgresDatabase {
     pool: PgPool,
 }
 
@@ -96,7 +96,7 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
 }
 
 impl PostgresDatabase {
-    pub(super) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
+    pub(in crate::sql) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
         let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
             reason: format!("the URL `{url}` cannot be used"),
             hint: format!("it looks like {FORM}"),

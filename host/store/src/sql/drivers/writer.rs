@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::connection::Database;
-use super::query::Texts;
 use super::tx::{self, Answer, Fault, Tx, Work, commit, store_error};
-use crate::store::{Certainty, StoreError};
+use crate::sql::statements::query::Texts;
+use crate::{Certainty, StoreError};
 
 /// Most pieces of work in one transaction. Bounds how long other processes wait for the file, and what is run again after a failure.
 const GROUP_MAX: usize = 256;
@@ -33,7 +33,7 @@ struct Piece {
 
 /// The way to the writer; clones lead to the same one.
 #[derive(Clone)]
-pub(super) struct Writer {
+pub(in crate::sql) struct Writer {
     /// `None` once closed.
     queues: Arc<Mutex<Option<Queues>>>,
     thread: TaskTracker,
@@ -54,7 +54,7 @@ struct BrokeDown;
 impl Writer {
     /// Starts the writer, on a thread of its own: a transaction that stands still because its thread is held by something else would keep
     /// every process from writing.
-    pub(super) fn start(database: Arc<dyn Database>, texts: Arc<Texts>) -> Result<Writer, StoreError> {
+    pub(in crate::sql) fn start(database: Arc<dyn Database>, texts: Arc<Texts>) -> Result<Writer, StoreError> {
         let ((first, firsts), (second, seconds)) = (mpsc::channel(FIRST_MAX), mpsc::channel(WAITING_MAX));
         let thread = TaskTracker::new();
         let token = thread.token();
@@ -74,12 +74,12 @@ impl Writer {
     }
 
     /// Runs a piece of work, together with whatever else is waiting.
-    pub(super) async fn run(&self, operation: &'static str, work: Work) -> Result<Answer, StoreError> {
+    pub(in crate::sql) async fn run(&self, operation: &'static str, work: Work) -> Result<Answer, StoreError> {
         self.send(operation, work, |queues| queues.second).await
     }
 
     /// Runs a piece of work before everything that waits.
-    pub(super) async fn run_first(&self, operation: &'static str, work: Work) -> Result<Answer, StoreError> {
+    pub(in crate::sql) async fn run_first(&self, operation: &'static str, work: Work) -> Result<Answer, StoreError> {
         self.send(operation, work, |queues| queues.first).await
     }
 
@@ -99,7 +99,7 @@ impl Writer {
     }
 
     /// Finishes what waits, and takes nothing new.
-    pub(super) async fn stop(&self) {
+    pub(in crate::sql) async fn stop(&self) {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.thread.wait().await;
     }

@@ -1,0 +1,10 @@
+//! What each call does, in statements.
+
+pub(in crate::sql) mod acquire;
+pub(in crate::sql) mod catalog;
+pub(in crate::sql) mod housekeeping;
+pub(in crate::sql) mod jobs;
+pub(in crate::sql) mod release;
+pub(in crate::sql) mod schedules;
+pub(in crate::sql) mod snapshot;
+pub(in crate::sql) mod transfer;
