@@ -16,7 +16,7 @@ use serde_json::Value;
 /// `Result`. Without `max_attempts` there is one attempt, and the two differ in nothing but what the operator reads.
 ///
 /// The message is the error's own text; the chain of [`source`](Error::source)s becomes the context, so that the
-/// operator reads every level once.
+/// operator reads every level once. Of both, what is longer than the host keeps is cut: texts at 16 KiB, causes after the 32nd.
 ///
 /// ```
 /// use guest_sdk::{OrPermanent, TaskError};
@@ -47,6 +47,19 @@ pub(crate) enum Kind {
     Retryable,
     RetryAfter(Duration),
     Cancelled,
+}
+
+/// Most causes of an error, and most bytes of each of its texts, that the host keeps.
+const CAUSES_MAX: usize = 32;
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Cuts a text to [`TEXT_BYTES_MAX`], with a mark where it was cut.
+fn clip(text: &mut String) {
+    const MARK: &str = "…";
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX - MARK.len()));
+        text.push_str(MARK);
+    }
 }
 
 /// The failure itself.
@@ -118,6 +131,18 @@ impl TaskError {
     /// The causes, from the nearest to the deepest.
     pub fn causes(&self) -> &[String] {
         &self.failure.context
+    }
+
+    /// As much of the error as the host keeps. It reads no more than a few MiB in one call; were the rest not cut here, the message would be
+    /// lost with it. Details that are too long are left out: half of a JSON text is none.
+    pub(crate) fn within_bounds(mut self) -> Self {
+        let Failure { message, code, context, details } = &mut self.failure;
+        clip(message);
+        code.iter_mut().for_each(clip);
+        context.truncate(CAUSES_MAX);
+        context.iter_mut().for_each(clip);
+        details.take_if(|details| details.to_string().len() > TEXT_BYTES_MAX);
+        self
     }
 
     /// Whether another attempt makes sense.
@@ -238,6 +263,20 @@ mod tests {
     fn being_cancelled_is_not_a_failure_worth_a_retry() {
         let error = TaskError::from(Cancelled);
         assert!(error.is_cancelled() && !error.is_retryable());
+    }
+
+    #[test]
+    fn an_error_of_any_length_keeps_its_message_and_its_nearest_causes() {
+        let long = "ä".repeat(TEXT_BYTES_MAX);
+        let error = (0..100).fold(TaskError::permanent("the deepest"), |error, n| error.context(format!("{n} {long}")));
+        let error = error.details(&long).within_bounds();
+        assert!(error.message().starts_with("99 ä") && error.message().ends_with('…'));
+        assert_eq!(error.causes().len(), CAUSES_MAX);
+        assert!(error.causes()[0].starts_with("98 ä"));
+        assert!(error.causes().iter().all(|cause| cause.len() <= TEXT_BYTES_MAX));
+        assert_eq!(error.failure.details, None);
+        let short = TaskError::permanent("no").code("gone").details(7).context("opening it");
+        assert_eq!(short.clone().within_bounds(), short);
     }
 
     #[test]

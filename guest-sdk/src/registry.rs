@@ -79,10 +79,10 @@ fn describe_all<'a>(entries: impl Iterator<Item = &'a TaskEntry>) -> Result<Vec<
 ///
 /// # Errors
 ///
-/// What the task fails with; and if there is no such task, a permanent error that lists those there are.
+/// What the task fails with, cut to what the host keeps; and if there is no such task, a permanent error that lists those there are.
 pub(crate) fn run(task: &str, args: &Payload) -> Result<Payload, TaskError> {
     match inventory::iter::<TaskEntry>.into_iter().find(|entry| entry.name == task) {
-        Some(entry) => (entry.run)(args),
+        Some(entry) => (entry.run)(args).map_err(TaskError::within_bounds),
         None => {
             let mut names: Vec<_> = inventory::iter::<TaskEntry>.into_iter().map(|entry| entry.name).collect();
             names.sort_unstable();

@@ -20,7 +20,7 @@
 //! | `host-store` | [`store`] | the port to the stores, and its adapters: memory and SQL |
 //! | `host-sandbox` | [`executor::wasm`] | the sandbox |
 //! | `host-core` | [`executor`] | the port to what runs attempts |
-//! | | [`trigger`], [`clock`], [`config`] | pure rules, the only source of time, plain settings |
+//! | | [`trigger`], [`clock`], [`config`], [`files`] | pure rules, the only source of time, plain settings, files opened with care |
 //! | | [`model`] | the nouns and their laws: no I/O, no async, no clock |
 //!
 //! A program that embeds `host` compiles what it uses. All features are on unless it says `default-features = false`:
@@ -116,5 +116,5 @@ pub mod scheduler;
 #[cfg(feature = "cli")]
 mod wire;
 
-pub use host_core::{clock, config, model, trigger};
+pub use host_core::{clock, config, files, model, trigger};
 pub use host_store as store;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use host::app::{App, NewJob, RegisterPlugin};
 use host::assemble::{Machine, Opened};
 use host::clock::Stopwatch;
-use host::config::{Caps, Config, Serve, StoreUrl};
+use host::config::{Caps, Config, Serve};
 use host::model::{JobSettings, JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Handle, Options, Parts, Scheduler};
 use host::store::JobFilter;
@@ -54,7 +54,7 @@ async fn measure(
     bare: &Arc<BareLoop>,
 ) -> anyhow::Result<()> {
     let config = Config {
-        store: StoreUrl::new(url),
+        store: url.parse()?,
         broker: None,
         data_dir: folder.to_owned(),
         task_defaults: Settings { max_running_jobs: Some(host::model::Parallelism::Unlimited), ..Settings::default() },

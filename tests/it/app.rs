@@ -14,10 +14,11 @@ use host::clock::ManualClock;
 use host::config::Caps;
 use host::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use host::model::{
-    Digest, Event, EventType, GraceTime, Grant, JobState, Metadata, Outcome, PluginName, ScheduleId, Settings,
-    TaskDeclaration, TaskName, Timestamp,
+    ConflictPolicy, Digest, Event, EventType, GraceTime, Grant, JobState, Metadata, Outcome, Parallelism, PluginName,
+    ScheduleId, SchedulerId, Settings, TaskDeclaration, TaskName, Timestamp,
 };
 use host::store::memory::MemoryStore;
+use host::store::{Housekeeping as _, SchedulerRow};
 use host::trigger::{RuleOptions, Trigger};
 use serde_json::json;
 
@@ -53,11 +54,16 @@ impl Broker for Gone {
         LocalBroker::new().subscribe()
     }
 
+    fn reaches_other_processes(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {}
 }
 
 struct World {
     app: App,
+    store: Arc<MemoryStore>,
     clock: ManualClock,
     inspector: Arc<Declared>,
 }
@@ -69,8 +75,9 @@ fn noon() -> Timestamp {
 fn world_with(broker: Arc<dyn Broker>, task_defaults: Settings) -> World {
     let clock = ManualClock::new(noon());
     let inspector = Arc::new(Declared { tasks: Mutex::default(), asked: AtomicUsize::new(0) });
+    let store = Arc::new(MemoryStore::new());
     let app = App::new(Parts {
-        store: Arc::new(MemoryStore::new()),
+        store: store.clone(),
         broker,
         inspector: Some(Arc::clone(&inspector) as Arc<dyn PluginInspector>),
         clock: Arc::new(clock.clone()),
@@ -78,7 +85,7 @@ fn world_with(broker: Arc<dyn Broker>, task_defaults: Settings) -> World {
         task_defaults,
         caps: Caps::default(),
     });
-    World { app, clock, inspector }
+    World { app, store, clock, inspector }
 }
 
 fn world() -> World {
@@ -171,6 +178,109 @@ async fn a_broker_that_is_gone_changes_nothing_about_what_was_stored() {
     world.app.job_cancel(job).await.expect("it is cancelled");
     let job = world.app.job_wait(job).await.expect("it has ended");
     assert_eq!(job.outcome, Some(Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn arguments_are_compared_with_the_tasks_schema_unless_nobody_is_to_look() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": false});
+    for task in world.inspector.tasks.lock().expect("no panic held it").iter_mut() {
+        task.args_schema = Some(schema.to_string());
+    }
+    world.app.plugin_register(request("p", b"two")).await.expect("it is registered");
+    let args = || json!({"n": "seven", "m": 1}).into();
+    let schedule = || NewSchedule { args: args(), ..NewSchedule::new("t", world.every(Duration::from_secs(60))) };
+    let refusals = [
+        world.app.job_submit(NewJob { args: args(), ..NewJob::new("t") }).await.expect_err("a text is no number"),
+        world.app.schedule_add(schedule()).await.expect_err("a text is no number"),
+    ];
+    for refused in refusals {
+        let AppError::Invalid { what, causes, .. } = refused else { panic!("the input must be changed: {refused:?}") };
+        assert_eq!(what, "the arguments do not fit the task `p:t`");
+        assert_eq!(
+            causes,
+            ["`m`: there is no such name; there are: n", "`n`: expected a whole number, found \"seven\""]
+        );
+    }
+    world.app.job_submit(NewJob { args: args(), unchecked: true, ..NewJob::new("t") }).await.expect("nobody looks");
+    world.app.schedule_add(NewSchedule { unchecked: true, ..schedule() }).await.expect("nobody looks");
+}
+
+#[tokio::test]
+async fn how_many_jobs_of_a_task_may_run_is_said_of_tasks_only() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let settings = Settings { max_running_jobs: Some(Parallelism::Unlimited), ..Settings::default() };
+    let job = world.app.job_submit(NewJob { settings: settings.clone(), ..NewJob::new("t") }).await;
+    assert!(matches!(job, Err(AppError::Invalid { .. })), "{job:?}");
+    let schedule = NewSchedule { settings, ..NewSchedule::new("t", world.every(Duration::from_secs(60))) };
+    let schedule = world.app.schedule_add(schedule).await;
+    assert!(matches!(schedule, Err(AppError::Invalid { .. })), "{schedule:?}");
+}
+
+#[tokio::test]
+async fn a_wait_with_an_end_answers_the_job_as_it_is_then() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let id = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
+    let at_once = world.app.job_wait_within(id, Some(Duration::ZERO)).await.expect("it is there");
+    assert_eq!(at_once.state, JobState::Queued);
+    let time = async {
+        for _ in 0..60 {
+            world.clock.advance(Duration::from_millis(100));
+            tokio::task::yield_now().await;
+        }
+    };
+    let waiting = world.app.job_wait_within(id, Some(Duration::from_secs(5)));
+    let (job, ()) = tokio::join!(waiting, time);
+    assert_eq!(job.expect("it is there").state, JobState::Queued);
+    world.app.job_cancel(id).await.expect("it is cancelled");
+    let ended = world.app.job_wait_within(id, Some(Duration::ZERO)).await.expect("it is there");
+    assert_eq!(ended.state, JobState::Finished, "an end that is there is seen however short the wait");
+}
+
+#[tokio::test]
+async fn only_who_runs_jobs_and_was_heard_of_lately_is_a_worker_that_lives() {
+    let world = world();
+    let row = |id: &str, role: &str, seen_at: Timestamp, stopped_at: Option<Timestamp>| SchedulerRow {
+        id: SchedulerId::new(id).expect("an identity"),
+        role: role.to_owned(),
+        started_at: noon(),
+        seen_at,
+        stopped_at,
+    };
+    let now = noon().saturating_add(Duration::from_secs(60));
+    world.clock.advance(Duration::from_secs(60));
+    let lately = now.saturating_sub(Duration::from_secs(10));
+    for row in [
+        row("lives", "both", now, None),
+        row("also", "worker", lately, None),
+        row("fires", "scheduler", now, None),
+        row("stopped", "worker", now, Some(now)),
+        row("silent", "worker", noon(), None),
+    ] {
+        world.store.scheduler_put(row).await.expect("it is stored");
+    }
+    let alive = world.app.workers_alive().await.expect("a list");
+    let ids: Vec<&str> = alive.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids, ["also", "lives"]);
+}
+
+#[tokio::test]
+async fn a_schedule_that_takes_the_place_of_another_answers_the_other() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let schedule = |paused| NewSchedule {
+        id: Some(id("s")),
+        paused,
+        conflict: ConflictPolicy::Replace,
+        ..NewSchedule::new("t", world.every(Duration::from_secs(60)))
+    };
+    let added = world.app.schedule_add(schedule(true)).await.expect("it is added");
+    assert_eq!(added.replaced, None);
+    let replaced = world.app.schedule_add(schedule(false)).await.expect("it is replaced").replaced;
+    assert!(replaced.expect("there was one").pause.is_some());
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ fn executor(clock: &ManualClock) -> InlineExecutor {
             Err(NativeError::retryable("gave up"))
         })
         .with(name("panics"), |_, _| -> std::future::Ready<Result<Value, NativeError>> { panic!("no luck") })
+        .with(name("rambles"), |_, _| async {
+            Err(NativeError { context: vec!["y".repeat(100_000); 100], ..NativeError::permanent("x".repeat(100_000)) })
+        })
         .with(name("chats"), |context: NativeContext, _| async move {
             for n in 0..5 {
                 context.log(LogLevel::Info, &format!("line {n}"));
@@ -73,6 +76,13 @@ async fn a_closure_gets_its_arguments_and_its_error_is_the_jobs() {
     assert_eq!(&*payload.data, b"42");
     assert_eq!(kind(&run("double", json!({})).await), (ErrorKind::GuestError, Retry::Never));
     assert_eq!(kind(&run("unknown", json!({})).await).0, ErrorKind::PluginUnavailable);
+}
+
+#[tokio::test]
+async fn an_error_of_any_length_is_cut_and_keeps_its_message() {
+    let Verdict::Failure { error, .. } = run("rambles", json!({})).await.verdict else { panic!("no failure") };
+    assert!(error.message.starts_with("xxx") && error.message.len() < 20_000, "{} bytes", error.message.len());
+    assert!(error.context.len() == 32 && error.context.iter().all(|cause| cause.len() < 20_000));
 }
 
 #[tokio::test]

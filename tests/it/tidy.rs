@@ -12,7 +12,7 @@ const LONG_FILES: &[(&str, &str)] = &[];
 /// The crates of the host, with their modules floor by floor, the lowest first. What one crate knows of another is in its manifest, and
 /// the compiler holds that.
 const FLOORS: &[(&str, &[&[&str]])] = &[
-    ("host/core/src/", &[&["model"], &["trigger", "clock", "config"], &["executor"]]),
+    ("host/core/src/", &[&["model"], &["trigger", "clock", "config", "files"], &["executor"]]),
     (
         "host/src/",
         &[&["broker", "executor"], &["scheduler"], &["app"], &["assemble", "wire"], &["cli", "api"], &["main"]],
@@ -22,11 +22,15 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 /// Third-party crates and the only places that may name them (prefixes below `host/`).
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
+    ("rustls", &["store/src/sql/tls.rs"]),
+    ("rustix", &["core/src/files/"]),
+    ("url", &["core/src/config/"]),
     ("base64", &["store/src/archive/"]),
     ("wasmtime", &["sandbox/src/"]),
     ("wasmtime_wasi", &["sandbox/src/"]),
     ("wasmparser", &["sandbox/src/"]),
-    ("cap_std", &["sandbox/src/"]),
+    ("cap_primitives", &["sandbox/src/"]),
+    ("cap_fs_ext", &["sandbox/src/"]),
     ("notify", &["src/broker/sqlite.rs"]),
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),

@@ -61,7 +61,8 @@ pub struct Pair {
 /// Opens a store, its schema made.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
     let options = OpenOptions { clock: &SystemClock, auto_migrate: true };
-    Ok(Arc::new(SqlStore::open(url, options).await.with_context(|| format!("store {url} cannot be opened"))?))
+    let store = SqlStore::open(&url.parse()?, options).await;
+    Ok(Arc::new(store.with_context(|| format!("store {url} cannot be opened"))?))
 }
 
 impl Backend {

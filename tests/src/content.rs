@@ -8,9 +8,9 @@ use host::broker::local::LocalBroker;
 use host::clock::SystemClock;
 use host::config::Caps;
 use host::model::{
-    Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, GraceTime, Grant, Import, Job, JobError, JobId,
-    JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause, Payload, PluginName,
-    PluginVersion, Progress, Schedule, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage,
+    Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, Import, Job, JobError,
+    JobId, JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause, Payload,
+    PluginName, PluginVersion, Progress, Schedule, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -137,7 +137,24 @@ impl Content<'_> {
                 size_bytes: bytes.len() as u64,
                 imports: vec![Import { interface: "wasi:cli/environment@0.2.3".into(), by_adapter: true }],
                 grants: vec![
-                    Grant::Dir { host: "/srv/Ein gang".into(), guest: "in".into(), access: DirAccess::ReadOnly },
+                    Grant::Dir {
+                        host: "/srv/Ein gang".into(),
+                        guest: "in".into(),
+                        access: DirAccess::ReadOnly,
+                        identity: Some(FolderIdentity {
+                            machine: "other".into(),
+                            device: u64::MAX,
+                            inode: 1 << 63,
+                            born: Some(self.at(day)),
+                        }),
+                    },
+                    // As a version without identities stored it.
+                    Grant::Dir {
+                        host: "/srv/out".into(),
+                        guest: "out".into(),
+                        access: DirAccess::ReadWrite,
+                        identity: None,
+                    },
                     Grant::Env { name: "TOKEN".into(), value: Some("s€cret".into()) },
                     Grant::Env { name: "HOME".into(), value: None },
                 ],

@@ -144,6 +144,10 @@ impl Broker for SilentBroker {
         Subscription::new(receiver)
     }
 
+    fn reaches_other_processes(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {}
 }
 

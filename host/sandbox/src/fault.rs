@@ -6,7 +6,7 @@
 //! What the guest returned says for itself whether another attempt makes sense. Of the rest everything may be tried again,
 //! within the attempts that the job has: limits and faults of the host, as they depend on the moment, and also panics,
 //! traps and exits: an `unwrap` on the answer of a flaky service is the most common panic there is, and an author has a way
-//! to say "permanent". Only a denied right is final: nothing but the operator can change that.
+//! to say "permanent".
 
 use std::time::Duration;
 
@@ -25,12 +25,6 @@ use crate::model::{ErrorKind, JobError, Payload};
 const BACKTRACE_BYTES_MAX: usize = 8 * 1024;
 /// What a call to the host is refused with that carries too much; the error has no type of its own.
 const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
-/// What the C library says of a path that lies in no granted folder.
-const NO_FOLDER: &str = "failed to find a pre-opened file descriptor";
-/// What it says of any path where no folder is granted at all; elsewhere it means what it says.
-const NO_FILE: &str = "No such file or directory";
-/// What it says of writing where only reading is granted.
-const NOT_PERMITTED: &str = "Operation not permitted";
 
 /// How a guest ended.
 pub(super) enum Ending {
@@ -90,15 +84,15 @@ fn returned(error: TaskError, guest: &Guest) -> Verdict {
     error.context.extend(words.code.map(|code| clipped(format!("code: {code}"), MESSAGE_BYTES_MAX)));
     error.context.extend(words.details.map(|details| clipped(format!("details: {details}"), MESSAGE_BYTES_MAX)));
     error.context.truncate(ERROR_CONTEXT_MAX);
-    let denied = explain_denial(&mut error, guest);
-    failure(error, if denied { Retry::Never } else { retry })
+    failure(explain_denial(error, guest), retry)
 }
 
 /// A trap, an exit or a limit.
 fn broke(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Verdict {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         let message = format!("the task ended its process with exit code {} instead of returning", exit.0);
-        return failure(with_stack(JobError::new(ErrorKind::Exited, message), error), Retry::Backoff);
+        let error = with_stack(JobError::new(ErrorKind::Exited, message), error);
+        return failure(explain_denial(error, guest), Retry::Backoff);
     }
     let trap = error.downcast_ref::<Trap>().copied();
     if trap == Some(Trap::OutOfFuel) {
@@ -132,9 +126,8 @@ fn panicked(record: PanicRecord, error: &wasmtime::Error, guest: &Guest) -> Verd
         Some(place) => format!("the task panicked at {place}: {}", record.message),
         None => format!("the task panicked: {}", record.message),
     };
-    let mut error = with_stack(JobError::new(ErrorKind::Panic, clipped(message, MESSAGE_BYTES_MAX)), error);
-    let denied = explain_denial(&mut error, guest);
-    failure(error, if denied { Retry::Never } else { Retry::Backoff })
+    let error = with_stack(JobError::new(ErrorKind::Panic, clipped(message, MESSAGE_BYTES_MAX)), error);
+    failure(explain_denial(error, guest), Retry::Backoff)
 }
 
 /// An error that is no trap: a host function refused, if the guest was running, and else the host itself has trouble.
@@ -185,12 +178,14 @@ fn too_much_data(error: &wasmtime::Error, limits: &Limits) -> JobError {
 }
 
 fn result_too_large(bytes: Option<usize>, limits: &Limits) -> JobError {
-    let is = bytes.map_or_else(String::new, |bytes| format!(" of {}", size(bytes as u64)));
     let max = size(limits.result_bytes as u64);
-    JobError::new(
-        ErrorKind::ResultTooLarge,
-        format!("the task's result{is} is larger than the {max} that results may have"),
-    )
+    let message = match bytes {
+        Some(bytes) => {
+            format!("the task's result of {} is larger than the {max} that results may have", size(bytes as u64))
+        }
+        None => format!("what the task returned is too large to be read; results may have {max}, and errors less"),
+    };
+    JobError::new(ErrorKind::ResultTooLarge, message)
 }
 
 /// A span as the flag takes it: in hours, minutes, seconds or milliseconds, the largest that leaves it whole.
@@ -215,33 +210,18 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Says what was denied to a guest that failed, and makes the denial the kind of the failure where the guest's words show
-/// that it failed for it.
-fn explain_denial(error: &mut JobError, guest: &Guest) -> bool {
-    let says = |part: &str| error.message.contains(part) || error.context.iter().any(|cause| cause.contains(part));
-    let mut is_reason = false;
-    let mut notes = Vec::new();
-    for denial in guest.denials() {
-        if says(denial) {
-            is_reason = true;
-        } else {
-            notes.push(denial.clone());
-        }
-    }
-    let folders = guest.grants().folders();
-    if says(NO_FOLDER) || (folders.is_empty() && says(NO_FILE)) {
-        is_reason = true;
-        notes.push("no granted folder holds that path; `--allow-dir HOST::GUEST:ro` grants one".to_owned());
-    } else if says(NOT_PERMITTED) && folders.iter().any(|folder| folder.is_read_only) {
-        is_reason = true;
-        notes.push("a folder is granted for reading only; `--allow-dir HOST::GUEST:rw` grants writing".to_owned());
-    }
-    error.context.extend(notes);
-    error.context.truncate(ERROR_CONTEXT_MAX);
-    if is_reason {
+/// Says what was denied to a guest that failed, and makes the denial the kind of its failure if it was the last thing that the
+/// guest asked for; see [`super::denials`].
+fn explain_denial(mut error: JobError, guest: &Guest) -> JobError {
+    if guest.denials.is_last() {
         error.kind = ErrorKind::Denied;
     }
-    is_reason
+    let is_told = |denial: &String| error.message.contains(denial) || error.context.contains(denial);
+    let untold: Vec<String> = guest.denials.sentences().iter().filter(|denial| !is_told(denial)).cloned().collect();
+    // What was denied helps more than the last of many causes.
+    error.context.truncate(ERROR_CONTEXT_MAX.saturating_sub(untold.len()));
+    error.context.extend(untold);
+    error
 }
 
 fn with_stack(mut error: JobError, cause: &wasmtime::Error) -> JobError {

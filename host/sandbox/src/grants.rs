@@ -1,17 +1,24 @@
 //! Grants made ready: folders opened, variables looked up.
 //!
 //! A folder is opened once for a plugin version and its grants, and every job is handed that open folder: nobody can put
-//! another folder in its place by moving names around, and no job pays for the opening. A folder that was removed is opened
-//! again by its name, so that an operator who replaces one need not restart anything.
+//! another folder in its place by moving names around, and no job pays for the opening.
+//!
+//! Whenever a folder is opened by its name (at registration, after a restart, after it was closed to make room), no
+//! symbolic link is followed on the way, and what is found must be the folder that was granted. What a grant says of its
+//! folder holds on the machine where it was given. On another one that works on the same store, and for a grant that is
+//! older than identities, the first folder that is opened is taken for the right one as long as the process lives: by
+//! then no link can lead anywhere else, and refusing would stop every plugin with folders on all machines but one.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use cap_std::ambient_authority;
 use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use crate::model::{DirAccess, Grant};
+use crate::model::{DirAccess, FolderIdentity, Grant};
+use host_core::files::{FolderError, identity_of, open_folder};
 
 /// The grants of one plugin version, ready to be handed to instances.
 #[derive(Default)]
@@ -26,8 +33,6 @@ pub(super) struct Folder {
     pub(super) dir: Dir,
     /// What the guest calls it.
     pub(super) guest: String,
-    /// Whether the guest may not write there.
-    pub(super) is_read_only: bool,
 }
 
 struct Variable {
@@ -35,24 +40,63 @@ struct Variable {
     fixed: Option<String>,
 }
 
-/// A granted folder that cannot be opened.
+/// A granted folder that cannot be handed out.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the granted folder {}", path.display())]
-pub(super) struct FolderUnavailable {
-    path: PathBuf,
-    source: std::io::Error,
+pub(super) enum FolderUnavailable {
+    /// It cannot be opened now.
+    #[error("cannot open the granted folder `{}`", path.display())]
+    Closed {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is there is not what was granted.
+    #[error("the granted folder `{}` is not there any more: {found}", path.display())]
+    Replaced {
+        /// Its path.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
 }
 
-impl OpenGrants {
-    /// Opens every granted folder. Blocks for the file system.
+impl FolderUnavailable {
+    /// Nobody looked, because the host is stopping.
+    pub(super) fn stopping() -> FolderUnavailable {
+        FolderUnavailable::Closed { path: PathBuf::new(), source: std::io::Error::other("the host is stopping") }
+    }
+
+    /// What to do about it.
+    pub(super) fn way_out(&self) -> &'static str {
+        match self {
+            FolderUnavailable::Closed { .. } => "grant a folder that exists and that the host may read",
+            FolderUnavailable::Replaced { .. } => {
+                "put the folder back, or register the plugin again to grant what is there now"
+            }
+        }
+    }
+}
+
+/// Opens granted folders, and remembers which they were where the grant does not say.
+#[derive(Default)]
+pub(super) struct Folders {
+    first_seen: Mutex<HashMap<PathBuf, FolderIdentity>>,
+}
+
+impl Folders {
+    /// Makes grants ready. Blocks for the file system.
     ///
     /// # Errors
-    /// The first folder that cannot be opened.
-    pub(super) fn open(grants: &[Grant]) -> Result<OpenGrants, FolderUnavailable> {
+    /// The first folder that cannot be handed out.
+    pub(super) fn open(&self, grants: &[Grant]) -> Result<OpenGrants, FolderUnavailable> {
         let mut open = OpenGrants::default();
         for grant in grants {
             match grant {
-                Grant::Dir { host, guest, access } => open.folders.push(Folder::open(host, guest, *access)?),
+                Grant::Dir { host, guest, access, identity } => {
+                    let dir = self.open_dir(host, identity.as_ref())?;
+                    open.folders.push(Folder::new(dir, guest, *access));
+                }
                 Grant::Env { name, value } => {
                     open.variables.push(Variable { name: name.clone(), fixed: value.clone() });
                 }
@@ -61,6 +105,36 @@ impl OpenGrants {
         Ok(open)
     }
 
+    fn open_dir(&self, path: &Path, granted: Option<&FolderIdentity>) -> Result<std::fs::File, FolderUnavailable> {
+        let closed = |source| FolderUnavailable::Closed { path: path.to_owned(), source };
+        let replaced = |found: String| FolderUnavailable::Replaced { path: path.to_owned(), found };
+        let dir = open_folder(path).map_err(|error| match error {
+            FolderError::Io(error) => closed(error),
+            FolderError::Link(_) | FolderError::NotPlain(_) => replaced(error.to_string()),
+        })?;
+        let found = identity_of(&dir).map_err(closed)?;
+        let is_right = match granted.filter(|granted| granted.machine == found.machine) {
+            Some(granted) => granted.is_same_folder(&found),
+            None => self.is_first_seen(path, &found),
+        };
+        if is_right { Ok(dir) } else { Err(replaced("another folder is in its place".to_owned())) }
+    }
+
+    fn is_first_seen(&self, path: &Path, found: &FolderIdentity) -> bool {
+        // The map is whole between any two of its statements.
+        let mut first_seen = self.first_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match first_seen.get(path) {
+            Some(first) => first.is_same_folder(found),
+            None => {
+                tracing::info!(folder = %path.display(), "a granted folder is taken as it is found: the grant does not say which it is here");
+                first_seen.insert(path.to_owned(), found.clone());
+                true
+            }
+        }
+    }
+}
+
+impl OpenGrants {
     /// The granted folders.
     pub(super) fn folders(&self) -> &[Folder] {
         &self.folders
@@ -82,19 +156,12 @@ impl OpenGrants {
 }
 
 impl Folder {
-    fn open(host: &Path, guest: &str, access: DirAccess) -> Result<Folder, FolderUnavailable> {
-        let dir = cap_std::fs::Dir::open_ambient_dir(host, ambient_authority())
-            .map_err(|source| FolderUnavailable { path: host.to_owned(), source })?
-            .into_std_file();
+    fn new(dir: std::fs::File, guest: &str, access: DirAccess) -> Folder {
         let (permissions, mode) = match access {
             DirAccess::ReadOnly => (FsPerms::ReadOnly, OpenMode::READ),
             DirAccess::ReadWrite => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
         };
         // File operations block; with `false` they go to the blocking pool instead of holding a guest's thread.
-        Ok(Folder {
-            dir: Dir::new(dir, permissions, mode, false),
-            guest: guest.to_owned(),
-            is_read_only: access == DirAccess::ReadOnly,
-        })
+        Folder { dir: Dir::new(dir, permissions, mode, false), guest: guest.to_owned() }
     }
 }

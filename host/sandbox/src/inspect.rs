@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::abi::v0_1::{self, TaskDescriptor};
@@ -17,8 +16,8 @@ use super::refusal::{Refusal as _, refused};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{InspectError, Limits, Verdict};
-use crate::model::TaskDeclaration;
-use crate::model::limits::{DESCRIPTION_BYTES_MAX, JSON_DEPTH_MAX, SCHEMA_BYTES_MAX, TASKS_PER_PLUGIN_MAX};
+use crate::model::limits::{DESCRIPTION_BYTES_MAX, SCHEMA_BYTES_MAX, TASKS_PER_PLUGIN_MAX};
+use crate::model::{TaskDeclaration, json};
 
 /// Time in which a plugin must list its tasks.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -158,7 +157,7 @@ fn declaration(descriptor: TaskDescriptor) -> Result<TaskDeclaration, String> {
     for (name, text) in documents {
         let Some(text) = text else { continue };
         bounded_text(name, text, SCHEMA_BYTES_MAX).map_err(at)?;
-        let value = bounded_json(text).map_err(|reason| at(format!("{name}: {reason}")))?;
+        let value = json::read(text).map_err(|fault| at(format!("{name}: {fault}")))?;
         let fits = match name {
             "example arguments" => value.is_object() || value.is_array(),
             _ => value.is_object() || value.is_boolean(),
@@ -178,40 +177,4 @@ fn bounded_text(name: &str, text: &str, bytes_max: usize) -> Result<(), String> 
         return Err(format!("{name} contains a NUL character"));
     }
     Ok(())
-}
-
-/// The JSON document in `text`, if it is not nested deeper than documents from outside may be.
-///
-/// # Errors
-/// A sentence with the place.
-pub(super) fn bounded_json(text: &str) -> Result<Value, String> {
-    // The parser itself stops at twice that depth, so that measuring it cannot use up the stack.
-    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if is_deeper(&value, JSON_DEPTH_MAX) {
-        return Err(format!("nested deeper than {JSON_DEPTH_MAX} levels"));
-    }
-    Ok(value)
-}
-
-fn is_deeper(value: &Value, levels: usize) -> bool {
-    match (value, levels) {
-        (Value::Array(_) | Value::Object(_), 0) => true,
-        (Value::Array(values), _) => values.iter().any(|value| is_deeper(value, levels - 1)),
-        (Value::Object(values), _) => values.values().any(|value| is_deeper(value, levels - 1)),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_is_accepted_to_a_depth_and_no_further() {
-        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        assert!(bounded_json(&nested(JSON_DEPTH_MAX)).is_ok());
-        assert!(bounded_json(&nested(JSON_DEPTH_MAX + 1)).expect_err("too deep").contains("64 levels"));
-        assert!(bounded_json(&nested(100_000)).is_err());
-        assert!(bounded_json("{}{}").is_err(), "two documents are none");
-    }
 }

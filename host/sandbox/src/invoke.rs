@@ -25,7 +25,7 @@ use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::{Clock, Stopwatch};
-use crate::executor::{Finished, Invocation, RunControl, Verdict};
+use crate::executor::{Finished, Invocation, Retry, RunControl, Verdict};
 use crate::model::{Effects, ErrorKind, JobError, Usage};
 
 /// How long the lines of a guest that has ended may wait for a slow receiver.
@@ -101,6 +101,7 @@ async fn call(store: &mut Store<Guest>, prepared: &Prepared, task: &str, invocat
         Ok(plugin) => plugin,
         Err(error) => return Ending::Broke(error),
     };
+    store.data_mut().denials.task_begins();
     let args = v0_1::payload_to_guest(&invocation.job.spec.args);
     match plugin.jobs_plugin_tasks().call_run(store, task, &args).await {
         Ok(result) => Ending::Returned(result.map(v0_1::payload_from_guest)),
@@ -148,13 +149,13 @@ async fn flush(output: &Output) {
 fn host_error(error: &wasmtime::Error, elapsed: Stopwatch) -> Finished {
     let mut job_error = JobError::new(ErrorKind::HostError, "the host could not prepare the task's sandbox");
     job_error.context = error.chain().map(ToString::to_string).collect();
-    finished_without_guest(job_error, elapsed)
+    finished_without_guest(job_error, Retry::Backoff, elapsed)
 }
 
 /// The end of an attempt whose guest never began.
-pub(super) fn finished_without_guest(error: JobError, elapsed: Stopwatch) -> Finished {
+pub(super) fn finished_without_guest(error: JobError, retry: Retry, elapsed: Stopwatch) -> Finished {
     Finished {
-        verdict: Verdict::Failure { error, retry: crate::executor::Retry::Backoff },
+        verdict: Verdict::Failure { error, retry },
         usage: Usage { wall: elapsed.elapsed(), ..Usage::default() },
         effects: Effects::default(),
     }

@@ -17,8 +17,10 @@
 
 mod abi;
 mod cache;
+mod denials;
 mod engine;
 mod fault;
+mod files;
 mod grants;
 mod inspect;
 mod invoke;
@@ -27,6 +29,7 @@ mod outline;
 mod output;
 mod refusal;
 mod registry;
+mod sockets;
 mod state;
 
 use std::path::PathBuf;
@@ -39,15 +42,15 @@ use tokio::task::JoinHandle;
 
 use self::cache::CodeCache;
 use self::engine::GuestRuntime;
-use self::grants::OpenGrants;
+use self::grants::{FolderUnavailable, OpenGrants};
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
 use self::refusal::{Refusal as _, refused};
 use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{
-    Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, RunControl,
-    RunnablePlugin, Verdict,
+    Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry,
+    RunControl, RunnablePlugin, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
 use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
@@ -123,7 +126,7 @@ impl WasmExecutor {
     }
 
     /// Everything that an attempt needs and may have to wait for.
-    async fn get_ready(&self, invocation: &Invocation) -> Result<Ready, JobError> {
+    async fn get_ready(&self, invocation: &Invocation) -> Result<Ready, NotReady> {
         let plugin = invocation.runnable.plugin.as_ref().ok_or_else(|| {
             let what =
                 format!("`{}` is no function of a plugin that this host has", invocation.runnable.target.function());
@@ -136,11 +139,17 @@ impl WasmExecutor {
         Ok(Ready { prepared, grants, place })
     }
 
-    async fn grants(&self, plugin: &RunnablePlugin) -> Result<Arc<OpenGrants>, JobError> {
+    async fn grants(&self, plugin: &RunnablePlugin) -> Result<Arc<OpenGrants>, NotReady> {
         self.registry.grants(plugin).await.map_err(|error| {
-            let mut job_error = JobError::new(ErrorKind::HostError, error.to_string());
+            // A folder that was exchanged is for the operator to put right; one that cannot be opened may come back by itself.
+            let (kind, retry) = match error {
+                FolderUnavailable::Replaced { .. } => (ErrorKind::Denied, Retry::Never),
+                FolderUnavailable::Closed { .. } => (ErrorKind::HostError, Retry::Backoff),
+            };
+            let mut job_error = JobError::new(kind, error.to_string());
             job_error.context.extend(std::error::Error::source(&error).map(ToString::to_string));
-            job_error
+            job_error.context.push(error.way_out().to_owned());
+            NotReady { error: job_error, retry }
         })
     }
 }
@@ -150,6 +159,18 @@ struct Ready {
     prepared: Arc<Prepared>,
     grants: Arc<OpenGrants>,
     place: OwnedSemaphorePermit,
+}
+
+/// Why an attempt cannot begin.
+struct NotReady {
+    error: JobError,
+    retry: Retry,
+}
+
+impl From<JobError> for NotReady {
+    fn from(error: JobError) -> NotReady {
+        NotReady { error, retry: Retry::Backoff }
+    }
 }
 
 fn unavailable(error: InspectError) -> JobError {
@@ -174,7 +195,7 @@ impl Executor for WasmExecutor {
         };
         let Ready { prepared, grants, place } = match ready {
             Ok(ready) => ready,
-            Err(error) => return invoke::finished_without_guest(error, elapsed),
+            Err(NotReady { error, retry }) => return invoke::finished_without_guest(error, retry, elapsed),
         };
         let clock = Arc::clone(&self.clock);
         let attempt = Attempt { prepared, grants, invocation: Arc::new(invocation), control, clock, place };
@@ -185,7 +206,7 @@ impl Executor for WasmExecutor {
                 Ok(panic) => host_panic(panic.as_ref()),
                 Err(_cancelled) => stopping(),
             };
-            invoke::finished_without_guest(job_error, elapsed)
+            invoke::finished_without_guest(job_error, Retry::Backoff, elapsed)
         })
     }
 }
@@ -222,10 +243,8 @@ impl<T> Drop for AbortOnDrop<T> {
 #[async_trait]
 impl PluginInspector for WasmExecutor {
     async fn inspect(&self, component: Vec<u8>, grants: &[Grant]) -> Result<Inspection, InspectError> {
-        let wanted = grants.to_vec();
-        let opening = self.runtime.handle().spawn_blocking(move || OpenGrants::open(&wanted));
-        if let Ok(Err(error)) = opening.await {
-            let refusal = refused(&error.to_string()).hint("grant a folder that exists and that the host may read");
+        if let Err(error) = self.registry.open(grants.into()).await {
+            let refusal = refused(&error.to_string()).hint(error.way_out());
             return Err(std::error::Error::source(&error).into_iter().fold(refusal, |r, e| r.because(e.to_string())));
         }
         let compile = Stopwatch::start();

@@ -9,8 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime::component::{Component, Linker};
 
 use super::abi::{self, v0_1};
 use super::cache::CodeCache;
@@ -148,9 +147,10 @@ impl Loader {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // The folders that a guest begins with are handed over as they were opened, which WASI's own way cannot do.
+    // Rights are checked, and refusals remembered, in front of WASI's own implementation.
     linker.allow_shadowing(true);
-    preopens::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    super::files::add_to_linker(&mut linker)?;
+    super::sockets::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)

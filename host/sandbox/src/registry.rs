@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 
-use super::grants::{FolderUnavailable, OpenGrants};
+use super::grants::{FolderUnavailable, Folders, OpenGrants};
 use super::load::{Loader, Prepared, digest_of};
 use super::refusal::{Refusal as _, refused};
 use crate::executor::{InspectError, PluginSource, RunnablePlugin};
@@ -26,6 +26,7 @@ pub(super) struct Registry {
     loader: Arc<Loader>,
     source: Arc<dyn PluginSource>,
     runtime: Handle,
+    folders: Arc<Folders>,
     entries: Mutex<Entries>,
 }
 
@@ -49,7 +50,7 @@ enum State {
 impl Registry {
     /// An empty registry over the plugins of `source`.
     pub(super) fn new(loader: Arc<Loader>, source: Arc<dyn PluginSource>, runtime: Handle) -> Registry {
-        Registry { loader, source, runtime, entries: Mutex::default() }
+        Registry { loader, source, runtime, folders: Arc::default(), entries: Mutex::default() }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -122,17 +123,25 @@ impl Registry {
     /// The grants of a plugin, open. They are kept open as long as the plugin is kept ready.
     ///
     /// # Errors
-    /// A granted folder is gone.
+    /// A granted folder cannot be handed out.
     pub(super) async fn grants(&self, plugin: &RunnablePlugin) -> Result<Arc<OpenGrants>, FolderUnavailable> {
         if let Some(open) = self.entries().open_grants(plugin) {
             return Ok(open);
         }
-        let wanted = Arc::clone(&plugin.grants);
-        // Opening a folder may wait for a disk or a network.
-        let opening = self.runtime.spawn_blocking(move || OpenGrants::open(&wanted));
-        let open = Arc::new(opening.await.unwrap_or_else(|_stopping| Ok(OpenGrants::default()))?);
+        let open = Arc::new(self.open(Arc::clone(&plugin.grants)).await?);
         self.entries().keep_grants(plugin, &open);
         Ok(open)
+    }
+
+    /// Makes grants ready, without keeping them.
+    ///
+    /// # Errors
+    /// A granted folder cannot be handed out.
+    pub(super) async fn open(&self, grants: Arc<[Grant]>) -> Result<OpenGrants, FolderUnavailable> {
+        let folders = Arc::clone(&self.folders);
+        // Opening a folder may wait for a disk or a network.
+        let opening = self.runtime.spawn_blocking(move || folders.open(&grants));
+        opening.await.unwrap_or_else(|_stopping| Err(FolderUnavailable::stopping()))
     }
 }
 

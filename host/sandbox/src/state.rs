@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
-use wasmtime_wasi::filesystem::Descriptor;
-use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::denials::Denials;
 use super::engine::{CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX};
+use super::files::Origins;
 use super::grants::OpenGrants;
 use super::output::{CapturedStream, Output, Stream};
 use crate::clock::Stopwatch;
@@ -26,14 +26,18 @@ const HANDLES_MAX: usize = 1_000;
 const RESOURCES_MAX: usize = 4_096;
 /// Most random bytes that one call returns.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
-/// Most refused calls that are remembered for the explanation of a failure.
-const DENIALS_MAX: usize = 8;
 
 /// Everything that belongs to one instance; the data of its store.
 pub(super) struct Guest {
     wasi: WasiCtx,
-    resources: ResourceTable,
-    grants: Arc<OpenGrants>,
+    /// Streams, files, pollables …
+    pub(super) resources: ResourceTable,
+    /// What it may do.
+    pub(super) grants: Arc<OpenGrants>,
+    /// Where its files and folders come from.
+    pub(super) origins: Origins,
+    /// What it was refused.
+    pub(super) denials: Denials,
     /// The account of its memory.
     pub(super) memory: MemoryAccount,
     /// Where its words go.
@@ -42,7 +46,6 @@ pub(super) struct Guest {
     pub(super) job: Option<Arc<Invocation>>,
     /// What ends it.
     pub(super) reins: Reins,
-    denials: Vec<String>,
 }
 
 /// What ends a guest that does not end by itself.
@@ -98,11 +101,12 @@ impl Guest {
             wasi: wasi(&options.grants, &options.output),
             resources,
             grants: options.grants,
+            origins: Origins::default(),
+            denials: Denials::default(),
             memory: MemoryAccount::new(options.memory_bytes),
             output: options.output,
             job: options.job,
             reins: options.reins,
-            denials: Vec::new(),
         };
         let mut store = Store::try_new(engine, guest)?;
         store.limiter(|guest| &mut guest.memory);
@@ -112,23 +116,6 @@ impl Guest {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(at_tick);
         Ok(store)
-    }
-
-    /// Remembers a call that was refused, in a sentence that names what would allow it.
-    pub(super) fn deny(&mut self, sentence: String) {
-        if self.denials.len() < DENIALS_MAX {
-            self.denials.push(sentence);
-        }
-    }
-
-    /// The calls that were refused.
-    pub(super) fn denials(&self) -> &[String] {
-        &self.denials
-    }
-
-    /// What it may do.
-    pub(super) fn grants(&self) -> &OpenGrants {
-        &self.grants
     }
 }
 
@@ -170,19 +157,6 @@ fn wasi(grants: &OpenGrants, output: &Output) -> WasiCtx {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
-    }
-}
-
-/// Hands over the granted folders as they were opened, instead of opening them again by path.
-impl preopens::Host for Guest {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let folders = self.grants.folders().iter();
-        folders
-            .map(|folder| {
-                let descriptor = Descriptor::Dir(folder.dir.clone());
-                Ok((self.resources.push(descriptor)?, folder.guest.clone()))
-            })
-            .collect()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{AppError, AppResult, check_args};
+use super::{AppError, AppResult, check_args, schema};
 use crate::config::Caps;
-use crate::model::Payload;
+use crate::model::{Payload, Task, json};
 
 /// Arguments that are not serialised yet.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,31 +25,72 @@ impl From<Value> for Arguments {
     }
 }
 
-impl Arguments {
-    /// The payload that a task with this schema of arguments gets.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] where a name comes twice, and as [`check_args`].
-    pub(super) fn payload(&self, schema: Option<&str>, caps: &Caps) -> AppResult<Payload> {
-        match self {
-            Arguments::Absent => Ok(Payload::no_args()),
-            Arguments::Json(value) => check_args(value, caps),
-            Arguments::Typed(pairs) => {
-                // Registration has checked that the schema is JSON; without one nothing is known of the types.
-                let schema: Value = schema.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-                let mut fields = Map::new();
-                for (name, typed) in pairs {
-                    if fields.insert(name.clone(), typed_value(typed, &schema["properties"][name])).is_some() {
-                        return Err(AppError::invalid(format!("the argument `{name}` is given twice")));
-                    }
-                }
-                check_args(&Value::Object(fields), caps)
-            }
-        }
+/// The task that arguments are for, as far as they must know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Callee<'a> {
+    /// Its name, for people.
+    pub(super) name: &'a str,
+    /// JSON Schema of its arguments, as JSON text.
+    pub(super) schema: Option<&'a str>,
+    /// Do not compare the arguments with the schema.
+    pub(super) unchecked: bool,
+}
+
+impl<'a> Callee<'a> {
+    /// What arguments must know of `task`.
+    pub(super) fn of(task: &'a Task, unchecked: bool) -> Callee<'a> {
+        Callee { name: task.id.as_str(), schema: task.args_schema.as_deref(), unchecked }
     }
 }
 
-fn typed_value(typed: &str, schema: &Value) -> Value {
+impl Arguments {
+    /// The payload that the task gets.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] where a name comes twice, where a value cannot be kept as it was typed, where the arguments do not fit the
+    /// task's schema (with the path of each fault), and as [`check_args`].
+    pub(super) fn payload(&self, callee: Callee<'_>, caps: &Caps) -> AppResult<Payload> {
+        // Registration has checked that the schema is JSON; without one nothing is known of the types.
+        let schema: Option<Value> = callee.schema.and_then(|text| serde_json::from_str(text).ok());
+        let value = match self {
+            Arguments::Absent => Value::Object(Map::new()),
+            Arguments::Json(value) => value.clone(),
+            Arguments::Typed(pairs) => {
+                let mut fields = Map::new();
+                for (name, typed) in pairs {
+                    let of_this = schema.as_ref().map_or(&Value::Null, |schema| &schema["properties"][name]);
+                    if fields.insert(name.clone(), typed_value(name, typed, of_this)?).is_some() {
+                        return Err(AppError::invalid(format!("the argument `{name}` is given twice")));
+                    }
+                }
+                Value::Object(fields)
+            }
+        };
+        let payload = check_args(&value, caps)?;
+        match &schema {
+            Some(schema) if !callee.unchecked => check_schema(callee.name, schema, &value)?,
+            _ => {}
+        }
+        Ok(payload)
+    }
+}
+
+fn check_schema(task: &str, schema: &Value, args: &Value) -> AppResult<()> {
+    let faults = schema::faults_of_arguments(schema, args);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(AppError::Invalid {
+        what: format!("the arguments do not fit the task `{task}`"),
+        causes: faults.iter().map(ToString::to_string).collect(),
+        hint: Some(
+            "`host tasks show TASK` shows what a registered task takes; --unchecked hands it the arguments as they are"
+                .to_owned(),
+        ),
+    })
+}
+
+fn typed_value(name: &str, typed: &str, schema: &Value) -> AppResult<Value> {
     let wants_text = match &schema["type"] {
         Value::String(name) => name == "string",
         // `Option<String>`: a text, unless it is the word for nothing.
@@ -57,9 +98,13 @@ fn typed_value(typed: &str, schema: &Value) -> Value {
         _ => false,
     };
     if wants_text {
-        return typed.into();
+        return Ok(typed.into());
     }
-    serde_json::from_str(typed).unwrap_or_else(|_| typed.into())
+    match json::read(typed) {
+        Ok(value) => Ok(value),
+        Err(fault) if fault.is_syntax() => Ok(typed.into()),
+        Err(fault) => Err(AppError::invalid(format!("the argument `{name}` cannot be taken as it is {fault}"))),
+    }
 }
 
 #[cfg(test)]
@@ -68,10 +113,16 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: Callee<'_> = Callee { name: "p:t", schema: None, unchecked: false };
+
+    fn read(payload: &Payload) -> Value {
+        serde_json::from_slice(&payload.data).expect("JSON")
+    }
+
     fn typed(pairs: &[(&str, &str)], schema: Option<&str>) -> AppResult<Value> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let payload = Arguments::Typed(pairs).payload(schema, &Caps::default())?;
-        Ok(serde_json::from_slice(&payload.data).expect("JSON"))
+        let payload = Arguments::Typed(pairs).payload(Callee { schema, ..PLAIN }, &Caps::default())?;
+        Ok(read(&payload))
     }
 
     #[test]
@@ -87,10 +138,31 @@ mod tests {
         let args = typed(&[("zip", "01234"), ("note", "42"), ("n", "7")], Some(schema));
         assert_eq!(args.expect("valid"), json!({"zip": "01234", "note": "42", "n": 7}));
         assert_eq!(typed(&[("note", "null")], Some(schema)).expect("valid"), json!({"note": null}));
+        let zip = "123456789012345678901234567890";
+        assert_eq!(typed(&[("zip", zip)], Some(schema)).expect("a text of digits"), json!({"zip": zip}));
     }
 
     #[test]
-    fn a_name_that_comes_twice_is_refused() {
+    fn a_name_that_comes_twice_and_a_number_that_would_be_changed_are_refused() {
         assert!(typed(&[("n", "1"), ("n", "2")], None).is_err());
+        let refused = typed(&[("n", "18446744073709551616")], None).expect_err("it has more than 64 bits");
+        assert!(refused.to_string().starts_with("the argument `n` cannot be taken as it is at the top"), "{refused}");
+        assert!(typed(&[("n", r#"{"a": 1, "a": 2}"#)], None).is_err());
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_the_schema_are_refused_with_the_path_unless_nobody_is_to_look() {
+        let schema = Some(r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#);
+        let args = Arguments::Json(json!({"n": "seven"}));
+        let refused = args.payload(Callee { schema, ..PLAIN }, &Caps::default()).expect_err("a text is no number");
+        let AppError::Invalid { what, causes, hint } = refused else {
+            panic!("the input must be changed: {refused:?}")
+        };
+        assert_eq!(what, "the arguments do not fit the task `p:t`");
+        assert_eq!(causes, ["`n`: expected a whole number, found \"seven\""]);
+        assert!(hint.expect("the way out").contains("--unchecked"));
+        let unchecked = args.payload(Callee { schema, unchecked: true, ..PLAIN }, &Caps::default());
+        assert_eq!(read(&unchecked.expect("nobody looked")), json!({"n": "seven"}));
+        assert!(Arguments::Absent.payload(Callee { schema, ..PLAIN }, &Caps::default()).is_err(), "`n` is missing");
     }
 }

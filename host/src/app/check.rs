@@ -8,7 +8,7 @@ use super::{App, AppError, AppResult};
 use crate::config::Caps;
 use crate::config::units::{format_duration, format_size};
 use crate::model::limits::{JSON_DEPTH_MAX, MAX_ATTEMPTS_MAX, SPAN_MAX};
-use crate::model::{Backoff, GraceTime, Metadata, Payload, Settings};
+use crate::model::{Backoff, GraceTime, Metadata, Payload, Settings, unseen_character};
 
 /// A setting, by name: what `unset` takes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,23 @@ pub fn check_settings(settings: &Settings, caps: &Caps) -> AppResult<()> {
     check_metadata(metadata, caps)
 }
 
+/// Checks an id that something new is to have.
+///
+/// # Errors
+/// [`AppError::Invalid`] where a character of it does not show, so that it could be taken for another id.
+pub fn check_new_id(kind: &str, id: &str) -> AppResult<()> {
+    match unseen_character(id) {
+        None => Ok(()),
+        Some(unseen) => {
+            let (code, shown) = (u32::from(unseen), id.replace(unseen, &unseen.escape_unicode().to_string()));
+            Err(AppError::invalid(format!(
+                "`{shown}` is no good {kind}: the character U+{code:04X} in it does not show"
+            ))
+            .with_hint("leave it out; whoever reads the id cannot see it"))
+        }
+    }
+}
+
 /// Checks the arguments of a job.
 ///
 /// # Errors
@@ -107,6 +124,17 @@ impl App {
     /// As [`check_settings`], with the caps of this host.
     pub(super) fn check_settings(&self, settings: &Settings) -> AppResult<()> {
         check_settings(settings, &self.caps)
+    }
+
+    /// The same for the layer of a job or a schedule, which cannot say how many jobs of their task may run.
+    pub(super) fn check_job_settings(&self, settings: &Settings) -> AppResult<()> {
+        if settings.max_running_jobs.is_some() {
+            return Err(AppError::invalid("max_running_jobs is a setting of tasks, and none of jobs and schedules")
+                .with_hint(
+                    "set it for the task, or make a second task over the same function with a limit of its own",
+                ));
+        }
+        self.check_settings(settings)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::UrlError;
 use crate::store::{StoreError, Subject};
 
 /// Why an operation was not done. Unless a variant says otherwise, nothing has changed.
@@ -107,6 +108,12 @@ impl AppError {
     }
 }
 
+impl From<UrlError> for AppError {
+    fn from(error: UrlError) -> AppError {
+        AppError::invalid(error.what).with_hint(error.hint)
+    }
+}
+
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> AppError {
         let what = error.to_string();
@@ -114,6 +121,10 @@ impl From<StoreError> for AppError {
             StoreError::NotFound(subject) => {
                 let (noun, name) = name_of(&subject);
                 AppError::not_found(noun, name)
+            }
+            StoreError::BadUrl { hint, source, .. } => {
+                let causes = source.iter().map(ToString::to_string).collect();
+                AppError::Invalid { what, causes, hint: Some(hint) }
             }
             StoreError::AlreadyExists(_) | StoreError::Conflict { .. } => AppError::refused(what),
             StoreError::Unusable { hint, source, .. } => AppError::Unreachable { what, hint: Some(hint), source },

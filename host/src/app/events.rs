@@ -36,6 +36,11 @@ pub struct EventStream {
 }
 
 impl App {
+    /// Whether events of other processes are among those that [`App::events`] hears.
+    pub fn hears_other_processes(&self) -> bool {
+        self.broker.reaches_other_processes()
+    }
+
     /// Events from now on.
     pub fn events(&self, filter: EventFilter) -> EventStream {
         EventStream { subscription: self.broker.subscribe(), filter }

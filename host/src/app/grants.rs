@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use super::{AppError, AppResult};
+use crate::files::{identity_of, open_folder};
 use crate::model::{DirAccess, Grant};
 
 /// Longest name of a folder inside a guest, or of a variable, in bytes.
 const NAME_BYTES_MAX: usize = 4_096;
 
-/// The right to a folder. It must exist now, and is remembered by its real, absolute path: what a symbolic link points at later, or where the
-/// host is started, does not change what was granted.
+/// The right to a folder. It must exist now, and is remembered by its real, absolute path and by its identity: neither where the host is
+/// started nor what somebody puts in its place later changes what was granted.
 ///
 /// # Errors
-/// [`AppError::Invalid`] where there is no such folder or the name inside the guest is not usable.
+/// [`AppError::Invalid`] where there is no such folder, it cannot be read, or the name inside the guest is not usable.
 pub fn grant_dir(host: &Path, guest: &str, access: DirAccess) -> AppResult<Grant> {
     let shown = host.display();
     if guest.is_empty() || guest.len() > NAME_BYTES_MAX || guest.chars().any(char::is_control) {
@@ -27,7 +28,17 @@ pub fn grant_dir(host: &Path, guest: &str, access: DirAccess) -> AppResult<Grant
         return Err(AppError::invalid(format!("`{shown}` cannot be granted: it is not a folder"))
             .with_hint("grant the folder that holds the file"));
     }
-    Ok(Grant::Dir { host: real, guest: guest.to_owned(), access })
+    if real.to_str().is_none() {
+        return Err(AppError::invalid(format!("`{}` cannot be granted: its path is not UTF-8", real.display()))
+            .with_hint("rename the folder, or mount it elsewhere"));
+    }
+    let opened = open_folder(&real).and_then(|folder| Ok(identity_of(&folder)?));
+    let identity = opened.map_err(|error| AppError::Invalid {
+        what: format!("the folder `{shown}` cannot be granted"),
+        causes: vec![error.to_string()],
+        hint: Some("grant a folder that the user of the host may read".to_owned()),
+    })?;
+    Ok(Grant::Dir { host: real, guest: guest.to_owned(), access, identity: Some(identity) })
 }
 
 /// The right to an environment variable: with the value given, or with the one that the host process has when a job runs.

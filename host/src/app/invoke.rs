@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::arguments::Callee;
 use super::error::candidates;
 use super::grants::check_grants;
 use super::{AppError, AppResult, Arguments, check_settings};
@@ -42,6 +43,8 @@ pub struct Invoke {
     pub task: String,
     /// Its arguments.
     pub args: Arguments,
+    /// Hand the arguments to the task as they are, without comparing them with its schema.
+    pub unchecked: bool,
     /// What it may do.
     pub grants: Vec<Grant>,
     /// Settings over those the author declared.
@@ -75,7 +78,7 @@ const CANCEL_GRACE: Duration = Duration::from_secs(1);
 /// Runs one attempt of a task and reports. When `cancel` fires, the attempt is asked to stop, and stopped a second later.
 ///
 /// # Errors
-/// [`AppError::Invalid`] where the component or the settings are not acceptable, [`AppError::NotFound`] where it has no such task. That the
+/// [`AppError::Invalid`] where the component, the settings or the arguments are not acceptable, [`AppError::NotFound`] where it has no such task. That the
 /// task fails is no error of this operation.
 pub async fn invoke(sandbox: &Sandbox, request: Invoke, cancel: CancellationToken) -> AppResult<InvokeReport> {
     check_settings(&request.settings, &request.caps)?;
@@ -83,7 +86,8 @@ pub async fn invoke(sandbox: &Sandbox, request: Invoke, cancel: CancellationToke
     let inspection = sandbox.inspector.inspect(request.component.clone(), &request.grants).await?;
     let task = find_task(&request, &inspection)?;
     let settings = request.settings.over(&task.settings).over(&request.task_defaults);
-    let args = request.args.payload(task.args_schema.as_deref(), &request.caps)?;
+    let callee = Callee { name: task.name.as_str(), schema: task.args_schema.as_deref(), unchecked: request.unchecked };
+    let args = request.args.payload(callee, &request.caps)?;
     let job = job_of(sandbox, &request, &task, args, &settings);
     let limits = Limits::of(&job.spec.settings, &request.caps);
     let invocation = Invocation {

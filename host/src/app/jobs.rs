@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::arguments::Callee;
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Settings};
+use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Settings, Timestamp};
 use crate::store::{Cancelled, JobFilter, ReadLogs, Unreadable};
 
 /// A job that is to be queued.
@@ -17,12 +18,14 @@ pub struct NewJob {
     pub args: Arguments,
     /// Its own settings, over its task's.
     pub settings: Settings,
+    /// Hand the arguments to the task as they are, without comparing them with its schema.
+    pub unchecked: bool,
 }
 
 impl NewJob {
     /// A job of that task without arguments, with the task's settings.
     pub fn new(task: impl Into<String>) -> NewJob {
-        NewJob { task: task.into(), args: Arguments::Absent, settings: Settings::default() }
+        NewJob { task: task.into(), args: Arguments::Absent, settings: Settings::default(), unchecked: false }
     }
 }
 
@@ -62,11 +65,12 @@ impl App {
     /// Queues a job.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for settings that are not acceptable.
+    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for settings that are not acceptable and for arguments that do not fit the
+    /// task's schema, with the path of each fault.
     pub async fn job_submit(&self, new: NewJob) -> AppResult<JobId> {
-        self.check_settings(&new.settings)?;
+        self.check_job_settings(&new.settings)?;
         let task = self.task_resolve(&new.task).await?.task;
-        let args = new.args.payload(task.args_schema.as_deref(), &self.caps)?;
+        let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let settings = job_settings(&new.settings.over(&task.layered()));
         let spec = JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, self.clock.now());
         let id = spec.id;
@@ -107,14 +111,25 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`], also where the job is cleaned up while one waits.
     pub async fn job_wait(&self, id: JobId) -> AppResult<Job> {
+        self.job_wait_within(id, None).await
+    }
+
+    /// As [`App::job_wait`], but for no longer than `limit`. The job that is answered then has not ended.
+    ///
+    /// # Errors
+    /// As [`App::job_wait`].
+    pub async fn job_wait_within(&self, id: JobId, limit: Option<Duration>) -> AppResult<Job> {
         // Subscribed before the first look, so that an end between the two is heard.
         let mut hints = self.broker.subscribe();
+        let give_up_at = limit.map(|limit| self.clock.now().saturating_add(limit));
         loop {
             let job = self.job_get(id).await?;
-            if job.state == JobState::Finished {
+            let now = self.clock.now();
+            if job.state == JobState::Finished || give_up_at.is_some_and(|at| now >= at) {
                 return Ok(job);
             }
-            self.wait_for_news(&mut hints, id).await;
+            let look_again = now.saturating_add(LOOK_AGAIN);
+            self.wait_for_news(&mut hints, id, give_up_at.map_or(look_again, |at| at.min(look_again))).await;
         }
     }
 
@@ -173,14 +188,15 @@ impl App {
             match (news.lines.is_empty(), has_ended) {
                 (false, _) => return Ok(Some(news)),
                 (true, true) => return Ok(None),
-                (true, false) => self.wait_for_news(&mut hints, id).await,
+                (true, false) => {
+                    self.wait_for_news(&mut hints, id, self.clock.now().saturating_add(LOOK_AGAIN)).await;
+                }
             }
         }
     }
 
-    /// Waits for an event about a job, for a hint, or for [`LOOK_AGAIN`], whatever comes first.
-    async fn wait_for_news(&self, hints: &mut Subscription, id: JobId) {
-        let until = self.clock.now().saturating_add(LOOK_AGAIN);
+    /// Waits for an event about a job, for a hint, or for that time, whatever comes first.
+    async fn wait_for_news(&self, hints: &mut Subscription, id: JobId, until: Timestamp) {
         let timer = self.clock.sleep_until(until);
         tokio::pin!(timer);
         loop {

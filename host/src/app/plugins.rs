@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::candidates;
 use super::grants::check_grants;
+use super::overlap::{Overlap, overlaps};
 use super::{App, AppError, AppResult, check_settings};
 use crate::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use crate::model::limits::COMPONENT_BYTES_MAX;
@@ -38,6 +39,8 @@ pub struct Registration {
     pub tasks: Vec<Task>,
     /// What its memory costs every job.
     pub footprint: Footprint,
+    /// Where its folders and those of other plugins reach each other.
+    pub overlaps: Vec<Overlap>,
     /// What the store changed; `None` where this was a plan.
     pub changes: Option<PluginPut>,
 }
@@ -109,6 +112,7 @@ impl App {
             task.configured = settings.over(&known.map(|row| row.task.configured).unwrap_or_default());
             tasks.push(task);
         }
+        let overlaps = overlaps(&name, &grants, &self.store.plugin_list().await?);
         let Inspection { digest, imports, tasks: declarations, footprint } = inspection;
         let version = PluginVersion {
             name,
@@ -119,7 +123,7 @@ impl App {
             tasks: declarations,
             registered_at: self.clock.now(),
         };
-        Ok(Registration { version, previous, tasks, footprint, changes: None })
+        Ok(Registration { version, previous, tasks, footprint, overlaps, changes: None })
     }
 
     /// The current versions of all plugins, by name.

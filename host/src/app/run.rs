@@ -5,8 +5,8 @@ use crate::model::{Job, JobId};
 use crate::scheduler::{self, Executors, Options, run_one};
 
 impl App {
-    /// Runs a queued job here, all its attempts, and answers it as it is stored then. The job is leased and limited as any other; where a
-    /// scheduler takes it first, this waits for its end.
+    /// Runs a queued job here, all its attempts, and answers it as it is stored then; with its result also where that is not kept. The job is
+    /// leased and limited as any other; where a scheduler takes it first, this waits for its end.
     ///
     /// Dropping the future stops a running attempt; the job then goes on elsewhere once its lease has run out.
     ///

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::check::check_span;
+use super::arguments::Callee;
+use super::check::{check_new_id, check_span};
 use super::error::candidates;
 use super::{App, AppError, AppResult, Arguments};
 use crate::model::limits::PAGE_ROWS_MAX;
@@ -33,6 +34,8 @@ pub struct NewSchedule {
     pub paused: bool,
     /// What to do where its id is taken.
     pub conflict: ConflictPolicy,
+    /// Hand the arguments to the task as they are, without comparing them with its schema.
+    pub unchecked: bool,
 }
 
 impl NewSchedule {
@@ -48,6 +51,7 @@ impl NewSchedule {
             settings: Settings::default(),
             paused: false,
             conflict: ConflictPolicy::default(),
+            unchecked: false,
         }
     }
 }
@@ -59,6 +63,8 @@ pub struct ScheduleCreated {
     pub schedule: Schedule,
     /// Whether that is the new one.
     pub added: ScheduleAdded,
+    /// The one in whose place it was put, as it was shortly before.
+    pub replaced: Option<Schedule>,
 }
 
 /// Where a schedule goes on after a rest.
@@ -86,14 +92,18 @@ impl App {
     /// Adds a schedule.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for a trigger that never fires and for settings that are not acceptable;
-    /// [`AppError::Refused`] where the id is taken and the policy is to refuse.
+    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for a trigger that never fires, for settings that are not acceptable, and for
+    /// arguments that do not fit the task's schema, with the path of each fault; [`AppError::Refused`] where the id is taken and the policy is
+    /// to refuse.
     pub async fn schedule_add(&self, new: NewSchedule) -> AppResult<ScheduleCreated> {
-        self.check_settings(&new.settings)?;
+        self.check_job_settings(&new.settings)?;
         check_span("max_jitter", new.max_jitter)?;
+        if let Some(id) = &new.id {
+            check_new_id("schedule id", id.as_str())?;
+        }
         let first = new.trigger.first_fire()?;
         let task = self.task_resolve(&new.task).await?.task;
-        let args = new.args.payload(task.args_schema.as_deref(), &self.caps)?;
+        let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let task_id = task.id;
         let id = match new.id {
             Some(id) => id,
@@ -113,6 +123,11 @@ impl App {
             last_fire_time: None,
             created_at: self.clock.now(),
         };
+        let before = match new.conflict {
+            // One that cannot be read is replaced all the same.
+            ConflictPolicy::Replace => self.store.schedule_get(&id).await.ok().flatten(),
+            ConflictPolicy::Error | ConflictPolicy::Skip => None,
+        };
         let request = AddSchedule { schedule: schedule.clone(), conflict: new.conflict };
         let added = match self.store.schedule_add(request).await {
             Err(error @ StoreError::AlreadyExists(_)) => {
@@ -126,16 +141,16 @@ impl App {
         match added {
             ScheduleAdded::Added => {
                 self.publish(vec![EventKind::ScheduleAdded { schedule_id: id, task_id, next_fire_time }]).await;
-                Ok(ScheduleCreated { schedule, added })
+                Ok(ScheduleCreated { schedule, added, replaced: None })
             }
             ScheduleAdded::Replaced => {
                 self.publish(vec![EventKind::ScheduleUpdated { schedule_id: id, task_id, next_fire_time }]).await;
-                Ok(ScheduleCreated { schedule, added })
+                Ok(ScheduleCreated { schedule, added, replaced: before })
             }
             // The old one may have gone in the meantime; the answer is then what would have stood there.
             ScheduleAdded::Skipped => {
                 let kept = self.store.schedule_get(&id).await?;
-                Ok(ScheduleCreated { schedule: kept.unwrap_or(schedule), added })
+                Ok(ScheduleCreated { schedule: kept.unwrap_or(schedule), added, replaced: None })
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The state of the whole, and clean-up on request.
 
+use std::time::Duration;
+
 use super::{App, AppResult};
+use crate::config::Role;
 use crate::model::{EventKind, JobId, Outcome, ScheduleId, Timestamp};
 use crate::store::{JobCounts, Recover, SchedulerRow};
 
@@ -38,6 +41,9 @@ pub struct Cleaned {
     pub ended: Vec<JobId>,
 }
 
+/// Who was not heard of for so long is taken for dead: a scheduler says every few seconds that it lives.
+const ALIVE_WITHIN: Duration = Duration::from_secs(15);
+
 /// How much one step of clean-up removes, so that no transaction becomes long.
 const STEP_ROWS: usize = 500;
 
@@ -62,16 +68,32 @@ impl App {
         })
     }
 
+    /// The schedulers that live and run jobs, as far as the store knows.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn workers_alive(&self) -> AppResult<Vec<SchedulerRow>> {
+        let now = self.store_now().await?;
+        let mut rows = self.store.scheduler_list().await?;
+        rows.retain(|row| {
+            let runs_jobs = row.role.parse().is_ok_and(Role::runs_jobs);
+            runs_jobs && row.stopped_at.is_none() && now.saturating_since(row.seen_at) <= ALIVE_WITHIN
+        });
+        Ok(rows)
+    }
+
+    /// The time by the clock of the store, which is everybody's, where it has one.
+    async fn store_now(&self) -> AppResult<Timestamp> {
+        Ok(self.store.store_clock().await?.unwrap_or_else(|| self.clock.now()))
+    }
+
     /// Takes back what vanished workers left, then removes expired jobs and ended schedules, until nothing is left to do.
     ///
     /// # Errors
     /// Those of the store; what was done before is done.
     pub async fn cleanup(&self) -> AppResult<Cleaned> {
         let mut cleaned = Cleaned::default();
-        let now = match self.store.store_clock().await? {
-            Some(now) => now,
-            None => self.clock.now(),
-        };
+        let now = self.store_now().await?;
         loop {
             let recovered = self.store.recover(Recover { now, holder: None, limit: STEP_ROWS }).await?;
             let mut events = Vec::new();

@@ -1,6 +1,6 @@
 //! Tasks: find one by the name a person uses, list, configure.
 
-use super::check::SettingName;
+use super::check::{SettingName, check_new_id};
 use super::error::candidates;
 use super::{App, AppError, AppResult};
 use crate::model::{EventKind, Settings, Target, Task, TaskId, TaskName};
@@ -94,6 +94,7 @@ impl App {
     /// [`AppError::Invalid`] for settings that are not acceptable; [`AppError::Refused`] where a plugin has a task of that id.
     pub async fn task_add_native(&self, id: TaskId, function: TaskName, settings: Settings) -> AppResult<TaskRow> {
         self.check_settings(&settings)?;
+        check_new_id("task id", id.as_str())?;
         let known = self.store.task_get(&id).await?;
         if let Some(row) = &known
             && row.task.target.plugin().is_some()
@@ -135,6 +136,7 @@ impl App {
     /// A task `id` over the function of the task `from`, not stored yet.
     async fn derived(&self, id: &str, from: &str) -> AppResult<Task> {
         let id = TaskId::new(id).map_err(|error| AppError::invalid(error.to_string()))?;
+        check_new_id("task id", id.as_str())?;
         if id.as_str().contains(':') {
             return Err(AppError::invalid(format!(
                 "`{id}` has a colon, which is kept for the tasks that plugins offer"

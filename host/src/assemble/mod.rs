@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::{App, AppError, AppResult, Parts, Sandbox};
-use crate::broker::Broker;
 use crate::broker::local::LocalBroker;
 #[cfg(feature = "sqlite")]
 use crate::broker::sqlite::SqliteBroker;
+use crate::broker::{Broker, BrokerError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, StoreUrl};
+use crate::config::{BrokerUrl, Config, StoreUrl};
 #[cfg(feature = "wasm")]
 use crate::executor::PluginInspector;
+use crate::files::ensure_private_folder;
 #[cfg(feature = "wasm")]
 use crate::model::ExecutorName;
 use crate::model::SchedulerId;
@@ -146,8 +147,8 @@ impl Machine {
     #[cfg(feature = "sql")]
     pub async fn migrate(&self, config: &Config, migrating: Migrating) -> AppResult<Migrations> {
         prepare_data_dir(&config.data_dir)?;
-        let url = config.store.expose();
-        if is_memory(&config.store) {
+        let url = &config.store;
+        if *url == StoreUrl::Memory {
             return Ok(Migrations { current: 0, wanted: 0, steps: Vec::new() });
         }
         let status = migrate::status(url).await?;
@@ -164,71 +165,51 @@ impl Machine {
     }
 }
 
-/// The path of the database in an SQLite URL; `None` for other stores.
-fn sqlite_path(url: &StoreUrl) -> Option<&Path> {
-    let rest = url.expose().strip_prefix("sqlite:")?;
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    Some(Path::new(path.split('?').next().unwrap_or(path)))
-}
-
-#[cfg(feature = "sql")]
-fn is_memory(url: &StoreUrl) -> bool {
-    matches!(url.expose(), "memory" | "memory:" | "memory://")
-}
-
 /// Opens the store, so that a caller who goes away leaves nothing half done and a store that restarts is survived.
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Store>> {
     let options = OpenOptions { clock: &**clock, auto_migrate: config.auto_migrate };
-    let store = store::open(config.store.expose(), options).await?;
+    let store = store::open(&config.store, options).await?;
     let retrying = Retrying::new(store, Arc::clone(clock), fastrand::Rng::new());
     Ok(Arc::new(Detached::new(Arc::new(retrying))))
 }
 
 /// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
 /// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
-#[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "the broker within a process needs no clock"))]
 async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
-    let url = match &config.broker {
-        Some(url) => StoreUrl::new(url.as_str()),
-        None if sqlite_path(&config.store).is_some() => config.store.clone(),
+    let path = match (&config.broker, &config.store) {
+        (Some(BrokerUrl::Sqlite(path)), _) => path,
+        (None, StoreUrl::Sqlite(file)) => &file.path,
         // Other processes then learn of changes by looking into the store.
-        None => StoreUrl::new("local"),
+        (Some(BrokerUrl::Local) | None, _) => return Ok(Arc::new(LocalBroker::new())),
     };
-    #[cfg(feature = "sqlite")]
-    if let Some(path) = sqlite_path(&url) {
-        return match SqliteBroker::open(path, Arc::clone(clock)).await {
-            Ok(broker) => Ok(Arc::new(broker)),
-            Err(error) if config.broker.is_none() => {
-                tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
-                Ok(Arc::new(LocalBroker::new()))
-            }
-            Err(error) => Err(AppError::Unreachable {
-                what: error.to_string(),
-                hint: Some(
-                    "`--broker local` works without one; other processes then wait for their next look".to_owned(),
-                ),
-                source: Some(error.source),
-            }),
-        };
-    }
-    let known = if cfg!(feature = "sqlite") { "local, sqlite://PATH" } else { "local" };
-    match url.expose() {
-        "local" => Ok(Arc::new(LocalBroker::new())),
-        _ => Err(unknown_scheme("broker", &url.to_string(), known)),
+    match open_file_broker(path, clock).await {
+        Ok(broker) => Ok(broker),
+        Err(error) if config.broker.is_none() => {
+            tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
+            Ok(Arc::new(LocalBroker::new()))
+        }
+        Err(error) => Err(AppError::Unreachable {
+            what: error.to_string(),
+            hint: Some("`--broker local` works without one; other processes then wait for their next look".to_owned()),
+            source: Some(error.source),
+        }),
     }
 }
 
-fn unknown_scheme(kind: &str, url: &str, known: &str) -> AppError {
-    AppError::invalid(format!("`{url}` is no {kind} that this version knows")).with_hint(format!("{kind}s: {known}"))
+#[cfg(feature = "sqlite")]
+async fn open_file_broker(path: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Broker>, BrokerError> {
+    Ok(Arc::new(SqliteBroker::open(path, Arc::clone(clock)).await?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn open_file_broker(_path: &Path, _clock: &Arc<dyn Clock>) -> Result<Arc<dyn Broker>, BrokerError> {
+    let source = std::io::Error::other("this program was built without support for SQLite");
+    Err(BrokerError { broker: "sqlite", source: Arc::new(source) })
 }
 
 /// Makes the folder for data, for the user alone: results and plugins are nobody else's business.
 fn prepare_data_dir(dir: &Path) -> AppResult<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|error| AppError::Unreachable {
+    ensure_private_folder(dir).map_err(|error| AppError::Unreachable {
         what: format!("the data folder `{}` cannot be made", dir.display()),
         hint: Some("name a folder that can be written with --data-dir or HOST_DATA_DIR".to_owned()),
         source: Some(Arc::new(error)),

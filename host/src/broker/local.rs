@@ -32,6 +32,10 @@ impl Broker for LocalBroker {
         self.fanout.subscribe()
     }
 
+    fn reaches_other_processes(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {
         self.fanout.close();
     }

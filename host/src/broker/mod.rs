@@ -33,6 +33,9 @@ pub trait Broker: Send + Sync {
     /// Events published from now on. Dropping the subscription ends it.
     fn subscribe(&self) -> Subscription;
 
+    /// Whether events of other processes are heard here, and those of this one there.
+    fn reaches_other_processes(&self) -> bool;
+
     /// Finishes what is under way and lets go of connections. All subscriptions end.
     async fn close(&self);
 }

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::local::Fanout;
 use super::{Broker, BrokerError, Delivery, Subscription, wire};
 use crate::clock::Clock;
+use crate::files::{create_private_file, narrow_database};
 use crate::model::Event;
 
 /// How often is looked for new events where nothing wakes the reader.
@@ -61,6 +62,7 @@ impl SqliteBroker {
     /// [`BrokerError`] where the file cannot be opened or written.
     pub async fn open(store_path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteBroker, BrokerError> {
         let path = events_path(store_path);
+        create_private_file(&path).map_err(failed)?;
         let mut reader = connect(&path).await.map_err(failed)?;
         sqlx::query("CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, sender INTEGER NOT NULL, event TEXT NOT NULL)")
             .execute(&mut reader)
@@ -68,6 +70,7 @@ impl SqliteBroker {
             .map_err(failed)?;
         let writer = connect(&path).await.map_err(failed)?;
         let last = last_id(&mut reader).await.map_err(failed)?;
+        narrow_database(&path);
         let shared = Arc::new(Shared {
             fanout: Fanout::default(),
             clock,
@@ -94,6 +97,10 @@ impl Broker for SqliteBroker {
 
     fn subscribe(&self) -> Subscription {
         self.shared.fanout.subscribe()
+    }
+
+    fn reaches_other_processes(&self) -> bool {
+        true
     }
 
     async fn close(&self) {

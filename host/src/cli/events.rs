@@ -28,6 +28,14 @@ fn parse_type(text: &str) -> Result<EventType, String> {
 
 pub(super) async fn run(context: &mut Context, args: EventsArgs) -> Outcomes {
     let app = context.app().await?;
+    if !app.hears_other_processes() {
+        // Nothing else happens in this process, so it would listen for ever.
+        let refused =
+            AppError::refused("no event can be heard here: the event broker in use does not reach other processes");
+        return Err(refused
+            .with_hint("`host jobs` and `host jobs logs -f` look into the store instead; name a broker with --broker")
+            .into());
+    }
     let mut stream = app.events(EventFilter { types: args.types });
     context.out.note("listening")?;
     let mut is_warned = false;

@@ -109,6 +109,9 @@ async fn to_file(export: &mut Export, file: &Path, force: bool, out: &mut Output
     options.mode(0o600);
     let mut writer = options.open(&beside).await.map_err(unwritable)?;
     let mut half_done = HalfDone(Some(beside.clone()));
+    // The umask may have taken rights from the owner too.
+    #[cfg(unix)]
+    writer.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).await.map_err(unwritable)?;
     write(export, &mut writer, out).await.map_err(|failure| match failure {
         Failure::Output(error) => unwritable(error),
         other => other,

@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
-use crate::app::{Arguments, grant_dir, grant_env};
+use crate::app::{AppError, Arguments, grant_dir, grant_env};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
-    Backoff, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings,
+    Backoff, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism, Settings, json,
 };
 
 /// Settings of a job, over those of its task.
@@ -88,6 +88,9 @@ pub(super) struct ArgumentArgs {
     /// A named argument, its value being JSON or a text; may be repeated
     #[arg(long, value_name = "K=V")]
     arg: Vec<String>,
+    /// Hand the arguments to the task as they are, also where they do not fit its schema
+    #[arg(long)]
+    pub(super) unchecked: bool,
 }
 
 /// Most bytes of arguments that are read: far above every cap, far below what would hurt.
@@ -119,7 +122,7 @@ fn text_of(text: &str) -> Outcomes<String> {
         None => return Ok(text.to_owned()),
     };
     content.map_err(|error: std::io::Error| {
-        Failure::App(crate::app::AppError::Invalid {
+        Failure::App(AppError::Invalid {
             what: format!("the arguments cannot be read from {name}"),
             causes: vec![error.to_string()],
             hint: None,
@@ -129,21 +132,13 @@ fn text_of(text: &str) -> Outcomes<String> {
 
 /// Reads JSON; the error says where the fault is, by its path inside the value and its place in the text.
 fn read_json(text: &str) -> Outcomes<Value> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." { "at the top".to_owned() } else { format!("at `{path}`") };
-        json_fault(&format!("{place}: {}", error.inner()))
-    })?;
-    reader.end().map_err(|error| json_fault(&format!("after its end: {error}")))?;
-    Ok(value)
-}
-
-fn json_fault(fault: &str) -> Failure {
-    Failure::usage(
-        format!("--args is not valid JSON {fault}"),
-        r#"named arguments look like '{"name": "Ada"}', positional ones like '["Ada"]'; mind the shell's quotes"#,
-    )
+    json::read(text).map_err(|fault| {
+        if fault.is_syntax() {
+            let hint = r#"named arguments look like '{"name": "Ada"}', positional ones like '["Ada"]'; mind the shell's quotes"#;
+            return Failure::usage(format!("--args is not valid JSON {fault}"), hint);
+        }
+        Failure::App(AppError::invalid(format!("--args cannot be taken as it is {fault}")))
+    })
 }
 
 /// Rights for a plugin.
@@ -202,7 +197,14 @@ fn metadata(pairs: &[String]) -> Outcomes<Metadata> {
     let mut object = Map::new();
     for pair in pairs {
         let (name, value) = split_pair("--metadata", pair)?;
-        let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+        let value = match json::read(&value) {
+            Ok(value) => value,
+            Err(fault) if fault.is_syntax() => Value::String(value),
+            Err(fault) => {
+                let what = format!("the metadata of the key `{name}` cannot be taken as it is {fault}");
+                return Err(Failure::App(AppError::invalid(what)));
+            }
+        };
         if object.insert(name.clone(), value).is_some() {
             return Err(Failure::usage(format!("the metadata key `{name}` is given twice"), "give it once"));
         }
@@ -245,22 +247,35 @@ pub(super) fn parse_backoff(text: &str) -> Result<Backoff, String> {
         return Ok(Backoff { initial: pause, max: pause, factor_percent: 100, jitter_percent: 0 });
     }
     let mut backoff = Backoff::default();
+    let mut given = Vec::new();
     for part in text.split(',') {
         let (name, value) = part.split_once('=').ok_or_else(form)?;
-        match name.trim() {
+        let name = name.trim();
+        if given.contains(&name) {
+            return Err(format!("`{name}` is given twice"));
+        }
+        given.push(name);
+        match name {
             "initial" => backoff.initial = span(value)?,
             "max" => backoff.max = span(value)?,
-            "factor" => {
-                // In percent, so that 1.5 is exact.
-                let factor: f64 = value.parse().map_err(|_| form())?;
-                let percent = (factor * 100.0).round();
-                backoff.factor_percent = format!("{percent:.0}").parse().map_err(|_| form())?;
-            }
+            "factor" => backoff.factor_percent = parse_percent(value).ok_or_else(form)?,
             "jitter" => backoff.jitter_percent = value.trim_end_matches('%').parse().map_err(|_| form())?,
             _ => return Err(form()),
         }
     }
     Ok(backoff)
+}
+
+/// A factor such as `2` or `1.25` in percent; `None` where it has more digits than a percentage keeps.
+fn parse_percent(factor: &str) -> Option<u32> {
+    let (whole, hundredths) = factor.split_once('.').unwrap_or((factor, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let hundredths = hundredths.trim_end_matches('0');
+    if !digits(whole) || !digits(&format!("{hundredths}0")) || hundredths.len() > 2 {
+        return None;
+    }
+    let hundredths: u32 = format!("{hundredths:0<2}").parse().ok()?;
+    whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(hundredths)
 }
 
 /// What to do about something that is there already.
@@ -295,9 +310,39 @@ mod tests {
         assert_eq!((pause.delay(1, 0.5), pause.delay(9, 0.9)), (Duration::from_secs(5), Duration::from_secs(5)));
         let parts = parse_backoff("initial=2s,factor=1.5,jitter=0%").expect("parts");
         assert_eq!(parts.delay(2, 0.1), Duration::from_secs(3));
-        for bad in ["", "soon", "initial=2", "pace=3s", "factor=fast"] {
+        for bad in ["", "soon", "initial=2", "pace=3s", "factor=fast", "factor=1.005", "factor=-1", "factor=."] {
             assert!(parse_backoff(bad).is_err(), "{bad}");
         }
+        for (text, percent) in
+            [("2", 200), ("1.5", 150), ("1.25", 125), ("1.250", 125), ("2.", 200), ("100.00", 10_000)]
+        {
+            assert_eq!(parse_backoff(&format!("factor={text}")).expect(text).factor_percent, percent, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_backoff_that_comes_twice_is_refused() {
+        assert_eq!(parse_backoff("initial=1s,max=5s,initial=2s"), Err("`initial` is given twice".to_owned()));
+    }
+
+    #[test]
+    fn arguments_and_metadata_that_would_be_changed_are_refused_with_their_place() {
+        let said = |failure: Failure| {
+            let mut text = Vec::new();
+            failure.print(&mut text).expect("a vector takes everything");
+            String::from_utf8(text).expect("UTF-8")
+        };
+        let Err(failure) = read_json(r#"{"a": 1, "a": 2}"#) else { panic!("the key comes twice") };
+        assert_eq!(
+            said(failure),
+            "error: --args cannot be taken as it is at `a`: the key comes twice, at line 1 column 12\n"
+        );
+        let Err(failure) = metadata(&["n=[1, 18446744073709551616]".to_owned()]) else { panic!("65 bits") };
+        assert!(said(failure).contains("the metadata of the key `n` cannot be taken as it is at `[1]`: the integer"));
+        let Ok(Metadata(kept)) = metadata(&["n=[1,".to_owned(), "m=7".to_owned()]) else {
+            panic!("a text and a number")
+        };
+        assert_eq!(Value::Object(kept), serde_json::json!({"n": "[1,", "m": 7}));
     }
 
     #[test]

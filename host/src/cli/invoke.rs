@@ -50,6 +50,7 @@ pub(super) async fn run(context: &mut Context, args: InvokeArgs) -> Outcomes {
         component,
         task: args.task,
         args: arguments,
+        unchecked: args.arguments.unchecked,
         grants,
         settings: args.limits.settings(),
         task_defaults: config.task_defaults,

@@ -1,17 +1,20 @@
 //! `host jobs`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::{printable, shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
-use super::submit::parse_job_id;
+use super::show::{executor_of, run_settings};
+use super::submit::{parse_job_id, tell_of_missing_workers, wait_for_end};
 use crate::app::{App, AppError, CancelJob};
-use crate::config::units::{format_duration, format_size};
+use crate::config::units::{format_duration, format_size, parse_duration};
 use crate::model::{Job, JobId, JobState, LogLine, Outcome, ScheduleId, Usage};
 use crate::store::JobFilter;
-use crate::wire::{JobWire, LogLineWire, payload_value};
+use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {
@@ -73,6 +76,9 @@ enum JobsCommand {
         /// Wait for the job to end
         #[arg(long)]
         wait: bool,
+        /// Wait no longer than this
+        #[arg(long, value_name = "D", requires = "wait", value_parser = parse_duration)]
+        wait_timeout: Option<Duration>,
     },
     /// Queue a job that has ended for one more attempt
     Retry {
@@ -107,7 +113,7 @@ pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
         JobsCommand::Show { id } => show(context, id).await,
         JobsCommand::Logs { id, follow } => logs(context, id, follow).await,
         JobsCommand::Cancel { id } => cancel(context, id).await,
-        JobsCommand::Result { id, wait } => result(context, id, wait).await,
+        JobsCommand::Result { id, wait, wait_timeout } => result(context, id, wait, wait_timeout).await,
         JobsCommand::Retry { id } => {
             let job = context.app().await?.job_retry(id).await?;
             if context.out.json {
@@ -181,9 +187,9 @@ fn row(job: &Job) -> Vec<String> {
 }
 
 /// A measured span for people: to a tenth of a millisecond at most.
-fn readable(span: std::time::Duration) -> String {
+fn readable(span: Duration) -> String {
     if span.as_millis() >= 10_000 {
-        return format_duration(std::time::Duration::from_secs(span.as_secs()));
+        return format_duration(Duration::from_secs(span.as_secs()));
     }
     let tenths = span.as_micros() / 100;
     format!("{}.{} ms", tenths / 10, tenths % 10)
@@ -201,7 +207,7 @@ fn ending(job: &Job) -> String {
 async fn show(context: &mut Context, id: JobId) -> Outcomes {
     let job = context.app().await?.job_get(id).await?;
     if context.out.json {
-        return Ok(context.out.json(&JobWire::from(&job))?);
+        return Ok(context.out.json(&JobDetails::from(&job))?);
     }
     let maybe = |text: Option<String>| text.unwrap_or_default();
     let state = match job.outcome {
@@ -219,13 +225,15 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         Some(total) => format!("{} of {total} {}", progress.done, progress.note),
         None => format!("{} {}", progress.done, progress.note),
     });
-    let metadata = &job.spec.settings.metadata;
-    Ok(context.out.pairs(&[
+    let lease = job.lease.as_ref().map(|lease| format!("held by {} until {}", lease.holder, time(lease.expires_at)));
+    let settings = &job.spec.settings;
+    let jitter = Some(readable(job.spec.jitter)).filter(|_| !job.spec.jitter.is_zero());
+    let mut pairs = vec![
         ("job", id.to_string()),
         ("task", job.spec.task_id.to_string()),
         ("schedule", maybe(job.spec.schedule_id.as_ref().map(ToString::to_string))),
         ("state", state),
-        ("attempt", format!("{} of {}", job.attempt, job.spec.settings.max_attempts)),
+        ("attempt", job.attempt.to_string()),
         (
             "arguments",
             payload_value(&job.spec.args).map_or_else(|fault| fault, |args| shortened(&args.to_string(), 400)),
@@ -234,17 +242,21 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("error", maybe(error)),
         ("progress", maybe(progress)),
         ("usage", maybe(job.usage.as_ref().map(usage))),
-        ("priority", job.spec.settings.priority.to_string()),
         ("fire time", maybe(job.spec.scheduled_fire_time.map(time))),
+        ("jitter", maybe(jitter)),
+        ("due", time(job.spec.due_at)),
         ("start deadline", maybe(job.spec.start_deadline.map(time))),
         ("created", time(job.spec.created_at)),
         ("started", time_or_dash(job.started_at)),
         ("finished", time_or_dash(job.finished_at)),
         ("kept until", maybe(job.expires_at.map(time))),
         ("scheduler", maybe(job.scheduler_id.as_ref().map(ToString::to_string))),
+        ("lease", maybe(lease)),
         ("plugin", maybe(job.plugin_digest.map(|digest| digest.to_string()))),
-        ("metadata", if metadata.0.is_empty() { String::new() } else { metadata.to_json() }),
-    ])?)
+    ];
+    pairs.extend(run_settings(executor_of(settings), settings, |_| ""));
+    pairs.push(("crashes", format!("{}, of which {} are forgiven", job.crashes, settings.crash_retries)));
+    Ok(context.out.pairs(&pairs)?)
 }
 
 /// What an attempt cost, in a line.
@@ -255,6 +267,9 @@ pub(super) fn usage(usage: &Usage) -> String {
 
 async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     let app = context.app().await?;
+    if follow {
+        tell_of_missing_workers(context, &app, id).await?;
+    }
     let mut next = None;
     // Followed, each line is an answer of its own; else the lines are one answer, which is a list.
     let mut listed = Vec::new();
@@ -307,9 +322,9 @@ async fn cancel(context: &mut Context, id: JobId) -> Outcomes {
     })?)
 }
 
-async fn result(context: &mut Context, id: JobId, wait: bool) -> Outcomes {
+async fn result(context: &mut Context, id: JobId, wait: bool, limit: Option<Duration>) -> Outcomes {
     let app = context.app().await?;
-    let job = if wait { app.job_wait(id).await? } else { app.job_get(id).await? };
+    let job = if wait { wait_for_end(context, &app, id, limit).await? } else { app.job_get(id).await? };
     match job.outcome {
         None => Err(Failure::App(
             AppError::refused(format!("job {id} has not ended: it is {}", job.state))

@@ -10,14 +10,16 @@ use super::settings::GlobalArgs;
 pub(super) fn init(global: &GlobalArgs, is_server: bool) {
     let usual = match (global.quiet, global.verbose, is_server) {
         (true, ..) => "error",
-        (_, 0, false) => "warn",
-        (_, 0, true) => "info",
+        // The driver's warnings are whole statements, which are for those who ask for more.
+        (_, 0, false) => "warn,sqlx=error",
+        (_, 0, true) => "info,sqlx=error",
         (_, 1, false) => "info",
         (_, 1, true) => "info,host=debug",
         (_, 2, _) => "info,host=debug",
         _ => "debug,host=trace",
     };
-    let filter = EnvFilter::try_from_env("HOST_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let asked = std::env::var("HOST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = asked.and_then(|filter| EnvFilter::try_new(filter).ok()).unwrap_or_else(|| EnvFilter::new(usual));
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -22,6 +22,7 @@ mod jobs;
 mod logs;
 mod new;
 mod output;
+mod parse;
 mod plugins;
 mod register;
 mod rights;
@@ -29,6 +30,7 @@ mod schedule;
 mod schedules;
 mod serve;
 mod settings;
+mod show;
 mod signals;
 mod submit;
 mod system;
@@ -50,7 +52,7 @@ use signals::Signals;
 
 /// A job runtime whose tasks are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, about, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "host", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -124,7 +126,7 @@ const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// Runs the command that the process was started with, and says how it ended.
 pub fn run(machine: Machine) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse::parse(Cli::command()).and_then(|parsed| parsed.into::<Cli>()) {
         Ok(cli) => cli,
         // Help and version are answers and go to standard output; clap knows which is which.
         Err(answer) => {

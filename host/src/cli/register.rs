@@ -50,6 +50,9 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         false => app.plugin_register(request).await?,
     };
     if context.out.json {
+        for overlap in &registration.overlaps {
+            context.out.note(&format!("note: {overlap}"))?;
+        }
         return Ok(context.out.json(&PluginWire::from(&registration.version))?);
     }
     for line in report(&registration) {
@@ -79,6 +82,7 @@ fn report(registration: &Registration) -> Vec<String> {
         "It may use:".to_owned()
     });
     lines.extend(version.grants.iter().map(|grant| format!("  {}", granted(grant))));
+    lines.extend(registration.overlaps.iter().map(|overlap| format!("  note: {overlap}")));
     lines.extend(new_imports(registration));
     lines.push(String::new());
     lines.push(footprint(registration));

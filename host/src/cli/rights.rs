@@ -79,7 +79,7 @@ impl Ability {
 /// A grant in words. The value of a variable is left out: it may be a secret.
 pub(super) fn granted(grant: &Grant) -> String {
     match grant {
-        Grant::Dir { host, guest, access } => {
+        Grant::Dir { host, guest, access, .. } => {
             let verb = match access {
                 DirAccess::ReadOnly => "read",
                 DirAccess::ReadWrite => "read and write",

@@ -10,9 +10,9 @@ use super::flags::{ArgumentArgs, ConflictArg, SettingsArgs, parse_grace_time};
 use super::output::time;
 use crate::app::NewSchedule;
 use crate::config::units::parse_duration;
-use crate::model::{Coalesce, GraceTime, ScheduleId, Settings, Timestamp};
+use crate::model::{Coalesce, GraceTime, Schedule, ScheduleId, Settings, Timestamp};
 use crate::store::ScheduleAdded;
-use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, RuleOptions, Trigger, TriggerError};
+use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, LocalTime, RuleOptions, Trigger, TriggerError};
 use crate::wire::ScheduleWire;
 
 #[derive(Debug, Args)]
@@ -26,9 +26,9 @@ pub(super) struct ScheduleArgs {
     /// Fire by crontab: five fields, six with seconds first, or a name such as `@daily`
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true, help_heading = "When (one of)")]
     cron: Option<String>,
-    /// Fire once, at an RFC 3339 time
+    /// Fire once, at an RFC 3339 time, or at a local time such as 2026-12-01T10:00 of --timezone
     #[arg(long, value_name = "TIME", help_heading = "When (one of)")]
-    at: Option<Fire>,
+    at: Option<TimeArg>,
     /// Fire by the calendar, such as "2 months at 10:00"
     #[arg(long, value_name = "PHRASE", help_heading = "When (one of)")]
     calendar: Option<String>,
@@ -36,15 +36,15 @@ pub(super) struct ScheduleArgs {
     #[arg(long, value_name = "JSON", help_heading = "When (one of)")]
     trigger: Option<String>,
 
-    /// Time zone of --cron and --calendar, such as Europe/Berlin [default: UTC]
+    /// Time zone of --cron, --calendar and local times, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Not before this time (RFC 3339) [default: now]
+    /// Not before this time (as for --at) [default: now]
     #[arg(long, value_name = "T")]
-    start: Option<Fire>,
-    /// Not after this time (RFC 3339)
+    start: Option<TimeArg>,
+    /// Not after this time (as for --at)
     #[arg(long, value_name = "T")]
-    end: Option<Fire>,
+    end: Option<TimeArg>,
     /// What a fixed time does on a day that does not have it, because the clock is put forward [default: run-after]
     #[arg(long, value_name = "P")]
     dst_gap: Option<DstGapArg>,
@@ -74,6 +74,23 @@ pub(super) struct ScheduleArgs {
     paused: bool,
     #[command(flatten)]
     settings: SettingsArgs,
+}
+
+/// A point in time, or one on the clock of a zone that is named beside it.
+#[derive(Debug, Clone, Copy)]
+enum TimeArg {
+    Instant(Fire),
+    Local(LocalTime),
+}
+
+impl std::str::FromStr for TimeArg {
+    type Err = TriggerError;
+
+    fn from_str(text: &str) -> Result<TimeArg, TriggerError> {
+        let instant = text.parse().map(TimeArg::Instant);
+        // Whoever gave no offset is told of RFC 3339 only where it is no local time either.
+        instant.or_else(|error| text.parse().map(TimeArg::Local).map_err(|_| error))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -127,6 +144,7 @@ pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
             settings,
             paused: args.paused,
             conflict: args.conflict.into(),
+            unchecked: args.arguments.unchecked,
         })
         .await?;
     let schedule = created.schedule;
@@ -136,7 +154,11 @@ pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
         let next = schedule.next_fire_time.map_or_else(|| "never".to_owned(), time);
         let rest = if schedule.pause.is_some() { "; it is paused" } else { "" };
         context.out.note(&format!("{}: {}; first {next}{rest}", schedule.task_id, trigger.describe()))?;
-        for note in notes(&trigger, schedule.next_fire_time, now) {
+        let mut notes = notes(&trigger, schedule.next_fire_time, now);
+        if let Some(replaced) = &created.replaced {
+            notes.extend(replacement_notes(replaced, &schedule));
+        }
+        for note in notes {
             context.out.note(&format!("note: {note}"))?;
         }
     }
@@ -158,36 +180,38 @@ fn notes(trigger: &Trigger, first: Option<Timestamp>, now: Timestamp) -> Vec<Str
     notes
 }
 
+/// What somebody should know who put `new` in the place of `old`.
+fn replacement_notes(old: &Schedule, new: &Schedule) -> Vec<String> {
+    let mut notes = Vec::new();
+    if old.pause.is_some() && new.pause.is_none() {
+        notes.push(
+            "the schedule that it replaces was paused, and this one is not; --paused leaves it paused".to_owned(),
+        );
+    }
+    notes
+}
+
 impl ScheduleArgs {
     /// The trigger that the flags describe.
     fn trigger(&self, now: Timestamp) -> Outcomes<Trigger> {
+        let dst = self.dst();
         let options = RuleOptions {
             timezone: self.timezone.clone(),
-            start: self.start,
-            end: self.end,
-            dst: DstPolicy {
-                gap: match self.dst_gap {
-                    None | Some(DstGapArg::RunAfter) => DstGap::RunAfter,
-                    Some(DstGapArg::Skip) => DstGap::Skip,
-                },
-                fold: match self.dst_fold {
-                    None | Some(DstFoldArg::First) => DstFold::First,
-                    Some(DstFoldArg::Last) => DstFold::Last,
-                    Some(DstFoldArg::Both) => DstFold::Both,
-                },
-            },
+            start: self.instant("--start", self.start)?,
+            end: self.instant("--end", self.end)?,
+            dst,
             created_at: now,
         };
         let trigger = if let Some(length) = self.interval {
             self.only_where("--interval", &["--start", "--end"])?;
             Trigger::every(length, &options)
         } else if let Some(expression) = &self.cron {
-            Trigger::from_cron_expression(expression, &options)
+            return Trigger::from_cron_expression(expression, &options).map_err(|error| cron_fault(expression, &error));
         } else if let Some(phrase) = &self.calendar {
             Trigger::from_calendar_phrase(phrase, &options)
-        } else if let Some(fire) = self.at {
+        } else if let Some(at) = self.instant("--at", self.at)? {
             self.only_where("--at", &[])?;
-            Ok(Trigger::at(fire))
+            Ok(Trigger::at(at))
         } else {
             self.only_where("--trigger", &[])?;
             Trigger::from_json(self.trigger.as_deref().unwrap_or_default(), now)
@@ -195,14 +219,45 @@ impl ScheduleArgs {
         trigger.map_err(trigger_fault)
     }
 
+    fn dst(&self) -> DstPolicy {
+        DstPolicy {
+            gap: match self.dst_gap {
+                None | Some(DstGapArg::RunAfter) => DstGap::RunAfter,
+                Some(DstGapArg::Skip) => DstGap::Skip,
+            },
+            fold: match self.dst_fold {
+                None | Some(DstFoldArg::First) => DstFold::First,
+                Some(DstFoldArg::Last) => DstFold::Last,
+                Some(DstFoldArg::Both) => DstFold::Both,
+            },
+        }
+    }
+
+    /// The instant that a flag means.
+    fn instant(&self, flag: &str, time: Option<TimeArg>) -> Outcomes<Option<Fire>> {
+        match (time, &self.timezone) {
+            (None, _) => Ok(None),
+            (Some(TimeArg::Instant(fire)), _) => Ok(Some(fire)),
+            (Some(TimeArg::Local(local)), Some(zone)) => local.in_zone(zone, self.dst()).map(Some).map_err(|error| {
+                Failure::usage(format!("{flag}: {error}"), "give the time with an offset, or another time")
+            }),
+            (Some(TimeArg::Local(local)), None) => Err(Failure::usage(
+                format!("{flag}: `{local}` does not say in which time zone"),
+                "name it with --timezone, or write an offset behind the time: Z for UTC, +02:00 and the like",
+            )),
+        }
+    }
+
     /// Refuses flags that say nothing beside `flag`, instead of ignoring them.
     fn only_where(&self, flag: &str, allowed: &[&str]) -> Outcomes {
+        let has_local_time =
+            [self.at, self.start, self.end].into_iter().any(|time| matches!(time, Some(TimeArg::Local(_))));
         let given = [
-            ("--timezone", self.timezone.is_some()),
+            ("--timezone", self.timezone.is_some() && !has_local_time),
             ("--start", self.start.is_some()),
             ("--end", self.end.is_some()),
-            ("--dst-gap", self.dst_gap.is_some()),
-            ("--dst-fold", self.dst_fold.is_some()),
+            ("--dst-gap", self.dst_gap.is_some() && !has_local_time),
+            ("--dst-fold", self.dst_fold.is_some() && !has_local_time),
         ];
         let idle: Vec<&str> = given
             .iter()
@@ -220,6 +275,29 @@ impl ScheduleArgs {
         };
         Err(Failure::usage(what, hint))
     }
+}
+
+/// A fault in a cron expression. What other crons take and this one has a flag for is answered with the flag.
+fn cron_fault(expression: &str, error: &TriggerError) -> Failure {
+    let text = expression.trim();
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let first = words.first().copied().unwrap_or_default();
+    if let Some((_, zone)) = first.split_once('=').filter(|(name, _)| matches!(*name, "TZ" | "CRON_TZ")) {
+        let what = format!("cron: `{first}` at character 1 is no field, but a time zone");
+        return Failure::usage(what, format!("name the zone with --timezone {zone}"));
+    }
+    let hint = if let Some(length) = text.strip_prefix("@every ") {
+        format!("--interval {} fires every so often", length.trim())
+    } else if text.eq_ignore_ascii_case("@reboot") {
+        "a job for each start of a machine is `host submit` in one of its start-up scripts".to_owned()
+    } else if words.iter().any(|word| word.starts_with(['H', 'h'])) {
+        "for times that are spread, write one that suits, or add --max-jitter".to_owned()
+    } else if words.len() == 7 {
+        r#"years are for --trigger, as in {"type":"cron","year":2030,"month":1}"#.to_owned()
+    } else {
+        return trigger_fault(error.clone());
+    };
+    Failure::usage(error.to_string(), hint)
 }
 
 /// A fault in a trigger that somebody typed.

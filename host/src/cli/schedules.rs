@@ -7,12 +7,13 @@ use clap::{Args, Subcommand};
 use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{shortened, time_or_dash};
+use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::model::{JobSettings, Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::store::ScheduleFilter;
 use crate::trigger::Trigger;
-use crate::wire::{ScheduleDetails, ScheduleWire, coalesce_name, payload_value};
+use crate::wire::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, payload_value, settings_of};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {
@@ -115,9 +116,9 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     for row in &unreadable {
         context.out.note(&format!("warning: schedule `{}` is unreadable: {}", row.id, row.reason))?;
     }
+    let tasks: HashMap<TaskId, Task> =
+        app.task_list().await?.into_iter().map(|row| (row.task.id.clone(), row.task)).collect();
     if context.out.json {
-        let tasks: HashMap<TaskId, Task> =
-            app.task_list().await?.into_iter().map(|row| (row.task.id.clone(), row.task)).collect();
         let wire = schedules.iter().map(|schedule| ScheduleWire::new(schedule, tasks.get(&schedule.task_id)));
         context.out.json(&wire.collect::<Vec<_>>())?;
     } else if schedules.is_empty() {
@@ -125,15 +126,11 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     } else {
         let row = |schedule: &Schedule| {
             let (next, last) = (time_or_dash(schedule.next_fire_time), time_or_dash(schedule.last_fire_time));
-            let state = match &schedule.pause {
-                None => "active",
-                Some(Pause::Asked) => "paused",
-                Some(Pause::Failed(_)) => "failed",
-            };
+            let state = ScheduleState::of(schedule, tasks.contains_key(&schedule.task_id));
             vec![
                 schedule.id.to_string(),
                 schedule.task_id.to_string(),
-                state.to_owned(),
+                state.as_str().replace('_', " "),
                 next,
                 last,
                 describe(schedule),
@@ -184,16 +181,17 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
     if context.out.json {
         return Ok(context.out.json(&ScheduleDetails::new(schedule, task.as_ref(), describe(schedule)))?);
     }
-    let wire = ScheduleWire::new(schedule, task.as_ref());
-    let state = match &schedule.pause {
-        None => "active".to_owned(),
-        Some(Pause::Asked) => "paused".to_owned(),
-        Some(Pause::Failed(reason)) => format!("paused, because its trigger failed: {reason}"),
+    let state = match (&schedule.pause, ScheduleState::of(schedule, task.is_some())) {
+        (Some(Pause::Failed(reason)), _) => format!("paused, because its trigger failed: {reason}"),
+        (_, ScheduleState::TaskMissing) => {
+            "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
+        }
+        (_, ScheduleState::Finished) => "finished: its trigger has no more fire times".to_owned(),
+        (_, state) => state.as_str().to_owned(),
     };
-    let grace = wire.misfire_grace_time_ms.map_or_else(|| "none".to_owned(), |ms| format!("{ms} ms"));
-    let metadata =
-        if wire.metadata.is_empty() { String::new() } else { serde_json::Value::Object(wire.metadata).to_string() };
-    Ok(context.out.pairs(&[
+    let settings = settings_of(schedule, task.as_ref());
+    let layer = |sets| layer_of_schedule(&schedule.settings, sets);
+    let mut pairs = vec![
         ("schedule", schedule.id.to_string()),
         ("task", schedule.task_id.to_string()),
         ("fires", describe(schedule)),
@@ -205,12 +203,16 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             payload_value(&schedule.args).map_or_else(|fault| fault, |args| shortened(&args.to_string(), 400)),
         ),
         ("coalesce", coalesce_name(schedule.coalesce).to_owned()),
-        ("misfire grace time", grace),
+        (
+            "misfire grace time",
+            grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
+        ),
         ("max jitter", format_duration(schedule.max_jitter)),
-        ("metadata", metadata),
-        ("trigger", schedule.trigger.clone()),
-        ("created", super::output::time(schedule.created_at)),
-    ])?)
+    ];
+    let settings = JobSettings::from(settings);
+    pairs.extend(run_settings(executor_of(&settings), &settings, layer));
+    pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
+    Ok(context.out.pairs(&pairs)?)
 }
 
 /// A stored trigger in words.

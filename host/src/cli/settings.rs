@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
-use crate::app::{AppError, check_settings};
+use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, Config, Role, Serve, StoreUrl};
+use crate::config::{Caps, Config, Role, Serve, StoreUrl, UrlError};
 use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
 
 /// What every command understands.
@@ -30,7 +31,7 @@ pub(super) struct GlobalArgs {
     #[arg(long, global = true, env = "HOST_CONFIG", value_name = "FILE", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Bring the schema of a database server up to date where it is older (SQLite's always is)
-    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true)]
+    #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     auto_migrate: bool,
     /// Print the answer as JSON
     #[arg(long, global = true)]
@@ -97,16 +98,25 @@ impl GlobalArgs {
         };
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| Failure::usage(format!("--data-dir: {error}"), "name a folder"))?;
+        let serve = serve_settings(serve, file.serve);
+        if let Some(identity) = &serve.identity {
+            check_new_id("identity", identity.as_str())?;
+        }
         let caps = file.caps.over(Caps::default());
         let task_defaults = file.task_defaults.settings()?;
         check_settings(&task_defaults, &caps)?;
+        let store = match self.store.as_deref().or(file.store.as_deref()) {
+            Some(url) => url.parse().map_err(AppError::from)?,
+            None => store_in(&data_dir)?,
+        };
+        let broker = self.broker.as_deref().or(file.broker.as_deref()).map(str::parse).transpose();
         Ok(Config {
-            store: self.store.clone().or(file.store).map_or_else(|| StoreUrl::in_data_dir(&data_dir), StoreUrl::new),
-            broker: self.broker.clone().or(file.broker),
+            store,
+            broker: broker.map_err(|error: UrlError| AppError::from(error))?,
             data_dir,
             task_defaults,
             caps,
-            serve: serve_settings(serve, file.serve),
+            serve,
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
         })
     }
@@ -131,6 +141,17 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Serve {
             .or_else(|| file.drain_timeout.map(|span| span.0))
             .unwrap_or(usual.drain_timeout),
         catch_up_max: count(flags.max_catch_up, file.max_catch_up, usual.catch_up_max),
+    }
+}
+
+/// The database in a data folder. One that SQLite cannot have there is refused before the folder is made.
+fn store_in(data_dir: &Path) -> Outcomes<StoreUrl> {
+    match data_dir.to_str() {
+        Some(_) => Ok(StoreUrl::in_data_dir(data_dir)),
+        None => Err(Failure::usage(
+            format!("the data folder `{}` cannot hold the database: its name is not UTF-8", data_dir.display()),
+            "name another one with --data-dir, or a database with --store",
+        )),
     }
 }
 
@@ -212,8 +233,16 @@ impl File {
             })
         };
         let text = std::fs::read_to_string(path).map_err(|error| fault("cannot be read", &error))?;
-        toml::from_str(&text).map_err(|error| fault("is not valid", &error.to_string().trim_end()))
+        toml::from_str(&text).map_err(|error: toml::de::Error| fault("is not valid", &located(&error, &text)))
     }
+}
+
+/// What is wrong, and where. Without the line itself, which `toml` would print: it may hold a password.
+fn located(error: &toml::de::Error, text: &str) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 impl TaskDefaultsFile {

@@ -6,9 +6,10 @@ use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
 use super::output::shortened;
+use super::show::{grace_time, layer_of_task, run_settings};
 use crate::app::{ConfigureTask, SettingName};
 use crate::config::units::{format_duration, format_size};
-use crate::model::{GraceTime, Parallelism, Settings, Target};
+use crate::model::{GraceTime, JobSettings, Parallelism, Settings, Target};
 use crate::store::TaskRow;
 use crate::wire::{TaskDetails, TaskWire};
 
@@ -158,52 +159,37 @@ fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
     }
     let task = &row.task;
     let settings = task.resolved();
-    let backoff = settings.backoff;
     let runs = match &task.target {
         Target::Plugin { plugin, function } => format!("`{function}` of plugin {plugin}"),
         Target::Native { function } => format!("`{function}` of the embedding program"),
     };
-    let metadata = if settings.metadata.0.is_empty() { String::new() } else { settings.metadata.to_json() };
-    Ok(context.out.pairs(&[
+    let layer = |sets| layer_of_task(task, sets);
+    let parallelism = parallelism(settings.max_running_jobs);
+    let mut pairs = vec![
         ("task", task.id.to_string()),
         ("runs", runs),
         ("description", task.description.clone()),
-        ("running", format!("{} of at most {}", row.running_jobs, parallelism(settings.max_running_jobs))),
-        ("misfire grace time", grace_time(settings.misfire_grace_time)),
-        ("timeout", format_duration(settings.timeout)),
-        ("fuel", settings.fuel.to_string()),
-        ("memory", format_size(settings.memory_bytes)),
-        ("attempts", settings.max_attempts.to_string()),
         (
-            "backoff",
-            format!(
-                "{} growing to {}, times {}.{:02} each, spread by {} %",
-                format_duration(backoff.initial),
-                format_duration(backoff.max),
-                backoff.factor_percent / 100,
-                backoff.factor_percent % 100,
-                backoff.jitter_percent,
-            ),
+            "running",
+            format!("{} of at most {parallelism}{}", row.running_jobs, layer(|layer| layer.max_running_jobs.is_some())),
         ),
-        ("priority", settings.priority.to_string()),
-        ("results kept", format_duration(settings.result_ttl)),
-        ("metadata", metadata),
+        (
+            "misfire grace time",
+            grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
+        ),
+    ];
+    pairs.extend(run_settings(&TaskWire::from(row).executor, &JobSettings::from(settings), layer));
+    pairs.extend([
         ("example", task.example_args.clone().unwrap_or_default()),
         ("arguments", task.args_schema.clone().unwrap_or_default()),
         ("result", task.result_schema.clone().unwrap_or_default()),
-    ])?)
+    ]);
+    Ok(context.out.pairs(&pairs)?)
 }
 
 fn parallelism(parallelism: Parallelism) -> String {
     match parallelism {
         Parallelism::Unlimited => "any number".to_owned(),
         Parallelism::AtMost(count) => count.to_string(),
-    }
-}
-
-fn grace_time(grace: GraceTime) -> String {
-    match grace {
-        GraceTime::Unlimited => "none".to_owned(),
-        GraceTime::Within(span) => format_duration(span),
     }
 }

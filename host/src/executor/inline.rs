@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Executor, Finished, Invocation, Report, Retry, RunControl, Verdict};
 use crate::clock::{Clock, Stopwatch};
-use crate::model::limits::{ERROR_CONTEXT_MAX, LOG_LINE_BYTES_MAX};
+use crate::model::limits::LOG_LINE_BYTES_MAX;
 use crate::model::{
     Effects, Encoding, ErrorKind, Job, JobError, LogLevel, LogLine, Payload, Progress, Target, TaskName, Usage,
 };
@@ -239,15 +239,15 @@ fn returned(result: Result<Value, NativeError>, inner: &Inner) -> Verdict {
         }
         // It was asked to stop and gave up: that is what was wanted.
         Err(_) if inner.control.cancel.is_cancelled() => Verdict::Cancelled,
-        Err(NativeError { message, mut context, retry }) => {
-            context.truncate(ERROR_CONTEXT_MAX);
-            Verdict::Failure { error: JobError { context, ..JobError::new(ErrorKind::GuestError, message) }, retry }
+        Err(NativeError { message, context, retry }) => {
+            let error = JobError { context, ..JobError::new(ErrorKind::GuestError, message) };
+            Verdict::Failure { error: error.within_bounds(), retry }
         }
     }
 }
 
 fn failure(kind: ErrorKind, message: String, retry: Retry) -> Verdict {
-    Verdict::Failure { error: JobError::new(kind, message), retry }
+    Verdict::Failure { error: JobError::new(kind, message).within_bounds(), retry }
 }
 
 fn unknown(target: &Target) -> String {

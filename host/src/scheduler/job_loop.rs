@@ -130,7 +130,7 @@ fn start(
         let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
         let attempt = runner::run(Arc::clone(core), job, resolved, writes.clone());
         core.attempts.spawn(async move {
-            attempt.await;
+            drop(attempt.await);
             drop(permit);
         });
     }

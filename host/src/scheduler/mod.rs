@@ -34,6 +34,7 @@ mod run_one;
 mod runner;
 mod running;
 mod schedule_loop;
+mod skipped;
 mod time;
 mod wake;
 mod writer;

@@ -9,10 +9,11 @@ use super::core::Core;
 use super::handle::{core_of, serve_attempts};
 use super::running::Interrupt;
 use super::{Options, Parts, job_loop, runner, wake, writer};
-use crate::model::{Job, JobId, JobState};
+use crate::model::{Job, JobId, JobState, Outcome};
 use crate::store::{StoreError, Subject};
 
-/// Runs the job `id` to its end, all its attempts, and answers it as it is stored then.
+/// Runs the job `id` to its end, all its attempts, and answers it as it is stored then; with its result also where that is not kept, if its
+/// last attempt ran here.
 ///
 /// It is an ordinary job: leased, limited by its task's `max_running_jobs`, and run here unless another scheduler takes it first, in
 /// which case this waits for its end. Dropping the future stops a running attempt; its lease runs out and the job goes
@@ -51,18 +52,23 @@ async fn attempts(
     writes: &tokio::sync::mpsc::Sender<writer::Write>,
 ) -> Result<Job, StoreError> {
     let mut catalog = CatalogCache::new(Arc::clone(&core.store));
+    // What the last attempt that ran here returned, and which one that was.
+    let mut returned = (0, None);
     loop {
         let acquired = job_loop::acquire(core, 1, Some(id)).await?;
         let revision = acquired.catalog_revision;
         let has_run = !acquired.jobs.is_empty();
         for job in acquired.jobs {
             let resolved = catalog.resolve(&job.spec.task_id, revision).await?;
-            runner::run(Arc::clone(core), job, resolved, writes.clone()).await;
+            returned = (job.attempt, runner::run(Arc::clone(core), job, resolved, writes.clone()).await);
             // The end is stored when the writer says that jobs have changed.
             core.jobs_changed.notified().await;
         }
-        let job = core.store.job_get(id).await?.ok_or_else(|| StoreError::NotFound(Subject::Job(id)))?;
+        let mut job = core.store.job_get(id).await?.ok_or_else(|| StoreError::NotFound(Subject::Job(id)))?;
         if job.state == JobState::Finished {
+            if job.outcome == Some(Outcome::Success) && job.attempt == returned.0 {
+                job.result = job.result.or(returned.1);
+            }
             return Ok(job);
         }
         if has_run {

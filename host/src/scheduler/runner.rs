@@ -13,7 +13,7 @@ use super::core::Core;
 use super::running::{Attempt, Interrupt};
 use super::writer::Write;
 use crate::executor::{Finished, Invocation, Limits, Report, Retry, RunControl, Runnable, Verdict};
-use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Progress, Timestamp, Usage};
+use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp, Usage};
 use crate::store::{Effects, Ending, JobReport, ReleaseJob};
 
 /// Most lines that wait between a guest and its runner.
@@ -24,16 +24,16 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 /// Lines that are stored at once without waiting any longer.
 const FLUSH_LINES: usize = 1_000;
 
-/// Runs one attempt of `job` and hands its end to the writer.
-pub(super) async fn run(core: Arc<Core>, job: Job, resolved: Resolved, writes: mpsc::Sender<Write>) {
+/// Runs one attempt of `job` and hands its end to the writer. Answers what the task returned, also where the job keeps no result.
+pub(super) async fn run(core: Arc<Core>, job: Job, resolved: Resolved, writes: mpsc::Sender<Write>) -> Option<Payload> {
     // An acquired job has a lease; one without cannot be released either.
-    let Some(token) = job.lease.as_ref().map(|lease| lease.token) else { return };
+    let token = job.lease.as_ref().map(|lease| lease.token)?;
     let job = Arc::new(job);
     let attempt = core.running.begin(job.spec.id, token);
     let span =
         tracing::info_span!("attempt", job.id = %job.spec.id, task.id = %job.spec.task_id, attempt = job.attempt);
     let runner = Runner { core, job, attempt, writes, buffer: Buffer::default() };
-    runner.run(resolved).instrument(span).await;
+    runner.run(resolved).instrument(span).await
 }
 
 struct Runner {
@@ -63,7 +63,7 @@ enum Step {
 }
 
 impl Runner {
-    async fn run(mut self, resolved: Resolved) {
+    async fn run(mut self, resolved: Resolved) -> Option<Payload> {
         let started_at = self.core.time.now();
         let plugin_digest = resolved.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
         let mut finished = match resolved {
@@ -76,9 +76,12 @@ impl Runner {
         if interrupt == Some(Interrupt::LeaseLost) {
             tracing::warn!("an attempt was stopped: its lease was lost");
             self.core.running.end(self.job.spec.id, self.attempt.token);
-            return;
+            return None;
         }
-        let is_success = matches!(finished.verdict, Verdict::Success(_));
+        let returned = match &finished.verdict {
+            Verdict::Success(payload) => Some(payload.clone()),
+            _ => None,
+        };
         let ending = self.ending(finished.verdict, interrupt);
         log_end(&ending);
         let release = ReleaseJob {
@@ -90,10 +93,11 @@ impl Runner {
             started_at: Some(started_at),
             lines: self.buffer.lines,
             progress: self.buffer.progress,
-            effects: if is_success { finished.effects } else { Effects::default() },
+            effects: if returned.is_some() { finished.effects } else { Effects::default() },
         };
         // The writer ends after the last sender, and this is one.
         let _closed = self.writes.send(Write::Release(Box::new(release), self.job.spec.task_id.clone())).await;
+        returned
     }
 
     /// Runs the attempt, passing on what the guest says and what others ask of it.
@@ -188,7 +192,7 @@ impl Runner {
         }
     }
 
-    fn finished(&self, outcome: Outcome, result: Option<crate::model::Payload>, error: Option<JobError>) -> Ending {
+    fn finished(&self, outcome: Outcome, result: Option<Payload>, error: Option<JobError>) -> Ending {
         let expires_at = self.core.time.now().saturating_add(self.job.spec.settings.result_ttl);
         Ending::Finished { outcome, result, error, expires_at }
     }

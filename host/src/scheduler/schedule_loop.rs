@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::plan::{Plan, Planner};
-use crate::model::{EventKind, JobIdSource, LeaseToken};
+use super::skipped::SkippedFires;
+use crate::model::{EventKind, JobIdSource, LeaseToken, ScheduleId};
 use crate::store::{AcquireSchedules, Fired, LeasedSchedule, StoreError};
+use crate::trigger::Skipped;
 
 /// Most schedules that one round leases and fires.
 const ACQUIRE_MAX: usize = 200;
@@ -13,8 +15,12 @@ const ACQUIRE_MAX: usize = 200;
 /// Fires schedules until stopping begins.
 pub(super) async fn run(core: Arc<Core>) {
     let mut ids = JobIdSource::new(fastrand::Rng::new());
+    let mut skipped = SkippedFires::default();
     while !core.stop_taking.is_cancelled() {
-        match round(&core, &mut ids).await {
+        for (id, sum) in skipped.overdue(core.time.now()) {
+            tell_skipped(&id, sum);
+        }
+        match round(&core, &mut ids, &mut skipped).await {
             // A full round: there may be more.
             Ok(count) if count == ACQUIRE_MAX => {}
             Ok(_) => wait(&core).await,
@@ -24,10 +30,13 @@ pub(super) async fn run(core: Arc<Core>) {
             }
         }
     }
+    for (id, sum) in skipped.rest(core.time.now()) {
+        tell_skipped(&id, sum);
+    }
 }
 
 /// Fires what is due, up to [`ACQUIRE_MAX`], and answers how many that were.
-async fn round(core: &Core, ids: &mut JobIdSource) -> Result<usize, StoreError> {
+async fn round(core: &Core, ids: &mut JobIdSource, skipped: &mut SkippedFires) -> Result<usize, StoreError> {
     let now = core.time.now();
     let token = LeaseToken::random(&mut fastrand::Rng::new());
     let request = AcquireSchedules {
@@ -54,7 +63,7 @@ async fn round(core: &Core, ids: &mut JobIdSource) -> Result<usize, StoreError> 
         let plans = plan(core, ids, &acquired.schedules, token);
         let fires = plans.iter().map(|plan| plan.fire.clone()).collect();
         let answers = core.store.schedule_fire(fires).await?;
-        publish_fires(core, plans, &answers);
+        publish_fires(core, plans, &answers, skipped);
     }
     Ok(count)
 }
@@ -69,7 +78,7 @@ fn plan(core: &Core, ids: &mut JobIdSource, leased: &[LeasedSchedule], token: Le
     leased.iter().map(|leased| planner.plan(&leased.schedule, leased.task.as_ref(), token)).collect()
 }
 
-fn publish_fires(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
+fn publish_fires(core: &Core, plans: Vec<Plan>, answers: &[Fired], skipped: &mut SkippedFires) {
     let mut has_jobs = false;
     for (plan, answer) in plans.into_iter().zip(answers) {
         let schedule_id = &plan.fire.id;
@@ -80,9 +89,8 @@ fn publish_fires(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
         if let Some(reason) = &plan.fire.pause {
             tracing::error!(schedule.id = %schedule_id, ?reason, "a trigger failed; its schedule rests");
         }
-        if plan.skipped.count > 0 {
-            let (count, or_more) = (plan.skipped.count, plan.skipped.or_more);
-            tracing::warn!(schedule.id = %schedule_id, count, or_more, "fire times passed without a job of their own");
+        if let Some(sum) = skipped.add(schedule_id, plan.skipped, core.time.now()) {
+            tell_skipped(schedule_id, sum);
         }
         has_jobs |= !plan.fire.jobs.is_empty();
         core.notifier.publish(plan.fire.jobs.iter().map(|job| EventKind::JobAdded {
@@ -95,6 +103,11 @@ fn publish_fires(core: &Core, plans: Vec<Plan>, answers: &[Fired]) {
     if has_jobs {
         core.jobs_changed.notify_one();
     }
+}
+
+fn tell_skipped(id: &ScheduleId, sum: Skipped) {
+    let Skipped { count, or_more } = sum;
+    tracing::warn!(schedule.id = %id, count, or_more, "fire times passed without a job of their own");
 }
 
 /// Waits until there may be something due: a hint, the next fire time, or the poll interval.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::settings::RunSettingsWire;
 use super::{micros, payload_value};
 use crate::model::{Job, JobError, LogLine, Timestamp, Usage};
 
@@ -27,6 +28,41 @@ pub(crate) struct JobWire {
     pub(crate) plugin_digest: Option<String>,
     pub(crate) usage: Option<UsageWire>,
     pub(crate) metadata: Map<String, Value>,
+}
+
+/// What `jobs show` prints beside the job itself.
+#[derive(Serialize)]
+pub(crate) struct JobDetails {
+    #[serde(flatten)]
+    job: JobWire,
+    args: Value,
+    settings: RunSettingsWire,
+    /// Crashes of a worker that it survives beyond its own attempts, and those it has had.
+    crash_retries: u32,
+    crashes: u32,
+    /// How much later than its fire time it is due, drawn at random.
+    jitter_us: u64,
+    /// Before this time it is not started.
+    due_at: String,
+    cancel_requested: bool,
+    /// The claim of the worker that runs it.
+    lease: Option<LeaseWire>,
+    progress: Option<ProgressWire>,
+    /// When it is cleaned up with its result.
+    expires_at: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LeaseWire {
+    holder: String,
+    expires_at: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ProgressWire {
+    done: u64,
+    total: Option<u64>,
+    note: String,
 }
 
 #[derive(Serialize)]
@@ -79,6 +115,32 @@ impl From<&Job> for JobWire {
             plugin_digest: job.plugin_digest.map(|digest| digest.to_string()),
             usage: job.usage.as_ref().map(UsageWire::from),
             metadata: job.spec.settings.metadata.0.clone(),
+        }
+    }
+}
+
+impl From<&Job> for JobDetails {
+    fn from(job: &Job) -> JobDetails {
+        JobDetails {
+            job: JobWire::from(job),
+            args: payload_value(&job.spec.args).unwrap_or(Value::Null),
+            settings: RunSettingsWire::from(&job.spec.settings),
+            crash_retries: job.spec.settings.crash_retries,
+            crashes: job.crashes,
+            jitter_us: micros(job.spec.jitter),
+            due_at: job.spec.due_at.to_string(),
+            cancel_requested: job.cancel_requested,
+            // Without the token: whoever shows it may write to the job.
+            lease: job
+                .lease
+                .as_ref()
+                .map(|lease| LeaseWire { holder: lease.holder.to_string(), expires_at: lease.expires_at.to_string() }),
+            progress: job.progress.as_ref().map(|progress| ProgressWire {
+                done: progress.done,
+                total: progress.total,
+                note: progress.note.clone(),
+            }),
+            expires_at: job.expires_at.map(|at| at.to_string()),
         }
     }
 }

@@ -9,14 +9,15 @@ mod job;
 mod payload;
 mod plugin;
 mod schedule;
+mod settings;
 mod task;
 mod transfer;
 
 pub(crate) use event::event;
-pub(crate) use job::{JobErrorWire, JobWire, LogLineWire, UsageWire};
+pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(crate) use payload::payload_value;
 pub(crate) use plugin::PluginWire;
-pub(crate) use schedule::{ScheduleDetails, ScheduleWire, coalesce_name};
+pub(crate) use schedule::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, settings_of};
 pub(crate) use task::{TaskDetails, TaskWire};
 pub(crate) use transfer::CountsWire;
 

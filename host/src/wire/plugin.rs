@@ -51,7 +51,7 @@ impl From<&Import> for ImportWire {
 impl From<&Grant> for GrantWire {
     fn from(grant: &Grant) -> GrantWire {
         match grant {
-            Grant::Dir { host, guest, access } => GrantWire::Dir {
+            Grant::Dir { host, guest, access, .. } => GrantWire::Dir {
                 host: host.display().to_string(),
                 guest: guest.clone(),
                 access: match access {

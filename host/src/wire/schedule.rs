@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::settings::{RunSettingsWire, layer};
 use super::task::grace_millis;
 use super::{millis, payload_value};
-use crate::model::{Coalesce, Pause, Schedule, Task};
+use crate::model::{Coalesce, Pause, ResolvedSettings, Schedule, Task};
 
 /// A schedule. Grace time and metadata are those that hold, inherited from its task where it says nothing itself.
 #[derive(Serialize)]
@@ -29,19 +30,59 @@ pub(crate) struct ScheduleDetails {
     #[serde(flatten)]
     pub(crate) schedule: ScheduleWire,
     pub(crate) description: String,
+    /// `active`, `paused`, `failed`, `finished`, or `task_missing`.
+    pub(crate) state: &'static str,
     /// Why its trigger failed, where it did.
     pub(crate) failure: Option<String>,
+    /// The settings that its jobs get, inherited from its task where it says nothing itself.
+    pub(crate) settings: RunSettingsWire,
+    /// What it sets itself.
+    pub(crate) own_settings: Value,
     pub(crate) created_at: String,
+}
+
+/// What a schedule does at present.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScheduleState {
+    /// It fires.
+    Active,
+    /// Somebody paused it.
+    Paused,
+    /// Its trigger failed, which paused it.
+    Failed,
+    /// Its trigger has no more fire times.
+    Finished,
+    /// It fires, and its jobs have no task to run.
+    TaskMissing,
+}
+
+impl ScheduleState {
+    /// The state of `schedule`, whose task may be gone.
+    pub(crate) fn of(schedule: &Schedule, has_task: bool) -> ScheduleState {
+        match (&schedule.pause, schedule.next_fire_time) {
+            (Some(Pause::Asked), _) => ScheduleState::Paused,
+            (Some(Pause::Failed(_)), _) => ScheduleState::Failed,
+            (None, None) => ScheduleState::Finished,
+            (None, Some(_)) if !has_task => ScheduleState::TaskMissing,
+            (None, Some(_)) => ScheduleState::Active,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            ScheduleState::Active => "active",
+            ScheduleState::Paused => "paused",
+            ScheduleState::Failed => "failed",
+            ScheduleState::Finished => "finished",
+            ScheduleState::TaskMissing => "task_missing",
+        }
+    }
 }
 
 impl ScheduleWire {
     /// `schedule` with what it inherits from `task`, where that exists.
     pub(crate) fn new(schedule: &Schedule, task: Option<&Task>) -> ScheduleWire {
-        let settings = match task {
-            Some(task) => schedule.settings.over(&task.layered()),
-            None => schedule.settings.clone(),
-        }
-        .resolve();
+        let settings = settings_of(schedule, task);
         ScheduleWire {
             id: schedule.id.to_string(),
             task_id: schedule.task_id.to_string(),
@@ -58,12 +99,20 @@ impl ScheduleWire {
     }
 }
 
+/// The settings that the jobs of a schedule get.
+pub(crate) fn settings_of(schedule: &Schedule, task: Option<&Task>) -> ResolvedSettings {
+    schedule.settings.over(&task.map(Task::layered).unwrap_or_default()).resolve()
+}
+
 impl ScheduleDetails {
     /// As [`ScheduleWire::new`], with the trigger in words.
     pub(crate) fn new(schedule: &Schedule, task: Option<&Task>, description: String) -> ScheduleDetails {
         ScheduleDetails {
             schedule: ScheduleWire::new(schedule, task),
             description,
+            state: ScheduleState::of(schedule, task.is_some()).as_str(),
+            settings: RunSettingsWire::from(&settings_of(schedule, task)),
+            own_settings: layer(&schedule.settings),
             failure: match &schedule.pause {
                 Some(Pause::Failed(reason)) => Some(reason.clone()),
                 Some(Pause::Asked) | None => None,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::millis;
+use super::settings::{BackoffWire, layer};
 use crate::model::{GraceTime, Parallelism, Target};
 use crate::scheduler::Executors;
 use crate::store::TaskRow;
@@ -34,17 +35,15 @@ pub(crate) struct TaskDetails {
     pub(crate) task: TaskWire,
     pub(crate) backoff: BackoffWire,
     pub(crate) result_ttl_ms: u64,
+    /// What an operator has set for this task.
+    pub(crate) configured: Value,
+    /// What the author has set.
+    pub(crate) declared: Value,
+    /// The task defaults of the host that registered it.
+    pub(crate) defaults: Value,
     pub(crate) args_schema: Option<Value>,
     pub(crate) result_schema: Option<Value>,
     pub(crate) example_args: Option<Value>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct BackoffWire {
-    pub(crate) initial_ms: u64,
-    pub(crate) max_ms: u64,
-    pub(crate) factor_percent: u32,
-    pub(crate) jitter_percent: u8,
 }
 
 impl From<&TaskRow> for TaskWire {
@@ -84,13 +83,11 @@ impl From<&TaskRow> for TaskDetails {
         let json = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
         TaskDetails {
             task: TaskWire::from(row),
-            backoff: BackoffWire {
-                initial_ms: millis(settings.backoff.initial),
-                max_ms: millis(settings.backoff.max),
-                factor_percent: settings.backoff.factor_percent,
-                jitter_percent: settings.backoff.jitter_percent,
-            },
+            backoff: settings.backoff.into(),
             result_ttl_ms: millis(settings.result_ttl),
+            configured: layer(&row.task.configured),
+            declared: layer(&row.task.declared),
+            defaults: layer(&row.task.defaults),
             args_schema: json(&row.task.args_schema),
             result_schema: json(&row.task.result_schema),
             example_args: json(&row.task.example_args),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::{
-    Backoff, DirAccess, ErrorKind, ExecutorName, GraceTime, Grant, Import, JobError, JobSettings, Metadata,
-    Parallelism, Progress, Settings, TaskDeclaration, TaskName, Usage,
+    Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError, JobSettings,
+    Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage,
 };
 
 /// A text that is not the form that it should be.
@@ -303,8 +303,27 @@ pub(in crate::store) struct DeclarationEncoded {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "right", rename_all = "snake_case")]
 pub(in crate::store) enum GrantEncoded {
-    Dir { host: String, guest: String, writable: bool },
-    Env { name: String, value: Option<String> },
+    Dir {
+        host: String,
+        guest: String,
+        writable: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<FolderIdentityEncoded>,
+    },
+    Env {
+        name: String,
+        value: Option<String>,
+    },
+}
+
+/// Which folder was granted. Its birth is in microseconds since 1970.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct FolderIdentityEncoded {
+    machine: String,
+    device: u64,
+    inode: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -371,11 +390,17 @@ impl Encode for Details {
 
 fn grant(grant: &Grant) -> GrantEncoded {
     match grant {
-        Grant::Dir { host, guest, access } => GrantEncoded::Dir {
-            // Folders are named on the command line, in text; one whose name is no Unicode cannot be granted.
+        Grant::Dir { host, guest, access, identity } => GrantEncoded::Dir {
+            // A folder whose path is no Unicode cannot be granted.
             host: host.to_string_lossy().into_owned(),
             guest: guest.clone(),
             writable: *access == DirAccess::ReadWrite,
+            identity: identity.as_ref().map(|identity| FolderIdentityEncoded {
+                machine: identity.machine.clone(),
+                device: identity.device,
+                inode: identity.inode,
+                born: identity.born.map(Timestamp::as_micros),
+            }),
         },
         Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone() },
     }
@@ -383,9 +408,15 @@ fn grant(grant: &Grant) -> GrantEncoded {
 
 fn granted(form: GrantEncoded) -> Grant {
     match form {
-        GrantEncoded::Dir { host, guest, writable } => {
+        GrantEncoded::Dir { host, guest, writable, identity } => {
             let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
-            Grant::Dir { host: host.into(), guest, access }
+            let identity = identity.map(|identity| FolderIdentity {
+                machine: identity.machine,
+                device: identity.device,
+                inode: identity.inode,
+                born: identity.born.and_then(Timestamp::from_micros),
+            });
+            Grant::Dir { host: host.into(), guest, access, identity }
         }
         GrantEncoded::Env { name, value } => Grant::Env { name, value },
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::UrlError;
 use crate::model::{JobId, PluginName, ScheduleId, TaskId};
 
 /// The thing that an error is about.
@@ -63,7 +64,18 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The store cannot be used as it is, and waiting will not help: a wrong URL, a wrong password, a newer schema, a read-only file.
+    /// The URL says something that no store understands: whoever wrote it has to change it.
+    #[error("{reason}")]
+    BadUrl {
+        /// What is wrong.
+        reason: String,
+        /// What is right.
+        hint: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The store cannot be used as it is, and waiting will not help: a wrong password, a newer schema, a read-only file.
     #[error("{reason}")]
     Unusable {
         /// What is wrong.
@@ -90,6 +102,12 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<UrlError> for StoreError {
+    fn from(error: UrlError) -> StoreError {
+        StoreError::Unusable { reason: error.what, hint: error.hint, source: None }
+    }
 }
 
 impl StoreError {

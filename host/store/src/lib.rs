@@ -57,7 +57,9 @@ pub mod slow;
 pub mod sql;
 
 use async_trait::async_trait;
-use host_core::{clock, model};
+#[cfg(feature = "sqlite")]
+use host_core::files;
+use host_core::{clock, config, model};
 
 pub use error::{Certainty, StoreError, Subject};
 pub use open::{OpenOptions, open};

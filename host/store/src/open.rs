@@ -7,6 +7,7 @@ use super::memory::MemoryStore;
 use super::sql::SqlStore;
 use super::{Store, StoreError};
 use crate::clock::Clock;
+use crate::config::StoreUrl;
 
 /// How a store is opened.
 #[derive(Clone, Copy)]
@@ -17,44 +18,43 @@ pub struct OpenOptions<'a> {
     pub auto_migrate: bool,
 }
 
-/// Opens the store at a URL: `memory:`, `sqlite://PATH`, `postgres://…` or `mysql://…`.
+/// Opens the store at a URL.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] with a hint where the URL cannot be read, the database cannot be used, its schema is newer than this
-/// program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
-pub async fn open(url: &str, options: OpenOptions<'_>) -> Result<Arc<dyn Store>, StoreError> {
+/// [`StoreError::BadUrl`] with a hint if the program was built without such stores. [`StoreError::Unusable`] with a hint if the database
+/// cannot be used, its schema is newer than this program, or missing and not to be made. [`StoreError::Backend`] if it cannot be reached.
+pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<Arc<dyn Store>, StoreError> {
     match url {
-        "memory" | "memory:" | "memory://" => Ok(Arc::new(MemoryStore::new())),
+        StoreUrl::Memory => Ok(Arc::new(MemoryStore::new())),
         #[cfg(feature = "sql")]
         _ => Ok(Arc::new(SqlStore::open(url, options).await?)),
         #[cfg(not(feature = "sql"))]
         _ => {
             let OpenOptions { clock: _, auto_migrate: _ } = options;
-            Err(unknown_kind(url.split(':').next().unwrap_or_default()))
+            Err(no_such_kind(url))
         }
     }
 }
 
-/// The kinds of databases, how their URLs begin, and whether this program was built with them.
-const DATABASES: [(&str, &[&str], bool); 3] = [
-    ("SQLite", &["sqlite"], cfg!(feature = "sqlite")),
-    ("PostgreSQL", &["postgres", "postgresql"], cfg!(feature = "postgres")),
-    ("MySQL and MariaDB", &["mysql", "mariadb"], cfg!(feature = "mysql")),
-];
+/// The refusal of a store that is in no database that this program was built with.
+pub(crate) fn no_such_kind(url: &StoreUrl) -> StoreError {
+    let reason = match url {
+        StoreUrl::Memory => "a store in memory has no database".to_owned(),
+        StoreUrl::Sqlite(_) => without("SQLite"),
+        StoreUrl::Postgres(_) => without("PostgreSQL"),
+        StoreUrl::Mysql(_) => without("MySQL and MariaDB"),
+    };
+    let known = [
+        ("sqlite://", cfg!(feature = "sqlite")),
+        ("postgres://", cfg!(feature = "postgres")),
+        ("mysql://", cfg!(feature = "mysql")),
+    ];
+    let mut known: Vec<&str> =
+        known.into_iter().filter(|(_, is_built_in)| *is_built_in).map(|(begin, _)| begin).collect();
+    known.push("memory:");
+    StoreError::BadUrl { reason, hint: format!("a store URL begins with {}", known.join(" or ")), source: None }
+}
 
-/// The refusal of a URL that begins with `scheme`.
-pub(crate) fn unknown_kind(scheme: &str) -> StoreError {
-    let left_out = DATABASES.iter().find(|(_, schemes, _)| schemes.contains(&scheme));
-    let reason = match left_out {
-        Some((name, ..)) => format!("this program was built without support for {name}"),
-        None => format!("there is no kind of store called `{}`", scheme.chars().take(32).collect::<String>()),
-    };
-    let mut known = vec!["memory:".to_owned()];
-    let built_in = DATABASES.iter().filter(|(_, _, is_built_in)| *is_built_in);
-    known.extend(built_in.map(|(_, schemes, _)| format!("{}://", schemes[0])));
-    let hint = match known.as_slice() {
-        [all @ .., last] if !all.is_empty() => format!("a store URL begins with {} or {last}", all.join(", ")),
-        _ => format!("a store URL is `{}`", known.join("")),
-    };
-    StoreError::Unusable { reason, hint, source: None }
+fn without(database: &str) -> String {
+    format!("this program was built without support for {database}")
 }

@@ -36,6 +36,33 @@ fn lists_folder(path: String) -> Result<Vec<String>, TaskError> {
     Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
+/// Reads the first file that is there, and answers with the number in it.
+#[task(max_running_jobs = none)]
+fn reads_number(paths: Vec<String>) -> Result<i64, TaskError> {
+    let mut failure = TaskError::permanent("no file was named");
+    for path in paths {
+        match std::fs::read_to_string(path) {
+            Ok(text) => return text.trim().parse().or_permanent(),
+            Err(error) => failure = TaskError::permanent(error),
+        }
+    }
+    Err(failure)
+}
+
+/// Moves what is at a path away and puts a symbolic link in its place.
+#[task(max_running_jobs = none)]
+#[expect(deprecated, reason = "the one call for symbolic links that every target has")]
+fn replaces_by_link(path: String, target: String) -> Result<(), TaskError> {
+    std::fs::rename(&path, format!("{path}-moved")).or_permanent()?;
+    std::fs::soft_link(target, path).or_permanent()
+}
+
+/// Fails with these words, and says that another attempt may help.
+#[task(max_running_jobs = none)]
+fn fails_for_now(message: String) -> Result<(), TaskError> {
+    Err(TaskError::retryable(message))
+}
+
 /// The environment, as name and value.
 #[task(max_running_jobs = none)]
 fn reads_env() -> Vec<(String, String)> {

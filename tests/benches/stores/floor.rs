@@ -72,7 +72,7 @@ pub(crate) async fn measure(backend: Backend) -> Result<Option<Floor>> {
                 make
             ),
             Backend::Mysql => bare!(
-                sqlx::MySqlPool::connect(&place.url).await?,
+                Box::pin(sqlx::MySqlPool::connect(&place.url)).await?,
                 "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, partition_key)
                  VALUES (?, 'p:work', 0, 'json', '{}', '{}', 0, 0, 0, 0, '')",
                 "UPDATE host_jobs SET state = 'finished', outcome = 'success', partition_key = NULL WHERE id = ?",

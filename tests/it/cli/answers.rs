@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 use tests::artifacts::plugin;
 use tests::cli::User;
 
+/// What `jobs show` prints beside the job.
+const JOB_DETAILS: &str =
+    " args settings crash_retries crashes jitter_us due_at cancel_requested lease progress expires_at";
+/// The settings that hold for what a job runs.
+const RUN_SETTINGS: &str = "executor timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms";
+
 fn with_plugins(names: &[&str]) -> User {
     let user = User::new();
     for name in names {
@@ -111,7 +117,8 @@ fn jobs_have_their_documented_keys_and_end_with_result_and_usage() {
     let submitted = user.json(&["submit", "greet", "--arg", "name=Ada", "--priority", "5", "--metadata", "n=1"]);
     assert_keys(&submitted, "job_id");
     let queued = user.json(&["jobs", "show", submitted["job_id"].as_str().expect("a text")]);
-    assert_keys(&queued, JOB);
+    assert_keys(&queued, &[JOB, JOB_DETAILS].concat());
+    assert_keys(first(&user.json(&["jobs"])), JOB);
     assert_eq!(
         (&queued["state"], &queued["outcome"], &queued["priority"]),
         (&json!("queued"), &Value::Null, &json!(5))
@@ -132,6 +139,127 @@ fn jobs_have_their_documented_keys_and_end_with_result_and_usage() {
     let finished = user.json(&["jobs", "--state", "finished", "--task", "greet"]);
     assert_eq!(finished.as_array().map(Vec::len), Some(1));
     assert_eq!(user.json(&["jobs", "--outcome", "error"]), json!([]));
+}
+
+#[test]
+fn every_setting_that_is_stored_can_be_read_back() {
+    let user = with_plugins(&["hello"]);
+    let settings = [
+        "--timeout",
+        "7s",
+        "--fuel",
+        "1_000_000_000",
+        "--memory",
+        "32MiB",
+        "--max-attempts",
+        "4",
+        "--backoff",
+        "initial=2s,max=1m,factor=1.5,jitter=0",
+        "--priority",
+        "-3",
+        "--result-ttl",
+        "90s",
+        "--executor",
+        "wasm",
+    ];
+    let expected = json!({
+        "executor": "wasm", "timeout_ms": 7_000, "fuel": 1_000_000_000, "memory_bytes": 32 << 20, "max_attempts": 4,
+        "backoff": {"initial_ms": 2_000, "max_ms": 60_000, "factor_percent": 150, "jitter_percent": 0},
+        "priority": -3, "result_ttl_ms": 90_000,
+    });
+    let schedule =
+        [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--interval", "1h"][..], &settings].concat();
+    user.ok(&schedule);
+    let shown = user.json(&["schedules", "show", "s"]);
+    assert_keys(&shown["settings"], RUN_SETTINGS);
+    assert_eq!((&shown["settings"], &shown["own_settings"]), (&expected, &expected));
+    let id = user.ok([&["submit", "greet", "--arg", "name=Ada"][..], &settings].concat());
+    let job = user.json(&["jobs", "show", &id]);
+    assert_eq!((&job["settings"], &job["args"]), (&expected, &json!({"name": "Ada"})));
+    assert_eq!((&job["lease"], &job["crash_retries"], &job["due_at"]), (&Value::Null, &json!(1), &job["created_at"]));
+    let configured = user.json(&[&["tasks", "configure", "greet"][..], &settings].concat());
+    assert_eq!(configured["configured"], expected);
+    assert_eq!(configured["declared"], json!({"metadata": {"team": "examples"}}));
+
+    // The same for people, each with where it comes from.
+    for command in [&["schedules", "show", "s"][..], &["jobs", "show", &id], &["tasks", "show", "greet"]] {
+        let lines = user.ok(command);
+        for (name, value) in [
+            ("executor", "wasm"),
+            ("timeout", "7s"),
+            ("memory", "32 MiB"),
+            ("attempts", "4"),
+            ("backoff", "2s growing to 1m, times 1.50 each, spread by 0 %"),
+            ("priority", "-3"),
+            ("results kept", "1m30s"),
+        ] {
+            let found = lines.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+            assert!(found.is_some_and(|found| found.trim().starts_with(value)), "{command:?}: {name}: {lines}");
+        }
+    }
+    assert!(user.ok(["tasks", "show", "greet"]).contains("7s  (configured)"));
+    user.ok(["schedule", "greet", "--arg", "name=Ada", "--id", "plain", "--interval", "1h"]);
+    assert!(user.ok(["schedules", "show", "plain"]).contains("7s  (its task's)"));
+    assert_eq!(user.json(&["schedules", "show", "plain"])["own_settings"], json!({}));
+}
+
+#[test]
+fn a_job_that_keeps_no_result_prints_what_it_returned_where_it_was_run() {
+    let user = with_plugins(&["hello"]);
+    let run = ["run", "greet", "--arg", "name=Ada", "--result-ttl", "0s"];
+    assert_eq!(user.ok(run), r#""Hello, Ada!""#);
+    let job = user.json(&run);
+    assert_eq!((&job["outcome"], &job["result"]), (&json!("success"), &json!("Hello, Ada!")));
+    let stored = user.json(&["jobs", "show", job["id"].as_str().expect("a text")]);
+    assert_eq!(stored["result"], Value::Null, "and it is not kept");
+    assert_eq!(user.host(["jobs", "result", stored["id"].as_str().expect("a text")]).code, Some(4));
+}
+
+#[test]
+fn the_list_of_schedules_says_what_each_does() {
+    let user = with_plugins(&["hello"]);
+    let add =
+        |id: &str, more: &[&str]| user.ok([&["schedule", "greet", "--arg", "name=Ada", "--id", id][..], more].concat());
+    add("active", &["--interval", "1h"]);
+    add("paused", &["--interval", "1h", "--paused"]);
+    add("once", &["--at", "2026-01-01T00:00:00Z"]);
+    user.ok(["tasks", "configure", "greet-too", "--from", "greet"]);
+    user.ok(["schedule", "greet-too", "--arg", "name=Ada", "--id", "orphaned", "--interval", "1h"]);
+    user.ok(["tasks", "remove", "greet-too"]);
+    let server = user.start(["serve", "--role", "scheduler"], "ready");
+    for _ in 0..3_000 {
+        if user.json(&["schedules", "show", "once"])["next_fire_time"].is_null() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(server);
+    let listed = user.ok(["schedules"]);
+    for (id, state) in [("active", "active"), ("paused", "paused"), ("once", "finished"), ("orphaned", "task missing")]
+    {
+        let line = listed.lines().find(|line| line.starts_with(&format!("{id} "))).expect("it is listed");
+        assert!(line.contains(&format!(" {state} ")), "{line}");
+        assert_eq!(user.json(&["schedules", "show", id])["state"], state.replace(' ', "_"), "{id}");
+    }
+}
+
+#[test]
+fn putting_a_schedule_in_the_place_of_a_paused_one_says_that_it_is_not_paused() {
+    let user = with_plugins(&["hello"]);
+    let schedule = |more: &[&str]| {
+        user.host(
+            [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--conflict", "replace", "--interval"], more]
+                .concat(),
+        )
+    };
+    schedule(&["1h", "--paused"]);
+    let still = schedule(&["2h", "--paused"]);
+    assert!(still.code == Some(0) && !still.err.contains("was paused"), "{still:?}");
+    let woken = schedule(&["3h"]);
+    assert!(woken.err.contains("note: the schedule that it replaces was paused, and this one is not"), "{woken:?}");
+    assert_eq!(user.json(&["schedules", "show", "s"])["paused"], false);
+    let again = schedule(&["4h"]);
+    assert!(!again.err.contains("was paused"), "{again:?}");
 }
 
 #[test]

@@ -133,6 +133,17 @@ fn malformed_arguments_are_refused_with_the_path_of_the_fault() {
         (&["--args", "@missing.json"], "missing.json"),
         (&["--arg", "name"], "no pair"),
         (&["--arg", "name=Ada", "--arg", "name=Eve"], "given twice"),
+        (&["--args", r#"{"name": "Ada", "name": "Eve"}"#], "at `name`: the key comes twice, at line 1 column 22"),
+        (
+            &["--args", r#"{"name": "Ada", "times": [18446744073709551617]}"#],
+            "at `times[0]`: the integer 18446744073709551617",
+        ),
+        (
+            &["--arg", "name=Ada", "--arg", "times=-9223372036854775809"],
+            "the argument `times` cannot be taken as it is",
+        ),
+        (&["--arg", "name=Ada", "--metadata", r#"m={"a": 1, "a": 2}"#], "the metadata of the key `m` cannot be taken"),
+        (&["--arg", "name=Ada", "--metadata", "m=123456789012345678901234567890"], "more than 64 bits"),
     ] {
         assert_refused(&user.host([&["submit", "greet"], args].concat()), 2, mention);
     }
@@ -145,9 +156,43 @@ fn malformed_arguments_are_refused_with_the_path_of_the_fault() {
 }
 
 #[test]
-fn arguments_of_the_wrong_type_fail_the_job_with_the_guests_own_words() {
+fn arguments_that_do_not_fit_the_tasks_schema_are_refused_with_the_path_of_each_fault() {
+    let (user, before) = with_hello();
+    let hello = plugin("hello");
+    let hello = hello.to_str().expect("the path is UTF-8");
+    for command in [
+        &["submit", "greet"][..],
+        &["run", "greet"],
+        &["schedule", "greet", "--interval", "1h"],
+        &["invoke", hello, "greet"],
+    ] {
+        for (args, mention) in [
+            (&["--args", r#"{"name": 7}"#][..], "  `name`: expected a text, found 7\n"),
+            (&["--arg", "nmae=Ada"], "  `nmae`: there is no such name; there are: name, times, tone\n"),
+            (&["--arg", "nmae=Ada"], "  `name`: is missing\n"),
+            (&[], "  `name`: is missing\n"),
+            (&["--arg", "name=Ada", "--arg", "times=300"], "  `times`: expected a number of at most 255, found 300\n"),
+            (
+                &["--arg", "name=Ada", "--arg", "tone=rude"],
+                "  `tone`: expected \"friendly\" or \"formal\", found \"rude\"\n",
+            ),
+            (&["--args", r#"["Ada", "formal", 2, 3]"#], "  expected 1 to 3 arguments, found 4\n"),
+        ] {
+            let said = user.host([command, args].concat());
+            assert_refused(&said, 2, mention);
+            assert!(said.err.contains("--unchecked"), "{said:?}");
+        }
+    }
+    assert_eq!(state(&user), before);
+    user.ok(["submit", "greet", "--args", r#"["Ada", "formal"]"#]);
+    user.ok(["submit", "greet", "--arg", "name=42"]);
+    user.ok(["schedule", "greet", "--interval", "1h", "--arg", "nmae=Ada", "--unchecked"]);
+}
+
+#[test]
+fn arguments_that_nobody_checked_fail_the_job_with_the_guests_own_words() {
     let (user, _) = with_hello();
-    let said = user.host(["run", "greet", "--args", r#"{"name": 7}"#]);
+    let said = user.host(["run", "greet", "--args", r#"{"name": 7}"#, "--unchecked"]);
     assert_eq!((said.code, said.out.as_str()), (Some(7), ""), "{said:?}");
     assert!(said.err.contains("error: the job failed: guest_error: "), "{said:?}");
     assert!(said.err.contains("name"), "the argument is named: {said:?}");
@@ -175,6 +220,19 @@ fn a_schedule_that_makes_no_sense_is_refused() {
         (&["--interval", "30s", "--max-attempts", "0"], "max_attempts is 0"),
         (&["--interval", "30s", "--metadata", "owner"], "no pair"),
         (&["--interval", "30s", "--id", " x"], "schedule id"),
+        (&["--interval", "30s", "--id", "a\u{200b}b"], "`a\\u{200b}b` is no good schedule id: the character U+200B"),
+        (&["--interval", "30s", "--id", "a\u{202e}b"], "the character U+202E in it does not show"),
+        (&["--interval", "-5s"], "`-5s` is not a duration: it is negative"),
+        (&["--interval", "30s", "--max-jitter", "-1m"], "`-1m` is not a duration: it is negative"),
+        (&["--interval", "30s", "--timeout", "-1m"], "it is negative"),
+        (&["--interval", "30s", "--backoff", "initial=1s,initial=2s"], "`initial` is given twice"),
+        (&["--interval", "30s", "--backoff", "initial=-1s"], "it is negative"),
+        (&["--trigger", r#"{"type":"cron","hour":3,"hour":5}"#], "hour: the key comes twice, at line 1 column 30"),
+        (&["--trigger", r#"{"type":"interval","days":9223372036854775808000}"#], "days: the integer"),
+        (&["--at", "2026-12-01T10:00"], "--timezone"),
+        (&["--at", "2026-12-01T10:00:00Z", "--timezone", "Europe/Berlin"], "no meaning with --at"),
+        (&["--at", "2026-12-01T10:00", "--timezone", "Europe/Berln"], "did you mean `Europe/Berlin`?"),
+        (&["--at", "2026-03-29T02:30", "--timezone", "Europe/Berlin", "--dst-gap", "skip"], "does not exist"),
         (&[], "required"),
     ] {
         let said = user.host([&["schedule", "greet"], when].concat());
@@ -215,11 +273,62 @@ fn a_store_that_cannot_be_used_is_an_error_with_a_way_out() {
     user.file("text.db", "this is no database, whatever its name says\n".repeat(100));
     let text = format!("sqlite://{}", user.home().join("text.db").display());
     let nowhere = "sqlite:///no/such/folder/host.db";
-    for store in [text.as_str(), nowhere, "floppy://a"] {
+    for (store, code) in [(text.as_str(), 5), (nowhere, 5), ("floppy://a", 2)] {
         let said = user.host(["--store", store, "status"]);
-        assert_refused(&said, 5, "error: ");
+        assert_refused(&said, code, "error: ");
         assert!(said.err.contains("hint: "), "{said:?}");
     }
+}
+
+#[test]
+fn a_store_url_that_cannot_be_read_is_bad_input() {
+    let user = User::new();
+    for (store, mention) in [
+        ("floppy://a", "there is no kind of store called `floppy`"),
+        ("sqlite://host.db?sync=no", "unknown option `sync`"),
+        ("sqlite://", "names no file"),
+        ("postgres://ada:secret@db.example:port/jobs", "invalid port number"),
+        ("postgres://ada:sec/ret@db.example/jobs", "`/` as %2F"),
+        ("postgres://ada:sec#ret@db.example/jobs", "`#` as %23"),
+        ("mysql://ada:sec?ret@db.example/jobs", "`?` as %3F"),
+        ("mysql://ada:12/34@db.example/jobs", "`/` as %2F"),
+    ] {
+        for command in [&["status"][..], &["migrate", "--plan"], &["serve"]] {
+            let said = user.host([&["--store", store], command].concat());
+            assert_refused(&said, 2, mention);
+            assert!(said.err.contains("hint: "), "{said:?}");
+            assert!(
+                !said.err.contains("sec") && !said.err.contains("ret"),
+                "the password is nobody's business: {said:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_other_crons_take_is_refused_with_the_flag_that_does_it_here() {
+    let (user, before) = with_hello();
+    for (expression, mention, hint) in [
+        ("TZ=Europe/Berlin 0 9 * * *", "`TZ=Europe/Berlin` at character 1 is no field", "--timezone Europe/Berlin"),
+        ("CRON_TZ=UTC 0 9 * * *", "at character 1", "--timezone UTC"),
+        ("@every 5m", "is not a nickname", "--interval 5m"),
+        ("@reboot", "is not a nickname", "host submit"),
+        ("H H * * *", "`H` at character 1", "--max-jitter"),
+        (
+            "0 0 12 * * ? 2030",
+            "has 7 fields where a crontab string has five, or six with the seconds first",
+            "\"year\":2030",
+        ),
+        ("* * *", "has 3 fields where a crontab string has five, or six with the seconds first", "host trigger next"),
+        ("61 25 * * *", "`61` at character 1", "host trigger next"),
+        ("0 61 25 * * mon", "`61` at character 3", "host trigger next"),
+    ] {
+        let said = user.host(["schedule", "greet", "--arg", "name=Ada", "--cron", expression]);
+        assert_refused(&said, 2, mention);
+        let (_, hinted) = said.err.split_once("hint: ").expect("there is a way out");
+        assert!(hinted.contains(hint), "{expression}: {said:?}");
+    }
+    assert_eq!(state(&user), before);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bad_input;
 mod help;
 mod interrupts;
 mod new;
+mod secrets;
 mod serving;
 mod settings;
 mod transfer;

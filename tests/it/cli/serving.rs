@@ -131,3 +131,33 @@ fn run_works_beside_a_server_and_shows_what_the_task_logs() {
     assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Ada!\"\n"), "{said:?}");
     assert!(said.err.contains("greeting Ada"), "{said:?}");
 }
+
+#[test]
+fn where_no_broker_reaches_other_processes_listening_is_refused() {
+    let user = with_hello();
+    for command in [&["--broker", "local", "events", "--follow"][..], &["--store", "memory", "events"]] {
+        let said = user.host(command);
+        assert_eq!((said.code, said.out.as_str()), (Some(6), ""), "{said:?}");
+        assert!(said.err.contains("does not reach other processes") && said.err.contains("hint: "), "{said:?}");
+    }
+}
+
+#[test]
+fn waiting_where_no_worker_lives_says_so_and_has_an_end() {
+    let user = with_hello();
+    let said = user.host(["submit", "greet", "--arg", "name=Ada", "--wait", "--wait-timeout", "300ms"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(6), ""), "{said:?}");
+    assert!(said.err.contains("note: no worker is running on this store"), "{said:?}");
+    assert!(said.err.contains("has not ended within 300ms: it is queued"), "{said:?}");
+    let id = user.json(&["jobs"])[0]["id"].as_str().expect("a text").to_owned();
+    // A scheduler is no worker.
+    let scheduler = user.start(["serve", "--role", "scheduler"], "ready");
+    let said = user.host(["jobs", "result", &id, "--wait", "--wait-timeout", "0s"]);
+    assert_eq!(said.code, Some(6), "{said:?}");
+    assert!(said.err.contains("no worker is running"), "{said:?}");
+    drop(scheduler);
+    let _worker = user.start(["serve", "--role", "worker"], "ready");
+    let said = user.host(["submit", "greet", "--arg", "name=Eve", "--wait", "--wait-timeout", "1m"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "\"Hello, Eve!\"\n"), "{said:?}");
+    assert!(!said.err.contains("no worker"), "{said:?}");
+}

@@ -78,3 +78,57 @@ fn commands_that_need_no_data_work_without_a_home() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--data-dir"));
 }
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let mut user = User::new();
+    for name in [
+        "HOST_STORE",
+        "HOST_BROKER",
+        "HOST_CONFIG",
+        "HOST_AUTO_MIGRATE",
+        "HOST_ROLE",
+        "HOST_IDENTITY",
+        "HOST_LEASE_DURATION",
+        "HOST_MAX_CONCURRENT_JOBS",
+        "HOST_LOG",
+    ] {
+        user = user.with_env(name, "");
+    }
+    assert!(user.json(&["status"])["store"].as_str().expect("a text").ends_with("host.db"));
+    let server = user.start(["serve"], "ready: both");
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(0));
+    let mut command = user.command(["status", "--json"]);
+    let output = command.env("HOST_DATA_DIR", "").output().expect("starts");
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(status["data_dir"], user.home().join(".local/share/host").display().to_string());
+}
+
+#[test]
+fn a_switch_in_the_environment_takes_the_usual_words() {
+    for (value, code) in [("1", 0), ("0", 0), ("true", 0), ("false", 0), ("yes", 0), ("no", 0), ("on", 0), ("maybe", 2)]
+    {
+        let user = User::new().with_env("HOST_AUTO_MIGRATE", value);
+        let said = user.host(["status", "--json"]);
+        assert_eq!(said.code, Some(code), "{value}: {said:?}");
+        if code == 2 {
+            assert!(said.err.contains("the environment variable HOST_AUTO_MIGRATE"), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_value_from_the_environment_is_told_with_its_variable_and_one_from_a_flag_is_not() {
+    let user = User::new().with_env("HOST_LEASE_DURATION", "soon");
+    let said = user.host(["serve"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("soon") && said.err.contains("variable HOST_LEASE_DURATION"), "{said:?}");
+    for flag in [&["--lease-duration", "soon"][..], &["--lease-duration=soon"]] {
+        let said = user.host([&["serve"], flag].concat());
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("soon") && !said.err.contains("HOST_LEASE_DURATION"), "{said:?}");
+    }
+    let said = User::new().with_env("HOST_DRAIN_TIMEOUT", "-5s").host(["serve"]);
+    assert!(said.err.contains("it is negative") && said.err.contains("variable HOST_DRAIN_TIMEOUT"), "{said:?}");
+}

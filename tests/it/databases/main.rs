@@ -20,6 +20,7 @@ mod partitions;
 mod plans;
 mod refusals;
 mod schema;
+mod tls;
 
 /// The cases, and the databases that each is about.
 const CASES: Cases = &[
@@ -47,6 +48,22 @@ const CASES: Cases = &[
     ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),
     ("refusals::a_missing_schema_is_told_and_made_only_when_asked", refusals::no_schema, SERVERS),
     ("refusals::a_newer_schema_is_told_and_left_alone", refusals::newer_schema, SERVERS),
+    ("tls::a_connection_is_protected_as_its_url_says", tls::protects_as_the_url_says, SERVERS),
+    (
+        "tls::a_server_that_has_none_is_refused_where_it_is_wanted",
+        tls::is_not_given_up_where_the_server_has_none,
+        SERVERS,
+    ),
+    (
+        "tls::whoever_denies_it_in_the_servers_place_hears_no_password",
+        tls::keeps_the_password_from_whoever_denies_it,
+        SERVERS,
+    ),
+    (
+        "refusals::a_database_that_cannot_hold_every_text_is_told_and_left_alone",
+        refusals::narrow_encoding,
+        &[Backend::Postgres],
+    ),
     ("refusals::a_user_who_may_only_read_can_look_and_is_told_what_is_missing", refusals::no_rights, SERVERS),
 ];
 
@@ -57,8 +74,11 @@ const DISK_CASES: Cases = &[
     ("disk::a_full_one_under_the_servers_log_loses_nothing", disk::log_survives, &[Backend::Postgres]),
 ];
 
+/// A case that is about no back end.
+type HarnessCase = fn() -> Result<()>;
+
 /// The cases about the trials themselves.
-const HARNESS_CASES: &[(&str, fn() -> Result<()>)] = &[
+const HARNESS_CASES: [(&str, HarnessCase); 3] = [
     ("harness::a_server_whose_data_cannot_be_made_fails_one_case_and_is_not_tried_again", harness::data_cannot_be_made),
     ("harness::a_server_that_ends_at_its_start_fails_one_case_with_what_it_said", harness::server_ends),
     ("harness::a_server_that_is_not_installed_lets_no_case_pass_or_fail", harness::not_installed),
@@ -79,7 +99,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let mut all = trials("", CASES)?;
-    all.extend(HARNESS_CASES.iter().map(|(name, case)| trial((*name).to_owned(), case)));
+    all.extend(HARNESS_CASES.into_iter().map(|(name, case)| trial(name.to_owned(), case)));
     // Mounting a disk takes rights that not everybody has who runs tests: then these say why they were not run.
     let refusal = SmallDisk::refusal();
     all.extend(trials("", DISK_CASES)?.into_iter().map(|trial| match &refusal {

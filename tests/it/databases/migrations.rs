@@ -40,7 +40,7 @@ fn record_of_version_1(backend: Backend) -> &'static str {
 /// A database as version 1 of the program left it: a schedule, a job that waits in the partition of its task and one that runs.
 async fn version_1(backend: Backend, url: &str) -> Result<()> {
     // On SQLite it also makes the file.
-    ensure!(migrate::status(url).await?.current == 0, "the place is not empty");
+    ensure!(migrate::status(&url.parse()?).await?.current == 0, "the place is not empty");
     let first = file!("0001_initial.sql");
     ask::rows(url, record_of_version_1(backend)).await?;
     ask::rows(url, first(backend)).await?;
@@ -76,15 +76,15 @@ async fn version_1(backend: Backend, url: &str) -> Result<()> {
 }
 
 async fn open(url: &str) -> Result<SqlStore> {
-    Ok(SqlStore::open(url, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?)
+    Ok(SqlStore::open(&url.parse()?, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?)
 }
 
 pub(crate) fn both_ways_lead_to_one_schema(backend: Backend) -> Result<()> {
     block_on(async {
         let (fresh, older) = (backend.place()?.context("a place")?, backend.place()?.context("a place")?);
-        migrate::apply(&fresh.url, &SystemClock).await?;
+        migrate::apply(&fresh.url.parse()?, &SystemClock).await?;
         version_1(backend, &older.url).await?;
-        let applied = migrate::apply(&older.url, &SystemClock).await?;
+        let applied = migrate::apply(&older.url.parse()?, &SystemClock).await?;
         ensure!(applied.first().map(|step| step.version) == Some(2), "it did not begin at version 1: {applied:?}");
         let (fresh, older) = (Schema::read(backend, &fresh.url).await?, Schema::read(backend, &older.url).await?);
         ensure!(fresh.to_string() == older.to_string(), "fresh:\n{fresh}\nmigrated:\n{older}");
@@ -109,7 +109,7 @@ pub(crate) fn keep_what_an_older_host_stored(backend: Backend) -> Result<()> {
 pub(crate) fn leave_tables_of_other_programs_alone(backend: Backend) -> Result<()> {
     block_on(async {
         let place = backend.place()?.context("a place")?;
-        migrate::status(&place.url).await?;
+        migrate::status(&place.url.parse()?).await?;
         for table in ["jobs", "tasks", "schedules", "schedulers", "job_logs", "plugin_versions", "plugin_bytes"] {
             ask::rows(&place.url, &format!("CREATE TABLE {table} (theirs VARCHAR(10))")).await?;
             ask::rows(&place.url, &format!("INSERT INTO {table} VALUES ('kept')")).await?;
@@ -127,7 +127,7 @@ pub(crate) fn go_on_where_they_were_cut_off(backend: Backend) -> Result<()> {
     block_on(async {
         let expected = {
             let place = backend.place()?.context("a place")?;
-            migrate::apply(&place.url, &SystemClock).await?;
+            migrate::apply(&place.url.parse()?, &SystemClock).await?;
             Schema::read(backend, &place.url).await?.to_string()
         };
         for (version, text, step) in texts {
@@ -155,7 +155,7 @@ pub(crate) fn go_on_where_they_were_cut_off(backend: Backend) -> Result<()> {
                 for piece in &pieces[..done] {
                     ask::rows(&place.url, piece).await?;
                 }
-                let applied = migrate::apply(&place.url, &SystemClock).await;
+                let applied = migrate::apply(&place.url.parse()?, &SystemClock).await;
                 applied.with_context(|| format!("version {version}, {done} done, {begun} begun"))?;
                 let schema = Schema::read(backend, &place.url).await?.to_string();
                 ensure!(schema == expected, "version {version}, {done} done, {begun} begun:\n{schema}");
@@ -175,7 +175,7 @@ pub(crate) fn refuse_another_text_of_their_version(backend: Backend) -> Result<(
         )
         .await?;
         ask::rows(&place.url, "INSERT INTO host_migration_steps VALUES (2, 'of another program', 3)").await?;
-        let Err(error) = migrate::apply(&place.url, &SystemClock).await else {
+        let Err(error) = migrate::apply(&place.url.parse()?, &SystemClock).await else {
             anyhow::bail!("a migration went on that another program had begun")
         };
         ensure!(error.to_string().contains("version 2") && error.to_string().contains("other statements"), "{error}");

@@ -46,7 +46,8 @@ const TASKS: [&str; 4] = ["p:limited", "p:work", "p:other", "p:rare"];
 pub(crate) fn use_their_index(backend: Backend) -> Result<()> {
     block_on(async {
         let place = backend.place()?.context("the store has a place")?;
-        let store = SqlStore::open(&place.url, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?;
+        let store =
+            SqlStore::open(&place.url.parse()?, OpenOptions { clock: &SystemClock, auto_migrate: true }).await?;
         for table in TABLES {
             only_asked_statistics(backend, &place.url, table).await?;
         }

@@ -71,7 +71,7 @@ pub(crate) fn no_schema(backend: Backend) -> Result<()> {
     refused(&url, &Expected { error: "has no schema of ours yet", hint })?;
     let plan = said(&url, &["migrate", "--plan", "--json"]);
     ensure!(plan.code == Some(0) && plan.out.contains("CREATE TABLE"), "{plan:?}");
-    ensure!(block_on(migrate::status(&url))?.current == 0, "something was made");
+    ensure!(block_on(migrate::status(&url.parse()?))?.current == 0, "something was made");
     let applied = said(&url, &["--auto-migrate", "status", "--json"]);
     ensure!(applied.code == Some(0), "{applied:?}");
     let again = said(&url, &["status", "--json"]);
@@ -81,7 +81,7 @@ pub(crate) fn no_schema(backend: Backend) -> Result<()> {
 
 pub(crate) fn newer_schema(backend: Backend) -> Result<()> {
     let url = url(backend)?;
-    block_on(migrate::apply(&url, &SystemClock))?;
+    block_on(migrate::apply(&url.parse()?, &SystemClock))?;
     block_on(ask::rows(&url, "INSERT INTO host_migrations VALUES (99, 'from_the_future', 0)"))?;
     let expected = Expected { error: "the store has schema 99", hint: "use the newer program" };
     refused(&url, &expected)?;
@@ -90,10 +90,37 @@ pub(crate) fn newer_schema(backend: Backend) -> Result<()> {
     Ok(())
 }
 
+/// A database that cannot hold every text.
+pub(crate) fn narrow_encoding(backend: Backend) -> Result<()> {
+    let url = url(backend)?;
+    let (place, _) = url.rsplit_once('/').context("a URL with a database")?;
+    // Databases are the server's, so each place makes its own.
+    let name = block_on(ask::rows(&url, "SELECT current_schema()::text"))?.concat().concat();
+    let narrow = format!("{name}_latin1");
+    let create = |name: &str, encoding: &str| {
+        let statement = format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'");
+        block_on(ask::rows(&url, &statement)).map(drop)
+    };
+    create(&narrow, "LATIN1")?;
+    let their_url = format!("{place}/{narrow}");
+    let expected = Expected { error: "keeps texts in LATIN1", hint: "ENCODING 'UTF8'" };
+    refused(&their_url, &expected)?;
+    for command in [&["migrate", "--plan"][..], &["migrate", "--apply"], &["--auto-migrate", "status"]] {
+        let said = said(&their_url, command);
+        ensure!(said.code == Some(5) && said.err.contains("keeps texts in LATIN1"), "{command:?}: {said:?}");
+    }
+    // Without an encoding, the server keeps the bytes as they come.
+    let plain = format!("{name}_ascii");
+    create(&plain, "SQL_ASCII")?;
+    let said = said(&format!("{place}/{plain}"), &["--auto-migrate", "status", "--json"]);
+    ensure!(said.code == Some(0), "{said:?}");
+    Ok(())
+}
+
 /// A user who may connect and read, and nothing else.
 pub(crate) fn no_rights(backend: Backend) -> Result<()> {
     let url = url(backend)?;
-    block_on(migrate::apply(&url, &SystemClock))?;
+    block_on(migrate::apply(&url.parse()?, &SystemClock))?;
     // Users are the server's, so that each place has its own.
     let place = url.rsplit(|letter: char| !letter.is_alphanumeric() && letter != '_').next();
     let name = format!("reader_{}", place.context("a URL ends with the name of its place")?.to_lowercase());

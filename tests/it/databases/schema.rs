@@ -176,7 +176,7 @@ impl fmt::Display for Schema {
 /// A place with the schema that the migrations make.
 async fn migrated(backend: Backend) -> Result<Place> {
     let place = backend.place()?.context("the store has a place")?;
-    migrate::apply(&place.url, &SystemClock).await?;
+    migrate::apply(&place.url.parse()?, &SystemClock).await?;
     Ok(place)
 }
 
@@ -261,7 +261,7 @@ pub(crate) fn compares_by_bytes(backend: Backend) -> Result<()> {
 pub(crate) fn has_noted_migrations(backend: Backend) -> Result<()> {
     block_on(async {
         let place = backend.place()?.context("the store has a place")?;
-        let applied = migrate::apply(&place.url, &SystemClock).await?;
+        let applied = migrate::apply(&place.url.parse()?, &SystemClock).await?;
         let applied: Vec<_> = applied.iter().map(|step| vec![step.version.to_string(), step.name.to_owned()]).collect();
         // The steps come from one list for all databases; the notes are what this database was left with.
         let kind = if backend == Backend::Mysql { "CHAR" } else { "TEXT" };

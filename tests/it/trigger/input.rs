@@ -75,11 +75,54 @@ fn a_position_in_a_crontab_string_counts_from_its_beginning() {
             .starts_with("cron: `frx` at character 13 is not a weekday, in the field day_of_week")
     );
     assert!(cron_error("0  61 * * *").starts_with("cron: `61` at character 4 is above 23, in the field hour"));
-    assert!(cron_error("* * *").starts_with("cron: `* * *` has 3 fields where a crontab string has five"));
+    assert!(
+        cron_error("* * *")
+            .starts_with("cron: `* * *` has 3 fields where a crontab string has five, or six with the seconds first")
+    );
+    let of_json = |expression: &str| refusal(json!({"type": "crontab", "expression": expression}));
+    assert!(of_json("0 0 0 1 1 0").contains("has 6 fields where a crontab string has five;"));
     assert!(cron_error("0 0 ? * *").ends_with("did you mean `*`?"));
     assert!(cron_error("@dayly").ends_with("did you mean `@daily`?"));
     assert!(cron_error("0 22-6 * * *").ends_with("did you mean `22-23,0-6`?"));
     assert!(cron_error("0 0 * * 5#2").contains("the second Friday is `2nd fri` in the field `day`"));
+}
+
+#[test]
+fn of_several_faults_the_leftmost_is_told() {
+    for (expression, beginning) in [
+        ("61 25 32 13 8", "cron: `61` at character 1"),
+        ("0 25 32 13 8", "cron: `25` at character 3"),
+        ("0 0 32 13 8", "cron: `32` at character 5"),
+        ("0 0 1 13 8", "cron: `13` at character 7"),
+        ("61 61 25 32 13 8", "cron: `61` at character 1"),
+        ("0,60 25 * * *", "cron: `60` at character 3"),
+    ] {
+        let error = cron_error(expression);
+        assert!(error.starts_with(beginning), "{expression}: {error}");
+    }
+}
+
+#[test]
+fn a_range_of_months_that_ends_before_it_begins_is_answered_with_two() {
+    assert!(cron_error("0 0 1 nov-feb *").ends_with("did you mean `nov-dec,jan-feb`?"));
+    assert!(cron_error("0 0 1 11-2 *").ends_with("did you mean `11-12,1-2`?"));
+}
+
+#[test]
+fn json_that_would_be_changed_is_refused_with_its_place() {
+    let error = |text: &str| Trigger::from_json(text, Timestamp::EPOCH).expect_err(text).to_string();
+    assert_eq!(error(r#"{"type":"cron","hour":3,"hour":5}"#), "hour: the key comes twice, at line 1 column 30");
+    assert!(
+        error(r#"{"type":"or","triggers":[{"type":"interval","days":99999999999999999999}]}"#)
+            .starts_with("triggers[0].days: the integer 99999999999999999999 has more than 64 bits")
+    );
+    assert!(error("{").starts_with("trigger is not valid JSON: "));
+    let line: Value = serde_json::from_str(&batch::answer(
+        r#"{"id":1,"trigger":{"type":"cron","hour":3,"hour":5}}"#,
+        Timestamp::EPOCH,
+    ))
+    .expect("a JSON answer");
+    assert!(line["error"].as_str().expect("a text").starts_with("at `trigger.hour`: the key comes twice"), "{line}");
 }
 
 #[test]
@@ -113,9 +156,20 @@ fn a_day_and_a_weekday_together_are_noted() {
     let notes = |expression: &str| Trigger::from_cron_expression(expression, &options()).expect("valid").notes();
     assert_eq!(notes("0 12 13 * 5").len(), 1);
     assert!(notes("0 12 13 * 5")[0].starts_with("both the day of the month and the weekday must match"));
-    for plain in ["0 12 13 * *", "0 12 * * 5", "0 12 */2 * 5", "@weekly"] {
+    assert_eq!(notes("0 0 12 13 * 5").len(), 1, "six fields are a crontab string too");
+    for plain in ["0 12 13 * *", "0 12 * * 5", "0 12 */2 * 5", "@weekly", "0 0 12 13 * *", "0 0 12 */2 * 5"] {
         assert!(notes(plain).is_empty(), "{plain}");
     }
+    let by_fields = trigger(json!({"type": "cron", "day": "1-7", "day_of_week": "fri"}));
+    assert!(by_fields.notes().is_empty(), "a rule by fields is no crontab string");
+}
+
+#[test]
+fn an_interval_of_milliseconds_is_noted() {
+    let notes = |millis| Trigger::every(Duration::from_millis(millis), &options()).expect("valid").notes();
+    assert_eq!(notes(1).len(), 1);
+    assert!(notes(1)[0].contains("about 1000 times a second"), "{:?}", notes(1));
+    assert!(notes(100).is_empty());
 }
 
 #[test]
@@ -166,6 +220,11 @@ fn descriptions_read_as_english() {
         ("0 9-17 * * 1-5", "every hour from 09:00 to 17:00 on Monday to Friday, Europe/Berlin"),
         ("* * * * *", "every minute, Europe/Berlin"),
         ("*/15 * * * *", "every 15 minutes, Europe/Berlin"),
+        ("*/45 * * * *", "every day at minutes 0 and 45 of every hour, Europe/Berlin"),
+        ("*/7 * * * *", "every day at minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour, Europe/Berlin"),
+        ("*/45 * * * * *", "every day at seconds 0 and 45 of every minute, Europe/Berlin"),
+        ("0,30 */25 * * * *", "every 30 seconds of minutes 0, 25 and 50 of every hour, Europe/Berlin"),
+        ("0 */5 * * *", "every day at 00:00, 05:00, 10:00, 15:00 and 20:00, Europe/Berlin"),
         ("0 * * * *", "every hour, Europe/Berlin"),
         ("20 * * * *", "every hour at minute 20, Europe/Berlin"),
         ("0 */2 * * *", "every 2 hours from 00:00 to 22:00, Europe/Berlin"),
@@ -199,8 +258,26 @@ fn descriptions_read_as_english() {
         describe(
             json!({"type": "calendar_interval", "months": 2, "hour": 10, "start_date": "2026-01-31", "dst_gap": "skip"})
         ),
-        "every 2 months at 10:00, counted from 2026-01-31, UTC, left out when the clock skips it"
+        "every 2 months at 10:00, counted from 2026-01-31, only in months that have a day 31, UTC, left out when the clock \
+         skips it"
     );
+    for (rule, description) in [
+        (json!({"months": 1, "start_date": "2026-01-31"}), ", only in months that have a day 31, UTC"),
+        (json!({"months": 1, "start_date": "2026-01-28"}), "every month at 00:00, counted from 2026-01-28, UTC"),
+        (json!({"months": 1, "start_date": "2026-01-29"}), ", left out in February without a 29th, UTC"),
+        (json!({"years": 1, "start_date": "2028-02-29"}), ", left out in February without a 29th, UTC"),
+        (json!({"years": 1, "start_date": "2026-08-31"}), "every year at 00:00, counted from 2026-08-31, UTC"),
+        (json!({"months": 12, "start_date": "2026-08-31"}), "every 12 months at 00:00, counted from 2026-08-31, UTC"),
+        (
+            json!({"months": 1, "days": 1, "start_date": "2026-01-01"}),
+            ", passing over months that do not have the day, UTC",
+        ),
+        (json!({"weeks": 1, "start_date": "2026-01-31"}), "every week at 00:00, counted from 2026-01-31, UTC"),
+    ] {
+        let mut value = rule;
+        value["type"] = "calendar_interval".into();
+        assert!(describe(value.clone()).ends_with(description), "{value}: {}", describe(value.clone()));
+    }
     assert_eq!(
         describe(
             json!({"type": "or", "triggers": [{"type": "cron", "hour": 9}, {"type": "cron", "hour": 17, "minute": 30}]})

@@ -131,10 +131,20 @@ async fn the_guests_own_errors_come_with_cause_code_and_advice_on_retrying() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endless_error_message_is_cut() {
+async fn an_error_of_any_length_is_cut_and_keeps_its_message() {
     let (sandbox, digest) = Sandbox::with_faults().await;
-    let ended = sandbox.run(Run::new(digest, "fails_at_length", json!({"bytes": 40_000}))).await;
-    let error = ended.error();
-    assert!(error.message.len() < 20_000 && error.context.len() <= 32, "{} causes", error.context.len());
-    assert!(error.context.iter().all(|cause| cause.len() < 20_000));
+    // 101 texts: 4 MB, which the host could read as a whole, and 20 MB, which it could not.
+    for bytes in [40_000, 200_000] {
+        let ended = sandbox.run(Run::new(digest, "fails_at_length", json!({"bytes": bytes}))).await;
+        let error = ended.error();
+        assert_eq!(
+            error.kind,
+            ErrorKind::GuestError,
+            "{bytes}: {}",
+            error.message.chars().take(200).collect::<String>()
+        );
+        assert!(error.message.starts_with("xxx") && error.message.len() <= 16 * 1024, "{} bytes", error.message.len());
+        assert_eq!(error.context.len(), 32);
+        assert!(error.context.iter().all(|cause| cause.len() <= 16 * 1024));
+    }
 }

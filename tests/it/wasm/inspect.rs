@@ -38,8 +38,12 @@ async fn a_damaged_component_is_refused_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_for_a_missing_folder_is_refused() {
     let sandbox = Sandbox::new();
-    let grant =
-        Grant::Dir { host: "/there/is/no/such/folder".into(), guest: "/data".to_owned(), access: DirAccess::ReadOnly };
+    let grant = Grant::Dir {
+        host: "/there/is/no/such/folder".into(),
+        guest: "/data".to_owned(),
+        access: DirAccess::ReadOnly,
+        identity: None,
+    };
     let error = sandbox.executor.inspect(FAULTS.clone(), &[grant]).await.expect_err("refused");
     assert!(error.reason.contains("/there/is/no/such/folder"), "{error:?}");
 }

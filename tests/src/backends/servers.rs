@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xtask::programs::{self, Places, Program};
 
 use super::disk::SmallDisk;
+use crate::certificates::Certificates;
 
 /// How long a server may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -250,6 +251,12 @@ fn launch_postgres(folder: &Path, port: u16) -> Result<Child> {
     command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
     // Written to the log at every commit, but not forced to the disk: that is for power cuts, which the tests do not make.
     command.args(["-c", "fsync=off", "-c", "max_connections=400", "-c", "shared_buffers=64MB"]);
+    let tls = folder.join("tls");
+    if tls.exists() {
+        let file = |setting: &str, name: &str| format!("{setting}={}", tls.join(name).display());
+        command.args(["-c", "ssl=on", "-c", &file("ssl_cert_file", "server.pem")]);
+        command.args(["-c", &file("ssl_key_file", "server.key"), "-c", &file("hba_file", "pg_hba.conf")]);
+    }
     Ok(command.stdout(log(folder)?).stderr(log(folder)?).spawn()?)
 }
 
@@ -282,6 +289,12 @@ fn launch_mysql(folder: &Path, port: u16) -> Result<Child> {
     command.args(["--no-defaults", &data, &socket, "--bind-address=127.0.0.1", &format!("--port={port}")]);
     // 2: written to the log at every commit, but not forced to the disk, as above.
     command.args(["--max-connections=400", "--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"]);
+    let tls = folder.join("tls");
+    if tls.exists() {
+        let file = |option: &str, name: &str| format!("--{option}={}", tls.join(name).display());
+        command.args([file("ssl-cert", "server.pem"), file("ssl-key", "server.key")]);
+        command.arg("--require-secure-transport=ON");
+    }
     Ok(command.stdout(log(folder)?).stderr(log(folder)?).spawn()?)
 }
 
@@ -332,6 +345,21 @@ impl OwnServer {
             Kind::Postgres => format!("postgres://postgres:secret@127.0.0.1:{port}/postgres"),
             Kind::Mysql => format!("mysql://test:secret@127.0.0.1:{port}/crash"),
         }
+    }
+
+    /// Starts it again with TLS, and lets nobody in without.
+    pub fn use_tls(&mut self, certificates: &Certificates) -> Result<()> {
+        let folder = self.server.folder.path();
+        let tls = folder.join("tls");
+        fs::create_dir(&tls)?;
+        fs::set_permissions(&tls, fs::Permissions::from_mode(0o777))?;
+        fs::write(tls.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n")?;
+        fs::set_permissions(certificates.folder(), fs::Permissions::from_mode(0o755))?;
+        // Servers want their key to be their own.
+        for file in [certificates.server(), certificates.key()] {
+            output(unprivileged("install", folder)?.args(["-m", "600"]).arg(file).arg(&tls))?;
+        }
+        self.crash_and_restart()
     }
 
     /// Ends it without a chance to tidy up, and starts it again in the same place.

@@ -1,20 +1,24 @@
 //! Plain settings of a host process. Where they come from (flags, environment, a file) is the command line's business; what they mean
 //! is everybody else's.
 
+mod server_url;
+mod store_url;
 pub mod units;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::server_url::{ClientCertificate, ServerUrl, TlsMode, TlsRoots, TlsSettings};
+pub use self::store_url::{BrokerUrl, SqliteFile, StoreUrl, Synchronous, UrlError};
 use crate::model::{SchedulerId, Settings, limits};
 
 /// Everything that can be set for a host process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The data store, as a URL.
+    /// The data store.
     pub store: StoreUrl,
-    /// The event broker, as a URL; `None`: the one that fits the store.
-    pub broker: Option<String>,
+    /// The event broker; `None`: the one that fits the store.
+    pub broker: Option<BrokerUrl>,
     /// Where the process keeps files: the default database and the compiled plugins.
     pub data_dir: PathBuf,
     /// Settings of tasks for which neither an operator nor the author said anything.
@@ -25,46 +29,6 @@ pub struct Config {
     pub serve: Serve,
     /// Bring the schema of a database server up to date without being asked. SQLite's always is.
     pub auto_migrate: bool,
-}
-
-/// The URL of a data store. Prints without the password that may be in it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoreUrl(String);
-
-impl StoreUrl {
-    /// A URL as the operator wrote it. Whether it can be used shows when it is opened.
-    pub fn new(url: impl Into<String>) -> StoreUrl {
-        StoreUrl(url.into())
-    }
-
-    /// The database that a host uses when told nothing: a file in its data folder.
-    pub fn in_data_dir(data_dir: &Path) -> StoreUrl {
-        StoreUrl(format!("sqlite://{}", data_dir.join("host.db").display()))
-    }
-
-    /// The URL with its password, for whoever opens it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // scheme://user:password@host/…  The password may itself contain `@`, so the last one before the path counts.
-        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str(&self.0) };
-        let authority_end = rest.find('/').unwrap_or(rest.len());
-        let (authority, tail) = rest.split_at(authority_end);
-        match authority.rsplit_once('@').and_then(|(user_info, host)| Some((user_info.split_once(':')?.0, host))) {
-            Some((user, host)) => write!(f, "{scheme}://{user}:…@{host}{tail}"),
-            None => f.write_str(&self.0),
-        }
-    }
-}
-
-impl std::fmt::Debug for StoreUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
 }
 
 /// What no job may exceed on this host. Where a plugin or a task asks for more, it gets the cap; where an operator does, it is refused.
@@ -177,24 +141,6 @@ impl Default for Serve {
             cleanup_interval: Duration::from_secs(15 * 60),
             drain_timeout: Duration::from_secs(30),
             catch_up_max: limits::CATCH_UP_MAX,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_url_never_shows_its_password() {
-        for (url, shown) in [
-            ("postgres://ada:se@cret@db.example/jobs", "postgres://ada:…@db.example/jobs"),
-            ("postgres://ada@db.example/jobs", "postgres://ada@db.example/jobs"),
-            ("sqlite:///var/lib/host/a:b@c.db", "sqlite:///var/lib/host/a:b@c.db"),
-            ("memory", "memory"),
-        ] {
-            assert_eq!(StoreUrl::new(url).to_string(), shown);
-            assert_eq!(format!("{:?}", StoreUrl::new(url)), shown);
         }
     }
 }

@@ -19,6 +19,9 @@ pub struct UnitError {
 /// [`UnitError`] where the text has another form, or the span is longer than [`SPAN_MAX`].
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let fault = |reason: String| UnitError { text: text.to_owned(), kind: "duration", reason };
+    if text.trim().strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+        return Err(fault("it is negative".to_owned()));
+    }
     let span = humantime::parse_duration(text.trim()).map_err(|error| {
         let unit_missing = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let example = if unit_missing { format!("{text}s or {text}ms") } else { "500ms, 30s, 1h30m or 2d".to_owned() };
@@ -130,6 +133,8 @@ mod tests {
         for bad in ["", "soon", "-5s", "11y", "1.5.5s"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
+        let negative = parse_duration("-5s").expect_err("negative").to_string();
+        assert!(negative.starts_with("`-5s` is not a duration: it is negative"), "{negative}");
     }
 
     #[test]

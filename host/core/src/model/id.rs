@@ -18,6 +18,15 @@ pub struct IdError {
     rule: &'static str,
 }
 
+/// The beginning of a text that is no id, with what does not show written out.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(ID_BYTES_MAX) {
+        if is_unseen(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:path, $rule:literal) => {
         $(#[$doc])*
@@ -33,7 +42,7 @@ macro_rules! text_id {
                 if $check(text) {
                     Ok(Self(Arc::from(text)))
                 } else {
-                    Err(IdError { text: text.chars().take(ID_BYTES_MAX).collect(), kind: $kind, rule: $rule })
+                    Err(IdError { text: shown(text), kind: $kind, rule: $rule })
                 }
             }
 
@@ -122,6 +131,22 @@ fn is_general_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control)
 }
 
+/// The first character of an id that does not show, or changes how its neighbours do. With one of these, two ids look alike and are not, so
+/// nothing new gets one; what is stored may have some.
+pub fn unseen_character(text: &str) -> Option<char> {
+    text.chars().find(|c| is_unseen(*c))
+}
+
+/// Control characters, those that turn the direction of writing, and all others that Unicode calls ignorable by default.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// The id of a job: a UUID of version 7, so that ids sort by age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(Uuid);
@@ -143,7 +168,7 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         Uuid::try_parse(text).map(JobId).map_err(|_| IdError {
-            text: text.chars().take(ID_BYTES_MAX).collect(),
+            text: shown(text),
             kind: "job id",
             rule: "it is a UUID such as 0198c5b2-7c1e-7c3a-9d2f-3f1d9a6b2c44",
         })
@@ -248,7 +273,7 @@ impl FromStr for Digest {
                 _ => false,
             });
         complete.then_some(Digest(bytes)).ok_or_else(|| IdError {
-            text: text.chars().take(ID_BYTES_MAX).collect(),
+            text: shown(text),
             kind: "SHA-256 digest",
             rule: "it has 64 hexadecimal digits",
         })
@@ -281,6 +306,29 @@ mod tests {
             assert!(ScheduleId::new(bad).is_err(), "{bad:?}");
         }
         assert!(ScheduleId::new("Nightly report, Köln").is_ok());
+    }
+
+    #[test]
+    fn what_does_not_show_is_found_and_written_out() {
+        for unseen in [
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{ad}',
+            '\u{feff}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{e0041}',
+            '\u{9b}',
+        ] {
+            assert_eq!(unseen_character(&format!("a{unseen}b")), Some(unseen));
+        }
+        for seen in ["夜間 報告", "отчёт", "🙂", "a\u{301}", "ß", "naïve", "a\u{a0}b"] {
+            assert_eq!(unseen_character(seen), None, "{seen}");
+        }
+        let said = ScheduleId::new(" a\u{202e}b").expect_err("it begins with a blank").to_string();
+        assert!(said.starts_with("` a\\u{202e}b` is not a valid schedule id"), "{said}");
     }
 
     #[test]

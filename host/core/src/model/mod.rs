@@ -23,6 +23,7 @@ pub mod effects;
 pub mod event;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod limits;
 pub mod outcome;
 pub mod payload;
@@ -37,12 +38,12 @@ pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
 pub use id::{
     Digest, ExecutorName, IdError, JobId, JobIdSource, LeaseToken, PluginName, ScheduleId, SchedulerId, TaskId,
-    TaskName,
+    TaskName, unseen_character,
 };
 pub use job::{Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
 pub use outcome::{ErrorKind, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
-pub use plugin::{DirAccess, Grant, Import, PluginVersion, TaskDeclaration};
+pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration};
 pub use retry::Backoff;
 pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};
 pub use settings::{GraceTime, Parallelism, ResolvedSettings, Settings};

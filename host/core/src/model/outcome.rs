@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::limits;
+
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -109,6 +111,19 @@ pub struct JobError {
 }
 
 impl JobError {
+    /// This error with its texts and causes cut to their maxima.
+    #[must_use]
+    pub fn within_bounds(mut self) -> JobError {
+        self.context.truncate(limits::ERROR_CONTEXT_MAX);
+        for text in std::iter::once(&mut self.message).chain(&mut self.context) {
+            if text.len() > limits::MESSAGE_BYTES_MAX {
+                text.truncate(text.floor_char_boundary(limits::MESSAGE_BYTES_MAX));
+                text.push('…');
+            }
+        }
+        self
+    }
+
     /// An error with a message and nothing else.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> JobError {
         JobError { kind, message: message.into(), context: Vec::new(), backtrace: None }

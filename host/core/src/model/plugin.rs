@@ -63,6 +63,8 @@ pub enum Grant {
         guest: String,
         /// Whether the guest may write there.
         access: DirAccess,
+        /// Which folder that was when it was granted; `None` in a grant that is older than this field.
+        identity: Option<FolderIdentity>,
     },
     /// An environment variable. Without a value, the one the host process has when the job runs.
     Env {
@@ -71,6 +73,33 @@ pub enum Grant {
         /// Its value, where the operator fixed one.
         value: Option<String>,
     },
+}
+
+/// What a folder is known by, so that another one in its place is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderIdentity {
+    /// The machine on which the rest means something: another has a folder of its own at the same path.
+    pub machine: String,
+    /// The number of the file system.
+    pub device: u64,
+    /// The number of the folder in its file system.
+    pub inode: u64,
+    /// When the folder was made, where the file system knows.
+    pub born: Option<Timestamp>,
+}
+
+impl FolderIdentity {
+    /// Whether `found`, on the same machine, is this folder.
+    ///
+    /// A folder's number is used again after it was removed, and a file system may get another number when it is mounted again, so the time
+    /// of birth decides where it is known.
+    pub fn is_same_folder(&self, found: &FolderIdentity) -> bool {
+        self.inode == found.inode
+            && match (self.born, found.born) {
+                (Some(born), Some(found)) => born == found,
+                _ => self.device == found.device,
+            }
+    }
 }
 
 /// What a guest may do in a granted folder.
@@ -87,7 +116,7 @@ pub enum DirAccess {
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Grant::Dir { host, guest, access } => {
+            Grant::Dir { host, guest, access, .. } => {
                 let access = match access {
                     DirAccess::ReadOnly => "ro",
                     DirAccess::ReadWrite => "rw",

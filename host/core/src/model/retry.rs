@@ -32,6 +32,10 @@ impl Default for Backoff {
 impl Backoff {
     /// The pause after attempt number `attempt` (the first is 1). `chance` in 0..1 places it inside the spread: 0.5 is the middle.
     pub fn delay(&self, attempt: u32, chance: f64) -> Duration {
+        // However often nothing is multiplied, nothing it stays; to floating-point numbers, zero times infinity is no number.
+        if self.initial.is_zero() {
+            return Duration::ZERO;
+        }
         let max = self.max.min(SPAN_MAX).as_secs_f64();
         let growth = f64::from(self.factor_percent) / 100.0;
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -52,6 +56,16 @@ mod tests {
         let backoff = Backoff { jitter_percent: 0, ..Backoff::default() };
         let pauses: Vec<u64> = [1, 2, 3, 10, 11, 100, u32::MAX].map(|n| backoff.delay(n, 0.5).as_secs()).into();
         assert_eq!(pauses, [1, 2, 4, 512, 600, 600, 600]);
+    }
+
+    #[test]
+    fn a_pause_of_nothing_stays_nothing_after_however_many_attempts() {
+        for factor_percent in [100, 300, 10_000] {
+            let backoff = Backoff { initial: Duration::ZERO, factor_percent, ..Backoff::default() };
+            for attempt in [1, 2, 156, 157, 649, 1_000, u32::MAX] {
+                assert_eq!(backoff.delay(attempt, 0.9), Duration::ZERO, "{attempt} times {factor_percent} %");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Trigger, TriggerError};
 use crate::model::Timestamp;
+use crate::model::json::read;
 
 /// The most fire times that one line may ask for.
 pub const COUNT_MAX: u64 = 100_000;
@@ -16,9 +17,12 @@ pub const COUNT_DEFAULT: u64 = 10;
 /// up on the way, or `{"id","error"}` where the line or its trigger cannot be read. `exhausted` says that there are no more fire
 /// times than those, and that more were asked for. Other keys of the line are ignored.
 pub fn answer(line: &str, now: Timestamp) -> String {
-    let request: Value = match serde_json::from_str(line) {
+    let request = match read(line) {
         Ok(request) => request,
-        Err(error) => return json!({"id": null, "error": format!("line is not valid JSON: {error}")}).to_string(),
+        Err(fault) if fault.is_syntax() => {
+            return json!({"id": null, "error": format!("line is not valid JSON: {fault}")}).to_string();
+        }
+        Err(fault) => return json!({"id": null, "error": fault.to_string()}).to_string(),
     };
     let id = request.get("id").cloned().unwrap_or_default();
     match fire_times(&request, now) {

@@ -78,10 +78,8 @@ impl Trigger {
                     .suggestion(nearest(text, names))
             })?;
             CronTrigger::from_crontab(KEY, crontab, bounds)?
-        } else if text.split_ascii_whitespace().count() == 6 {
-            CronTrigger::from_six_fields(KEY, expression, bounds)?
         } else {
-            CronTrigger::from_crontab(KEY, expression, bounds)?
+            CronTrigger::from_five_or_six_fields(KEY, expression, bounds)?
         };
         Ok(Trigger::Cron(Box::new(cron)))
     }

@@ -6,7 +6,7 @@
 //! the gap; `skip`: that date is left out), and where it comes twice, `dst_fold` (`first`, the default, `last`, `both`).
 //! Either way the walk goes on from the date.
 
-use super::civil::{DAY_SECONDS, Date, LAST_YEAR};
+use super::civil::{DAY_SECONDS, Date, LAST_YEAR, month_length};
 use super::error::Invalid;
 use super::fire::{Fire, MICROS};
 use super::zone::{DstPolicy, Zone};
@@ -79,6 +79,30 @@ impl CalendarTrigger {
                 }
             }
             date = self.step.after(date)?;
+        }
+    }
+
+    /// Which months the walk passes over because they are too short, for readers; empty where that happens to none.
+    pub(super) fn passed_over(&self) -> String {
+        let (months, days) = (self.step.total_months(), self.step.total_days());
+        let day = self.start.day;
+        if months == 0 || day <= 28 && days == 0 {
+            return String::new();
+        }
+        if days > 0 {
+            return ", passing over months that do not have the day".to_owned();
+        }
+        // The months come round again after twelve steps, and February is tried in a year that has no 29th.
+        let first = i64::from(self.start.month) - 1;
+        let reached = (0..12).map(|step| (first + step * months) % 12 + 1);
+        let mut lengths = reached.filter_map(|month| u8::try_from(month).ok()).map(|month| month_length(2027, month));
+        if lengths.all(|length| length >= day) {
+            return String::new();
+        }
+        if day == 29 {
+            ", left out in February without a 29th".to_owned()
+        } else {
+            format!(", only in months that have a day {day}")
         }
     }
 

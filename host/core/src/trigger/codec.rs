@@ -16,7 +16,7 @@
 //! creation, `timezone` to UTC, `start_date` to the first date of that zone whose time of day is not before the time of
 //! creation.
 
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Number, Value};
 
 use super::Trigger;
 use super::calendar::{CalendarTrigger, PART_MAX, Step, TimeOfDay};
@@ -31,6 +31,7 @@ use super::interval::{IntervalTrigger, Parts};
 use super::state::parse_date;
 use super::zone::{DstFold, DstGap, DstPolicy, Zone};
 use crate::model::Timestamp;
+use crate::model::json::{self, JsonFault, JsonProblem};
 
 /// The longest trigger text that is read.
 pub const TEXT_MAX: usize = 64 * 1024;
@@ -48,8 +49,7 @@ impl Trigger {
         if text.len() > TEXT_MAX {
             return Err(Invalid::new("", format!("trigger is longer than {TEXT_MAX} bytes")).into());
         }
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| Invalid::new("", format!("trigger is not valid JSON: {error}")))?;
+        let value = json::read(text).map_err(unreadable)?;
         Trigger::from_value(&value, created_at)
     }
 
@@ -65,17 +65,17 @@ impl Trigger {
     /// The JSON form, complete: reading it gives an equal trigger, whenever that is.
     pub fn to_value(&self) -> Value {
         match self {
-            Trigger::Date(fire) => json!({"type": "date", "run_time": fire.to_string()}),
+            Trigger::Date(fire) => serde_json::json!({"type": "date", "run_time": fire.to_string()}),
             Trigger::Interval(interval) => write_interval(interval),
             Trigger::Cron(cron) => write_cron(cron),
             Trigger::Calendar(calendar) => write_calendar(calendar),
-            Trigger::And(and) => json!({
+            Trigger::And(and) => serde_json::json!({
                 "type": "and",
                 "triggers": and.children.iter().map(Trigger::to_value).collect::<Vec<_>>(),
                 "threshold": seconds(and.threshold),
                 "max_iterations": and.max_iterations,
             }),
-            Trigger::Or(or) => json!({
+            Trigger::Or(or) => serde_json::json!({
                 "type": "or",
                 "triggers": or.children.iter().map(Trigger::to_value).collect::<Vec<_>>(),
             }),
@@ -85,6 +85,15 @@ impl Trigger {
     /// The text of [`Trigger::to_value`].
     pub fn to_json(&self) -> String {
         self.to_value().to_string()
+    }
+}
+
+/// A text that is not JSON, or JSON that would not be kept as it is written.
+fn unreadable(fault: JsonFault) -> Box<Invalid> {
+    let JsonFault { path, problem, line, column } = fault;
+    match problem {
+        JsonProblem::Syntax(reason) => Invalid::new(path, format!("trigger is not valid JSON: {reason}")),
+        problem => Invalid::new(path, format!("{problem}, at line {line} column {column}")),
     }
 }
 

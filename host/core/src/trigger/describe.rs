@@ -6,6 +6,9 @@ use super::interval::IntervalTrigger;
 use super::zone::{DstFold, DstGap, DstPolicy};
 use super::{Fire, Trigger};
 
+/// An interval shorter than this, in microseconds, is told as what it is: many of them are slips of the keyboard.
+const SHORT_MICROS: i64 = 100_000;
+
 impl Trigger {
     /// What the trigger does, in English: `every 5 minutes from 09:00 to 17:55 on Monday to Friday, Europe/Berlin`.
     pub fn describe(&self) -> String {
@@ -39,6 +42,10 @@ impl Trigger {
                  either, combine two crontab triggers with `or`"
                     .to_owned(),
             ],
+            Trigger::Interval(interval) if interval.length() < SHORT_MICROS => vec![format!(
+                "that is about {} times a second; `m` stands for minutes and `ms` for milliseconds",
+                1_000_000 / interval.length()
+            )],
             Trigger::And(super::AndTrigger { children, .. }) | Trigger::Or(super::OrTrigger { children }) => {
                 let mut notes: Vec<String> = children.iter().flat_map(Trigger::notes).collect();
                 notes.dedup();
@@ -75,6 +82,7 @@ fn describe_calendar(calendar: &CalendarTrigger) -> String {
         parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, unit)| counted(count.into(), unit)).collect();
     let clock = time_of_day(time.hour, time.minute, time.second);
     let mut text = format!("every {} at {clock}, counted from {start}", each(&list(&parts, "and")));
+    text.push_str(&calendar.passed_over());
     if let Some(end) = end {
         text.push_str(&format!(", until {end}"));
     }

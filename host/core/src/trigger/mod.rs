@@ -38,6 +38,7 @@ mod describe;
 mod error;
 mod fire;
 mod interval;
+mod local;
 mod state;
 mod zone;
 
@@ -49,6 +50,7 @@ pub use cron::CronTrigger;
 pub use error::{Invalid, TriggerError};
 pub use fire::Fire;
 pub use interval::IntervalTrigger;
+pub use local::LocalTime;
 pub use state::TriggerState;
 pub use zone::{DstFold, DstGap, DstPolicy};
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 
 use self::jobs::plugin::{context, log, progress, scheduler, types};
+use super::super::denials::named;
 use super::super::state::Guest;
 use crate::model::limits::SPAN_MAX;
 use crate::model::{
     Backoff, Encoding, ExecutorName, GraceTime, LogLevel, Metadata, Parallelism, Payload, Progress, Settings, Target,
-    TaskDeclaration, TaskName, Timestamp,
+    TaskDeclaration, TaskName, Timestamp, json,
 };
 
 mod generated {
@@ -127,16 +128,13 @@ impl scheduler::Host for Guest {
     }
 }
 
-/// Longest part of a refusal that the guest chose, in bytes.
-const DENIED_WHAT_BYTES_MAX: usize = 256;
-
 impl Guest {
     fn deny_scheduling(&mut self, what: &str) -> scheduler::SchedulerError {
-        let what = super::super::output::clipped(what.to_owned(), DENIED_WHAT_BYTES_MAX);
+        let what = named(what);
         let sentence = format!(
             "{what} is denied: it needs the grant `--allow-schedule TASK-GLOB`, which this version of the host cannot give yet"
         );
-        self.deny(sentence.clone());
+        self.denials.refused(sentence.clone());
         scheduler::SchedulerError::Denied(sentence)
     }
 }
@@ -246,7 +244,7 @@ fn metadata(text: &str) -> Result<Metadata, String> {
     if text.len() > max {
         return Err(format!("metadata has {} bytes, and may have {max}", text.len()));
     }
-    match super::super::inspect::bounded_json(text)? {
+    match json::read(text).map_err(|fault| fault.to_string())? {
         serde_json::Value::Object(object) => Ok(Metadata(object)),
         _ => Err("metadata must be a JSON object".to_owned()),
     }

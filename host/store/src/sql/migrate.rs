@@ -17,6 +17,7 @@ use super::tx::{Answer, Fault, Tx, Work, read_error, run};
 use super::value::{Arg, args, values};
 use super::{OpenOptions, SqlStore, connect};
 use crate::clock::Clock;
+use crate::config::StoreUrl;
 use crate::model::Timestamp;
 use crate::store::{Certainty, StoreError};
 
@@ -70,7 +71,7 @@ pub struct Status {
 ///
 /// # Errors
 /// As [`SqlStore::open`], except that any schema will do.
-pub async fn status(url: &str) -> Result<Status, StoreError> {
+pub async fn status(url: &StoreUrl) -> Result<Status, StoreError> {
     let schema = Schema::connect(url).await?;
     let current = schema.version().await;
     schema.database.close().await;
@@ -81,7 +82,7 @@ pub async fn status(url: &str) -> Result<Status, StoreError> {
 ///
 /// # Errors
 /// As [`status`], and [`StoreError::Unusable`] if the schema is newer than this program.
-pub async fn plan(url: &str) -> Result<Vec<Step>, StoreError> {
+pub async fn plan(url: &StoreUrl) -> Result<Vec<Step>, StoreError> {
     let schema = Schema::connect(url).await?;
     let current = schema.version().await;
     schema.database.close().await;
@@ -93,7 +94,7 @@ pub async fn plan(url: &str) -> Result<Vec<Step>, StoreError> {
 /// # Errors
 /// As [`plan`]; [`StoreError::Unusable`] also if another text of a version was applied; [`StoreError::Backend`], transient, if another
 /// host holds the lock for a minute.
-pub async fn apply(url: &str, clock: &dyn Clock) -> Result<Vec<Step>, StoreError> {
+pub async fn apply(url: &StoreUrl, clock: &dyn Clock) -> Result<Vec<Step>, StoreError> {
     let schema = Schema::connect(url).await?;
     let applied = schema.apply(clock).await;
     schema.database.close().await;
@@ -153,7 +154,7 @@ struct Schema {
 }
 
 impl Schema {
-    async fn connect(url: &str) -> Result<Schema, StoreError> {
+    async fn connect(url: &StoreUrl) -> Result<Schema, StoreError> {
         let database = connect(url).await?;
         let texts = Arc::new(Texts::new(database.dialect()));
         Ok(Schema { database, texts })

@@ -6,7 +6,7 @@
 //! | `query`, `queries/` | the statements, and how one text serves three databases |
 //! | `row`, `value`, and `encoding` beside this folder | how nouns become columns and JSON, and back |
 //! | `tx`, `writer` | transactions, running them again, grouping them |
-//! | `connection`, `sqlite`, `postgres`, `mysql` | the drivers; nothing else names their types |
+//! | `connection`, `sqlite`, `postgres`, `mysql`, `tls` | the drivers; nothing else names their types |
 //! | `migrate`, `migrations` | the schema and its versions |
 //!
 //! Every call that changes something is one transaction, written so that it may run twice: the database may end it to solve a
@@ -48,6 +48,8 @@ mod snapshot;
 mod sqlite;
 #[cfg(all(test, feature = "sqlite"))]
 mod tests;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod tls;
 mod transfer;
 mod tx;
 mod value;
@@ -64,6 +66,7 @@ use self::writer::Writer;
 use super::encoding;
 pub use super::open::OpenOptions;
 use super::{Certainty, StoreError};
+use crate::config::StoreUrl;
 
 /// A data store in a SQL database.
 pub struct SqlStore {
@@ -74,15 +77,15 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Opens the store at `sqlite://PATH[?synchronous=normal]`, `postgres://…` or `mysql://…`.
+    /// Opens the store in a file or on a server.
     ///
     /// SQLite syncs every commit to disk; `synchronous=normal` leaves that to the checkpoints, which is several times faster, and
     /// may lose the last commits when the machine (not the process) goes down. The file is never damaged by that.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] with a hint where the URL cannot be read, the database cannot be used, its schema is newer than this
+    /// [`StoreError::Unusable`] with a hint where the URL is one of no database, the database cannot be used, its schema is newer than this
     /// program, or missing and not to be made. [`StoreError::Backend`] where it cannot be reached.
-    pub async fn open(url: &str, options: OpenOptions<'_>) -> Result<SqlStore, StoreError> {
+    pub async fn open(url: &StoreUrl, options: OpenOptions<'_>) -> Result<SqlStore, StoreError> {
         let database = connect(url).await?;
         let dialect = database.dialect();
         let texts = Arc::new(Texts::new(dialect));
@@ -161,15 +164,14 @@ macro_rules! read_with {
 use {read_with, write_with};
 
 /// Connects to the database of a URL.
-async fn connect(url: &str) -> Result<Arc<dyn Database>, StoreError> {
-    let scheme = url.split(':').next().unwrap_or_default();
-    Ok(match scheme {
+async fn connect(url: &StoreUrl) -> Result<Arc<dyn Database>, StoreError> {
+    Ok(match url {
         #[cfg(feature = "sqlite")]
-        "sqlite" => Arc::new(sqlite::SqliteDatabase::open(url).await?),
+        StoreUrl::Sqlite(file) => Arc::new(sqlite::SqliteDatabase::open(file).await?),
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Arc::new(postgres::PostgresDatabase::open(url).await?),
+        StoreUrl::Postgres(url) => Arc::new(postgres::PostgresDatabase::open(url).await?),
         #[cfg(feature = "mysql")]
-        "mysql" | "mariadb" => Arc::new(mysql::MysqlDatabase::open(url).await?),
-        _ => return Err(super::open::unknown_kind(scheme)),
+        StoreUrl::Mysql(url) => Arc::new(mysql::MysqlDatabase::open(url).await?),
+        _ => return Err(super::open::no_such_kind(url)),
     })
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError};
+use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode};
 use sqlx::pool::PoolOptions;
 use sqlx::{Arguments, Executor as _, MySql, MySqlPool};
 
 use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
+use super::tls::{Server, Tls, Way};
 use super::value::{Arg, Kind, Row, Value};
+use crate::config::{ServerUrl, TlsMode};
 use crate::store::{Certainty, StoreError};
 
 /// Most connections of one process: a batch is one transaction, so that a few carry everything.
@@ -19,6 +21,9 @@ const CONNECTIONS: u32 = 10;
 
 /// How long a call waits for a connection before it fails as busy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a URL looks like.
+const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
 
 /// A database.
 pub(super) struct MysqlDatabase {
@@ -49,17 +54,26 @@ fn bind(bound: &mut MySqlArguments, arg: Arg) -> Result<(), sqlx::error::BoxDynE
 }
 
 impl MysqlDatabase {
-    pub(super) async fn open(url: &str) -> Result<MysqlDatabase, StoreError> {
-        let driver_url = url.strip_prefix("mariadb:").map_or_else(|| url.to_owned(), |rest| format!("mysql:{rest}"));
-        let options = MySqlConnectOptions::from_str(&driver_url).map_err(|error| StoreError::Unusable {
-            // The URL itself is not shown: it may hold a password.
-            reason: "the store URL cannot be read".into(),
-            hint: "it looks like mysql://USER:PASSWORD@HOST:3306/DATABASE".into(),
+    pub(super) async fn open(url: &ServerUrl) -> Result<MysqlDatabase, StoreError> {
+        let options = MySqlConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
+            reason: format!("the URL `{url}` cannot be used"),
+            hint: format!("it looks like {FORM}"),
             source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
+        // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        let options = options.host(&host);
+        let way = options.get_socket().map_or_else(|| Way::to(&host), |_| Way::Socket);
+        let tls = Tls::of(url.tls(), way)?;
+        let options = protect(options, &tls);
         // `||` and rounding modes stay as the server has them; what we rely on is set for each connection below.
         let options = options.statement_cache_capacity(512).pipes_as_concat(false);
-        let place = format!("{}:{}", options.get_host(), options.get_port());
+        // The tables name their own encoding, whatever the database's is; the connection must be able to carry every text too.
+        let options = options.charset("utf8mb4");
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{host}:{}", options.get_port()),
+        };
         let pool = PoolOptions::<MySql>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
         // Under the server's default, repeatable read, a claim would count running jobs in a snapshot from before its lock.
         let pool = pool.after_connect(|connection, _| {
@@ -69,7 +83,7 @@ impl MysqlDatabase {
             })
         });
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, error))?;
+        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
         drop(sqlx::Connection::close(probe).await);
         Ok(MysqlDatabase { pool: pool.connect_lazy_with(options) })
     }
@@ -79,13 +93,48 @@ fn number(error: &sqlx::Error) -> Option<u16> {
     Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
+fn protect(options: MySqlConnectOptions, tls: &Tls) -> MySqlConnectOptions {
+    let options = options.ssl_mode(match tls.mode {
+        TlsMode::Disable => MySqlSslMode::Disabled,
+        TlsMode::Prefer => MySqlSslMode::Preferred,
+        TlsMode::Require => MySqlSslMode::Required,
+        TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
+        TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
+    });
+    let options = match &tls.roots {
+        Some(path) => options.ssl_ca(path),
+        None => options,
+    };
+    match &tls.client {
+        Some(client) => options.ssl_client_cert(&client.certificate).ssl_client_key(&client.key),
+        None => options,
+    }
+}
+
 /// Why a first connection failed.
-fn refused(place: &str, error: sqlx::Error) -> StoreError {
-    let (what, hint) = match number(&error) {
-        Some(1045 | 1698 | 1251) => ("refuses the user or the password", "check user and password in the store URL"),
-        Some(1049) => ("has no such database", "create it: CREATE DATABASE name"),
-        Some(1044) => ("refuses this database to this user", "grant the user all rights on the database"),
-        Some(1040 | 1053) | None => {
+fn refused(place: &str, tls: &Tls, error: sqlx::Error) -> StoreError {
+    if let Some(explained) = tls.explain(Server { name: "MySQL", place, without_tls: "ssl-mode=disabled" }, &error) {
+        return explained;
+    }
+    let (what, hint) = match (number(&error), &error) {
+        // The server says no more than that, for its own protection.
+        (Some(1045 | 1698 | 1251), _) if tls.mode < TlsMode::Require => (
+            "refuses the user or the password",
+            "check user and password in the store URL; a user who must come with TLS is refused in the same words (ssl-mode=required)",
+        ),
+        (Some(1045 | 1698 | 1251), _) => {
+            ("refuses the user or the password", "check user and password in the store URL")
+        }
+        // insecure transport prohibited
+        (Some(3159), _) => ("lets nobody in without TLS", "use ssl-mode=required, or a mode that asks for more"),
+        // The driver sends passwords of this kind through TLS only.
+        (None, sqlx::Error::Configuration(_)) if tls.mode < TlsMode::Require => (
+            "wants a password in a form that needs TLS",
+            "use ssl-mode=required; where the server has no TLS, give the user the plugin mysql_native_password",
+        ),
+        (Some(1049), _) => ("has no such database", "create it: CREATE DATABASE name"),
+        (Some(1044), _) => ("refuses this database to this user", "grant the user all rights on the database"),
+        (Some(1040 | 1053) | None, _) => {
             let source = Arc::new(error);
             return StoreError::Backend {
                 operation: "open",
@@ -94,7 +143,7 @@ fn refused(place: &str, error: sqlx::Error) -> StoreError {
                 source,
             };
         }
-        Some(_) => ("refuses the connection", "see the cause above"),
+        (Some(_), _) => ("refuses the connection", "see the cause above"),
     };
     StoreError::Unusable {
         reason: format!("the MySQL server at {place} {what}"),

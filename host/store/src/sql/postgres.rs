@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Arguments, PgPool, Postgres};
 
 use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
+use super::tls::{Server, Tls, Way};
 use super::value::{Arg, Kind, Row, Value};
+use crate::config::{ServerUrl, TlsMode, TlsRoots, TlsSettings};
 use crate::store::{Certainty, StoreError};
 
 /// Most connections of one process: a batch is one transaction, so that a few carry everything.
@@ -19,6 +21,9 @@ const CONNECTIONS: u32 = 10;
 
 /// How long a call waits for a connection before it fails as busy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a URL looks like.
+const FORM: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
 /// A database.
 pub(super) struct PostgresDatabase {
@@ -76,31 +81,103 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
 }
 
 impl PostgresDatabase {
-    pub(super) async fn open(url: &str) -> Result<PostgresDatabase, StoreError> {
-        let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::Unusable {
-            // The URL itself is not shown: it may hold a password.
-            reason: "the store URL cannot be read".into(),
-            hint: "it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE".into(),
+    pub(super) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
+        let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
+            reason: format!("the URL `{url}` cannot be used"),
+            hint: format!("it looks like {FORM}"),
             source: Some(Arc::new(DriverError(error.to_string()))),
         })?;
+        // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        let options = options.host(&host);
+        let way = options.get_socket().map_or_else(|| Way::to(&host), |_| Way::Socket);
+        let tls = Tls::of(&with_environment(url.tls())?, way)?;
+        let options = protect(options, &tls, way);
         // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
         // Every statement of ours has an index, so none is ever to be planned otherwise.
         let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
         let options = options.application_name("host").statement_cache_capacity(512);
-        let place = format!("{}:{}", options.get_host(), options.get_port());
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{host}:{}", options.get_port()),
+        };
         let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, error))?;
+        let mut probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let encoding = server_encoding(&mut probe).await;
         drop(sqlx::Connection::close(probe).await);
+        check_encoding(&place, &encoding.map_err(|error| refused(&place, &tls, error))?)?;
         Ok(PostgresDatabase { pool: pool.connect_lazy_with(options) })
     }
 }
 
+/// What the URL says about TLS, and for the rest what the environment says, by the names that every client of PostgreSQL knows.
+fn with_environment(settings: &TlsSettings) -> Result<TlsSettings, StoreError> {
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let mut settings = settings.clone();
+    if let (None, Some(mode)) = (settings.mode, variable("PGSSLMODE")) {
+        settings.mode = Some(mode.parse().map_err(|_unknown| StoreError::Unusable {
+            reason: "the variable PGSSLMODE has no value that it can have".into(),
+            hint: TlsMode::CHOICE.into(),
+            source: None,
+        })?);
+    }
+    if settings.roots.is_none() {
+        settings.roots = variable("PGSSLROOTCERT").map(|name| TlsRoots::named(&name));
+    }
+    Ok(settings)
+}
+
+fn protect(options: PgConnectOptions, tls: &Tls, way: Way) -> PgConnectOptions {
+    let options = options.ssl_mode(match tls.mode {
+        // Servers do not speak TLS on sockets, and clients do not ask for it there, whatever they were told.
+        _ if way == Way::Socket => PgSslMode::Disable,
+        TlsMode::Disable => PgSslMode::Disable,
+        TlsMode::Prefer => PgSslMode::Prefer,
+        TlsMode::Require => PgSslMode::Require,
+        TlsMode::VerifyCa => PgSslMode::VerifyCa,
+        TlsMode::VerifyFull => PgSslMode::VerifyFull,
+    });
+    let options = match &tls.roots {
+        Some(path) => options.ssl_root_cert(path),
+        // Takes the place of what the driver reads from the environment by itself.
+        None => options.ssl_root_cert_from_pem(Vec::new()),
+    };
+    match &tls.client {
+        Some(client) => options.ssl_client_cert(&client.certificate).ssl_client_key(&client.key),
+        None => options,
+    }
+}
+
+/// In which encoding the database keeps texts.
+async fn server_encoding(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("SELECT current_setting('server_encoding')").fetch_one(connection).await
+}
+
+/// Refuses a database that cannot keep every text. One without an encoding (`SQL_ASCII`) keeps bytes as they come.
+fn check_encoding(place: &str, encoding: &str) -> Result<(), StoreError> {
+    if matches!(encoding, "UTF8" | "SQL_ASCII") {
+        return Ok(());
+    }
+    Err(StoreError::Unusable {
+        reason: format!("the database at {place} keeps texts in {encoding}, which cannot hold every text"),
+        hint: "use a database in UTF-8: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0".into(),
+        source: None,
+    })
+}
+
 /// Why a first connection failed.
-fn refused(place: &str, error: sqlx::Error) -> StoreError {
+fn refused(place: &str, tls: &Tls, error: sqlx::Error) -> StoreError {
+    if let Some(explained) = tls.explain(Server { name: "PostgreSQL", place, without_tls: "sslmode=disable" }, &error) {
+        return explained;
+    }
     let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
     let (what, hint) = match code.as_deref() {
-        Some("28P01" | "28000") => ("refuses the user or the password", "check user and password in the store URL"),
+        Some("28P01") => ("refuses the user or the password", "check user and password in the store URL"),
+        Some("28000") => (
+            "does not let this user in",
+            "its pg_hba.conf says who may come, from where, and whether with TLS (sslmode=require); see the cause above",
+        ),
         Some("3D000") => ("has no such database", "create it: CREATE DATABASE name"),
         Some("53300" | "57P03") | None => {
             let source = Arc::new(error);

@@ -1,7 +1,6 @@
 //! SQLite: one writer connection, several readers, the write-ahead log.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +11,8 @@ use sqlx::{Arguments, Sqlite, SqlitePool};
 use super::connection::{Connection, Database, DriverError, Failure, pooled_connection};
 use super::query::Dialect;
 use super::value::{Arg, Row, Value};
+use crate::config::{SqliteFile, Synchronous};
+use crate::files::{create_private_file, narrow_database};
 use crate::store::StoreError;
 
 /// How long a statement waits for another process's write transaction. Those are short; one that is not is an error to see.
@@ -41,45 +42,34 @@ fn bind(bound: &mut SqliteArguments, arg: Arg) -> Result<(), sqlx::error::BoxDyn
 
 impl SqliteDatabase {
     /// Opens a file, and makes it where there is none.
-    pub(super) async fn open(url: &str) -> Result<SqliteDatabase, StoreError> {
-        let (options, path) = options(url)?;
-        check_place(&path)?;
+    pub(super) async fn open(file: &SqliteFile) -> Result<SqliteDatabase, StoreError> {
+        let path = check_place(&file.path)?;
+        create_private_file(&file.path).map_err(|error| StoreError::Unusable {
+            reason: format!("the store `{path}` cannot be made"),
+            hint: "check that the user that runs the host may write to its folder".into(),
+            source: Some(std::sync::Arc::new(error)),
+        })?;
+        let options = options(path, file.synchronous);
         let pool =
             |max| PoolOptions::<Sqlite>::new().max_connections(max).test_before_acquire(false).idle_timeout(None);
         let opened = pool(1).connect_with(options.clone()).await;
-        let writer = opened.map_err(|error| unusable(&path, &error))?;
+        let writer = opened.map_err(|error| unusable(path, &error))?;
+        narrow_database(&file.path);
         let readers = pool(READERS).connect_lazy_with(options.optimize_on_close(false, None));
         Ok(SqliteDatabase { writer, readers })
     }
 }
 
-/// `sqlite:PATH`, `sqlite://PATH`, with `?synchronous=normal|full|extra`.
-fn options(url: &str) -> Result<(SqliteConnectOptions, String), StoreError> {
-    let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if path.is_empty() || path == ":memory:" {
-        return Err(bad_url(
-            url,
-            "it names no file",
-            "write sqlite:///var/lib/host/host.db, or memory: for a store without a file",
-        ));
-    }
-    let mut synchronous = SqliteSynchronous::Full;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if key != "synchronous" {
-            let reason = format!("it has an unknown option `{key}`");
-            return Err(bad_url(url, &reason, "the only option is synchronous=full (default), normal or extra"));
-        }
-        synchronous = SqliteSynchronous::from_str(value).map_err(|_| {
-            bad_url(url, &format!("synchronous cannot be `{value}`"), "use full (default), normal or extra")
-        })?;
-    }
-    let options = SqliteConnectOptions::new()
+fn options(path: &str, synchronous: Synchronous) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(synchronous)
+        .synchronous(match synchronous {
+            Synchronous::Normal => SqliteSynchronous::Normal,
+            Synchronous::Full => SqliteSynchronous::Full,
+            Synchronous::Extra => SqliteSynchronous::Extra,
+        })
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(512)
@@ -88,23 +78,22 @@ fn options(url: &str) -> Result<(SqliteConnectOptions, String), StoreError> {
         .pragma("automatic_index", "off")
         // 64 MiB of pages, and sorting in memory: the defaults are for telephones.
         .pragma("cache_size", "-65536")
-        .pragma("temp_store", "memory");
-    Ok((options, path.to_owned()))
+        .pragma("temp_store", "memory")
 }
 
-fn bad_url(url: &str, reason: &str, hint: &str) -> StoreError {
-    let shown: String = url.chars().take(200).collect();
-    StoreError::Unusable {
-        reason: format!("store URL `{shown}` cannot be read: {reason}"),
-        hint: hint.into(),
-        source: None,
-    }
-}
-
-/// Finds out beforehand what SQLite would only call "unable to open database file".
-fn check_place(path: &str) -> Result<(), StoreError> {
+/// Finds out beforehand what SQLite would only call "unable to open database file". Answers the path as SQLite takes it.
+fn check_place(file: &Path) -> Result<&str, StoreError> {
     let refuse = |reason: String, hint: &str| Err(StoreError::Unusable { reason, hint: hint.into(), source: None });
-    let file = Path::new(path);
+    let shown = file.display();
+    let Some(path) = file.to_str() else {
+        return refuse(
+            format!("the path of the store `{shown}` is not UTF-8, which the SQLite driver needs"),
+            "name another file with --store, or another --data-dir",
+        );
+    };
+    if path.starts_with("file:") {
+        return refuse(format!("SQLite would take the path `{shown}` for a URI"), "write it with a folder: ./file:…");
+    }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     if !folder.is_dir() {
         return refuse(
@@ -113,13 +102,14 @@ fn check_place(path: &str) -> Result<(), StoreError> {
         );
     }
     if file.is_dir() {
-        return refuse(format!("`{path}` is a folder, not a database file"), "name a file in it, such as host.db");
+        return refuse(format!("`{shown}` is a folder, not a database file"), "name a file in it, such as host.db");
     }
     match std::fs::metadata(file) {
-        Ok(found) if found.permissions().readonly() => {
-            refuse(format!("the store `{path}` is read-only"), "make the file writable for the user that runs the host")
-        }
-        _ => Ok(()),
+        Ok(found) if found.permissions().readonly() => refuse(
+            format!("the store `{shown}` is read-only"),
+            "make the file writable for the user that runs the host",
+        ),
+        _ => Ok(path),
     }
 }
 

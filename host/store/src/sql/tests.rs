@@ -1,10 +1,12 @@
 //! What is particular to the store in SQL: refusals, schemas, content that cannot be read, full disks.
 //! What every store must do is in the conformance suite.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use super::{OpenOptions, SqlStore, Tx, migrate};
 use crate::clock::SystemClock;
+use crate::config::StoreUrl;
 use crate::model::{
     Backoff, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata, Outcome, Pause, Payload, Schedule,
     ScheduleId, SchedulerId, Settings, TaskId, Timestamp,
@@ -23,8 +25,8 @@ impl Folder {
         Folder(path)
     }
 
-    fn url(&self) -> String {
-        format!("sqlite://{}", self.0.join("host.db").display())
+    fn url(&self) -> StoreUrl {
+        StoreUrl::in_data_dir(&self.0)
     }
 }
 
@@ -97,23 +99,33 @@ fn acquire(limit: usize) -> AcquireJobs {
 }
 
 #[tokio::test]
-async fn a_url_that_names_no_store_is_refused_with_what_would_be_right() {
+async fn a_path_that_can_be_no_database_is_refused_with_what_would_be_right() {
     let folder = Folder::new("url");
-    let inside = folder.0.display().to_string();
+    let odd = std::ffi::OsStr::from_bytes(b"b\xff.db");
     for (url, reason, hint) in [
-        ("redis://x".to_owned(), "no kind of store called `redis`", "begins with memory:"),
-        ("sqlite://".to_owned(), "names no file", "sqlite:///var/lib"),
-        (format!("{}?mode=ro", folder.url()), "unknown option `mode`", "synchronous="),
-        (format!("{}?synchronous=off-ish", folder.url()), "cannot be `off-ish`", "use full"),
-        (format!("sqlite://{inside}/none/host.db"), "no folder", "--data-dir"),
-        (format!("sqlite://{inside}"), "is a folder", "host.db"),
-        ("postgres://user@:notaport/x".to_owned(), "cannot be read", "postgres://USER"),
-        ("mysql://user@host:notaport/x".to_owned(), "cannot be read", "mysql://USER"),
+        (StoreUrl::Memory, "no database", "sqlite://"),
+        (StoreUrl::file(folder.0.join("none/host.db")), "no folder", "--data-dir"),
+        (StoreUrl::file(&folder.0), "is a folder", "host.db"),
+        (StoreUrl::file(folder.0.join(odd)), "not UTF-8", "--data-dir"),
+        (StoreUrl::file("file:host.db"), "take the path", "./file:"),
     ] {
-        let (found, way_out) = unusable(SqlStore::open(&url, OPTIONS).await);
+        let opened = SqlStore::open(&url, OPTIONS).await;
+        let (found, way_out) = match opened {
+            Err(StoreError::BadUrl { reason, hint, .. }) => (reason, hint),
+            other => unusable(other),
+        };
         assert!(found.contains(reason) && way_out.contains(hint), "{url}: {found} / {way_out}");
     }
-    assert!(!folder.0.join("host.db").exists(), "a refused URL leaves nothing behind");
+    assert_eq!(std::fs::read_dir(&folder.0).expect("there").count(), 0, "a refused URL leaves nothing behind");
+}
+
+#[tokio::test]
+async fn a_folder_whose_name_would_mean_something_in_a_url_holds_a_store_like_any_other() {
+    let folder = Folder::new("odd");
+    let inside = folder.0.join("a?b#c%20d&mode=memory");
+    std::fs::create_dir(&inside).expect("made");
+    SqlStore::open(&StoreUrl::in_data_dir(&inside), OPTIONS).await.expect("the store opens").close().await;
+    assert!(inside.join("host.db").exists());
 }
 
 #[tokio::test]

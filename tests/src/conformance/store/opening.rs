@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use host::clock::SystemClock;
+use host::config::StoreUrl;
 use host::store::StoreError;
 use host::store::sql::{OpenOptions, SqlStore, migrate};
 
@@ -29,7 +30,7 @@ fn url(backend: Backend) -> Result<String> {
 }
 
 async fn open(url: &str, auto_migrate: bool) -> Result<SqlStore, StoreError> {
-    SqlStore::open(url, OpenOptions { clock: &SystemClock, auto_migrate }).await
+    SqlStore::open(&url.parse::<StoreUrl>()?, OpenOptions { clock: &SystemClock, auto_migrate }).await
 }
 
 async fn refused(url: &str) -> Result<(String, String)> {
@@ -71,14 +72,14 @@ async fn not_migrated(backend: Backend) -> Result<()> {
     let url = url(backend)?;
     let (reason, hint) = refused(&url).await?;
     ensure!(reason.contains("no schema") && hint.contains("host migrate --apply"), "{reason} / {hint}");
-    ensure!(migrate::status(&url).await?.current == 0, "something was made");
-    ensure!(!migrate::apply(&url, &SystemClock).await?.is_empty(), "nothing was applied");
+    ensure!(migrate::status(&url.parse()?).await?.current == 0, "something was made");
+    ensure!(!migrate::apply(&url.parse()?, &SystemClock).await?.is_empty(), "nothing was applied");
     open(&url, false).await?;
     Ok(())
 }
 
 async fn migrated_at_once(backend: Backend) -> Result<()> {
-    let url = url(backend)?;
+    let url: StoreUrl = url(backend)?.parse()?;
     let mut hosts = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let url = url.clone();

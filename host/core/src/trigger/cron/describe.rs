@@ -104,14 +104,15 @@ impl CronTrigger {
             Some(seconds) => match minutes[..] {
                 [minute] => format!("{seconds} of minute {minute}"),
                 _ => match regular(&minutes) {
-                    Some((step, 0, last)) if step > 1 && last + step >= 60 => {
+                    Some((step, 0, last)) if step > 1 && last + step == 60 => {
                         format!("{seconds} of every {} minute", ordinal(step))
                     }
                     _ => format!("{seconds} of {}", self.of_unit(&minutes, "minute", 60).replacen("at ", "", 1)),
                 },
             },
         };
-        let spans_hour = repeat.starts_with("every");
+        let names_minutes = repeat.contains(" of minute");
+        let spans_hour = (repeat.starts_with("every") || repeat.ends_with(" of every minute")) && !names_minutes;
         if every_hour {
             return if spans_hour { repeat } else { format!("{repeat} of every hour") };
         }
@@ -135,7 +136,8 @@ impl CronTrigger {
         match (regular(values), values) {
             (_, [only]) => format!("at {unit} {only}"),
             (Some((1, 0, last)), _) if last + 1 == span => format!("every {unit}"),
-            (Some((step, 0, last)), _) if last + step >= span => format!("every {step} {unit}s"),
+            // Only where the step goes on across the end: `*/45` is not every 45 minutes.
+            (Some((step, 0, last)), _) if last + step == span => format!("every {step} {unit}s"),
             (Some((1, first, last)), _) => format!("at {unit}s {first} to {last}"),
             _ => {
                 let names: Vec<_> = values.iter().map(ToString::to_string).collect();

@@ -182,10 +182,12 @@ impl Parser {
             return self.weekdays(range, first, last, step, values);
         }
         if first.value > last.value {
-            let wrapping = format!("{}-{high},{low}-{}", first.text, last.text);
-            return Err(self
-                .fault(range, at, "is a range that ends before it begins")
-                .suggestion((!first.named).then_some(wrapping)));
+            let (from, to) = match self.field.names() {
+                [from, .., to] if first.named => ((*from).to_owned(), (*to).to_owned()),
+                _ => (low.to_string(), high.to_string()),
+            };
+            let wrapping = format!("{}-{to},{from}-{}", first.text, last.text);
+            return Err(self.fault(range, at, "is a range that ends before it begins").suggestion(Some(wrapping)));
         }
         let step = self.checked_step(step, last.value - first.value)?;
         self.insert(first.value, last.value, step, values);

@@ -43,6 +43,8 @@ pub(in crate::trigger) struct Bounds {
 
 /// The fields of a crontab string, in its order.
 const CRONTAB: [Field; 5] = [Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
+/// The same with the seconds in front.
+const SIX_FIELDS: [Field; 6] = [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
 
 impl CronTrigger {
     /// A rule by its fields; those not given get their defaults.
@@ -66,23 +68,29 @@ impl CronTrigger {
         let words = words(expression);
         let count = words.len();
         if count != CRONTAB.len() || expression.len() > FIELD_LENGTH_MAX {
-            return Err(wrong_count(key, expression, count));
+            return Err(wrong_count(key, expression, count, "five"));
         }
         let values = read_words(key, &CRONTAB, &words)?;
         Ok(Self::of(&values, Source::Crontab(expression.to_owned()), bounds))
     }
 
-    /// Six fields: the seconds, then those of crontab.
-    pub(in crate::trigger) fn from_six_fields(
+    /// Five fields as crontab has them, or six with the seconds first.
+    pub(in crate::trigger) fn from_five_or_six_fields(
         key: &str,
         expression: &str,
         bounds: Bounds,
     ) -> Result<Self, Box<Invalid>> {
         let words = words(expression);
-        let order = [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
-        let values = read_words(key, &order, &words)?;
+        let count = words.len();
+        if count == CRONTAB.len() {
+            return Self::from_crontab(key, expression, bounds);
+        }
+        if count != SIX_FIELDS.len() || expression.len() > FIELD_LENGTH_MAX {
+            return Err(wrong_count(key, expression, count, "five, or six with the seconds first"));
+        }
+        let values = read_words(key, &SIX_FIELDS, &words)?;
         let mut given: Vec<_> =
-            order.into_iter().zip(words).map(|(field, (_, word))| (field, word.to_owned())).collect();
+            SIX_FIELDS.into_iter().zip(words).map(|(field, (_, word))| (field, word.to_owned())).collect();
         given.sort_by_key(|(field, _)| *field);
         Ok(Self::of(&values, Source::Fields(given.into()), bounds))
     }
@@ -106,14 +114,17 @@ impl CronTrigger {
         &self.clock
     }
 
-    /// Whether the text restricts both the day of the month and the weekday, and is a crontab string, where classic
-    /// cron would take either.
+    /// Whether the text restricts both the day of the month and the weekday, and is written as a crontab string, where classic
+    /// cron would take either. Six fields from the seconds to the weekday are such a string as well; other rules by fields are not.
     pub(in crate::trigger) fn demands_day_and_weekday(&self) -> bool {
-        let Source::Crontab(expression) = &self.source else { return false };
-        words(expression)
-            .iter()
-            .enumerate()
-            .all(|(index, (_, word))| ![2, 4].contains(&index) || !word.starts_with('*'))
+        let is_crontab = match &self.source {
+            Source::Crontab(_) => true,
+            Source::Fields(fields) => {
+                fields.len() == SIX_FIELDS.len() && fields.iter().all(|(field, _)| SIX_FIELDS.contains(field))
+            }
+        };
+        let restricts = |field| self.text(field).is_some_and(|text| !text.starts_with('*'));
+        is_crontab && restricts(Field::Day) && restricts(Field::DayOfWeek)
     }
 
     /// The same rule at another place or time.
@@ -239,26 +250,31 @@ fn words(expression: &str) -> Vec<(usize, &str)> {
     }
 }
 
-/// The values of all fields, in the order of [`Field::ALL`], from words in the order of `order`.
+/// The values of all fields, in the order of [`Field::ALL`], from words in the order of `order`. Of several faults the leftmost is told.
 fn read_words(key: &str, order: &[Field], words: &[(usize, &str)]) -> Result<Vec<Values>, Box<Invalid>> {
-    let read = |field: Field| match order.iter().position(|given| *given == field) {
-        Some(index) => field::parse(field, words[index].1, words[index].0).map_err(|invalid| {
+    let mut read = Vec::with_capacity(order.len());
+    for (field, (at, word)) in order.iter().zip(words) {
+        let values = field::parse(*field, word, *at).map_err(|invalid| {
             let problem = format!("{}, in the field {}", invalid.problem, field.name());
             Box::new(Invalid { field: key.to_owned(), problem, ..*invalid })
-        }),
+        })?;
+        read.push((*field, values));
+    }
+    let of_field = |field: Field| match read.iter().find(|(given, _)| *given == field) {
+        Some((_, values)) => Ok(values.clone()),
         None => field::parse(field, if field == Field::Second { "0" } else { "*" }, 0),
     };
-    Field::ALL.into_iter().map(read).collect()
+    Field::ALL.into_iter().map(of_field).collect()
 }
 
-fn wrong_count(key: &str, expression: &str, count: usize) -> Box<Invalid> {
+fn wrong_count(key: &str, expression: &str, count: usize, wanted: &str) -> Box<Invalid> {
     let invalid = if expression.len() > FIELD_LENGTH_MAX {
         Invalid::new(key, format!("is longer than {FIELD_LENGTH_MAX} bytes"))
     } else if expression.trim_start().starts_with('@') {
         Invalid::new(key, "is a nickname, which this form does not know").token(expression)
     } else {
         let plural = if count == 1 { "" } else { "s" };
-        Invalid::new(key, format!("has {count} field{plural} where a crontab string has five")).token(expression)
+        Invalid::new(key, format!("has {count} field{plural} where a crontab string has {wanted}")).token(expression)
     };
     invalid.allowed("minute hour day month day_of_week, as in `*/5 9-17 * * mon-fri`")
 }

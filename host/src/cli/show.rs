@@ -1,0 +1,69 @@
+//! Settings for people, with where each comes from.
+
+use crate::config::units::{format_duration, format_size};
+use crate::model::{Backoff, GraceTime, JobSettings, Settings, Task};
+
+/// The settings of what a job runs, as names and values. `mark` says behind a value where it comes from.
+pub(super) fn run_settings(
+    executor: &str,
+    settings: &JobSettings,
+    mark: impl Fn(fn(&Settings) -> bool) -> &'static str,
+) -> Vec<(&'static str, String)> {
+    let metadata = if settings.metadata.0.is_empty() { String::new() } else { settings.metadata.to_json() };
+    vec![
+        ("executor", executor.to_owned() + mark(|layer| layer.executor.is_some())),
+        ("timeout", format_duration(settings.timeout) + mark(|layer| layer.timeout.is_some())),
+        ("fuel", settings.fuel.to_string() + mark(|layer| layer.fuel.is_some())),
+        ("memory", format_size(settings.memory_bytes) + mark(|layer| layer.memory_bytes.is_some())),
+        ("attempts", settings.max_attempts.to_string() + mark(|layer| layer.max_attempts.is_some())),
+        ("backoff", backoff(&settings.backoff) + mark(|layer| layer.backoff.is_some())),
+        ("priority", settings.priority.to_string() + mark(|layer| layer.priority.is_some())),
+        ("results kept", format_duration(settings.result_ttl) + mark(|layer| layer.result_ttl.is_some())),
+        ("metadata", metadata),
+    ]
+}
+
+/// What runs a job: what was named, or else what fits its task.
+pub(super) fn executor_of(settings: &JobSettings) -> &str {
+    settings.executor.as_ref().map_or("the one that fits its task", |name| name.as_str())
+}
+
+/// How late a scheduled job may start.
+pub(super) fn grace_time(grace: GraceTime) -> String {
+    match grace {
+        GraceTime::Unlimited => "none".to_owned(),
+        GraceTime::Within(span) => format_duration(span),
+    }
+}
+
+/// Where a setting of a task comes from, for a place behind its value.
+pub(super) fn layer_of_task(task: &Task, sets: fn(&Settings) -> bool) -> &'static str {
+    if sets(&task.configured) {
+        "  (configured)"
+    } else if sets(&task.declared) {
+        "  (by its author)"
+    } else if sets(&task.defaults) {
+        "  (default of the host)"
+    } else {
+        ""
+    }
+}
+
+/// Whether a setting of a schedule is its own, for a place behind its value.
+pub(super) fn layer_of_schedule(own: &Settings, sets: fn(&Settings) -> bool) -> &'static str {
+    if sets(own) { "" } else { "  (its task's)" }
+}
+
+fn backoff(backoff: &Backoff) -> String {
+    let Backoff { initial, max, factor_percent, jitter_percent } = *backoff;
+    if initial == max && jitter_percent == 0 {
+        return format!("{} each time", format_duration(initial));
+    }
+    format!(
+        "{} growing to {}, times {}.{:02} each, spread by {jitter_percent} %",
+        format_duration(initial),
+        format_duration(max),
+        factor_percent / 100,
+        factor_percent % 100,
+    )
+}

@@ -1,0 +1,127 @@
+//! Settings.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::millis;
+use super::task::grace_millis;
+use crate::model::{Backoff, JobSettings, Parallelism, ResolvedSettings, Settings};
+
+/// The settings that hold for what a job runs. `executor` is `null` where none was named.
+#[derive(Serialize)]
+pub(crate) struct RunSettingsWire {
+    pub(crate) executor: Option<String>,
+    pub(crate) timeout_ms: u64,
+    pub(crate) fuel: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) max_attempts: u32,
+    pub(crate) backoff: BackoffWire,
+    pub(crate) priority: i32,
+    pub(crate) result_ttl_ms: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct BackoffWire {
+    pub(crate) initial_ms: u64,
+    pub(crate) max_ms: u64,
+    pub(crate) factor_percent: u32,
+    pub(crate) jitter_percent: u8,
+}
+
+impl From<Backoff> for BackoffWire {
+    fn from(backoff: Backoff) -> BackoffWire {
+        BackoffWire {
+            initial_ms: millis(backoff.initial),
+            max_ms: millis(backoff.max),
+            factor_percent: backoff.factor_percent,
+            jitter_percent: backoff.jitter_percent,
+        }
+    }
+}
+
+impl From<&JobSettings> for RunSettingsWire {
+    fn from(settings: &JobSettings) -> RunSettingsWire {
+        RunSettingsWire {
+            executor: settings.executor.as_ref().map(ToString::to_string),
+            timeout_ms: millis(settings.timeout),
+            fuel: settings.fuel,
+            memory_bytes: settings.memory_bytes,
+            max_attempts: settings.max_attempts,
+            backoff: settings.backoff.into(),
+            priority: settings.priority,
+            result_ttl_ms: millis(settings.result_ttl),
+        }
+    }
+}
+
+impl From<&ResolvedSettings> for RunSettingsWire {
+    fn from(settings: &ResolvedSettings) -> RunSettingsWire {
+        RunSettingsWire::from(&JobSettings::from(settings.clone()))
+    }
+}
+
+/// One layer of settings, as an object that has the keys which the layer sets and no others: what is missing is inherited, and `null` says
+/// "no limit".
+pub(crate) fn layer(settings: &Settings) -> Value {
+    let Settings {
+        max_running_jobs,
+        misfire_grace_time,
+        executor,
+        timeout,
+        fuel,
+        memory_bytes,
+        max_attempts,
+        backoff,
+        priority,
+        result_ttl,
+        metadata,
+    } = settings;
+    let parallelism = |parallelism| match parallelism {
+        Parallelism::Unlimited => None,
+        Parallelism::AtMost(count) => Some(count.get()),
+    };
+    let keys = [
+        ("max_running_jobs", max_running_jobs.map(|limit| json!(parallelism(limit)))),
+        ("misfire_grace_time_ms", misfire_grace_time.map(|grace| json!(grace_millis(grace)))),
+        ("executor", executor.as_ref().map(|name| json!(name.as_str()))),
+        ("timeout_ms", timeout.map(|span| json!(millis(span)))),
+        ("fuel", fuel.map(|fuel| json!(fuel))),
+        ("memory_bytes", memory_bytes.map(|bytes| json!(bytes))),
+        ("max_attempts", max_attempts.map(|count| json!(count))),
+        ("backoff", backoff.map(|backoff| json!(BackoffWire::from(backoff)))),
+        ("priority", priority.map(|priority| json!(priority))),
+        ("result_ttl_ms", result_ttl.map(|span| json!(millis(span)))),
+        ("metadata", (!metadata.0.is_empty()).then(|| Value::Object(metadata.0.clone()))),
+    ];
+    let set = keys.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(set.collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{GraceTime, Metadata};
+
+    #[test]
+    fn a_layer_shows_what_it_sets_and_nothing_else() {
+        assert_eq!(layer(&Settings::default()), json!({}));
+        let settings = Settings {
+            max_running_jobs: Some(Parallelism::Unlimited),
+            misfire_grace_time: Some(GraceTime::Unlimited),
+            backoff: Some(Backoff::default()),
+            priority: Some(-3),
+            metadata: Metadata(json!({"team": "ops"}).as_object().expect("an object").clone()),
+            ..Settings::default()
+        };
+        assert_eq!(
+            layer(&settings),
+            json!({
+                "max_running_jobs": null,
+                "misfire_grace_time_ms": null,
+                "backoff": {"initial_ms": 1_000, "max_ms": 600_000, "factor_percent": 200, "jitter_percent": 10},
+                "priority": -3,
+                "metadata": {"team": "ops"},
+            })
+        );
+    }
+}
