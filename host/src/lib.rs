@@ -105,6 +105,9 @@
 //! # })
 //! # }
 //! ```
+//!
+//! A program that runs plugins as well begins its `main` with [`executor::wasm::serve_if_asked`]: then they are compiled in a child process
+//! with limits, which is the program itself, and not in the process that runs everything else.
 
 pub mod app;
 pub mod assemble;

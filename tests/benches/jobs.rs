@@ -10,7 +10,7 @@ use std::time::Duration;
 use host::app::{App, NewJob, RegisterPlugin};
 use host::assemble::{Machine, Opened};
 use host::clock::Stopwatch;
-use host::config::{Caps, Config, Serve};
+use host::config::{Caps, CompilerLimits, Config, Serve};
 use host::model::{JobSettings, JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Handle, Options, Parts, Scheduler};
 use host::store::JobFilter;
@@ -59,6 +59,7 @@ async fn measure(
         data_dir: folder.to_owned(),
         task_defaults: Settings { max_running_jobs: Some(host::model::Parallelism::Unlimited), ..Settings::default() },
         caps: Caps::default(),
+        compiler: CompilerLimits::default(),
         serve: Serve::default(),
         auto_migrate: true,
     };

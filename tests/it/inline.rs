@@ -26,6 +26,10 @@ fn executor(clock: &ManualClock) -> InlineExecutor {
             context.cancelled().cancelled().await;
             Err(NativeError::retryable("gave up"))
         })
+        .with(name("nests"), |_, args| async move {
+            let depth = args["depth"].as_u64().unwrap_or_default();
+            Ok((0..depth).fold(json!(0), |inner, _| json!([inner])))
+        })
         .with(name("panics"), |_, _| -> std::future::Ready<Result<Value, NativeError>> { panic!("no luck") })
         .with(name("rambles"), |_, _| async {
             Err(NativeError { context: vec!["y".repeat(100_000); 100], ..NativeError::permanent("x".repeat(100_000)) })
@@ -76,6 +80,13 @@ async fn a_closure_gets_its_arguments_and_its_error_is_the_jobs() {
     assert_eq!(&*payload.data, b"42");
     assert_eq!(kind(&run("double", json!({})).await), (ErrorKind::GuestError, Retry::Never));
     assert_eq!(kind(&run("unknown", json!({})).await).0, ErrorKind::PluginUnavailable);
+}
+
+#[tokio::test]
+async fn a_result_is_accepted_up_to_the_depth_that_can_be_read_again() {
+    assert!(matches!(run("nests", json!({"depth": 64})).await.verdict, Verdict::Success(_)));
+    assert_eq!(kind(&run("nests", json!({"depth": 65})).await).0, ErrorKind::ResultTooLarge);
+    assert_eq!(kind(&run("nests", json!({"depth": 1_000})).await).0, ErrorKind::ResultTooLarge);
 }
 
 #[tokio::test]

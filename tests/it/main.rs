@@ -3,6 +3,8 @@
 mod app;
 mod cli;
 mod features;
+mod generated;
+mod hostile;
 mod inline;
 mod programs;
 mod readme;

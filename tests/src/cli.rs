@@ -47,7 +47,10 @@ impl User {
     pub fn new() -> User {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let cache = xtask::target_folder().join("cli-tests-cache");
+        // As the program makes it: a link is followed only to a folder that others cannot enter.
         std::fs::create_dir_all(&cache).expect("the target folder can be written");
+        #[cfg(unix)]
+        std::fs::set_permissions(&cache, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("it is our own");
         let user = User { folder, env: Vec::new() };
         std::fs::create_dir(user.home()).expect("the temporary folder can be written");
         std::fs::create_dir(user.data()).expect("the temporary folder can be written");

@@ -14,13 +14,13 @@ use host::model::{
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
-    AcquireJobs, Effects, Ending, FireSchedule, JobReport, PauseSchedule, PutPlugin, Record, Recover, ReleaseJob,
-    ReleaseJobs, Restore, Restored, Store,
+    AcquireJobs, AfterFire, Effects, Ending, FireSchedule, JobReport, PauseSchedule, PutPlugin, Record, Recover,
+    ReleaseJob, ReleaseJobs, Restore, Restored, Store,
 };
 use host::trigger::{RuleOptions, Trigger, TriggerState};
 use serde_json::json;
 
-use crate::factory::{Factory, add, release, schedule, schedule_id, scheduler, task, task_id};
+use crate::factory::{Factory, add, fired, release, schedule, schedule_id, scheduler, task, task_id};
 
 /// Text that databases like to change.
 const TEXT: &str = "🦀 \u{202e}עברית 中文 'quotes' \"and\" \\ % _ \u{1f468}\u{200d}\u{1f469} ";
@@ -162,7 +162,10 @@ impl Content<'_> {
                 registered_at: self.at(day),
             };
             let tasks = vec![task("p:work", None), task("p:limited", Some(2))];
-            self.store.plugin_put(PutPlugin { version, bytes, tasks }).await.expect("a plugin is stored");
+            self.store
+                .plugin_put(PutPlugin { version, bytes, tasks, configure: Settings::default() })
+                .await
+                .expect("a plugin is stored");
         }
     }
 
@@ -316,7 +319,7 @@ impl Content<'_> {
         })
         .await;
         let (id, token) = self.start(self.job("native")).await;
-        self.end(release(id, token, Ending::GivenBack)).await;
+        self.end(release(id, token, Ending::GivenBack { not_before: None })).await;
         // Its worker vanished, and it was queued again.
         self.start(self.job("native")).await;
         self.recover().await;
@@ -381,21 +384,22 @@ impl Content<'_> {
         let goes_on = goes_on.expect("it is due");
         let rule = Trigger::from_json(&goes_on.trigger, goes_on.created_at).expect("its trigger");
         let mut state = TriggerState::from_json(&goes_on.trigger_state).expect("its state");
-        let fired = rule.next(&mut state).expect("it fires").expect("there is one").at;
+        let due = rule.next(&mut state).expect("it fires").expect("there is one").at;
         let fires = FireSchedule {
             id: goes_on.id.clone(),
             token: request.token,
             jobs: vec![JobSpec {
                 schedule_id: Some(goes_on.id),
-                scheduled_fire_time: Some(fired),
+                schedule_life: goes_on.life,
+                scheduled_fire_time: Some(due),
                 ..self.job("native")
             }],
             trigger_state: state.to_json(),
-            next_fire_time: Some(fired.saturating_add(Duration::from_secs(1))),
-            last_fire_time: Some(fired),
-            pause: None,
+            next_fire_time: Some(due.saturating_add(Duration::from_secs(1))),
+            last_fire_time: Some(due),
+            then: AfterFire::Free,
         };
-        assert_eq!(self.store.schedule_fire(vec![fires]).await.expect("fired"), [host::store::Fired::Stored]);
+        assert_eq!(self.store.schedule_fire(vec![fires]).await.expect("fired"), [fired()]);
     }
 }
 

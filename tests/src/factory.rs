@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use host::model::{
     Backoff, Coalesce, ConflictPolicy, Digest, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken, Metadata,
-    Parallelism, Payload, PluginName, PluginVersion, Schedule, ScheduleId, SchedulerId, Settings, Target, Task, TaskId,
-    TaskName, Timestamp,
+    Parallelism, Payload, PluginName, PluginVersion, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target,
+    Task, TaskId, TaskName, Timestamp,
 };
 use host::store::{AcquireJobs, AcquireSchedules, AddSchedule, Ending, PutPlugin, Recover, ReleaseJob, ReleaseJobs};
 
@@ -62,6 +62,7 @@ pub fn task(id: &str, limit: Option<u32>) -> Task {
 pub fn schedule(id: &str, due: i64) -> Schedule {
     Schedule {
         id: schedule_id(id),
+        life: ScheduleLife::from_number(7),
         task_id: task_id("p:work"),
         trigger: r#"{"type":"interval","seconds":10}"#.into(),
         trigger_state: "{}".into(),
@@ -94,7 +95,7 @@ pub fn plugin(bytes: &[u8], tasks: Vec<Task>) -> PutPlugin {
         tasks: Vec::new(),
         registered_at: t(0),
     };
-    PutPlugin { version, bytes: bytes.to_vec(), tasks }
+    PutPlugin { version, bytes: bytes.to_vec(), tasks, configure: Settings::default() }
 }
 
 /// The settings of a job.
@@ -150,7 +151,8 @@ impl Factory {
     /// A job that a schedule made for `t(fire)`.
     pub fn fired(&self, schedule: &str, fire: i64) -> JobSpec {
         let schedule_id = Some(schedule_id(schedule));
-        JobSpec { schedule_id, scheduled_fire_time: Some(t(fire)), ..self.job("p:work") }
+        let schedule_life = ScheduleLife::from_number(7);
+        JobSpec { schedule_id, schedule_life, scheduled_fire_time: Some(t(fire)), ..self.job("p:work") }
     }
 
     /// Asks for jobs at `t(now)`, for ten seconds.
@@ -199,4 +201,9 @@ pub fn success(expires: i64) -> Ending {
 /// Recovery at `t(now)` of what ran out.
 pub fn recover(now: i64) -> Recover {
     Recover { now: t(now), holder: None, limit: 1_000 }
+}
+
+/// The answer to a fire that is stored with all of its jobs.
+pub fn fired() -> host::store::Fired {
+    host::store::Fired::Stored { left_out: Vec::new() }
 }

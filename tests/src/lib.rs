@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod cli;
 pub mod conformance;
 pub mod content;
+pub mod damaged;
 pub mod drain;
 pub mod factory;
 pub mod stage;

@@ -14,8 +14,8 @@ use host::clock::{Clock, ManualClock};
 use host::executor::{Executor, Finished, Invocation, Retry, RunControl, Verdict};
 use host::model::{
     Coalesce, ConflictPolicy, ErrorKind, Event, Job, JobError, JobId, JobIdSource, JobSettings, JobSpec, JobState,
-    Parallelism, Payload, Schedule, ScheduleId, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
-    Usage,
+    Parallelism, Payload, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName,
+    Timestamp, Usage,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler, StopReport};
 use host::store::memory::MemoryStore;
@@ -259,6 +259,7 @@ impl Stage {
         let trigger = Trigger::from_json(trigger, created_at).expect("a trigger");
         let schedule = Schedule {
             id: ScheduleId::new(id).expect("an id"),
+            life: ScheduleLife::default(),
             task_id: task_id.clone(),
             trigger: trigger.to_json().to_string(),
             trigger_state: trigger.initial_state().to_json(),

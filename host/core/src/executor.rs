@@ -4,9 +4,12 @@
 //!
 //! * An executor never fails for a guest's fault: whatever a guest does comes back as a [`Finished`].
 //! * It holds the limits it is given, whatever the guest does: fuel, time, memory, size of the result.
+//! * A result that it answers can be read: it is a document of its encoding, nested no deeper than arguments may be.
 //! * It ends soon after `control.cancel` fires, in any state of the guest. Dropping the future of [`Executor::run`] stops the guest too.
 //! * It says nothing to the store. What a guest says while it runs goes through `control.reports`, which has a bound; when
 //!   that is full the executor waits for a moment or drops and counts, it never grows.
+
+pub mod returned;
 
 use std::sync::Arc;
 use std::time::Duration;

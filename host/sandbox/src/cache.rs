@@ -5,30 +5,36 @@
 //! component's digest and to everything about the engine that shapes code. A file that does not fit in any way is
 //! compiled anew and replaced.
 //!
-//! The cache is a convenience: a full or read-only disk costs a warning and the next process some time, nothing else.
+//! The cache is a convenience: a full or read-only disk costs a warning and the next process some time, nothing else. So does whatever else
+//! is found where a file or the folder should be: a pipe, a device, a link. The folder is opened once, and everything is done inside the
+//! folder that was opened.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, linkat, openat, renameat, statat, unlinkat};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
+use super::code::CompiledCode;
+use super::compiler::CODE_BYTES_MAX;
 use crate::model::Digest;
 
 /// Length of a message authentication code and of its key.
 const CODE_BYTES: usize = 32;
 /// The first bytes that are authenticated: a change of this form of file makes old files strange.
-const FORM: &[u8] = b"host compiled code 1";
+const FORM: &[u8] = b"host compiled code 2";
 /// Files kept; the oldest beyond that are removed.
 const FILES_MAX: usize = 256;
-/// Largest file that is read: compiled code is a few times larger than the component.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Most entries of the folder that are looked at: whoever else fills it does not make every compilation slow.
+const ENTRIES_MAX: usize = 10_000;
+/// The name of the key.
+const KEY: &str = "key";
 
 /// The cache of compiled code; without a folder it keeps nothing.
 #[derive(Debug)]
@@ -36,6 +42,9 @@ pub(super) struct CodeCache(Option<Folder>);
 
 #[derive(Debug)]
 struct Folder {
+    /// The folder itself, whatever its name stands for by now.
+    dir: File,
+    /// For messages.
     path: PathBuf,
     key: [u8; CODE_BYTES],
 }
@@ -45,7 +54,7 @@ impl CodeCache {
     /// used, after a warning.
     pub(super) fn open(folder: Option<PathBuf>) -> CodeCache {
         CodeCache(folder.and_then(|path| {
-            Folder::open(path.clone())
+            Folder::open(&path)
                 .inspect_err(|error| {
                     tracing::warn!(folder = %path.display(), %error, "no cache of compiled code: plugins are compiled anew");
                 })
@@ -54,57 +63,43 @@ impl CodeCache {
     }
 
     /// The compiled component of that digest, where it is there and sound. Blocks for the file system.
-    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<CompiledCode> {
         let folder = self.0.as_ref()?;
-        let path = folder.file_of(engine, digest);
-        let code = match folder.read(&path, engine, digest) {
-            Ok(code) => code,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        let name = name_of(engine, digest);
+        match folder.read(&name, engine, digest) {
+            Ok(code) => Some(CompiledCode::from_compiler(code)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "cached code refused: compiling anew");
-                return None;
+                tracing::warn!(file = %folder.path.join(name).display(), %error, "cached code refused: compiling anew");
+                None
             }
-        };
-        // SAFETY: `deserialize` trusts its bytes to be the unchanged output of `Component::serialize`. These carry a valid
-        // authentication code under a key that only this host's owner can read, made over exactly these bytes together with
-        // the digest and the engine's compatibility hash, and nothing but `store` below makes such codes. Whoever can forge
-        // one can read the owner's files and needs no forgery. The bytes are in memory of our own: the file may change now.
-        #[expect(unsafe_code, reason = "the one place where compiled code is loaded")]
-        let component = unsafe { Component::deserialize(engine, &code) };
-        component.inspect_err(|error| tracing::warn!(file = %path.display(), %error, "cached code refused")).ok()
+        }
     }
 
-    /// Keeps a compiled component. Blocks for the file system; a failure is a warning.
-    pub(super) fn store(&self, engine: &Engine, digest: &Digest, component: &Component) {
+    /// Keeps compiled code. Blocks for the file system; a failure is a warning.
+    pub(super) fn store(&self, engine: &Engine, digest: &Digest, code: &CompiledCode) {
         let Some(folder) = &self.0 else { return };
-        let path = folder.file_of(engine, digest);
-        let stored = component
-            .serialize()
-            .map_err(|error| io::Error::other(format!("{error:#}")))
-            .and_then(|code| folder.write(&path, engine, digest, &code));
-        match stored {
+        let name = name_of(engine, digest);
+        match folder.write(&name, engine, digest, code.as_bytes()) {
             Ok(()) => folder.remove_oldest(),
-            Err(error) => tracing::warn!(file = %path.display(), %error, "compiled code could not be kept"),
+            Err(error) => {
+                tracing::warn!(file = %folder.path.join(name).display(), %error, "compiled code could not be kept");
+            }
         }
     }
 }
 
-impl Folder {
-    fn open(path: PathBuf) -> io::Result<Folder> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
-        let metadata = fs::metadata(&path)?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
-        }
-        let key = key(&path.join("key"))?;
-        Ok(Folder { path, key })
-    }
+/// Named by the component and by the engine, so that two versions of the host can share a folder.
+fn name_of(engine: &Engine, digest: &Digest) -> String {
+    format!("{digest}-{}.code", &compatibility_text(engine)[..16])
+}
 
-    /// Named by the component and by the engine, so that two versions of the host can share a folder.
-    fn file_of(&self, engine: &Engine, digest: &Digest) -> PathBuf {
-        let compatibility = compatibility(engine);
-        let short: String = compatibility[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.path.join(format!("{digest}-{short}.code"))
+impl Folder {
+    fn open(path: &Path) -> io::Result<Folder> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let dir = private_folder(path)?;
+        let key = key(&dir)?;
+        Ok(Folder { dir, path: path.to_owned(), key })
     }
 
     fn code_over(&self, engine: &Engine, digest: &Digest, code: &[u8]) -> Hmac<Sha256> {
@@ -116,10 +111,11 @@ impl Folder {
         mac
     }
 
-    fn read(&self, path: &Path, engine: &Engine, digest: &Digest) -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len().min(FILE_BYTES_MAX)).unwrap_or(0));
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    fn read(&self, name: &str, engine: &Engine, digest: &Digest) -> io::Result<Vec<u8>> {
+        let file = open_file(&self.dir, name)?;
+        let bytes_max = CODE_BYTES_MAX + CODE_BYTES as u64;
+        let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len().min(bytes_max)).unwrap_or(0));
+        file.take(bytes_max).read_to_end(&mut bytes)?;
         let (code, mac) =
             bytes.split_last_chunk::<CODE_BYTES>().ok_or_else(|| io::Error::other("the file is too short"))?;
         self.code_over(engine, digest, code)
@@ -129,74 +125,114 @@ impl Folder {
         Ok(bytes)
     }
 
-    fn write(&self, path: &Path, engine: &Engine, digest: &Digest, code: &[u8]) -> io::Result<()> {
+    /// Writes beside the file and renames: a reader sees the old file or the new one, never half of it.
+    fn write(&self, name: &str, engine: &Engine, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.code_over(engine, digest, code).finalize().into_bytes();
-        write_atomically(path, &[code, &mac])
+        let temporary = write_temporary(&self.dir, name, &[code, &mac])?;
+        renameat(&self.dir, &temporary, &self.dir, name).map_err(|error| {
+            let _gone = remove(&self.dir, &temporary);
+            error.into()
+        })
     }
 
     /// Removes the files that were written longest ago, beyond the number that is kept.
     fn remove_oldest(&self) {
-        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        let Ok(entries) = Dir::read_from(&self.dir) else { return };
         let mut files: Vec<_> = entries
-            .filter_map(Result::ok)
-            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "code"))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .take(ENTRIES_MAX)
+            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
+            .filter(|name| name.ends_with(".code"))
+            .filter_map(|name| {
+                let found = statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                Some((found.st_mtime, name))
+            })
             .collect();
         files.sort();
-        for (_, path) in &files[..files.len().saturating_sub(FILES_MAX)] {
+        for (_, name) in &files[..files.len().saturating_sub(FILES_MAX)] {
             // Another process may have removed it already.
-            let _gone = fs::remove_file(path);
+            let _gone = remove(&self.dir, name);
         }
     }
 }
 
-/// The key in `path`, made where there is none. Of two processes that make one at the same time, the first wins.
-fn key(path: &Path) -> io::Result<[u8; CODE_BYTES]> {
-    match read_key(path) {
+/// Opens a folder that is this user's alone. One that others can enter is closed to them, unless a link leads to it: what a link leads to
+/// may be there for something else, and is used as it is or not at all.
+fn private_folder(path: &Path) -> io::Result<File> {
+    let open = |flags: OFlags| OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let (folder, is_linked) = match open(OFlags::DIRECTORY | OFlags::NOFOLLOW) {
+        Ok(folder) => (folder, false),
+        Err(_link_or_worse) => (open(OFlags::DIRECTORY)?, true),
+    };
+    let metadata = folder.metadata()?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("the folder belongs to another user"));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        if is_linked {
+            return Err(io::Error::other("this is a link to a folder that others can enter; close that to them first"));
+        }
+        folder.set_permissions(Permissions::from_mode(0o700))?;
+    }
+    Ok(folder)
+}
+
+/// Opens a regular file of the folder for reading; anything else that has its name is refused, without waiting for it and without following
+/// it.
+fn open_file(dir: &File, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(dir, name, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is no regular file")) }
+}
+
+fn remove(dir: &File, name: &str) -> rustix::io::Result<()> {
+    unlinkat(dir, name, AtFlags::empty())
+}
+
+/// The key of the folder, made where there is none. Of two processes that make one at the same time, the first wins.
+fn key(dir: &File) -> io::Result<[u8; CODE_BYTES]> {
+    match read_key(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read,
     }
     // Random UUIDs come from the system's generator, 122 bits each; the hash makes an even key of four of them.
     let random = (0..4).fold(Sha256::new(), |hash, _| hash.chain_update(Uuid::new_v4().as_bytes()));
     let fresh: [u8; CODE_BYTES] = random.finalize().into();
-    let temporary = write_temporary(path, &[&fresh])?;
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary)?;
+    let temporary = write_temporary(dir, KEY, &[&fresh])?;
+    let linked = linkat(dir, &temporary, dir, KEY, AtFlags::empty()).map_err(io::Error::from);
+    remove(dir, &temporary)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => read_key(path),
+        _ => read_key(dir),
     }
 }
 
-fn read_key(path: &Path) -> io::Result<[u8; CODE_BYTES]> {
-    let file = File::open(path)?;
+fn read_key(dir: &File) -> io::Result<[u8; CODE_BYTES]> {
+    let unusable = |what: &str| io::Error::other(format!("the file `{KEY}` {what}; remove it, and a new one is made"));
+    let file = open_file(dir, KEY).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => error,
+        _ => unusable(&format!("cannot be used: {error}")),
+    })?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        return Err(io::Error::other(
-            "the file `key` can be read or written by others; remove it, and a new one is made",
-        ));
+        return Err(unusable("can be read or written by others"));
     }
     let mut bytes = Vec::new();
     file.take(CODE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    bytes
-        .try_into()
-        .map_err(|_| io::Error::other("the file `key` has the wrong length; remove it, and a new one is made"))
+    bytes.try_into().map_err(|_| unusable("has the wrong length"))
 }
 
-/// Writes beside `path` and renames: a reader sees the old file or the new one, never half of it.
-fn write_atomically(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let temporary = write_temporary(path, parts)?;
-    fs::rename(&temporary, path).inspect_err(|_| {
-        let _gone = fs::remove_file(&temporary);
-    })
-}
-
-fn write_temporary(path: &Path, parts: &[&[u8]]) -> io::Result<PathBuf> {
-    let temporary = path.with_extension(format!("{}.new", Uuid::new_v4().simple()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+fn write_temporary(dir: &File, name: &str, parts: &[&[u8]]) -> io::Result<String> {
+    let temporary = format!("{name}.{}.new", Uuid::new_v4().simple());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = File::from(openat(dir, &temporary, flags, Mode::RUSR | Mode::WUSR)?);
     let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
     written.map(|()| temporary.clone()).inspect_err(|_| {
-        let _gone = fs::remove_file(&temporary);
+        let _gone = remove(dir, &temporary);
     })
+}
+
+/// The whole of [`compatibility`] in hexadecimal digits.
+pub(super) fn compatibility_text(engine: &Engine) -> String {
+    compatibility(engine).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A hash over everything that shapes compiled code: version, settings, processor.

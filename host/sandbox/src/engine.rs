@@ -63,6 +63,11 @@ pub(super) fn start(instances: u32) -> Result<Engine, wasmtime::Error> {
     Ok(engine)
 }
 
+/// An engine that compiles what the others run. It has no pool and no clock, and nothing runs on it.
+pub(super) fn for_compiling() -> Result<Engine, wasmtime::Error> {
+    Engine::new(&config())
+}
+
 fn config() -> Config {
     let mut config = Config::new();
     // Cranelift, because the other compiler cannot interrupt by epochs and is not fit for hostile guests.
@@ -72,10 +77,14 @@ fn config() -> Config {
     // The interface to guests has no async functions; without their machinery every call is cheaper.
     config.concurrency_support(false);
     // What no toolchain for plugins emits by default, or what would make runs differ between machines.
-    config.wasm_memory64(false).wasm_multi_memory(false).wasm_wide_arithmetic(false).wasm_custom_page_sizes(false);
+    config.wasm_memory64(false).wasm_wide_arithmetic(false).wasm_custom_page_sizes(false);
     config.relaxed_simd_deterministic(true);
+    // Where composed parts call each other, the engine itself makes modules that see the memories of both. Modules of authors have one
+    // memory each: `complexity` refuses others.
+    config.wasm_multi_memory(true);
     config.max_wasm_stack(WASM_STACK_BYTES).async_stack_size(FIBER_STACK_BYTES);
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable).wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES_MAX));
+    // Debug information is neither kept nor read: see `backtrace`.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable).wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES_MAX));
     config
 }
 
@@ -118,37 +127,44 @@ fn start_ticker(engine: EngineWeak) -> Result<(), wasmtime::Error> {
     Ok(())
 }
 
-/// The threads that guests run on, apart from the scheduler's: a guest that computes holds a thread for up to a tick, and no
-/// lease may wait for that.
+/// Threads of the sandbox's own, apart from the scheduler's: a guest that computes holds a thread for up to a tick, and no lease may wait
+/// for that.
 ///
-/// Dropping it never blocks, also not inside an async context: guests that still run are dropped at their next tick.
+/// Dropping them never blocks, also not inside an async context: guests that still run are dropped at their next tick.
 #[derive(Debug)]
-pub(super) struct GuestRuntime(Option<Runtime>);
+pub(super) struct Threads(Option<Runtime>);
 
-/// Threads for blocking calls: a guest's file operations and the compiler.
-const BLOCKING_THREADS_MAX: usize = 128;
+/// Threads for a guest's file operations, which block.
+const FILE_THREADS_MAX: usize = 128;
+/// Threads that make plugins ready: they wait for compilers, read the cache, and open granted folders.
+const LOADING_THREADS_MAX: usize = 16;
 
-impl GuestRuntime {
-    /// One worker thread for each processor.
-    pub(super) fn start() -> std::io::Result<GuestRuntime> {
+impl Threads {
+    /// Those that guests run on: one for each processor, and more for their file operations.
+    pub(super) fn for_guests() -> std::io::Result<Threads> {
         let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .thread_name("guest")
-            .enable_all()
-            .build()?;
-        Ok(GuestRuntime(Some(runtime)))
+        Threads::start("guest", workers, FILE_THREADS_MAX)
     }
 
-    /// Where guests are spawned.
+    /// Those that make plugins ready. Guests whose file operations never end cannot hold them up.
+    pub(super) fn for_loading() -> std::io::Result<Threads> {
+        Threads::start("plugin-loading", 1, LOADING_THREADS_MAX)
+    }
+
+    fn start(name: &str, workers: usize, blocking: usize) -> std::io::Result<Threads> {
+        let mut threads = Builder::new_multi_thread();
+        threads.worker_threads(workers).max_blocking_threads(blocking).thread_name(name).enable_all();
+        Ok(Threads(Some(threads.build()?)))
+    }
+
+    /// Where work is spawned.
     pub(super) fn handle(&self) -> &Handle {
         // The runtime is taken out only while this is being dropped.
         self.0.as_ref().expect("the runtime lives as long as its owner").handle()
     }
 }
 
-impl Drop for GuestRuntime {
+impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();

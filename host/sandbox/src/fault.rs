@@ -14,15 +14,13 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::abi::v0_1::{Failure, TaskError};
-use super::engine::BACKTRACE_FRAMES_MAX;
+use super::backtrace::{self, is_recursion};
 use super::output::{PanicRecord, clipped};
 use super::state::{Guest, HOSTCALL_BYTES_MAX, Interrupted};
-use crate::executor::{Limits, Retry, Verdict};
+use crate::executor::{Limits, Retry, Verdict, returned};
 use crate::model::limits::{ERROR_CONTEXT_MAX, MESSAGE_BYTES_MAX};
 use crate::model::{ErrorKind, JobError, Payload};
 
-/// Longest backtrace, in bytes.
-const BACKTRACE_BYTES_MAX: usize = 8 * 1024;
 /// What a call to the host is refused with that carries too much; the error has no type of its own.
 const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
 
@@ -31,11 +29,20 @@ pub(super) enum Ending {
     /// By itself, with a result or an error of its own.
     Returned(Result<Payload, TaskError>),
     /// By a trap, an exit or a limit.
-    Broke(wasmtime::Error),
+    Broke(Phase, wasmtime::Error),
     /// The time limit ran out while it waited for the host.
     TimedOut,
     /// Its reins were pulled while it waited for the host.
     Killed,
+}
+
+/// How far an attempt had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its instance was being made.
+    Instantiation,
+    /// A function of its was called, or what that returned was read.
+    Call,
 }
 
 /// The verdict on an attempt that ended like this.
@@ -44,15 +51,18 @@ pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict
         Ending::Returned(Ok(payload)) if payload.data.len() > limits.result_bytes => {
             failure(result_too_large(Some(payload.data.len()), limits), Retry::Backoff)
         }
-        Ending::Returned(Ok(payload)) => Verdict::Success(payload),
-        Ending::Returned(Err(error)) => returned(error, guest),
+        Ending::Returned(Ok(payload)) => match returned::check(&payload) {
+            Ok(()) => Verdict::Success(payload),
+            Err(error) => failure(error, Retry::Backoff),
+        },
+        Ending::Returned(Err(error)) => refused(error, guest),
         Ending::TimedOut => failure(timed_out(limits), Retry::Backoff),
         // Somebody asked for that, else the reins would not have been pulled.
         Ending::Killed => Verdict::Cancelled,
-        Ending::Broke(error) => match error.downcast_ref::<Interrupted>() {
+        Ending::Broke(phase, error) => match error.downcast_ref::<Interrupted>() {
             Some(Interrupted::TimedOut) => failure(with_stack(timed_out(limits), &error), Retry::Backoff),
             Some(Interrupted::Killed) => Verdict::Cancelled,
-            None => broke(&error, guest, limits),
+            None => broke(phase, &error, guest, limits),
         },
     }
 }
@@ -62,7 +72,7 @@ fn failure(error: JobError, retry: Retry) -> Verdict {
 }
 
 /// The guest's own error.
-fn returned(error: TaskError, guest: &Guest) -> Verdict {
+fn refused(error: TaskError, guest: &Guest) -> Verdict {
     let (words, retry) = match error {
         TaskError::Cancelled if guest.reins.cancel.is_cancelled() || guest.reins.kill.is_cancelled() => {
             return Verdict::Cancelled;
@@ -88,7 +98,7 @@ fn returned(error: TaskError, guest: &Guest) -> Verdict {
 }
 
 /// A trap, an exit or a limit.
-fn broke(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Verdict {
+fn broke(phase: Phase, error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Verdict {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         let message = format!("the task ended its process with exit code {} instead of returning", exit.0);
         let error = with_stack(JobError::new(ErrorKind::Exited, message), error);
@@ -118,7 +128,7 @@ fn broke(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Verdict {
         let message = format!("the task trapped: {words}");
         return failure(with_stack(JobError::new(ErrorKind::Trap, message), error), Retry::Backoff);
     }
-    failure(with_stack(other(error), error), Retry::Backoff)
+    failure(with_stack(other(phase, error), error), Retry::Backoff)
 }
 
 fn panicked(record: PanicRecord, error: &wasmtime::Error, guest: &Guest) -> Verdict {
@@ -130,17 +140,28 @@ fn panicked(record: PanicRecord, error: &wasmtime::Error, guest: &Guest) -> Verd
     failure(explain_denial(error, guest), Retry::Backoff)
 }
 
-/// An error that is no trap: a host function refused, if the guest was running, and else the host itself has trouble.
-fn other(error: &wasmtime::Error) -> JobError {
-    let is_guests = error.downcast_ref::<WasmBacktrace>().is_some();
-    let (kind, message) = if is_guests {
+/// An error that is no trap: a host function refused what the guest asked, or what the guest returned is not what it says it is, or else
+/// the host itself has trouble.
+fn other(phase: Phase, error: &wasmtime::Error) -> JobError {
+    let is_inside_guest = error.downcast_ref::<WasmBacktrace>().is_some();
+    let (kind, message) = if is_inside_guest {
         (ErrorKind::Trap, "the task made a call that the host had to refuse")
+    } else if phase == Phase::Call && !is_want_of_resources(error) {
+        (ErrorKind::Trap, "the task broke the canonical ABI: what it returned cannot be read from its memory")
     } else {
         (ErrorKind::HostError, "the host could not run the task")
     };
     let mut job_error = JobError::new(kind, message);
     job_error.context = causes(error);
     job_error
+}
+
+/// Whether the system, or the pool of instances, had no room for a call. Of what can go wrong while no guest code runs, the rest is the
+/// guest's: its addresses, its variants, its texts.
+fn is_want_of_resources(error: &wasmtime::Error) -> bool {
+    error.is::<wasmtime::PoolConcurrencyLimitError>()
+        || error.is::<wasmtime::OutOfMemory>()
+        || error.chain().any(|cause| cause.is::<std::io::Error>())
 }
 
 /// The causes of an error, without the stack, which is among them.
@@ -225,25 +246,8 @@ fn explain_denial(mut error: JobError, guest: &Guest) -> JobError {
 }
 
 fn with_stack(mut error: JobError, cause: &wasmtime::Error) -> JobError {
-    error.backtrace = cause.downcast_ref::<WasmBacktrace>().map(|stack| {
-        let text = stack.to_string();
-        let frames = text.split_once('\n').map_or("", |(_headline, frames)| frames);
-        clipped(frames.to_owned(), BACKTRACE_BYTES_MAX)
-    });
+    error.backtrace = backtrace::of(cause);
     error
-}
-
-/// Whether a guest's own stack ran out of its memory: Rust and C keep one there, at the low end, so that a recursion without
-/// end leaves the memory instead of hitting the sandbox's limit. Its stack shows one function over and over.
-fn is_recursion(trap: Trap, error: &wasmtime::Error) -> bool {
-    let Some(stack) = error.downcast_ref::<WasmBacktrace>() else { return false };
-    let frames = stack.frames();
-    trap == Trap::MemoryOutOfBounds
-        && frames.len() == BACKTRACE_FRAMES_MAX.get()
-        && frames.iter().any(|frame| {
-            let same = frames.iter().filter(|other| other.func_index() == frame.func_index()).count();
-            same >= BACKTRACE_FRAMES_MAX.get() / 4
-        })
 }
 
 fn in_plain_words(trap: Trap) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::abi::v0_1::{self, TaskDescriptor};
-use super::fault::{self, Ending};
+use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
@@ -87,12 +87,12 @@ pub(super) async fn list_tasks(
     let call = async {
         let plugin = match prepared.plugin.instantiate_async(&mut store).await {
             Ok(plugin) => plugin,
-            Err(error) => return Ending::Broke(error),
+            Err(error) => return Ending::Broke(Phase::Instantiation, error),
         };
         initial_memory_bytes = store.data().memory.used();
         match plugin.jobs_plugin_tasks().call_list_tasks(&mut store).await {
             Ok(tasks) => answer = Some(tasks),
-            Err(error) => return Ending::Broke(error),
+            Err(error) => return Ending::Broke(Phase::Call, error),
         }
         Ending::Killed
     };

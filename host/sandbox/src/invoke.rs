@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 
 use super::abi::v0_1;
-use super::fault::{self, Ending};
+use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
@@ -99,13 +99,13 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
 async fn call(store: &mut Store<Guest>, prepared: &Prepared, task: &str, invocation: &Invocation) -> Ending {
     let plugin = match prepared.plugin.instantiate_async(&mut *store).await {
         Ok(plugin) => plugin,
-        Err(error) => return Ending::Broke(error),
+        Err(error) => return Ending::Broke(Phase::Instantiation, error),
     };
     store.data_mut().denials.task_begins();
     let args = v0_1::payload_to_guest(&invocation.job.spec.args);
     match plugin.jobs_plugin_tasks().call_run(store, task, &args).await {
         Ok(result) => Ending::Returned(result.map(v0_1::payload_from_guest)),
-        Err(error) => Ending::Broke(error),
+        Err(error) => Ending::Broke(Phase::Call, error),
     }
 }
 

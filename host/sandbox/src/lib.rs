@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   bytes ── outline ──► load ──► registry ──► invoke ──► fault ──► verdict
-//!            (refuse)    (compile,  (ready       (one       (words)
-//!                         cache)     plugins)     attempt)
+//!            (refuse)    (compiler,  (ready      (one       (words,
+//!                         cache)      plugins)    attempt)   backtrace)
 //! ```
 //!
 //! What can be done once for a plugin version is done once: looking into it, compiling, linking, opening its folders. What
@@ -16,7 +16,11 @@
 //! wasmtime and everything that comes with it lives here and nowhere else.
 
 mod abi;
+mod backtrace;
 mod cache;
+mod code;
+mod compiler;
+mod complexity;
 mod denials;
 mod engine;
 mod fault;
@@ -25,6 +29,7 @@ mod grants;
 mod inspect;
 mod invoke;
 mod load;
+mod names;
 mod outline;
 mod output;
 mod refusal;
@@ -36,18 +41,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use host_core::{clock, executor, model};
+use host_core::{clock, config, executor, model};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+pub use self::compiler::{ChildCompiler, Compiler, serve_if_asked};
+
 use self::cache::CodeCache;
-use self::engine::GuestRuntime;
+use self::engine::Threads;
 use self::grants::{FolderUnavailable, OpenGrants};
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
 use self::refusal::{Refusal as _, refused};
 use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
+use crate::config::CompilerLimits;
 use crate::executor::{
     Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry,
     RunControl, RunnablePlugin, Verdict,
@@ -59,6 +67,8 @@ use crate::model::{Effects, ErrorKind, Grant, JobError, Usage};
 pub struct WasmOptions {
     /// Where compiled code is kept; `None` compiles anew in every process.
     pub cache_dir: Option<PathBuf>,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     /// How many attempts may run at the same time. More than that wait for a place.
     pub concurrency: u32,
     /// The most memory that the operator lets any job have: a plugin that needs more to begin with is refused.
@@ -70,9 +80,17 @@ pub struct WasmOptions {
 }
 
 impl WasmOptions {
-    /// The usual set-up over the plugins of `source`: room for a hundred attempts, no cache.
+    /// The usual set-up over the plugins of `source`: room for a hundred attempts, no cache, compiled by a child process where this program
+    /// can do that ([`serve_if_asked`]).
     pub fn new(source: Arc<dyn PluginSource>, clock: Arc<dyn Clock>) -> WasmOptions {
-        WasmOptions { cache_dir: None, concurrency: 100, memory_bytes_max: MEMORY_BYTES_DEFAULT, source, clock }
+        WasmOptions {
+            cache_dir: None,
+            compiler: Compiler::of_this_program(CompilerLimits::default()),
+            concurrency: 100,
+            memory_bytes_max: MEMORY_BYTES_DEFAULT,
+            source,
+            clock,
+        }
     }
 }
 
@@ -99,7 +117,9 @@ pub struct WasmExecutor {
     memory_bytes_max: u64,
     clock: Arc<dyn Clock>,
     // Last: guests hold stores, which must not outlive what they were made of.
-    runtime: GuestRuntime,
+    guests: Threads,
+    // Held only, so that it ends with the sandbox.
+    _loading: Threads,
 }
 
 impl WasmExecutor {
@@ -110,18 +130,21 @@ impl WasmExecutor {
     pub fn new(options: WasmOptions) -> Result<WasmExecutor, SandboxError> {
         let concurrency = options.concurrency.clamp(1, CONCURRENCY_MAX);
         let reason = |error: wasmtime::Error| SandboxError { reason: format!("{error:#}") };
+        let no_threads = |error: std::io::Error| SandboxError { reason: error.to_string() };
         let engine = engine::start(concurrency + INSPECTIONS_MAX).map_err(reason)?;
-        let runtime = GuestRuntime::start().map_err(|error| SandboxError { reason: error.to_string() })?;
+        let guests = Threads::for_guests().map_err(no_threads)?;
+        let loading = Threads::for_loading().map_err(no_threads)?;
         let cache = CodeCache::open(options.cache_dir);
-        let loader = Loader::new(engine, cache, runtime.handle().clone()).map_err(reason)?;
+        let loader = Loader::new(engine, cache, options.compiler, loading.handle().clone()).map_err(reason)?;
         Ok(WasmExecutor {
-            registry: Registry::new(Arc::clone(&loader), options.source, runtime.handle().clone()),
+            registry: Registry::new(Arc::clone(&loader), options.source, loading.handle().clone()),
             loader,
             places: Arc::new(Semaphore::new(concurrency as usize)),
             inspections: Semaphore::new(INSPECTIONS_MAX as usize),
             memory_bytes_max: options.memory_bytes_max,
             clock: options.clock,
-            runtime,
+            guests,
+            _loading: loading,
         })
     }
 
@@ -200,7 +223,7 @@ impl Executor for WasmExecutor {
         let clock = Arc::clone(&self.clock);
         let attempt = Attempt { prepared, grants, invocation: Arc::new(invocation), control, clock, place };
         // The task's own panic handler is the border behind which a fault of the host in one job stays.
-        let task = AbortOnDrop(self.runtime.handle().spawn(invoke::run(attempt)));
+        let task = AbortOnDrop(self.guests.handle().spawn(invoke::run(attempt)));
         task.join().await.unwrap_or_else(|error| {
             let job_error = match error.try_into_panic() {
                 Ok(panic) => host_panic(panic.as_ref()),
@@ -263,7 +286,7 @@ impl PluginInspector for WasmExecutor {
         let _place = self.inspections.acquire().await.ok();
         let (memory, clock) = (self.memory_bytes_max, Arc::clone(&self.clock));
         let listed = Arc::clone(&prepared);
-        let task = self.runtime.handle().spawn(async move { inspect::list_tasks(&listed, memory, clock).await });
+        let task = self.guests.handle().spawn(async move { inspect::list_tasks(&listed, memory, clock).await });
         let listing = AbortOnDrop(task)
             .join()
             .await

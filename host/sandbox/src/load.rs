@@ -1,9 +1,11 @@
 //! From bytes to a plugin that is ready to be instantiated: looked into, compiled, linked.
 //!
-//! What can be refused is refused before the compiler sees it, with advice; compiling goes to the blocking pool, a few at
-//! a time, because it takes a large component seconds and much memory.
+//! What can be refused is refused before the compiler sees it, with advice; compilers run a few at a time, because one takes a large
+//! component seconds and much memory.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
@@ -13,6 +15,7 @@ use wasmtime::component::{Component, Linker};
 
 use super::abi::{self, v0_1};
 use super::cache::CodeCache;
+use super::compiler::Compiler;
 use super::outline::Outline;
 use super::refusal::{Refusal as _, refused};
 use super::state::Guest;
@@ -22,6 +25,11 @@ use crate::model::Digest;
 
 /// How many components are compiled at the same time. Each takes all the processors there are, and much memory.
 const COMPILATIONS_MAX: usize = 2;
+
+/// How long a refusal of the compiler holds: jobs of a component that cannot be compiled do not keep compilers busy one after the other.
+const REFUSAL_KEPT: Duration = Duration::from_secs(60);
+/// Most refusals that are remembered.
+const REFUSALS_MAX: usize = 64;
 
 /// A plugin version, compiled and linked. What all its instances have in common.
 pub(super) struct Prepared {
@@ -57,8 +65,28 @@ pub(super) struct Loader {
     engine: Engine,
     linker: Linker<Guest>,
     cache: CodeCache,
+    compiler: Compiler,
     compilations: Arc<Semaphore>,
+    refusals: Mutex<Refusals>,
     blocking: Handle,
+}
+
+/// What the compiler has refused of late, oldest first.
+#[derive(Default)]
+struct Refusals(VecDeque<(Digest, Stopwatch, InspectError)>);
+
+impl Refusals {
+    fn of(&mut self, digest: &Digest) -> Option<InspectError> {
+        self.0.retain(|(_, since, _)| since.elapsed() < REFUSAL_KEPT);
+        self.0.iter().find(|(refused, ..)| refused == digest).map(|(_, _, error)| error.clone())
+    }
+
+    fn add(&mut self, digest: Digest, error: InspectError) {
+        if self.0.len() >= REFUSALS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((digest, Stopwatch::start(), error));
+    }
 }
 
 impl Loader {
@@ -66,22 +94,34 @@ impl Loader {
     ///
     /// # Errors
     /// An interface is defined twice: a fault of this program.
-    pub(super) fn new(engine: Engine, cache: CodeCache, blocking: Handle) -> wasmtime::Result<Arc<Loader>> {
+    pub(super) fn new(
+        engine: Engine,
+        cache: CodeCache,
+        compiler: Compiler,
+        blocking: Handle,
+    ) -> wasmtime::Result<Arc<Loader>> {
         let linker = linker(&engine)?;
         Ok(Arc::new(Loader {
             engine,
             linker,
             cache,
+            compiler,
             compilations: Arc::new(Semaphore::new(COMPILATIONS_MAX)),
+            refusals: Mutex::default(),
             blocking,
         }))
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        // The queue is whole between any two of its statements.
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plugin of that digest from the cache of compiled code, where it is there and sound.
     pub(super) async fn cached(self: &Arc<Self>, digest: Digest) -> Option<Prepared> {
         let loader = Arc::clone(self);
         let loading = self.blocking.spawn_blocking(move || {
-            let component = loader.cache.load(&loader.engine, &digest)?;
+            let component = loader.cached_component(&digest)?;
             loader
                 .link(digest, &component)
                 .inspect_err(|error| tracing::warn!(%digest, %error, "cached code unusable"))
@@ -100,32 +140,43 @@ impl Loader {
         let permit = Arc::clone(&self.compilations).acquire_owned().await.ok();
         let loading = self.blocking.spawn_blocking(move || {
             let _permit = permit;
-            loader.load_blocking(&bytes)
+            loader.load_blocking(bytes)
         });
         loading.await.unwrap_or_else(|error| {
-            let context = if error.is_panic() { "the compiler panicked" } else { "the host is stopping" };
-            Err(refused("the component could not be compiled").because(context))
+            let context = if error.is_panic() { "the host panicked" } else { "the host is stopping" };
+            Err(refused("the component could not be made ready").because(context))
         })
     }
 
-    fn load_blocking(&self, bytes: &[u8]) -> Result<(Prepared, Outline), InspectError> {
-        let outline = Outline::of(bytes)?;
-        let digest = digest_of(bytes);
-        let component = match self.cache.load(&self.engine, &digest) {
+    fn load_blocking(&self, bytes: Vec<u8>) -> Result<(Prepared, Outline), InspectError> {
+        let outline = Outline::of(&bytes)?;
+        let digest = digest_of(&bytes);
+        let component = match self.cached_component(&digest) {
             Some(component) => component,
             None => self.compile(bytes, &digest)?,
         };
         Ok((self.link(digest, &component)?, outline))
     }
 
-    fn compile(&self, bytes: &[u8], digest: &Digest) -> Result<Component, InspectError> {
-        tracing::debug!(%digest, bytes = bytes.len(), "compiling a plugin");
+    fn cached_component(&self, digest: &Digest) -> Option<Component> {
+        let code = self.cache.load(&self.engine, digest)?;
+        code.load(&self.engine).inspect_err(|error| tracing::warn!(%digest, %error, "cached code refused")).ok()
+    }
+
+    fn compile(&self, bytes: Vec<u8>, digest: &Digest) -> Result<Component, InspectError> {
+        let size = bytes.len();
+        tracing::debug!(%digest, bytes = size, "compiling a plugin");
         let time = Stopwatch::start();
-        let component = Component::from_binary(&self.engine, bytes).map_err(|error| {
-            refused("the component is not valid, or needs more than the sandbox has").because_of(&error)
-        })?;
-        tracing::info!(%digest, bytes = bytes.len(), elapsed = ?time.elapsed(), "plugin compiled");
-        self.cache.store(&self.engine, digest, &component);
+        if let Some(refusal) = self.refusals().of(digest) {
+            return Err(refusal);
+        }
+        let compiled = self.compiler.compile(&self.engine, bytes);
+        let code = compiled.inspect_err(|refusal| self.refusals().add(*digest, refusal.clone()))?;
+        let component = code
+            .load(&self.engine)
+            .map_err(|error| refused("the component needs more than the sandbox has").because_of(&error))?;
+        tracing::info!(%digest, bytes = size, elapsed = ?time.elapsed(), "plugin compiled");
+        self.cache.store(&self.engine, digest, &code);
         Ok(component)
     }
 

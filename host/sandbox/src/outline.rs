@@ -3,6 +3,7 @@
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
 use super::abi;
+use super::output::clipped;
 use super::refusal::{Refusal as _, refused};
 use crate::executor::InspectError;
 use crate::model::Import;
@@ -77,6 +78,15 @@ const KNOWN_ABSENT: &[(&str, &str)] = &[
     ("wasi:nn/", "machine learning is not available to plugins"),
 ];
 
+/// Most imports of a component: the host has a tenth of that to offer.
+const IMPORTS_MAX: usize = 1_000;
+/// Most functions of WASI 0.1 that are remembered: there are some fifty, and what is asked is only whether any of a kind is among them.
+const ADAPTED_MAX: usize = 1_000;
+/// What is kept of a name, in bytes. The names of interfaces that this host has are much shorter.
+const NAME_BYTES_MAX: usize = 256;
+/// Most names that a refusal lists.
+const LISTED_MAX: usize = 20;
+
 /// What the adapter from WASI 0.1 is called where the author's module imports it.
 const ADAPTED_MODULE: &str = "wasi_snapshot_preview1";
 
@@ -98,6 +108,9 @@ impl Outline {
         check_form(bytes)?;
         let outline =
             Outline::parse(bytes).map_err(|error| refused("the component is damaged").because(error.to_string()))?;
+        if outline.imports.len() > IMPORTS_MAX || outline.exports.len() > IMPORTS_MAX {
+            return Err(refused(&format!("the component has more than {IMPORTS_MAX} imports or exports")));
+        }
         outline.check_export()?;
         outline.check_imports()?;
         Ok(outline)
@@ -117,15 +130,15 @@ impl Outline {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
-                    for import in section {
-                        outline.imports.push(import?.name.name.to_owned());
+                    for import in section.into_iter().take(IMPORTS_MAX + 1) {
+                        outline.imports.push(kept(import?.name.name));
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
-                    for export in section {
+                    for export in section.into_iter().take(IMPORTS_MAX + 1) {
                         let export = export?;
                         if export.kind == ComponentExternalKind::Instance {
-                            outline.exports.push(export.name.name.to_owned());
+                            outline.exports.push(kept(export.name.name));
                         }
                     }
                 }
@@ -133,11 +146,17 @@ impl Outline {
                     for import in section.into_imports() {
                         let import = import?;
                         if import.module == ADAPTED_MODULE {
-                            outline.adapted.get_or_insert_default().push(import.name.to_owned());
+                            let adapted = outline.adapted.get_or_insert_default();
+                            if adapted.len() < ADAPTED_MAX {
+                                adapted.push(kept(import.name));
+                            }
                         }
                     }
                 }
                 _ => {}
+            }
+            if outline.imports.len() > IMPORTS_MAX || outline.exports.len() > IMPORTS_MAX {
+                break;
             }
         }
         Ok(outline)
@@ -176,7 +195,7 @@ impl Outline {
             return Ok(());
         }
         if versions.is_empty() {
-            let exports = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join(", ") };
+            let exports = if self.exports.is_empty() { "nothing".to_owned() } else { listed(&self.exports) };
             return Err(refused(&format!("the component does not export `{}`", abi::TASKS_INTERFACE))
                 .because(format!("it exports {exports}"))
                 .hint("a plugin is a library (crate-type = [\"cdylib\"]) that uses guest-sdk and has at least one #[task]"));
@@ -185,7 +204,7 @@ impl Outline {
         Err(refused(&format!(
             "the component was built against {} {}; this host runs plugins of {track}",
             abi::PACKAGE,
-            versions.join(", ")
+            listed(&versions)
         ))
         .hint("build it with the guest-sdk of this host's version"))
     }
@@ -196,9 +215,24 @@ impl Outline {
         if missing.is_empty() {
             return Ok(());
         }
-        let refusal = refused(&format!("the component imports what this host does not have: {}", missing.join(", ")));
+        let refusal = refused(&format!("the component imports what this host does not have: {}", listed(&missing)));
         Err(refusal.hint("build it without what needs these, or with the WIT files of this host's version"))
     }
+}
+
+/// The part of a name that is kept.
+fn kept(name: &str) -> String {
+    // The rest of a long name is not even copied.
+    clipped(name[..name.floor_char_boundary(NAME_BYTES_MAX + 1)].to_owned(), NAME_BYTES_MAX)
+}
+
+/// The names in a line, as many as are worth reading.
+fn listed(names: &[impl AsRef<str>]) -> String {
+    let mut line = names.iter().take(LISTED_MAX).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(LISTED_MAX + 1) {
+        line.push_str(&format!(" and {} more", more + 1));
+    }
+    line
 }
 
 fn is_offered(import: &str) -> bool {

@@ -128,7 +128,14 @@ impl From<StoreError> for AppError {
             }
             StoreError::AlreadyExists(_) | StoreError::Conflict { .. } => AppError::refused(what),
             StoreError::Unusable { hint, source, .. } => AppError::Unreachable { what, hint: Some(hint), source },
-            StoreError::Corrupt { .. } => AppError::Unexpected { what, source: None },
+            StoreError::Unreadable { defect, .. } if defect.is_newer() => {
+                AppError::refused(what).with_hint("use the version of `host` that wrote it, or a later one")
+            }
+            StoreError::Unreadable { .. } => AppError::Unexpected { what, source: None },
+            StoreError::Rejected { source, .. } => {
+                let what = "the data store does not take this".to_owned();
+                AppError::Invalid { what, causes: causes(&*source), hint: None }
+            }
             StoreError::Backend { operation: "open", source, .. } => AppError::Unreachable {
                 what: "the data store cannot be reached".into(),
                 hint: Some("check that its server runs, and host and port in the store URL".into()),
@@ -147,6 +154,11 @@ impl From<StoreError> for AppError {
             StoreError::Closed => AppError::Unreachable { what, hint: None, source: None },
         }
     }
+}
+
+/// An error and what caused it, outermost first.
+fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
 }
 
 fn name_of(subject: &Subject) -> (&'static str, String) {

@@ -54,8 +54,17 @@ pub enum CancelJob {
 pub struct NewLines {
     /// The lines, in order.
     pub lines: Vec<LogLine>,
+    /// Lines among them that cannot be read.
+    pub unreadable: Vec<Unreadable>,
     /// Where to go on reading.
     pub next: Option<(u32, u32)>,
+}
+
+impl NewLines {
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.unreadable.is_empty()
+    }
 }
 
 /// How often waiting looks into the store although nobody told it to: a hint may be lost.
@@ -170,9 +179,8 @@ impl App {
     /// [`AppError::NotFound`].
     pub async fn job_logs(&self, id: JobId, after: Option<(u32, u32)>) -> AppResult<NewLines> {
         self.job_get(id).await?;
-        let lines = self.store.job_logs(ReadLogs { id, after, limit: PAGE_ROWS_MAX }).await?;
-        let next = lines.last().map(|line| (line.attempt, line.sequence)).or(after);
-        Ok(NewLines { lines, next })
+        let page = self.store.job_logs(ReadLogs { id, after, limit: PAGE_ROWS_MAX }).await?;
+        Ok(NewLines { lines: page.lines, unreadable: page.unreadable, next: page.last.or(after) })
     }
 
     /// As [`App::job_logs`], but waits for lines to come. `None` once the job has ended and everything it wrote has been read.
@@ -185,7 +193,7 @@ impl App {
             // Read in this order: what a job wrote is stored with its end, so lines that come after an end do not exist.
             let has_ended = self.job_get(id).await?.state == JobState::Finished;
             let news = self.job_logs(id, after).await?;
-            match (news.lines.is_empty(), has_ended) {
+            match (news.is_empty(), has_ended) {
                 (false, _) => return Ok(Some(news)),
                 (true, true) => return Ok(None),
                 (true, false) => {

@@ -42,7 +42,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Caps;
 use crate::executor::PluginInspector;
-use crate::model::{Event, EventKind, JobId, JobIdSource, Settings};
+use crate::model::{Event, EventKind, JobId, JobIdSource, ScheduleLife, Settings};
 use crate::store::Store;
 
 /// What an [`App`] works with.
@@ -120,6 +120,10 @@ impl App {
     fn next_job_id(&self) -> JobId {
         // A panic while the lock was held cannot leave the source in a state that matters.
         self.job_ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.clock.now())
+    }
+
+    fn new_life(&self) -> ScheduleLife {
+        ScheduleLife::random(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A few letters and digits that make a generated name unlike all others.

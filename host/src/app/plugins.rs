@@ -11,7 +11,7 @@ use crate::model::limits::COMPONENT_BYTES_MAX;
 use crate::model::{
     Digest, EventKind, Grant, PluginName, PluginVersion, ScheduleId, Settings, Target, Task, TaskDeclaration, TaskId,
 };
-use crate::store::{ActivatePlugin, PluginPut, Put, PutPlugin, ScheduleFilter};
+use crate::store::{ActivatePlugin, Page, PluginPut, Put, PutPlugin, ScheduleFilter, StoreError};
 
 /// A component that is to become a plugin, or a version of one.
 #[derive(Debug, Clone)]
@@ -59,8 +59,8 @@ pub struct PluginRemoved {
 pub struct Verified {
     /// The plugin.
     pub name: PluginName,
-    /// Its current version.
-    pub digest: Digest,
+    /// Its current version, where that can be read.
+    pub digest: Option<Digest>,
     /// What is wrong; empty where nothing is.
     pub faults: Vec<String>,
 }
@@ -75,20 +75,15 @@ impl App {
     /// [`AppError::Invalid`] where the component or the settings are not acceptable; [`AppError::Refused`] where the digest is another one.
     pub async fn plugin_register(&self, request: RegisterPlugin) -> AppResult<Registration> {
         let component = request.component.clone();
-        let settings = request.settings.clone();
+        let configure = request.settings.clone();
         let mut planned = self.plugin_plan(request).await?;
         let put = self.store.plugin_put(PutPlugin {
             version: planned.version.clone(),
             bytes: component,
             tasks: planned.tasks.clone(),
+            configure,
         });
         let changes = put.await?;
-        if settings != Settings::default() {
-            // The store keeps the configured layer of tasks that it knows, so what is given now is laid over it.
-            for task in &planned.tasks {
-                self.store.task_put(task.clone()).await?;
-            }
-        }
         self.publish(plugin_events(&planned.version, &changes)).await;
         planned.changes = Some(changes);
         Ok(planned)
@@ -104,15 +99,15 @@ impl App {
         check_grants(&grants)?;
         let size_bytes = component.len() as u64;
         let inspection = self.inspect(component, &grants, expected_digest).await?;
-        let previous = self.store.plugin_get(&name).await?;
+        let previous = readable(self.store.plugin_get(&name).await)?;
         let mut tasks = Vec::with_capacity(inspection.tasks.len());
         for declaration in &inspection.tasks {
             let mut task = self.task_of(&name, declaration);
-            let known = self.store.task_get(&task.id).await?;
+            let known = readable(self.store.task_get(&task.id).await)?;
             task.configured = settings.over(&known.map(|row| row.task.configured).unwrap_or_default());
             tasks.push(task);
         }
-        let overlaps = overlaps(&name, &grants, &self.store.plugin_list().await?);
+        let overlaps = overlaps(&name, &grants, &self.store.plugin_list().await?.rows);
         let Inspection { digest, imports, tasks: declarations, footprint } = inspection;
         let version = PluginVersion {
             name,
@@ -130,7 +125,7 @@ impl App {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn plugin_list(&self) -> AppResult<Vec<PluginVersion>> {
+    pub async fn plugin_list(&self) -> AppResult<Page<PluginVersion>> {
         Ok(self.store.plugin_list().await?)
     }
 
@@ -145,12 +140,17 @@ impl App {
         }
     }
 
-    /// All versions of a plugin, the newest registration first, and the digest of the current one.
+    /// All versions of a plugin, the newest registration first, and the digest of the current one, if that can be read.
     ///
     /// # Errors
-    /// As [`App::plugin_get`].
-    pub async fn plugin_history(&self, name: &PluginName) -> AppResult<(Vec<PluginVersion>, Digest)> {
-        let current = self.plugin_get(name).await?.digest;
+    /// [`AppError::NotFound`] lists the plugins there are.
+    pub async fn plugin_history(&self, name: &PluginName) -> AppResult<(Page<PluginVersion>, Option<Digest>)> {
+        let current = match self.store.plugin_get(name).await {
+            Ok(Some(version)) => Some(version.digest),
+            Ok(None) => return Err(self.unknown_plugin(name).await?),
+            Err(StoreError::Unreadable { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
         Ok((self.store.plugin_history(name).await?, current))
     }
 
@@ -160,11 +160,15 @@ impl App {
     /// [`AppError::NotFound`], [`AppError::Invalid`] where the beginning of a digest fits several versions, [`AppError::Refused`] where there
     /// is no older version.
     pub async fn plugin_rollback(&self, name: &PluginName, digest: Option<&str>) -> AppResult<PluginVersion> {
-        let (versions, current) = self.plugin_history(name).await?;
+        let (Page { rows: versions, .. }, current) = self.plugin_history(name).await?;
         let version = match digest {
             Some(beginning) => pick_version(name, &versions, beginning)?,
             None => {
-                let older = versions.iter().skip_while(|version| version.digest != current).nth(1);
+                let older = match current {
+                    Some(current) => versions.iter().skip_while(|version| version.digest != current).nth(1),
+                    // The current one is not among those that can be read.
+                    None => versions.first(),
+                };
                 older.ok_or_else(|| {
                     AppError::refused(format!("plugin `{name}` has no version older than the current one"))
                 })?
@@ -199,13 +203,17 @@ impl App {
     /// As [`App::plugin_get`]. What is wrong with a plugin is no error of this operation.
     pub async fn plugin_verify(&self, name: Option<&PluginName>) -> AppResult<Vec<Verified>> {
         let versions = match name {
-            Some(name) => vec![self.plugin_get(name).await?],
+            Some(name) => Page::whole([Ok(self.plugin_get(name).await?)]),
             None => self.plugin_list().await?,
         };
-        let mut verified = Vec::with_capacity(versions.len());
-        for version in versions {
+        let mut verified = Vec::with_capacity(versions.rows.len());
+        for version in versions.rows {
             let faults = self.faults_of(&version).await?;
-            verified.push(Verified { name: version.name, digest: version.digest, faults });
+            verified.push(Verified { name: version.name, digest: Some(version.digest), faults });
+        }
+        for bad in versions.unreadable {
+            let faults = vec![format!("what is stored of it cannot be read: {}", bad.defect)];
+            verified.extend(bad.id.parse().ok().map(|name| Verified { name, digest: None, faults }));
         }
         Ok(verified)
     }
@@ -278,12 +286,22 @@ impl App {
 
     async fn unknown_plugin(&self, name: &PluginName) -> AppResult<AppError> {
         let known = self.store.plugin_list().await?;
+        let names = known.rows.iter().map(|version| version.name.as_str());
+        let names: Vec<&str> = names.chain(known.unreadable.iter().map(|bad| bad.id.as_str())).collect();
         let error = AppError::not_found("plugin", name);
-        Ok(if known.is_empty() {
+        Ok(if names.is_empty() {
             error.with_hint("no plugin is registered yet; `host register FILE` registers one")
         } else {
-            error.with_hint(format!("plugins: {}", candidates(name.as_str(), known.iter().map(|v| v.name.as_str()))))
+            error.with_hint(format!("plugins: {}", candidates(name.as_str(), names)))
         })
+    }
+}
+
+/// What stands where something is to be put; nothing where it is damaged and will be replaced.
+pub(super) fn readable<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Err(StoreError::Unreadable { defect, .. }) if !defect.is_newer() => Ok(None),
+        found => found,
     }
 }
 

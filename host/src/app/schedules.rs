@@ -9,7 +9,8 @@ use super::{App, AppError, AppResult, Arguments};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{Coalesce, ConflictPolicy, EventKind, Pause, Schedule, ScheduleId, Settings, TaskId, Timestamp};
 use crate::store::{
-    AddSchedule, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError, UnpauseSchedule, Unreadable,
+    AddSchedule, PauseSchedule, RemovedSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
+    UnpauseSchedule, Unreadable,
 };
 use crate::trigger::{Fire, Trigger, TriggerError, TriggerState};
 
@@ -111,6 +112,7 @@ impl App {
         };
         let schedule = Schedule {
             id: id.clone(),
+            life: self.new_life(),
             task_id: task_id.clone(),
             trigger: new.trigger.to_json(),
             trigger_state: new.trigger.initial_state().to_json(),
@@ -238,17 +240,19 @@ impl App {
         }
     }
 
-    /// Removes a schedule. Its jobs stay.
+    /// Removes a schedule, whether it can be read or not. Its jobs stay.
     ///
     /// # Errors
     /// As [`App::schedule_get`].
-    pub async fn schedule_remove(&self, id: &ScheduleId) -> AppResult<Schedule> {
-        let Some(schedule) = self.store.schedule_remove(id).await? else {
+    pub async fn schedule_remove(&self, id: &ScheduleId) -> AppResult<RemovedSchedule> {
+        let Some(removed) = self.store.schedule_remove(id).await? else {
             return Err(self.unknown_schedule(id).await?);
         };
-        let (schedule_id, task_id) = (schedule.id.clone(), schedule.task_id.clone());
-        self.publish(vec![EventKind::ScheduleRemoved { schedule_id, task_id, finished: false }]).await;
-        Ok(schedule)
+        if let Some(task_id) = removed.task_id.clone() {
+            let schedule_id = id.clone();
+            self.publish(vec![EventKind::ScheduleRemoved { schedule_id, task_id, finished: false }]).await;
+        }
+        Ok(removed)
     }
 
     /// The next `count` fire times of a schedule, as if it were not paused.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{App, AppResult};
+use super::{App, AppResult, Unreads};
 use crate::config::Role;
 use crate::model::{EventKind, JobId, Outcome, ScheduleId, Timestamp};
 use crate::store::{JobCounts, Recover, SchedulerRow};
@@ -24,6 +24,8 @@ pub struct Status {
     pub jobs: JobCounts,
     /// The schedulers that were heard of.
     pub schedulers: Vec<SchedulerRow>,
+    /// What of all this cannot be read; it is counted among the others.
+    pub unreadable: Unreads,
     /// By how many milliseconds the store's clock is ahead of this host's, where it has one.
     pub store_clock_ahead_ms: Option<i64>,
 }
@@ -53,17 +55,26 @@ impl App {
     /// # Errors
     /// Those of the store.
     pub async fn status(&self) -> AppResult<Status> {
-        let (schedules, _) = self.schedule_list_all(crate::store::ScheduleFilter::default()).await?;
+        let (schedules, unread) = self.schedule_list_all(crate::store::ScheduleFilter::default()).await?;
+        let mut unreadable = Unreads::default();
+        let schedule_count = schedules.len() + unreadable.add_all("schedule", unread);
         let store_clock = self.store.store_clock().await?;
         let now = self.clock.now();
+        let plugins = self.store.plugin_list().await?;
+        let plugin_count = plugins.rows.len() + unreadable.add_all("plugin", plugins.unreadable);
+        let tasks = self.store.task_list().await?;
+        let task_count = tasks.rows.len() + unreadable.add_all("task", tasks.unreadable);
+        let schedulers = self.store.scheduler_list().await?;
+        unreadable.add_all("scheduler", schedulers.unreadable);
         Ok(Status {
-            plugins: self.store.plugin_list().await?.len(),
-            tasks: self.store.task_list().await?.len(),
+            plugins: plugin_count,
+            tasks: task_count,
             schedules_paused: schedules.iter().filter(|schedule| schedule.pause.is_some()).count(),
-            schedules: schedules.len(),
+            schedules: schedule_count,
             next_due: self.store.schedule_next_due().await?,
             jobs: self.store.job_counts().await?,
-            schedulers: self.store.scheduler_list().await?,
+            schedulers: schedulers.rows,
+            unreadable,
             store_clock_ahead_ms: store_clock.map(|store| (store.as_micros() - now.as_micros()) / 1_000),
         })
     }
@@ -74,7 +85,7 @@ impl App {
     /// Those of the store.
     pub async fn workers_alive(&self) -> AppResult<Vec<SchedulerRow>> {
         let now = self.store_now().await?;
-        let mut rows = self.store.scheduler_list().await?;
+        let mut rows = self.store.scheduler_list().await?.rows;
         rows.retain(|row| {
             let runs_jobs = row.role.parse().is_ok_and(Role::runs_jobs);
             runs_jobs && row.stopped_at.is_none() && now.saturating_since(row.seen_at) <= ALIVE_WITHIN
@@ -97,7 +108,7 @@ impl App {
         loop {
             let recovered = self.store.recover(Recover { now, holder: None, limit: STEP_ROWS }).await?;
             let mut events = Vec::new();
-            let mut step = 0;
+            let mut step = recovered.unreadable.len();
             for (jobs, outcome) in [
                 (&recovered.requeued, None),
                 (&recovered.abandoned, Some(Outcome::Abandoned)),
@@ -117,9 +128,6 @@ impl App {
         }
         loop {
             let step = self.store.cleanup(now, STEP_ROWS).await?;
-            if step.jobs.is_empty() && step.schedules.is_empty() {
-                return Ok(cleaned);
-            }
             let mut events: Vec<_> = step.jobs.iter().map(|id| EventKind::JobRemoved { job_id: *id }).collect();
             events.extend(step.schedules.iter().map(|ended| EventKind::ScheduleRemoved {
                 schedule_id: ended.id.clone(),
@@ -129,6 +137,9 @@ impl App {
             self.publish(events).await;
             cleaned.jobs.extend(step.jobs);
             cleaned.schedules.extend(step.schedules.into_iter().map(|ended| ended.id));
+            if !step.has_more {
+                return Ok(cleaned);
+            }
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::check::{SettingName, check_new_id};
 use super::error::candidates;
+use super::plugins::readable;
 use super::{App, AppError, AppResult};
 use crate::model::{EventKind, Settings, Target, Task, TaskId, TaskName};
-use crate::store::{Put, TaskRow};
+use crate::store::{Page, Put, StoreError, Subject, TaskRow};
 
 /// A change to a task's explicit configuration.
 #[derive(Debug, Clone, Default)]
@@ -33,12 +34,18 @@ impl App {
         {
             return Ok(row);
         }
-        let mut rows = self.store.task_list().await?;
+        let Page { mut rows, unreadable, .. } = self.store.task_list().await?;
         let means = |row: &TaskRow| row.task.target.function().as_str() == name && is_offered(&row.task);
         let meant: Vec<usize> = (0..rows.len()).filter(|&at| means(&rows[at])).collect();
-        match meant[..] {
-            [at] => Ok(rows.swap_remove(at)),
-            [] => {
+        // One that cannot be read may be meant as well, by what its id says.
+        let unread: Vec<_> = unreadable.iter().filter(|bad| bad.id.rsplit(':').next() == Some(name)).collect();
+        match (&meant[..], &unread[..]) {
+            (&[at], []) => Ok(rows.swap_remove(at)),
+            ([], [bad]) => {
+                let subject = TaskId::new(&bad.id).map_or_else(|_| Subject::Other(bad.id.clone()), Subject::Task);
+                Err(StoreError::Unreadable { subject, defect: bad.defect.clone() }.into())
+            }
+            ([], []) => {
                 let error = AppError::not_found("task", name);
                 Err(if rows.is_empty() {
                     error.with_hint("no task is known yet; `host register FILE` registers a plugin with its tasks")
@@ -49,6 +56,7 @@ impl App {
             }
             _ => {
                 let ids = meant.iter().map(|&at| rows[at].task.id.as_str());
+                let ids = ids.chain(unread.iter().map(|bad| bad.id.as_str()));
                 Err(AppError::invalid(format!("several plugins offer a task `{name}`"))
                     .with_hint(format!("name one of {}", candidates(name, ids))))
             }
@@ -59,7 +67,7 @@ impl App {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn task_list(&self) -> AppResult<Vec<TaskRow>> {
+    pub async fn task_list(&self) -> AppResult<Page<TaskRow>> {
         Ok(self.store.task_list().await?)
     }
 
@@ -95,7 +103,7 @@ impl App {
     pub async fn task_add_native(&self, id: TaskId, function: TaskName, settings: Settings) -> AppResult<TaskRow> {
         self.check_settings(&settings)?;
         check_new_id("task id", id.as_str())?;
-        let known = self.store.task_get(&id).await?;
+        let known = readable(self.store.task_get(&id).await)?;
         if let Some(row) = &known
             && row.task.target.plugin().is_some()
         {

@@ -8,7 +8,7 @@ use super::{App, AppError, AppResult};
 use crate::model::{ConflictPolicy, JobId, Timestamp};
 use crate::store::archive::{ArchiveError, Counts, Encoder, Reader, RestoredCounts};
 use crate::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
-use crate::store::{Record, Restore, Restored, Snapshot, Unreadable};
+use crate::store::{Defect, Record, Restore, Restored, Snapshot, Unreadable};
 
 /// How many of the things that stand in the way are named.
 const NAMED_MAX: usize = 10;
@@ -41,6 +41,15 @@ pub struct Unreads {
 }
 
 impl Unreads {
+    /// Adds rows of one kind, and answers how many there are.
+    pub(super) fn add_all(&mut self, kind: &str, rows: Vec<Unreadable>) -> usize {
+        let count = rows.len();
+        for Unreadable { id, defect } in rows {
+            self.add(Unreadable { id: format!("{kind} `{id}`"), defect });
+        }
+        count
+    }
+
     fn add(&mut self, row: Unreadable) {
         self.count += 1;
         if self.first.len() < NAMED_MAX {
@@ -50,7 +59,7 @@ impl Unreads {
 
     /// The first few, a line each, and how many more there are.
     pub fn lines(&self) -> Vec<String> {
-        let named = self.first.iter().map(|row| format!("{}: {}", row.id, row.reason));
+        let named = self.first.iter().map(|row| format!("{}: {}", row.id, row.defect));
         named.chain(more(self.count)).collect()
     }
 }
@@ -89,7 +98,7 @@ impl Export {
             let (mut text, mut refused) = (Vec::new(), Vec::new());
             for record in &records {
                 if let Err(reason) = encoder.record(record, &mut text) {
-                    refused.push(Unreadable { id: record.subject().to_string(), reason });
+                    refused.push(Unreadable { id: record.subject().to_string(), defect: Defect::damaged(reason) });
                 }
             }
             (encoder, text, refused)

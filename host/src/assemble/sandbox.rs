@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::executor::wasm::{WasmExecutor, WasmOptions};
+use crate::config::{CompilerLimits, Config};
+use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
 };
@@ -19,6 +19,7 @@ pub(super) struct LazySandbox {
     cache_dir: std::path::PathBuf,
     concurrency: u32,
     memory_bytes_max: u64,
+    compiler: CompilerLimits,
     plugins: Arc<dyn PluginSource>,
     clock: Arc<dyn Clock>,
     executor: OnceCell<WasmExecutor>,
@@ -30,6 +31,7 @@ impl LazySandbox {
             cache_dir: config.data_dir.join("cache"),
             concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
             memory_bytes_max: config.caps.memory_bytes,
+            compiler: config.compiler,
             plugins,
             clock,
             executor: OnceCell::new(),
@@ -43,6 +45,7 @@ impl LazySandbox {
                     cache_dir: Some(self.cache_dir.clone()),
                     concurrency: self.concurrency,
                     memory_bytes_max: self.memory_bytes_max,
+                    compiler: Compiler::of_this_program(self.compiler),
                     ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
                 })
                 .map_err(|error| error.to_string())

@@ -76,5 +76,5 @@ fn print(context: &mut Context, event: &Event) -> Outcomes {
             None => line.push_str(&format!(" {name}={value}")),
         }
     }
-    Ok(context.out.line(&super::output::printable(&line))?)
+    Ok(context.out.line(&line)?)
 }

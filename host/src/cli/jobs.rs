@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{printable, shortened, time, time_or_dash};
+use super::output::{shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
 use super::show::{executor_of, run_settings};
 use super::submit::{parse_job_id, tell_of_missing_workers, wait_for_end};
@@ -149,9 +149,7 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
         ..JobFilter::default()
     };
     let listed = app.job_list(filter, args.n.max(1)).await?;
-    for row in &listed.unreadable {
-        context.out.note(&format!("warning: job {} is unreadable: {}", row.id, row.reason))?;
-    }
+    context.out.unreadable("job", &listed.unreadable)?;
     if context.out.json {
         context.out.json(&listed.jobs.iter().map(JobWire::from).collect::<Vec<_>>())?;
     } else if listed.jobs.is_empty() {
@@ -276,7 +274,8 @@ async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     loop {
         let news = if follow { app.job_logs_follow(id, next).await? } else { Some(app.job_logs(id, next).await?) };
         // Without following, an empty page is the end.
-        let Some(news) = news.filter(|news| !news.lines.is_empty()) else { break };
+        let Some(news) = news.filter(|news| !news.is_empty()) else { break };
+        context.out.unreadable("log", &news.unreadable)?;
         for line in &news.lines {
             match (context.out.json, follow) {
                 (true, true) => context.out.json(&LogLineWire::from(line))?,
@@ -296,18 +295,19 @@ pub(super) async fn follow_logs(context: &mut Context, app: &App, id: JobId) -> 
         for line in &news.lines {
             context.out.note(&log_line(line))?;
         }
+        context.out.unreadable("log", &news.unreadable)?;
         next = news.next;
     }
     Ok(())
 }
 
-/// A line of a guest's log, made safe for a terminal.
+/// A line of a guest's log.
 pub(super) fn log_line(line: &LogLine) -> String {
     let mut text = format!("{} {:5} {}: {}", time(line.at), line.level.as_str(), line.target, line.message);
     for (name, value) in &line.fields {
         text.push_str(&format!(" {name}={value}"));
     }
-    printable(&text).into_owned()
+    text
 }
 
 async fn cancel(context: &mut Context, id: JobId) -> Outcomes {

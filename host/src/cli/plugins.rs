@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcomes};
-use super::output::{plural, printable, time};
+use super::output::{plural, time};
 use super::rights::{asks, granted};
 use crate::config::units::format_size;
 use crate::model::{PluginName, PluginVersion};
+use crate::store::Page;
 use crate::wire::PluginWire;
 
 #[derive(Debug, Args)]
@@ -64,11 +65,12 @@ pub(super) async fn run(context: &mut Context, args: PluginsArgs) -> Outcomes {
 }
 
 async fn list(context: &mut Context) -> Outcomes {
-    let plugins = context.app().await?.plugin_list().await?;
+    let Page { rows: plugins, unreadable, .. } = context.app().await?.plugin_list().await?;
+    context.out.unreadable("plugin", &unreadable)?;
     if context.out.json {
         return Ok(context.out.json(&plugins.iter().map(PluginWire::from).collect::<Vec<_>>())?);
     }
-    if plugins.is_empty() {
+    if plugins.is_empty() && unreadable.is_empty() {
         return Ok(context.out.note("no plugins; `host register FILE` registers one")?);
     }
     let row = |plugin: &PluginVersion| {
@@ -100,12 +102,13 @@ async fn show(context: &mut Context, name: &PluginName) -> Outcomes {
 }
 
 async fn history(context: &mut Context, name: &PluginName) -> Outcomes {
-    let (versions, current) = context.app().await?.plugin_history(name).await?;
+    let (Page { rows: versions, unreadable, .. }, current) = context.app().await?.plugin_history(name).await?;
+    context.out.unreadable("version", &unreadable)?;
     if context.out.json {
         return Ok(context.out.json(&versions.iter().map(PluginWire::from).collect::<Vec<_>>())?);
     }
     let row = |version: &PluginVersion| {
-        let mark = if version.digest == current { "current" } else { "" };
+        let mark = if Some(version.digest) == current { "current" } else { "" };
         let (digest, registered) = (short(&version.digest.to_string()), time(version.registered_at));
         vec![digest, registered, format_size(version.size_bytes), version.tasks.len().to_string(), mark.to_owned()]
     };
@@ -128,7 +131,7 @@ async fn remove(context: &mut Context, name: &PluginName, yes: bool) -> Outcomes
     let app = context.app().await?;
     if !yes {
         let (versions, _) = app.plugin_history(name).await?;
-        let count = plural(versions.len(), "version");
+        let count = plural(versions.rows.len() + versions.unreadable.len(), "version");
         return Err(Failure::NeedsYes(format!("this removes plugin `{name}` with its {count} and its tasks")));
     }
     let removed = app.plugin_remove(name).await?;
@@ -152,14 +155,14 @@ async fn verify(context: &mut Context, name: Option<&PluginName>) -> Outcomes {
     if context.out.json {
         let wire = verified.iter().map(|plugin| {
             serde_json::json!({
-                "name": plugin.name.as_str(), "digest": plugin.digest.to_string(), "faults": plugin.faults,
+                "name": plugin.name.as_str(), "digest": plugin.digest.map(|digest| digest.to_string()), "faults": plugin.faults,
             })
         });
         context.out.json(&wire.collect::<Vec<_>>())?;
     } else {
         for plugin in &verified {
             let state = if plugin.faults.is_empty() { "ok".to_owned() } else { plugin.faults.join("; ") };
-            context.out.line(&printable(&format!("{}: {state}", plugin.name)))?;
+            context.out.line(&format!("{}: {state}", plugin.name))?;
         }
     }
     let is_sound = verified.iter().all(|plugin| plugin.faults.is_empty());

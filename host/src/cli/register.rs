@@ -56,7 +56,7 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         return Ok(context.out.json(&PluginWire::from(&registration.version))?);
     }
     for line in report(&registration) {
-        context.out.line(&super::output::printable(&line))?;
+        context.out.line(&line)?;
     }
     Ok(())
 }

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::output::{shortened, time_or_dash};
+use super::output::{printable, shortened, time_or_dash};
 use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
 use crate::model::{JobSettings, Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
-use crate::store::ScheduleFilter;
+use crate::store::{ScheduleFilter, Unreadable};
 use crate::trigger::Trigger;
 use crate::wire::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, payload_value, settings_of};
 
@@ -95,8 +95,11 @@ pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes 
             done(context, &app, &schedule, &format!("schedule `{id}` goes on; next fire time {next}")).await
         }
         SchedulesCommand::Remove { id } => {
-            let schedule = app.schedule_remove(&id).await?;
-            done(context, &app, &schedule, &format!("schedule `{id}` is removed")).await
+            let removed = app.schedule_remove(&id).await?;
+            match removed.schedule {
+                Ok(schedule) => done(context, &app, &schedule, &format!("schedule `{id}` is removed")).await,
+                Err(bad) => removed_unread(context, removed.task_id.as_ref(), &bad),
+            }
         }
         SchedulesCommand::Preview { id, n } => preview(context, &app, &id, n).await,
     }
@@ -113,15 +116,13 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     let (mut schedules, unreadable) = app.schedule_list(filter, limit.saturating_add(1)).await?;
     let is_cut = schedules.len() > limit;
     schedules.truncate(limit);
-    for row in &unreadable {
-        context.out.note(&format!("warning: schedule `{}` is unreadable: {}", row.id, row.reason))?;
-    }
+    context.out.unreadable("schedule", &unreadable)?;
     let tasks: HashMap<TaskId, Task> =
-        app.task_list().await?.into_iter().map(|row| (row.task.id.clone(), row.task)).collect();
+        app.task_list().await?.rows.into_iter().map(|row| (row.task.id.clone(), row.task)).collect();
     if context.out.json {
         let wire = schedules.iter().map(|schedule| ScheduleWire::new(schedule, tasks.get(&schedule.task_id)));
         context.out.json(&wire.collect::<Vec<_>>())?;
-    } else if schedules.is_empty() {
+    } else if schedules.is_empty() && unreadable.is_empty() {
         context.out.note("no schedules; `host schedule TASK --interval 30s` adds one")?;
     } else {
         let row = |schedule: &Schedule| {
@@ -171,13 +172,23 @@ async fn preview(context: &mut Context, app: &App, id: &ScheduleId, count: usize
     Ok(())
 }
 
+/// Says that a schedule is removed of which nothing more can be told.
+fn removed_unread(context: &mut Context, task_id: Option<&TaskId>, bad: &Unreadable) -> Outcomes {
+    let (id, reason) = (&bad.id, bad.defect.to_string());
+    if context.out.json {
+        let task_id = task_id.map(TaskId::as_str);
+        return Ok(context.out.json(&serde_json::json!({"id": id, "task_id": task_id, "unreadable": reason}))?);
+    }
+    Ok(context.out.line(&printable(&format!("schedule `{id}` is removed; it was unreadable: {reason}")))?)
+}
+
 /// Prints the schedule as JSON, or a line.
 async fn done(context: &mut Context, app: &App, schedule: &Schedule, line: &str) -> Outcomes {
     if context.out.json { print(context, app, schedule).await } else { Ok(context.out.line(line)?) }
 }
 
 async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcomes {
-    let task = app.task_list().await?.into_iter().map(|row| row.task).find(|task| task.id == schedule.task_id);
+    let task = app.task_list().await?.rows.into_iter().map(|row| row.task).find(|task| task.id == schedule.task_id);
     if context.out.json {
         return Ok(context.out.json(&ScheduleDetails::new(schedule, task.as_ref(), describe(schedule)))?);
     }

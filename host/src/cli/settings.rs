@@ -11,7 +11,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, Config, Role, Serve, StoreUrl, UrlError};
+use crate::config::{Caps, CompilerLimits, Config, Role, Serve, StoreUrl, UrlError};
 use crate::model::{ExecutorName, Metadata, SchedulerId, Settings};
 
 /// What every command understands.
@@ -116,6 +116,7 @@ impl GlobalArgs {
             data_dir,
             task_defaults,
             caps,
+            compiler: file.compiler.limits(),
             serve,
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
         })
@@ -178,6 +179,8 @@ struct File {
     task_defaults: TaskDefaultsFile,
     #[serde(default)]
     caps: CapsFile,
+    #[serde(default)]
+    compiler: CompilerFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -221,6 +224,23 @@ struct CapsFile {
     metadata: Option<Size>,
     log: Option<Size>,
     log_lines: Option<Positive>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CompilerFile {
+    memory: Option<Size>,
+    timeout: Option<Text<Duration>>,
+}
+
+impl CompilerFile {
+    fn limits(self) -> CompilerLimits {
+        let usual = CompilerLimits::default();
+        CompilerLimits {
+            memory_bytes: self.memory.map_or(usual.memory_bytes, |size| size.0),
+            timeout: self.timeout.map_or(usual.timeout, |span| span.0),
+        }
+    }
 }
 
 impl File {
@@ -412,11 +432,17 @@ mod tests {
             memory = 1073741824
             args = "64KiB"
             log_lines = 100
+
+            [compiler]
+            memory = "1GiB"
+            timeout = "30s"
             "#,
         )
         .expect("valid");
         let caps = file.caps.over(Caps::default());
         assert_eq!((caps.memory_bytes, caps.args_bytes, caps.log_lines), (1 << 30, 65_536, 100));
+        let compiler = file.compiler.limits();
+        assert_eq!((compiler.memory_bytes, compiler.timeout), (1 << 30, Duration::from_secs(30)));
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };
         assert_eq!(defaults.memory_bytes, Some(64 << 20));
         assert_eq!(defaults.metadata.to_json(), r#"{"team":"ops"}"#);

@@ -23,6 +23,8 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
                 "stopped_at": scheduler.stopped_at.map(|at| at.to_string()),
             })
         });
+        let unreadable = status.unreadable.first.iter();
+        let unreadable = unreadable.map(|row| json!({"what": row.id, "reason": row.defect.to_string()}));
         return Ok(context.out.json(&json!({
             "store": store,
             "data_dir": config.data_dir.display().to_string(),
@@ -32,6 +34,10 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
             "next_due": status.next_due.map(|at| at.to_string()),
             "jobs": {"queued": status.jobs.queued, "running": status.jobs.running, "finished": status.jobs.finished},
             "schedulers": schedulers.collect::<Vec<_>>(),
+            "unreadable": {
+                "count": status.unreadable.count,
+                "first": unreadable.collect::<Vec<_>>(),
+            },
             "store_clock_ahead_ms": status.store_clock_ahead_ms,
         }))?);
     }
@@ -50,6 +56,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         ("next due", time_or_dash(status.next_due)),
         ("jobs", format!("{} queued, {} running, {} finished", jobs.queued, jobs.running, jobs.finished)),
         ("schedulers", if schedulers.is_empty() { "none was heard of".to_owned() } else { schedulers }),
+        ("unreadable", status.unreadable.lines().join("\n")),
         ("store's clock", clock.unwrap_or_default()),
     ])?)
 }
@@ -104,7 +111,7 @@ pub(super) async fn migrate(context: &mut Context, args: MigrateArgs) -> Outcome
         if args.apply {
             context.out.line(&format!("applied {version:04} {name}"))?;
         } else {
-            context.out.line(&format!("-- {version:04} {name}\n{}", step.text.trim_end()))?;
+            context.out.own_text(&format!("-- {version:04} {name}\n{}", step.text.trim_end()))?;
         }
     }
     if !args.apply {
@@ -125,5 +132,5 @@ pub(super) struct CompletionsArgs {
 pub(super) fn completions(context: &mut Context, args: &CompletionsArgs, mut command: clap::Command) -> Outcomes {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "host", &mut script);
-    Ok(context.out.line(String::from_utf8_lossy(&script).trim_end())?)
+    Ok(context.out.own_text(String::from_utf8_lossy(&script).trim_end())?)
 }

@@ -10,7 +10,7 @@ use super::show::{grace_time, layer_of_task, run_settings};
 use crate::app::{ConfigureTask, SettingName};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{GraceTime, JobSettings, Parallelism, Settings, Target};
-use crate::store::TaskRow;
+use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
 
 #[derive(Debug, Args)]
@@ -113,11 +113,12 @@ pub(super) async fn run(context: &mut Context, args: TasksArgs) -> Outcomes {
 }
 
 async fn list(context: &mut Context) -> Outcomes {
-    let rows = context.app().await?.task_list().await?;
+    let Page { rows, unreadable, .. } = context.app().await?.task_list().await?;
+    context.out.unreadable("task", &unreadable)?;
     if context.out.json {
         return Ok(context.out.json(&rows.iter().map(TaskWire::from).collect::<Vec<_>>())?);
     }
-    if rows.is_empty() {
+    if rows.is_empty() && unreadable.is_empty() {
         return Ok(context.out.note("no tasks; `host register FILE` registers a plugin with its tasks")?);
     }
     let row = |row: &TaskRow| {

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Finished, Invocation, Report, Retry, RunControl, Verdict};
+use super::{Executor, Finished, Invocation, Report, Retry, RunControl, Verdict, returned};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::limits::LOG_LINE_BYTES_MAX;
 use crate::model::{
@@ -209,8 +209,8 @@ async fn attempt(
     let verdict = tokio::select! {
         biased;
         () = inner.control.kill.cancelled() => Verdict::Cancelled,
-        ended = running => match ended {
-            Ok(result) => returned(result, &inner),
+        end = running => match end {
+            Ok(result) => ended(result, &inner),
             Err(panic) => {
                 let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -226,16 +226,19 @@ async fn attempt(
     verdict
 }
 
-fn returned(result: Result<Value, NativeError>, inner: &Inner) -> Verdict {
+fn ended(result: Result<Value, NativeError>, inner: &Inner) -> Verdict {
     match result {
         Ok(value) => {
             let payload = Payload::json(&value);
             let (size, max) = (payload.data.len(), inner.invocation.limits.result_bytes);
-            if size <= max {
-                return Verdict::Success(payload);
+            if size > max {
+                let message = format!("the task's result has {size} bytes; results may have {max}");
+                return failure(ErrorKind::ResultTooLarge, message, Retry::Backoff);
             }
-            let message = format!("the task's result has {size} bytes; results may have {max}");
-            failure(ErrorKind::ResultTooLarge, message, Retry::Backoff)
+            match returned::check(&payload) {
+                Ok(()) => Verdict::Success(payload),
+                Err(error) => Verdict::Failure { error, retry: Retry::Backoff },
+            }
         }
         // It was asked to stop and gave up: that is what was wanted.
         Err(_) if inner.control.cancel.is_cancelled() => Verdict::Cancelled,

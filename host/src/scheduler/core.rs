@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::notifier::Notifier;
 use super::running::Running;
+use super::throttle::Throttle;
 use super::time::StoreTime;
 use super::{Executors, Options};
 use crate::store::Store;
@@ -20,6 +21,8 @@ pub(super) struct Core {
     pub(super) time: StoreTime,
     /// The attempts that run here.
     pub(super) running: Running,
+    /// What would be written to the log again and again.
+    pub(super) throttle: Throttle,
     /// Events on their way to the broker.
     pub(super) notifier: Notifier,
     /// Look for due schedules again.

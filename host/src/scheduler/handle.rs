@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::core::Core;
 use super::notifier::Notifier;
 use super::running::{Interrupt, Running};
+use super::throttle::Throttle;
 use super::time::StoreTime;
 use super::{Options, Parts, housekeeping, job_loop, lease, schedule_loop, wake, writer};
 use crate::model::{EventKind, SchedulerId, Timestamp};
@@ -72,11 +73,13 @@ impl Scheduler {
 }
 
 pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
+    let options = options.with_floors();
     Core {
         store: Arc::clone(&parts.store),
         executors: parts.executors.clone(),
         time: StoreTime::new(Arc::clone(&parts.clock)),
         running: Running::default(),
+        throttle: Throttle::default(),
         notifier: Notifier::new(Arc::clone(&parts.clock)),
         schedules_changed: Notify::new(),
         jobs_changed: Notify::new(),

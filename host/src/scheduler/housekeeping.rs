@@ -55,7 +55,8 @@ pub(super) async fn recover(core: &Core, holder: Option<SchedulerId>) -> Result<
     loop {
         let request = Recover { now: core.time.now(), holder: holder.clone(), limit: ROWS_MAX };
         let recovered = core.store.recover(request).await?;
-        let jobs = recovered.requeued.len() + recovered.abandoned.len() + recovered.cancelled.len();
+        let jobs = [recovered.requeued.len(), recovered.abandoned.len(), recovered.cancelled.len()];
+        let jobs = jobs.into_iter().sum::<usize>() + recovered.unreadable.len();
         publish_recovered(core, &recovered);
         if jobs < ROWS_MAX {
             return Ok(());
@@ -75,6 +76,7 @@ fn publish_recovered(core: &Core, recovered: &Recovered) {
     core.notifier.publish(recovered.requeued.iter().map(released(None)));
     core.notifier.publish(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
     core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
+    super::job_loop::publish_unreadable(core, &recovered.unreadable);
     for job in &recovered.requeued {
         tracing::warn!(job.id = %job.id, task.id = %job.task_id, "the worker of a job vanished; the job is queued again");
     }
@@ -96,7 +98,7 @@ async fn clean_up(core: &Core) -> Result<(), StoreError> {
             task_id: schedule.task_id.clone(),
             finished: true,
         }));
-        if removed.jobs.len() < ROWS_MAX && removed.schedules.len() < ROWS_MAX {
+        if !removed.has_more {
             return Ok(());
         }
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::catalog::{CatalogCache, Resolved};
+use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
 use super::runner;
 use super::writer::Write;
-use crate::model::{EventKind, Job, JobId, LeaseToken, Outcome, Timestamp};
-use crate::store::{AcquireJobs, AcquiredJobs, StoreError};
+use crate::model::{Effects, EventKind, Job, JobId, LeaseToken, Outcome, Timestamp};
+use crate::store::{AcquireJobs, AcquiredJobs, Ending, ReleaseJob, StoreError, Unreadable};
 
 /// Most jobs that one call leases: what fits comfortably into one statement of every database.
 const ACQUIRE_MAX: usize = 500;
@@ -27,11 +27,15 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
         let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
         let asked_at = core.time.now();
         match take(&core, &mut catalog, limit).await {
-            Ok(taken) => {
-                let is_full = taken.len() == limit;
+            Ok(Taken { found: Found { resolved, unresolved }, is_full, has_set_aside }) => {
                 filled_in = if is_full { core.time.now().saturating_since(asked_at) } else { Duration::ZERO };
-                start(&core, taken, permit, &slots, &writes);
-                if !is_full {
+                let has_work = !resolved.is_empty();
+                start(&core, resolved, permit, &slots, &writes);
+                let has_given_back = !unresolved.is_empty();
+                give_back(&core, unresolved, &writes).await;
+                if has_given_back && !has_work {
+                    super::pause(&core, core.options.look_again()).await;
+                } else if !is_full && !has_set_aside {
                     wait(&core, asked_at).await;
                 }
             }
@@ -72,16 +76,45 @@ async fn more_slots(core: &Core, slots: &Semaphore, filled_in: Duration) {
     }
 }
 
+/// What one call to the store has brought.
+struct Taken {
+    found: Found,
+    /// Whether it brought as many jobs as were asked for.
+    is_full: bool,
+    /// Whether there were jobs in the way that cannot be read, and are no longer: there may be others behind them.
+    has_set_aside: bool,
+}
+
 /// Leases jobs and finds out what they run.
-async fn take(core: &Core, catalog: &mut CatalogCache, limit: usize) -> Result<Vec<(Job, Resolved)>, StoreError> {
+async fn take(core: &Core, catalog: &mut CatalogCache, limit: usize) -> Result<Taken, StoreError> {
     let acquired = acquire(core, limit, None).await?;
-    let mut taken = Vec::with_capacity(acquired.jobs.len());
-    for job in acquired.jobs {
-        // A failure here leaves leased jobs behind, which nobody extends: they come back when the lease runs out.
-        let resolved = catalog.resolve(&job.spec.task_id, acquired.catalog_revision).await?;
-        taken.push((job, resolved));
+    let (is_full, has_set_aside) = (acquired.jobs.len() == limit, !acquired.unreadable.is_empty());
+    let found = catalog.resolve(acquired.jobs, acquired.catalog_revision, core.time.now()).await;
+    Ok(Taken { found, is_full, has_set_aside })
+}
+
+/// Puts jobs back whose tasks cannot be looked up now. They wait, and lose no attempt.
+pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes: &mpsc::Sender<Write>) {
+    for (job, Unresolved { until, reason }) in jobs {
+        let task_id = job.spec.task_id;
+        if let Some(jobs) = core.throttle.note(core.time.now(), "unresolved", task_id.as_str(), 1) {
+            tracing::warn!(task.id = %task_id, jobs, reason, "jobs wait: it cannot be told what their task runs");
+        }
+        let Some(lease) = job.lease else { continue };
+        let release = ReleaseJob {
+            id: job.spec.id,
+            token: lease.token,
+            ending: Ending::GivenBack { not_before: Some(until) },
+            usage: None,
+            plugin_digest: None,
+            started_at: None,
+            lines: Vec::new(),
+            progress: None,
+            effects: Effects::default(),
+        };
+        // The writer ends after the last sender, and this is one.
+        let _closed = writes.send(Write::Release(Box::new(release), task_id)).await;
     }
-    Ok(taken)
 }
 
 /// Leases up to `limit` due jobs, or only the one that is named, and tells everyone.
@@ -107,13 +140,26 @@ pub(super) async fn acquire(core: &Core, limit: usize, only: Option<JobId>) -> R
         scheduler_id: None,
         outcome: Some(Outcome::MissedStartDeadline),
     }));
-    for job in &acquired.unreadable {
-        tracing::error!(job.id = job.id, reason = job.reason, "a stored job cannot be read; it has ended");
-        if let Ok(job_id) = job.id.parse() {
-            core.notifier.publish([EventKind::JobDeserializationFailed { job_id, message: job.reason.clone() }]);
+    publish_unreadable(core, &acquired.unreadable);
+    Ok(acquired)
+}
+
+/// Tells of jobs that cannot be read.
+pub(super) fn publish_unreadable(core: &Core, unreadable: &[Unreadable]) {
+    let (newer, damaged): (Vec<_>, Vec<_>) = unreadable.iter().partition(|bad| bad.defect.is_newer());
+    for Unreadable { id, defect } in damaged {
+        let message = defect.to_string();
+        tracing::error!(job.id = id, reason = message, "a stored job cannot be read; it has ended");
+        if let Ok(job_id) = id.parse() {
+            core.notifier.publish([EventKind::JobDeserializationFailed { job_id, message }]);
         }
     }
-    Ok(acquired)
+    // There may be many of them, and each comes again.
+    if let Some(Unreadable { id, defect }) = newer.first()
+        && let Some(times) = core.throttle.note(core.time.now(), "newer job", "", newer.len() as u64)
+    {
+        tracing::warn!(job.id = id, reason = %defect, times, "jobs are left to newer schedulers");
+    }
 }
 
 /// Starts an attempt for each job. Each holds its slot until its end is on its way to the store.

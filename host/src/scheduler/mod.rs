@@ -3,7 +3,7 @@
 //! ```text
 //!    broker ──hints──► wake ──────────────┐ look again
 //!                                         ▼
-//!    store ──due──► schedule loop ──► plan (pure) ──► jobs + trigger state + end of lease, one transaction
+//!    store ──due──► schedule loop ──► plan (pure) ──► firing: jobs + trigger state + end of lease, one transaction
 //!                                         │
 //!    store ──due──► job loop ──► runner (one for each attempt) ──► executor
 //!                      ▲              │ lines, progress, end
@@ -21,8 +21,10 @@
 //! that did not (`cancel_grace`) and give their jobs back; write what is to be written; say goodbye. A scheduler that is killed
 //! instead loses nothing: its leases run out and others, or itself under the same identity, take its jobs back.
 
+mod batch;
 mod catalog;
 mod core;
+mod firing;
 mod handle;
 mod housekeeping;
 mod job_loop;
@@ -35,6 +37,7 @@ mod runner;
 mod running;
 mod schedule_loop;
 mod skipped;
+mod throttle;
 mod time;
 mod wake;
 mod writer;

@@ -100,7 +100,28 @@ pub struct Options {
     pub caps: Caps,
 }
 
+/// Least pause between two looks at the store, so that no setting makes a loop spin.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
+
+/// Shortest lease: it is extended three times before it ends.
+const LEASE_MIN: Duration = Duration::from_millis(150);
+
 impl Options {
+    /// These options with the floors that keep loops from spinning.
+    pub(super) fn with_floors(self) -> Options {
+        Options {
+            poll_interval: self.poll_interval.max(LOOK_AGAIN_MIN),
+            lease_duration: self.lease_duration.max(LEASE_MIN),
+            max_concurrent_jobs: self.max_concurrent_jobs.max(1),
+            ..self
+        }
+    }
+
+    /// How long to wait before looking again at what could not be had: others may hold it for long.
+    pub(super) fn look_again(&self) -> Duration {
+        (self.poll_interval / 8).max(LOOK_AGAIN_MIN)
+    }
+
     /// The usual settings for a scheduler of that identity.
     pub fn new(identity: SchedulerId) -> Options {
         Options {

@@ -58,9 +58,12 @@ async fn attempts(
         let acquired = job_loop::acquire(core, 1, Some(id)).await?;
         let revision = acquired.catalog_revision;
         let has_run = !acquired.jobs.is_empty();
-        for job in acquired.jobs {
-            let resolved = catalog.resolve(&job.spec.task_id, revision).await?;
+        let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;
+        for (job, resolved) in found.resolved {
             returned = (job.attempt, runner::run(Arc::clone(core), job, resolved, writes.clone()).await);
+        }
+        job_loop::give_back(core, found.unresolved, writes).await;
+        if has_run {
             // The end is stored when the writer says that jobs have changed.
             core.jobs_changed.notified().await;
         }

@@ -173,7 +173,7 @@ impl Runner {
             (Verdict::Failure { error, .. }, Some(Interrupt::Cancelled)) => {
                 self.finished(Outcome::Cancelled, None, Some(error))
             }
-            (_, Some(Interrupt::Stopping)) => Ending::GivenBack,
+            (_, Some(Interrupt::Stopping)) => Ending::GivenBack { not_before: None },
             (Verdict::Cancelled, _) => self.finished(Outcome::Cancelled, None, None),
             (Verdict::Failure { error, retry }, _) => match self.pause(retry) {
                 Some(pause) if self.job.has_attempt_left() => {
@@ -227,6 +227,6 @@ fn log_end(ending: &Ending) {
         Ending::Retry { due_at, error } => {
             tracing::info!(error.kind = %error.kind, %due_at, "attempt failed; the job will be tried again");
         }
-        Ending::GivenBack => tracing::info!("attempt given back: the scheduler is stopping"),
+        Ending::GivenBack { .. } => tracing::info!("attempt given back: the scheduler is stopping"),
     }
 }

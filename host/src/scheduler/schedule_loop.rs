@@ -3,123 +3,104 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::firing::{self, Memory};
 use super::plan::{Plan, Planner};
-use super::skipped::SkippedFires;
-use crate::model::{EventKind, JobIdSource, LeaseToken, ScheduleId};
-use crate::store::{AcquireSchedules, Fired, LeasedSchedule, StoreError};
-use crate::trigger::Skipped;
+use crate::model::{EventKind, JobIdSource, LeaseToken, Timestamp};
+use crate::store::{AcquireSchedules, LeasedSchedule, StoreError, Unreadable};
 
 /// Most schedules that one round leases and fires.
 const ACQUIRE_MAX: usize = 200;
 
+/// What a round came to.
+struct Round {
+    /// Whether there may be more that is due.
+    is_full: bool,
+    /// Whether anything was done: looking again finds something else.
+    has_progress: bool,
+}
+
 /// Fires schedules until stopping begins.
 pub(super) async fn run(core: Arc<Core>) {
     let mut ids = JobIdSource::new(fastrand::Rng::new());
-    let mut skipped = SkippedFires::default();
+    let mut memory = Memory::default();
     while !core.stop_taking.is_cancelled() {
-        for (id, sum) in skipped.overdue(core.time.now()) {
-            tell_skipped(&id, sum);
+        for (id, sum) in memory.skipped.overdue(core.time.now()) {
+            firing::tell_skipped(&id, sum);
         }
-        match round(&core, &mut ids, &mut skipped).await {
-            // A full round: there may be more.
-            Ok(count) if count == ACQUIRE_MAX => {}
-            Ok(_) => wait(&core).await,
+        match round(&core, &mut ids, &mut memory).await {
+            Ok(Round { is_full: true, has_progress: true }) => {}
+            Ok(round) => wait(&core, round.has_progress).await,
             Err(error) => {
                 tracing::warn!(error = %super::chain(&error), "due schedules could not be fired; trying again");
                 super::pause(&core, core.options.poll_interval).await;
             }
         }
     }
-    for (id, sum) in skipped.rest(core.time.now()) {
-        tell_skipped(&id, sum);
+    for (id, sum) in memory.skipped.rest(core.time.now()) {
+        firing::tell_skipped(&id, sum);
     }
 }
 
-/// Fires what is due, up to [`ACQUIRE_MAX`], and answers how many that were.
-async fn round(core: &Core, ids: &mut JobIdSource, skipped: &mut SkippedFires) -> Result<usize, StoreError> {
+/// Fires what is due, up to [`ACQUIRE_MAX`].
+async fn round(core: &Core, ids: &mut JobIdSource, memory: &mut Memory) -> Result<Round, StoreError> {
     let now = core.time.now();
     let token = LeaseToken::random(&mut fastrand::Rng::new());
-    let request = AcquireSchedules {
-        holder: core.options.identity.clone(),
-        token,
-        now,
-        lease_until: now.saturating_add(core.options.lease_duration),
-        limit: ACQUIRE_MAX,
-    };
+    let lease_until = now.saturating_add(core.options.lease_duration);
+    let holder = core.options.identity.clone();
+    let request = AcquireSchedules { holder, token, now, lease_until, limit: ACQUIRE_MAX };
     let acquired = core.store.schedule_acquire(request).await?;
-    for schedule in &acquired.unreadable {
-        tracing::error!(
-            schedule.id = schedule.id,
-            reason = schedule.reason,
-            "a stored schedule cannot be read; it rests"
-        );
-        if let Ok(schedule_id) = schedule.id.parse() {
-            let message = schedule.reason.clone();
-            core.notifier.publish([EventKind::ScheduleDeserializationFailed { schedule_id, message }]);
-        }
-    }
-    let count = acquired.schedules.len();
-    if count > 0 {
-        let plans = plan(core, ids, &acquired.schedules, token);
-        let fires = plans.iter().map(|plan| plan.fire.clone()).collect();
-        let answers = core.store.schedule_fire(fires).await?;
-        publish_fires(core, plans, &answers, skipped);
-    }
-    Ok(count)
+    acquired.unreadable.iter().for_each(|bad| publish_unreadable(core, bad));
+    let plans = plan(core, ids, &acquired.schedules, token);
+    let found = acquired.schedules.len() + acquired.unreadable.len();
+    let stored = firing::store(core, memory, plans).await?;
+    Ok(Round { is_full: found >= ACQUIRE_MAX, has_progress: stored + acquired.unreadable.len() > 0 })
 }
 
 fn plan(core: &Core, ids: &mut JobIdSource, leased: &[LeasedSchedule], token: LeaseToken) -> Vec<Plan> {
+    let now = core.time.now();
     let mut planner = Planner {
-        now: core.time.now(),
+        now,
+        lease_until: now.saturating_add(core.options.lease_duration),
         ids,
         random: &mut fastrand::Rng::new(),
         catch_up_max: core.options.catch_up_max,
     };
-    leased.iter().map(|leased| planner.plan(&leased.schedule, leased.task.as_ref(), token)).collect()
+    leased.iter().map(|leased| planner.plan(leased, token)).collect()
 }
 
-fn publish_fires(core: &Core, plans: Vec<Plan>, answers: &[Fired], skipped: &mut SkippedFires) {
-    let mut has_jobs = false;
-    for (plan, answer) in plans.into_iter().zip(answers) {
-        let schedule_id = &plan.fire.id;
-        if *answer == Fired::LeaseLost {
-            tracing::info!(schedule.id = %schedule_id, "a schedule changed hands while it fired; nothing was stored");
-            continue;
+fn publish_unreadable(core: &Core, bad: &Unreadable) {
+    let (id, reason) = (bad.id.as_str(), bad.defect.to_string());
+    if bad.defect.is_newer() {
+        if let Some(times) = core.throttle.note(core.time.now(), "newer schedule", id, 1) {
+            tracing::warn!(schedule.id = id, reason, times, "a schedule is left to newer schedulers");
         }
-        if let Some(reason) = &plan.fire.pause {
-            tracing::error!(schedule.id = %schedule_id, ?reason, "a trigger failed; its schedule rests");
-        }
-        if let Some(sum) = skipped.add(schedule_id, plan.skipped, core.time.now()) {
-            tell_skipped(schedule_id, sum);
-        }
-        has_jobs |= !plan.fire.jobs.is_empty();
-        core.notifier.publish(plan.fire.jobs.iter().map(|job| EventKind::JobAdded {
-            job_id: job.id,
-            task_id: job.task_id.clone(),
-            schedule_id: job.schedule_id.clone(),
-        }));
-        core.notifier.publish([plan.event]);
+        return;
     }
-    if has_jobs {
-        core.jobs_changed.notify_one();
+    tracing::error!(schedule.id = id, reason, "a stored schedule cannot be read; it is paused");
+    if let Ok(schedule_id) = id.parse() {
+        core.notifier.publish([EventKind::ScheduleDeserializationFailed { schedule_id, message: reason }]);
     }
-}
-
-fn tell_skipped(id: &ScheduleId, sum: Skipped) {
-    let Skipped { count, or_more } = sum;
-    tracing::warn!(schedule.id = %id, count, or_more, "fire times passed without a job of their own");
 }
 
 /// Waits until there may be something due: a hint, the next fire time, or the poll interval.
-async fn wait(core: &Core) {
-    let poll_at = core.time.now().saturating_add(core.options.poll_interval);
+async fn wait(core: &Core, has_progress: bool) {
     let due_at = core.store.schedule_next_due().await.unwrap_or_else(|error| {
         tracing::warn!(error = %super::chain(&error), "the next due schedule could not be asked for; polling");
         None
     });
+    let until = look_again_at(core, due_at, has_progress);
     tokio::select! {
         () = core.stop_taking.cancelled() => {}
         () = core.schedules_changed.notified() => {}
-        () = core.time.sleep_until(due_at.map_or(poll_at, |due_at| due_at.min(poll_at))) => {}
+        () = core.time.sleep_until(until) => {}
     }
+}
+
+/// When to look again: when something becomes due, and at the latest after the poll interval. Where something is due that could not be had,
+/// because somebody else holds it, looking again at once would find it as it is.
+fn look_again_at(core: &Core, due_at: Option<Timestamp>, has_progress: bool) -> Timestamp {
+    let now = core.time.now();
+    let poll_at = now.saturating_add(core.options.poll_interval);
+    let floor = if has_progress { now } else { now.saturating_add(core.options.look_again()) };
+    due_at.map_or(poll_at, |due_at| due_at.min(poll_at)).max(floor)
 }

@@ -2,20 +2,28 @@
 //!
 //! While one batch is being stored the next one gathers, so batches grow with the load and a lone job waits for nobody.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::batch::{NotStored, store_each};
 use super::core::Core;
-use crate::model::{ErrorKind, EventKind, JobError, JobId, Outcome, TaskId, Timestamp};
-use crate::store::{Ending, JobReport, ReleaseJob, ReleaseJobs, Released, StoreError};
+use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, TaskId, Timestamp};
+use crate::store::{Ending, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released, StoreError};
 
 /// Most attempts whose end waits to be written; an attempt that finds no room waits, with its slot.
 pub(super) const WRITES_MAX: usize = 1_024;
-/// Pause before a write that failed is tried again.
+/// Pause before writes are tried again while the store takes none.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How often an end may fail alone, for a reason that may pass, before the job ends without its result.
+const FAILURES_MAX: u32 = 5;
+
+/// The pauses before an end that failed alone is tried again.
+fn pauses() -> Backoff {
+    Backoff { initial: RETRY_PAUSE, max: Duration::from_secs(10), factor_percent: 300, jitter_percent: 20 }
+}
 
 /// Something to be written.
 #[derive(Debug)]
@@ -26,76 +34,150 @@ pub(super) enum Write {
     Release(Box<ReleaseJob>, TaskId),
 }
 
-/// Writes until everyone who could send has gone. Reports are written before releases: after those their tokens hold no more.
+/// The end of an attempt on its way into the store.
+#[derive(Debug, Clone)]
+struct End {
+    release: ReleaseJob,
+    task_id: TaskId,
+    /// How often it failed alone.
+    failures: u32,
+    retry_at: Timestamp,
+}
+
+/// Writes until everyone who could send has gone, and everything is written. Reports are written before releases: after those their
+/// tokens hold no more.
 pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(WRITES_MAX);
-    while receiver.recv_many(&mut batch, WRITES_MAX).await > 0 {
-        let mut reports = Vec::new();
-        let mut releases = Vec::new();
-        let mut tasks = HashMap::new();
+    // Those that failed alone, apart from everyone else.
+    let mut waiting: Vec<End> = Vec::new();
+    let mut is_open = true;
+    while is_open || !waiting.is_empty() {
+        is_open = gather(&core, &mut receiver, &mut batch, is_open, &waiting).await;
+        let (mut reports, mut ends) = (Vec::new(), Vec::new());
+        let now = core.time.now();
         for write in batch.drain(..) {
             match write {
                 Write::Report(report) => reports.push(report),
                 Write::Release(release, task_id) => {
-                    tasks.insert(release.id, task_id);
-                    releases.push(*release);
+                    ends.push(End { release: *release, task_id, failures: 0, retry_at: now });
                 }
             }
         }
         if !reports.is_empty() {
             store_reports(&core, reports).await;
         }
-        if !releases.is_empty() {
-            store_releases(&core, releases, &tasks).await;
+        let is_due = |end: &mut End| end.retry_at <= now || core.stop_serving.is_cancelled();
+        let due: Vec<End> = waiting.extract_if(.., is_due).collect();
+        if !ends.is_empty() {
+            waiting.extend(store_ends(&core, ends).await);
+        }
+        for end in due {
+            waiting.extend(store_ends(&core, vec![end]).await);
         }
     }
 }
 
+/// Waits for something to write: news, or what is to be tried again. Answers whether there may be more news.
+async fn gather(
+    core: &Core,
+    receiver: &mut mpsc::Receiver<Write>,
+    batch: &mut Vec<Write>,
+    is_open: bool,
+    waiting: &[End],
+) -> bool {
+    let retry_at = waiting.iter().map(|end| end.retry_at).min();
+    let retry = async {
+        match retry_at {
+            // Not at once where that time has come: what waits has failed before.
+            Some(at) => core.time.sleep_until(at.max(core.time.now().saturating_add(RETRY_PAUSE))).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        count = receiver.recv_many(batch, WRITES_MAX), if is_open => count > 0,
+        () = core.stop_serving.cancelled(), if !waiting.is_empty() => is_open,
+        () = retry => is_open,
+    }
+}
+
+/// Stores reports. While the store takes none, those who report wait.
 async fn store_reports(core: &Core, reports: Vec<JobReport>) {
     let mut left = reports;
-    while let Err(error) = core.store.job_report(left.clone()).await {
-        if error.is_transient() && !core.stop_serving.is_cancelled() {
-            pause(core).await;
-        } else if left.len() > 1 {
-            // One report may spoil the batch: write the first half alone, then go on with the second.
-            let second = left.split_off(left.len() / 2);
-            Box::pin(store_reports(core, std::mem::replace(&mut left, second))).await;
-        } else {
-            let job_ids: Vec<JobId> = left.iter().map(|report| report.id).collect();
-            tracing::warn!(error = %super::chain(&error), ?job_ids, "log lines of a job could not be stored and are lost");
-            return;
-        }
-    }
-}
-
-async fn store_releases(core: &Core, releases: Vec<ReleaseJob>, tasks: &HashMap<JobId, TaskId>) {
-    let mut left = releases;
-    loop {
-        let request = ReleaseJobs { now: core.time.now(), releases: left.clone() };
-        match core.store.job_release(request).await {
-            Ok(answers) => return after_release(core, &left, &answers, tasks),
-            Err(error) if error.is_transient() && core.stop_serving.is_cancelled() => {
-                // The scheduler stops while the store is away. The leases run out, and the jobs run again elsewhere.
-                tracing::error!(error = %super::chain(&error), count = left.len(), "the ends of jobs could not be stored");
-                left.iter().for_each(|release| core.running.end(release.id, release.token));
-                return;
-            }
-            Err(error) if error.is_transient() => pause(core).await,
-            Err(_) if left.len() > 1 => {
-                // One release may spoil the batch: write the first half alone, then go on with the second.
-                let second = left.split_off(left.len() / 2);
-                Box::pin(store_releases(core, std::mem::replace(&mut left, second), tasks)).await;
-            }
-            Err(error) => {
-                let Some(release) = left.first_mut() else { return };
-                tracing::error!(job.id = %release.id, error = %super::chain(&error), "the end of a job could not be stored");
-                if !replace_with_error(release, &error, core.time.now()) {
-                    core.running.end(release.id, release.token);
-                    return;
+    while !left.is_empty() {
+        let report = |reports: Vec<JobReport>| {
+            let count = reports.len();
+            async move { core.store.job_report(reports).await.map(|()| vec![(); count]) }
+        };
+        let done = store_each(&*core.store, std::mem::take(&mut left), JobReport::payload_bytes, report).await;
+        for (report, answer) in done {
+            match answer {
+                Ok(()) => {}
+                Err(NotStored::Away(_)) if !core.stop_serving.is_cancelled() => left.push(report),
+                Err(NotStored::Away(error) | NotStored::Alone(error)) => {
+                    let error = super::chain(&error);
+                    tracing::warn!(job.id = %report.id, error, "log lines of a job could not be stored and are lost");
                 }
             }
         }
+        if !left.is_empty() {
+            pause(core).await;
+        }
     }
+}
+
+/// Stores ends, and answers those that are to be tried again apart from the others. While the store takes none, those who end wait.
+async fn store_ends(core: &Core, ends: Vec<End>) -> Vec<End> {
+    let mut left = VecDeque::from(ends);
+    let mut apart = Vec::new();
+    while !left.is_empty() {
+        let release = |ends: Vec<End>| {
+            let releases = ends.into_iter().map(|end| end.release).collect();
+            core.store.job_release(ReleaseJobs { now: core.time.now(), releases })
+        };
+        let ends = std::mem::take(&mut left).into();
+        let done = store_each(&*core.store, ends, |end: &End| end.release.payload_bytes(), release).await;
+        let mut stored = Vec::new();
+        for (end, answer) in done {
+            match answer {
+                Ok(answer) => stored.push((end, answer)),
+                Err(NotStored::Away(error)) if core.stop_serving.is_cancelled() => give_up(core, &end, &error),
+                Err(NotStored::Away(_)) => left.push_back(end),
+                Err(NotStored::Alone(error)) => apart.extend(set_aside(core, end, &error)),
+            }
+        }
+        if !stored.is_empty() {
+            after_release(core, stored);
+        }
+        if !left.is_empty() {
+            pause(core).await;
+        }
+    }
+    apart
+}
+
+/// What becomes of an end that the store did not take although it took others: it is tried again, then without its result, and then given up.
+fn set_aside(core: &Core, mut end: End, error: &StoreError) -> Option<End> {
+    let now = core.time.now();
+    end.failures += 1;
+    let may_pass = !matches!(error, StoreError::Rejected { .. }) && end.failures < FAILURES_MAX;
+    if may_pass && !core.stop_serving.is_cancelled() {
+        end.retry_at = now.saturating_add(pauses().delay(end.failures, fastrand::f64()));
+        return Some(end);
+    }
+    if replace_with_error(&mut end.release, error, now) {
+        tracing::error!(job.id = %end.release.id, error = %super::chain(error), "the end of a job could not be stored");
+        return Some(End { failures: 0, retry_at: now, ..end });
+    }
+    give_up(core, &end, error);
+    None
+}
+
+/// The lease runs out, and the job runs again.
+fn give_up(core: &Core, end: &End, error: &StoreError) {
+    let error = super::chain(error);
+    tracing::error!(job.id = %end.release.id, error, "the end of a job could not be stored; the job will run again");
+    core.running.end(end.release.id, end.release.token);
 }
 
 /// Waits a little before a write is tried again; not at all once the scheduler stops.
@@ -111,31 +193,30 @@ fn replace_with_error(release: &mut ReleaseJob, cause: &StoreError, now: Timesta
     let expires_at = match &release.ending {
         Ending::Finished { error: Some(error), .. } if error.kind == ErrorKind::HostError => return false,
         Ending::Finished { expires_at, .. } => *expires_at,
-        Ending::Retry { .. } | Ending::GivenBack => now.saturating_add(crate::model::limits::RESULT_TTL_DEFAULT),
+        Ending::Retry { .. } | Ending::GivenBack { .. } => now.saturating_add(crate::model::limits::RESULT_TTL_DEFAULT),
     };
     let mut error = JobError::new(ErrorKind::HostError, "the job ended, but how it ended could not be stored");
     error.context.push(super::chain(cause));
     release.ending = Ending::Finished { outcome: Outcome::Error, result: None, error: Some(error), expires_at };
     release.lines = Vec::new();
     release.progress = None;
-    release.effects = crate::store::Effects::default();
+    release.effects = Effects::default();
     true
 }
 
-fn after_release(core: &Core, releases: &[ReleaseJob], answers: &[Released], tasks: &HashMap<JobId, TaskId>) {
+fn after_release(core: &Core, stored: Vec<(End, Released)>) {
     let mut has_effects = false;
-    for (release, answer) in releases.iter().zip(answers) {
+    for (End { release, task_id, .. }, answer) in stored {
         core.running.end(release.id, release.token);
-        if *answer == Released::LeaseLost {
+        if answer == Released::LeaseLost {
             tracing::warn!(job.id = %release.id, "a job's lease was lost before its end was stored; somebody else has it");
             continue;
         }
         has_effects |= !release.effects.schedules.is_empty();
         let outcome = match &release.ending {
             Ending::Finished { outcome, .. } => Some(*outcome),
-            Ending::Retry { .. } | Ending::GivenBack => None,
+            Ending::Retry { .. } | Ending::GivenBack { .. } => None,
         };
-        let Some(task_id) = tasks.get(&release.id).cloned() else { continue };
         let scheduler_id = Some(core.options.identity.clone());
         core.notifier.publish([EventKind::JobReleased { job_id: release.id, task_id, scheduler_id, outcome }]);
     }

@@ -30,14 +30,14 @@ macro_rules! decorate {
         $crate::store::decorate::decorate! { @trait $type, $mode, Catalog,
             plugin_put(request: PutPlugin;) -> PluginPut = OtherAnswer;
             plugin_get(; name: PluginName) -> Option<PluginVersion> = SameAnswer;
-            plugin_list(;) -> Vec<PluginVersion> = SameAnswer;
-            plugin_history(; name: PluginName) -> Vec<PluginVersion> = SameAnswer;
+            plugin_list(;) -> Page<PluginVersion> = SameAnswer;
+            plugin_history(; name: PluginName) -> Page<PluginVersion> = SameAnswer;
             plugin_activate(request: ActivatePlugin;) -> PluginPut = OtherAnswer;
             plugin_remove(; name: PluginName) -> Option<Vec<TaskId>> = OtherAnswer;
             plugin_bytes(; digest: Digest) -> Option<Vec<u8>> = SameAnswer;
             task_put(task: Task;) -> Put = OtherAnswer;
             task_get(; id: TaskId) -> Option<TaskRow> = SameAnswer;
-            task_list(;) -> Vec<TaskRow> = SameAnswer;
+            task_list(;) -> Page<TaskRow> = SameAnswer;
             task_remove(; id: TaskId) -> bool = OtherAnswer;
             catalog_revision(;) -> i64 = SameAnswer;
         }
@@ -45,7 +45,7 @@ macro_rules! decorate {
             schedule_add(request: AddSchedule;) -> ScheduleAdded = Never;
             schedule_get(; id: ScheduleId) -> Option<Schedule> = SameAnswer;
             schedule_list(filter: ScheduleFilter;) -> Page<Schedule> = SameAnswer;
-            schedule_remove(; id: ScheduleId) -> Option<Schedule> = OtherAnswer;
+            schedule_remove(; id: ScheduleId) -> Option<RemovedSchedule> = OtherAnswer;
             schedule_pause(request: PauseSchedule;) -> Schedule = SameAnswer;
             schedule_unpause(request: UnpauseSchedule;) -> Schedule = Never;
             schedule_acquire(request: AcquireSchedules;) -> AcquiredSchedules = SameAnswer;
@@ -62,7 +62,7 @@ macro_rules! decorate {
             job_release(request: ReleaseJobs;) -> Vec<Released> = OtherAnswer;
             job_cancel(id: JobId, now: Timestamp;) -> Cancelled = OtherAnswer;
             job_retry(id: JobId, now: Timestamp;) -> Job = Never;
-            job_logs(request: ReadLogs;) -> Vec<LogLine> = SameAnswer;
+            job_logs(request: ReadLogs;) -> LogPage = SameAnswer;
             job_next_due(now: Timestamp;) -> Option<Timestamp> = SameAnswer;
             job_counts(;) -> JobCounts = SameAnswer;
         }
@@ -70,7 +70,8 @@ macro_rules! decorate {
             recover(request: Recover;) -> Recovered = OtherAnswer;
             cleanup(now: Timestamp, limit: usize;) -> CleanedUp = OtherAnswer;
             scheduler_put(scheduler: SchedulerRow;) -> () = SameAnswer;
-            scheduler_list(;) -> Vec<SchedulerRow> = SameAnswer;
+            scheduler_list(;) -> Page<SchedulerRow> = SameAnswer;
+            check(;) -> () = SameAnswer;
             store_clock(;) -> Option<Timestamp> = SameAnswer;
             @also
             async fn close(&self) {

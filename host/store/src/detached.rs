@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
-use crate::model::{LogLine, *};
+use crate::model::*;
 
 /// Passes every call on, on a tracked task of its own.
 pub struct Detached {
@@ -71,7 +71,7 @@ mod tests {
             assert!(began);
         }
         store.close().await;
-        assert_eq!(look.scheduler_list().await.expect("open"), [row]);
+        assert_eq!(look.scheduler_list().await.expect("open").rows, [row]);
         assert!(matches!(store.scheduler_list().await, Err(StoreError::Closed)));
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! Rows carry the number of the schema and archives the version of their format: a change of a form in which older rows
 //! cannot be read comes with a migration, and one in which older archives cannot be read with a new version of the archive.
-//! Durations are whole microseconds. Fields that say nothing are left out.
+//! Durations are whole microseconds. Fields that say nothing are left out, so that a version that does not know them can read what does
+//! without them. A field or a name that this version does not know makes the whole unreadable: to pass it over would be to guess, and to
+//! lose it with the next write.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,31 +13,44 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::defect::Defect;
+
 use crate::model::{
     Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError, JobSettings,
     Metadata, Parallelism, Progress, Settings, TaskDeclaration, TaskName, Timestamp, Usage,
 };
 
-/// A text that is not the form that it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(in crate::store) struct EncodingError(pub(in crate::store) String);
-
 /// A type with a stored form.
 pub(in crate::store) trait Encode: Sized {
     type Encoded: Serialize + for<'de> Deserialize<'de>;
     fn encoded(&self) -> Self::Encoded;
-    fn decode(form: Self::Encoded) -> Result<Self, String>;
+    fn decode(form: Self::Encoded) -> Result<Self, Defect>;
 
     fn to_json(&self) -> String {
         // The forms have text keys and finite numbers only, so they print without fail.
         serde_json::to_string(&self.encoded()).unwrap_or_default()
     }
 
-    fn from_json(text: &str) -> Result<Self, EncodingError> {
-        let form = serde_json::from_str(text).map_err(|error| EncodingError(error.to_string()))?;
-        Self::decode(form).map_err(EncodingError)
+    fn from_json(text: &str) -> Result<Self, Defect> {
+        let mut unknown = None;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = serde_ignored::deserialize(&mut json, |field| {
+            unknown.get_or_insert_with(|| field.to_string());
+        });
+        let read = read.and_then(|form: Self::Encoded| json.end().map(|()| form));
+        match (read, unknown) {
+            (Ok(_), Some(field)) => Err(Defect::unknown("field", &field)),
+            // What else is unlike ours may be so because of the field that is not ours.
+            (Err(error), Some(field)) if error.is_data() => Err(Defect::unknown("field", &field)),
+            (Err(error), _) => Err(Defect::damaged(error.to_string())),
+            (Ok(form), None) => Self::decode(form),
+        }
     }
+}
+
+/// A name that must be one that this version knows.
+pub(in crate::store) fn known<T>(what: &str, name: &str, find: impl FnOnce(&str) -> Option<T>) -> Result<T, Defect> {
+    find(name).ok_or_else(|| Defect::unknown(what, name))
 }
 
 pub(in crate::store) fn micros(span: Duration) -> u64 {
@@ -70,7 +85,7 @@ impl Encode for Backoff {
         BackoffEncoded { initial: micros(initial), max: micros(max), factor_percent, jitter_percent }
     }
 
-    fn decode(form: BackoffEncoded) -> Result<Backoff, String> {
+    fn decode(form: BackoffEncoded) -> Result<Backoff, Defect> {
         let BackoffEncoded { initial, max, factor_percent, jitter_percent } = form;
         Ok(Backoff { initial: span(initial), max: span(max), factor_percent, jitter_percent })
     }
@@ -103,8 +118,8 @@ pub(in crate::store) struct SettingsEncoded {
     metadata: Map<String, Value>,
 }
 
-fn executor(name: Option<String>) -> Result<Option<ExecutorName>, String> {
-    name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| error.to_string())
+fn executor(name: Option<String>) -> Result<Option<ExecutorName>, Defect> {
+    name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| Defect::damaged(error.to_string()))
 }
 
 impl Encode for Settings {
@@ -132,7 +147,7 @@ impl Encode for Settings {
         }
     }
 
-    fn decode(form: SettingsEncoded) -> Result<Settings, String> {
+    fn decode(form: SettingsEncoded) -> Result<Settings, Defect> {
         Ok(Settings {
             max_running_jobs: form
                 .max_running_jobs
@@ -187,7 +202,7 @@ impl Encode for JobSettings {
         }
     }
 
-    fn decode(form: JobSettingsEncoded) -> Result<JobSettings, String> {
+    fn decode(form: JobSettingsEncoded) -> Result<JobSettings, Defect> {
         Ok(JobSettings {
             executor: executor(form.executor)?,
             timeout: span(form.timeout),
@@ -221,8 +236,8 @@ impl Encode for JobError {
         ErrorEncoded { kind: kind.to_string(), message, context, backtrace }
     }
 
-    fn decode(form: ErrorEncoded) -> Result<JobError, String> {
-        let kind = ErrorKind::from_name(&form.kind).ok_or_else(|| format!("unknown kind of error `{}`", form.kind))?;
+    fn decode(form: ErrorEncoded) -> Result<JobError, Defect> {
+        let kind = known("kind of error", &form.kind, ErrorKind::from_name)?;
         Ok(JobError { kind, message: form.message, context: form.context, backtrace: form.backtrace })
     }
 }
@@ -243,7 +258,7 @@ impl Encode for Usage {
         UsageEncoded { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued) }
     }
 
-    fn decode(form: UsageEncoded) -> Result<Usage, String> {
+    fn decode(form: UsageEncoded) -> Result<Usage, Defect> {
         let UsageEncoded { fuel, peak_memory_bytes, wall, queued } = form;
         Ok(Usage { fuel, peak_memory_bytes, wall: span(wall), queued: span(queued) })
     }
@@ -265,7 +280,7 @@ impl Encode for Progress {
         ProgressEncoded { done: self.done, total: self.total, note: self.note.clone() }
     }
 
-    fn decode(form: ProgressEncoded) -> Result<Progress, String> {
+    fn decode(form: ProgressEncoded) -> Result<Progress, Defect> {
         Ok(Progress { done: form.done, total: form.total, note: form.note })
     }
 }
@@ -281,7 +296,7 @@ impl Encode for Fields {
         self.0.clone()
     }
 
-    fn decode(form: Self::Encoded) -> Result<Fields, String> {
+    fn decode(form: Self::Encoded) -> Result<Fields, Defect> {
         Ok(Fields(form))
     }
 }
@@ -309,11 +324,17 @@ pub(in crate::store) enum GrantEncoded {
         writable: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         identity: Option<FolderIdentityEncoded>,
+        #[serde(flatten)]
+        more: Map<String, Value>,
     },
     Env {
         name: String,
         value: Option<String>,
+        #[serde(flatten)]
+        more: Map<String, Value>,
     },
+    #[serde(other)]
+    Unknown,
 }
 
 /// Which folder was granted. Its birth is in microseconds since 1970.
@@ -324,6 +345,8 @@ pub(in crate::store) struct FolderIdentityEncoded {
     inode: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     born: Option<i64>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -368,10 +391,10 @@ impl Encode for Details {
         }
     }
 
-    fn decode(form: DetailsEncoded) -> Result<Details, String> {
+    fn decode(form: DetailsEncoded) -> Result<Details, Defect> {
         let task = |form: DeclarationEncoded| {
-            Ok::<_, String>(TaskDeclaration {
-                name: TaskName::new(&form.name).map_err(|error| error.to_string())?,
+            Ok::<_, Defect>(TaskDeclaration {
+                name: TaskName::new(&form.name).map_err(|error| Defect::damaged(error.to_string()))?,
                 description: form.description,
                 args_schema: form.args_schema,
                 result_schema: form.result_schema,
@@ -382,7 +405,7 @@ impl Encode for Details {
         let import = |form: ImportEncoded| Import { interface: form.interface, by_adapter: form.by_adapter };
         Ok(Details {
             imports: form.imports.into_iter().map(import).collect(),
-            grants: form.grants.into_iter().map(granted).collect(),
+            grants: form.grants.into_iter().map(granted).collect::<Result<_, _>>()?,
             tasks: form.tasks.into_iter().map(task).collect::<Result<_, _>>()?,
         })
     }
@@ -400,15 +423,23 @@ fn grant(grant: &Grant) -> GrantEncoded {
                 device: identity.device,
                 inode: identity.inode,
                 born: identity.born.map(Timestamp::as_micros),
+                more: Map::new(),
             }),
+            more: Map::new(),
         },
-        Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone() },
+        Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone(), more: Map::new() },
     }
 }
 
-fn granted(form: GrantEncoded) -> Grant {
-    match form {
-        GrantEncoded::Dir { host, guest, writable, identity } => {
+fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
+    let all_known = |more: &Map<String, Value>| match more.keys().next() {
+        Some(field) => Err(Defect::unknown("field of a grant", field)),
+        None => Ok(()),
+    };
+    Ok(match form {
+        GrantEncoded::Dir { host, guest, writable, identity, more } => {
+            all_known(&more)?;
+            identity.iter().try_for_each(|identity| all_known(&identity.more))?;
             let access = if writable { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
             let identity = identity.map(|identity| FolderIdentity {
                 machine: identity.machine,
@@ -418,13 +449,18 @@ fn granted(form: GrantEncoded) -> Grant {
             });
             Grant::Dir { host: host.into(), guest, access, identity }
         }
-        GrantEncoded::Env { name, value } => Grant::Env { name, value },
-    }
+        GrantEncoded::Env { name, value, more } => {
+            all_known(&more)?;
+            Grant::Env { name, value }
+        }
+        GrantEncoded::Unknown => return Err(Defect::newer("unknown kind of grant")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::DefectKind;
 
     #[test]
     fn unset_and_unlimited_stay_different() {
@@ -438,6 +474,28 @@ mod tests {
         assert_eq!(none.to_json(), r#"{"max_running_jobs":null,"misfire_grace_time":null}"#);
         assert_eq!(Settings::from_json(&unset.to_json()), Ok(unset));
         assert_eq!(Settings::from_json(&none.to_json()), Ok(none));
+    }
+
+    #[test]
+    fn what_a_newer_version_writes_is_told_from_what_is_damaged() {
+        let settings = |text: &str| Settings::from_json(text).map_err(|defect| defect.kind);
+        assert_eq!(settings(r#"{"fuel":1}"#).map(|settings| settings.fuel), Ok(Some(1)));
+        for newer in [r#"{"overlap":"skip"}"#, r#"{"overlap":1,"fuel":"much"}"#, r#"{"backoff":{"steps":[1]}}"#] {
+            assert_eq!(settings(newer), Err(DefectKind::Newer), "{newer}");
+        }
+        for damaged in ["", "{", "null", r#"{"fuel":"much"}"#, r#"{"fuel":1}}"#, r#"{"overlap":1,"fu"#] {
+            assert_eq!(settings(damaged), Err(DefectKind::Damaged), "{damaged}");
+        }
+        let error = |text: &str| JobError::from_json(text).map_err(|defect| defect.kind);
+        assert_eq!(error(r#"{"kind":"bored","message":""}"#), Err(DefectKind::Newer));
+        let details = |grant: &str| {
+            let text = format!(r#"{{"imports":[],"grants":[{grant}],"tasks":[]}}"#);
+            Details::from_json(&text).map(|details| details.grants.len()).map_err(|defect| defect.kind)
+        };
+        assert_eq!(details(r#"{"right":"env","name":"A","value":null}"#), Ok(1));
+        assert_eq!(details(r#"{"right":"http","pattern":"*"}"#), Err(DefectKind::Newer));
+        assert_eq!(details(r#"{"right":"env","name":"A","value":null,"secret":true}"#), Err(DefectKind::Newer));
+        assert_eq!(details(r#"{"right":"env","name":5}"#), Err(DefectKind::Damaged));
     }
 
     #[test]

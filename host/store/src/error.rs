@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::defect::Defect;
 use crate::config::UrlError;
 use crate::model::{JobId, PluginName, ScheduleId, TaskId};
 
@@ -56,13 +57,23 @@ pub enum StoreError {
         /// What it is instead: reads after the subject, such as "is still running".
         state: String,
     },
-    /// What is stored cannot be read. Somebody must look.
-    #[error("stored {subject} is unreadable: {reason}")]
-    Corrupt {
+    /// What is stored cannot be read.
+    #[error("stored {subject} is unreadable: {defect}")]
+    Unreadable {
         /// The thing.
         subject: Subject,
         /// What is wrong with it.
-        reason: String,
+        defect: Defect,
+    },
+    /// The store does not take what it was given, and would refuse it again: too large for it, or text that it cannot hold. Nothing has
+    /// changed.
+    #[error("the data store refuses what {operation} was to store")]
+    Rejected {
+        /// The call.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The URL says something that no store understands: whoever wrote it has to change it.
     #[error("{reason}")]

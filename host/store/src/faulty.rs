@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
-use crate::model::{LogLine, *};
+use crate::model::*;
 
 /// How often calls fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

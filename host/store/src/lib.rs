@@ -23,7 +23,10 @@
 //! * **Errors tell what happened.** [`StoreError::certainty`] separates "not applied" from "unknown". Each method says what
 //!   a retry does.
 //! * **What cannot be read blocks nobody.** A row whose content is unreadable is reported, never guessed at, and the rest
-//!   of the batch goes on.
+//!   of the batch goes on. Lists answer such rows beside the others; a question for one answers [`StoreError::Unreadable`].
+//!   What is [damaged](DefectKind::Damaged) is ended, or paused, by whoever was to work with it. What a
+//!   [newer](DefectKind::Newer) version has written is left as it is: it is put off for a while ([`rules::put_off`]), so that
+//!   one who can read it finds it.
 //! * **Order.** Jobs are acquired by priority, highest first, then by age (job id). Lists are ordered by id.
 //! * **Dropping a future** of these traits may leave the call half way, that is, "unknown". Callers go through
 //!   the detached decorator, which finishes calls whose caller is gone.
@@ -38,6 +41,7 @@ extern crate self as store;
 
 pub mod archive;
 mod decorate;
+mod defect;
 pub mod detached;
 #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod encoding;
@@ -51,6 +55,7 @@ pub mod request;
 mod restoring;
 pub mod retrying;
 pub mod rules;
+mod size;
 #[cfg(any(test, feature = "test-util"))]
 pub mod slow;
 #[cfg(feature = "sql")]
@@ -61,10 +66,12 @@ use async_trait::async_trait;
 use host_core::files;
 use host_core::{clock, config, model};
 
+pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
 pub use open::{OpenOptions, open};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
 pub use request::*;
+pub use size::PayloadBytes;
 
 use crate::model::{Digest, Job, JobId, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId, Timestamp};
 
@@ -72,20 +79,21 @@ use crate::model::{Digest, Job, JobId, PluginName, PluginVersion, Schedule, Sche
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Stores a version of a plugin with its bytes, makes it the current one, and makes its tasks the plugin's tasks:
-    /// tasks of the same id keep the layer that was configured, tasks that the plugin no longer offers go (schedules
-    /// and jobs of theirs stay and fail as `plugin_unavailable`).
+    /// tasks of the same id keep the layer that was configured, with [`PutPlugin::configure`] over it; tasks that the plugin no longer
+    /// offers go (schedules and jobs of theirs stay and fail as `plugin_unavailable`). What stood there and is damaged is replaced.
     ///
-    /// Atomic. Retry: safe, the second call answers `Unchanged`.
+    /// Atomic. Retry: safe, the second call answers `Unchanged`. Errors: `Unreadable` where a newer version has configured one of
+    /// the tasks.
     async fn plugin_put(&self, request: PutPlugin) -> Result<PluginPut, StoreError>;
 
     /// The current version of a plugin.
     async fn plugin_get(&self, name: &PluginName) -> Result<Option<PluginVersion>, StoreError>;
 
-    /// The current versions of all plugins, by name.
-    async fn plugin_list(&self) -> Result<Vec<PluginVersion>, StoreError>;
+    /// The current versions of all plugins, by name, on one page.
+    async fn plugin_list(&self) -> Result<Page<PluginVersion>, StoreError>;
 
-    /// All versions of a plugin, the newest registration first, and which one is current.
-    async fn plugin_history(&self, name: &PluginName) -> Result<Vec<PluginVersion>, StoreError>;
+    /// All versions of a plugin, the newest registration first, on one page. Unreadable ones are named by their digest.
+    async fn plugin_history(&self, name: &PluginName) -> Result<Page<PluginVersion>, StoreError>;
 
     /// Makes an older version current again, with its tasks, as [`Catalog::plugin_put`] does.
     ///
@@ -103,14 +111,14 @@ pub trait Catalog: Send + Sync {
 
     /// Stores a task that was configured explicitly, in place of one of the same id.
     ///
-    /// Atomic. Retry: safe. Its running jobs go on and still count.
+    /// Atomic. Retry: safe. Its running jobs go on and still count. Errors: `Unreadable` where a newer version has written that one.
     async fn task_put(&self, task: Task) -> Result<Put, StoreError>;
 
     /// One task.
     async fn task_get(&self, id: &TaskId) -> Result<Option<TaskRow>, StoreError>;
 
-    /// All tasks, by id.
-    async fn task_list(&self) -> Result<Vec<TaskRow>, StoreError>;
+    /// All tasks, by id, on one page.
+    async fn task_list(&self) -> Result<Page<TaskRow>, StoreError>;
 
     /// Removes a task. Its schedules and jobs stay. Retry: safe, the second call answers `false`.
     async fn task_remove(&self, id: &TaskId) -> Result<bool, StoreError>;
@@ -122,7 +130,8 @@ pub trait Catalog: Send + Sync {
 /// Schedules.
 #[async_trait]
 pub trait ScheduleQueue: Send + Sync {
-    /// Stores a schedule under the given conflict policy. Replacing one keeps its `created_at` and `last_fire_time` and ends the lease on it.
+    /// Stores a schedule under the given conflict policy. Replacing one keeps its `created_at` and `last_fire_time` and ends the lease on it;
+    /// the life is that of the new one.
     ///
     /// Atomic. Retry: under `Replace` and `Skip` safe; under `Error` the second call answers `AlreadyExists`.
     async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError>;
@@ -133,8 +142,9 @@ pub trait ScheduleQueue: Send + Sync {
     /// A page of schedules, by id.
     async fn schedule_list(&self, filter: ScheduleFilter) -> Result<Page<Schedule>, StoreError>;
 
-    /// Removes a schedule; its jobs stay. Answers what was removed. Retry: safe, the second call answers `None`.
-    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError>;
+    /// Removes a schedule, whether it can be read or not; its jobs stay. Answers what was removed. Retry: safe, the second call answers
+    /// `None`.
+    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<RemovedSchedule>, StoreError>;
 
     /// Pauses a schedule, and ends the lease on it, so that a fire under way changes nothing any more.
     /// Pausing a paused one keeps the reason it has.
@@ -150,13 +160,15 @@ pub trait ScheduleQueue: Send + Sync {
     /// Leases up to `limit` schedules that are due (`next_fire_time <= now`), not paused and not leased, earliest first.
     ///
     /// Atomic: a schedule is leased to one holder or none. Retry with the same token: answers what the first call leased.
-    /// Unreadable schedules are paused with the reason, in the same transaction, and reported.
+    /// Schedules that cannot be read are paused with the reason, or put off, in the same transaction, and reported.
     async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError>;
 
-    /// For each element: adds the planned jobs, stores the trigger's new place and ends the lease. An element whose token no longer
-    /// holds changes nothing. A job for a (schedule, fire time) that has one already is left out, silently: that fire has been made.
+    /// For each element: adds the planned jobs, stores the trigger's new place and does with the lease as [`FireSchedule::then`] says. An
+    /// element whose token no longer holds changes nothing. A job for a [fire](JobSpec::fire) that has one already is left out, and
+    /// named in the answer: that fire has been made.
     ///
-    /// Atomic, per call. Retry: safe, the second call answers `LeaseLost` for what the first one did.
+    /// Atomic, per call. Retry: safe; the second call answers `LeaseLost` for what the first one did, or leaves out every job where the
+    /// lease was kept. Errors: `Rejected` where the database does not take what one of them carries.
     async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError>;
 
     /// The earliest time at which a schedule is to be looked at: the smallest `next_fire_time`, or end of lease, of those that
@@ -167,7 +179,7 @@ pub trait ScheduleQueue: Send + Sync {
 /// Jobs.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// Queues jobs. A job for a (schedule, fire time) that has one already is left out.
+    /// Queues jobs. A job for a [fire](JobSpec::fire) that has one already is left out.
     ///
     /// Atomic, per call. Retry: safe, jobs whose id is known are left out.
     async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError>;
@@ -219,7 +231,7 @@ pub trait JobQueue: Send + Sync {
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;
 
     /// Log lines of a job after the given place, in order.
-    async fn job_logs(&self, request: ReadLogs) -> Result<Vec<LogLine>, StoreError>;
+    async fn job_logs(&self, request: ReadLogs) -> Result<LogPage, StoreError>;
 
     /// The earliest `due_at` after `now` among the queued jobs: how long the job loop may sleep once it has acquired all that was to be
     /// had at `now`. Jobs that were due by then and are still queued wait for a slot of their task, not for a time. `None`: nothing
@@ -242,7 +254,8 @@ pub trait Housekeeping: Send + Sync {
 
     /// Removes finished jobs past their `expires_at` with their results and logs, schedules that have no more fire times, no jobs
     /// and no pause, and schedulers that were not heard of for [`rules::SCHEDULERS_KEPT`].
-    /// Removes at most `limit` of each; answers what it removed.
+    /// Removes at most `limit` of each, and at most [`rules::LOG_LINES_REMOVED_MAX`] log lines: a job with more of them goes with a later
+    /// call. Answers what it removed. A finished schedule that cannot be read stays.
     ///
     /// Each removal stands alone. Retry: safe.
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError>;
@@ -250,8 +263,11 @@ pub trait Housekeeping: Send + Sync {
     /// Says that a scheduler is alive, or (with `stopped`) that it left.
     async fn scheduler_put(&self, scheduler: SchedulerRow) -> Result<(), StoreError>;
 
-    /// The schedulers that were heard of, by identity.
-    async fn scheduler_list(&self) -> Result<Vec<SchedulerRow>, StoreError>;
+    /// The schedulers that were heard of, by identity, on one page.
+    async fn scheduler_list(&self) -> Result<Page<SchedulerRow>, StoreError>;
+
+    /// Whether the store takes writes at the moment: does everything that a write does, and changes nothing.
+    async fn check(&self) -> Result<(), StoreError>;
 
     /// The time by the store's own clock, where it has one: what leases of several hosts are measured by. `None`: the
     /// caller's clock is as good.
@@ -275,7 +291,7 @@ pub trait Transfer: Send + Sync {
 
     /// Stores records as they are, and answers for each what was done.
     ///
-    /// A record's place is its id; of a job also its (schedule, fire time), and of the current version of a plugin also being current.
+    /// A record's place is its id; of a job also its [fire](JobSpec::fire), and of the current version of a plugin also being current.
     /// Where something else is in it, under `Error` nothing of the call is stored and the answer is `Conflict`; under `Skip` that
     /// something stays; under `Replace` it goes, a job with its log lines and a plugin with the tasks that the new version does not offer.
     /// Log lines of a job that is not there, or was kept in this call, are kept too.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{StoreError, Subject, Unreadable};
+use super::{PayloadBytes as _, StoreError, Subject, Unreadable};
 use crate::model::{ConflictPolicy, Job, JobId, LogLine, PluginVersion, Schedule, Task, Timestamp};
 
 /// Most records that a batch of a snapshot holds, and that a call of [`Transfer::restore`](super::Transfer::restore) should carry.
@@ -66,16 +66,10 @@ impl Record {
     pub fn weight(&self) -> usize {
         match self {
             Record::Plugin(plugin) => plugin.bytes.len(),
-            Record::Task(task) => {
-                let texts = [&task.args_schema, &task.result_schema, &task.example_args];
-                task.description.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
-            }
-            Record::Job(job) => job.spec.args.data.len() + job.result.as_ref().map_or(0, |result| result.data.len()),
-            Record::Log { line, .. } => {
-                let fields = line.fields.iter().map(|(name, value)| name.len() + value.len());
-                line.message.len() + fields.sum::<usize>()
-            }
-            Record::Schedule(schedule) => schedule.args.data.len() + schedule.trigger_state.len(),
+            Record::Task(task) => task.payload_bytes(),
+            Record::Job(job) => job.payload_bytes(),
+            Record::Log { line, .. } => line.payload_bytes(),
+            Record::Schedule(schedule) => schedule.payload_bytes(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What goes into the calls of a store and what comes out.
 
+use super::defect::Defect;
 pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine};
 use crate::model::{
     Digest, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, PluginVersion, Progress,
-    Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
+    Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
 };
 
-/// One page of a list.
+/// One page of a list, or a whole list that comes without pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     /// The rows.
@@ -17,13 +18,27 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// A whole list.
+    pub fn whole(rows: impl IntoIterator<Item = Result<T, Unreadable>>) -> Page<T> {
+        let mut page = Page { rows: Vec::new(), unreadable: Vec::new(), next: None };
+        for row in rows {
+            match row {
+                Ok(row) => page.rows.push(row),
+                Err(bad) => page.unreadable.push(bad),
+            }
+        }
+        page
+    }
+}
+
 /// A stored thing that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// Its id.
     pub id: String,
     /// What is wrong with it.
-    pub reason: String,
+    pub defect: Defect,
 }
 
 /// What storing something found in its place.
@@ -46,6 +61,8 @@ pub struct PutPlugin {
     pub bytes: Vec<u8>,
     /// The version's tasks as they are to be stored. Their `configured` layer is used only for ids that are not there yet.
     pub tasks: Vec<Task>,
+    /// Settings that are laid over the `configured` layer of each of these tasks, whether it is there already or not.
+    pub configure: Settings,
 }
 
 /// See [`Catalog::plugin_activate`](super::Catalog::plugin_activate).
@@ -152,7 +169,9 @@ pub struct AcquireSchedules {
 pub struct AcquiredSchedules {
     /// The leased ones, with the task of each, where it exists.
     pub schedules: Vec<LeasedSchedule>,
-    /// Those that cannot be read; they are paused now.
+    /// Those that cannot be read. Damaged ones are paused now; those of a newer version are put off, see [`rules::put_off`].
+    ///
+    /// [`rules::put_off`]: super::rules::put_off
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -162,7 +181,7 @@ pub struct LeasedSchedule {
     /// The schedule.
     pub schedule: Schedule,
     /// Its task; `None` where there is none of that id (any more).
-    pub task: Option<Task>,
+    pub task: Result<Option<Task>, Unreadable>,
 }
 
 /// See [`ScheduleQueue::schedule_fire`](super::ScheduleQueue::schedule_fire).
@@ -180,15 +199,37 @@ pub struct FireSchedule {
     pub next_fire_time: Option<Timestamp>,
     /// The latest fire time so far; `None` leaves what is stored.
     pub last_fire_time: Option<Timestamp>,
-    /// Pause the schedule with this reason.
-    pub pause: Option<Pause>,
+    /// What becomes of the schedule.
+    pub then: AfterFire,
+}
+
+/// What becomes of a schedule after a fire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterFire {
+    /// It is free, and due again at its next fire time.
+    Free,
+    /// It stays leased under the same token, because more of the same fire follows.
+    Keep {
+        /// When the lease ends.
+        lease_until: Timestamp,
+    },
+    /// It is free, but nobody looks at it for a while.
+    PutOff {
+        /// Not before this time.
+        until: Timestamp,
+    },
+    /// It is paused.
+    Pause(Pause),
 }
 
 /// What firing a schedule did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fired {
     /// Everything is stored.
-    Stored,
+    Stored {
+        /// The jobs that were left out, because their fire had a job already.
+        left_out: Vec<JobId>,
+    },
     /// The lease was no longer held; nothing has changed.
     LeaseLost,
 }
@@ -234,7 +275,8 @@ pub struct AcquiredJobs {
     pub jobs: Vec<Job>,
     /// Those that ended because their start deadline had passed.
     pub missed: Vec<EndedJob>,
-    /// Those that ended because they cannot be read.
+    /// Those that cannot be read. Damaged ones have ended; those of a newer version are queued as they were and put off, see
+    /// [`rules::put_off`](super::rules::put_off).
     pub unreadable: Vec<Unreadable>,
     /// See [`Catalog::catalog_revision`](super::Catalog::catalog_revision).
     pub catalog_revision: i64,
@@ -335,8 +377,11 @@ pub enum Ending {
         /// Why the attempt failed.
         error: JobError,
     },
-    /// The attempt was given back and does not count: the worker is stopping.
-    GivenBack,
+    /// The attempt was given back and does not count: the worker is stopping, or could not begin it.
+    GivenBack {
+        /// Nobody takes the job before this time. It stays due since when it was.
+        not_before: Option<Timestamp>,
+    },
 }
 
 /// What releasing a job did.
@@ -370,6 +415,17 @@ pub struct ReadLogs {
     pub limit: usize,
 }
 
+/// Log lines of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// The lines, in order.
+    pub lines: Vec<LogLine>,
+    /// Lines among them that cannot be read: which they are and why.
+    pub unreadable: Vec<Unreadable>,
+    /// Pass it as `after` for the lines that follow; `None` where there were none at all.
+    pub last: Option<(u32, u32)>,
+}
+
 /// How many jobs there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "one for each state")]
@@ -399,6 +455,8 @@ pub struct Recovered {
     pub abandoned: Vec<EndedJob>,
     /// Jobs that ended as cancelled, as somebody had asked.
     pub cancelled: Vec<EndedJob>,
+    /// Jobs that ended because nothing can be told of how they stand.
+    pub unreadable: Vec<Unreadable>,
     /// Schedules that are free again.
     pub schedules: u64,
 }
@@ -410,6 +468,17 @@ pub struct CleanedUp {
     pub jobs: Vec<JobId>,
     /// Schedules.
     pub schedules: Vec<EndedSchedule>,
+    /// Whether there is more to remove now.
+    pub has_more: bool,
+}
+
+/// A schedule that was removed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemovedSchedule {
+    /// Its task, where that can be read.
+    pub task_id: Option<TaskId>,
+    /// What it was, or why that cannot be told.
+    pub schedule: Result<Schedule, Unreadable>,
 }
 
 /// A schedule that ended, for the event that tells so.

@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::record::taken;
 use super::{Record, Restore, Restored, StoreError, StoredPlugin, rules};
 use crate::model::{
-    ConflictPolicy, Digest, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId,
-    Timestamp,
+    ConflictPolicy, Digest, FireKey, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId,
 };
 
 /// A version of a plugin in a store; `None` where it cannot be read. And whether it is current.
@@ -23,7 +22,7 @@ pub(super) struct Present {
     pub(super) tasks: HashMap<TaskId, Option<Task>>,
     pub(super) jobs: HashMap<JobId, Option<Job>>,
     /// The jobs of the fires that the records name.
-    pub(super) fires: HashMap<(ScheduleId, Timestamp), JobId>,
+    pub(super) fires: HashMap<FireKey, JobId>,
     /// Those of the jobs named by log lines that are there.
     pub(super) owners: HashSet<JobId>,
     pub(super) lines: HashMap<LineKey, Option<LogLine>>,
@@ -88,8 +87,7 @@ impl Present {
     /// What is stored under the keys of a job, and what goes if it is replaced.
     fn job(&self, new: &Job) -> (Existing, Vec<JobId>) {
         let id = new.spec.id;
-        let fire = new.spec.schedule_id.clone().zip(new.spec.scheduled_fire_time);
-        let rival = fire.and_then(|fire| self.fires.get(&fire)).copied().filter(|rival| *rival != id);
+        let rival = new.spec.fire().and_then(|fire| self.fires.get(&fire)).copied().filter(|rival| *rival != id);
         let existing = compare(self.jobs.get(&id), new);
         let gone = self.jobs.get(&id).map(|_| id).into_iter().chain(rival).collect();
         (if rival.is_some() { Existing::Other } else { existing }, gone)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
 use crate::clock::Clock;
-use crate::model::{Backoff, LogLine};
+use crate::model::Backoff;
 
 /// How often a call is made before its error is passed on. With [`pauses`] this rides out a database that restarts for
 /// about ten seconds; whoever calls has loops of their own for what lasts longer.

@@ -14,6 +14,18 @@ pub const MISSED_MAX: usize = 1_000;
 /// at one instant (a store that slept for long), priorities hold among those moved so far.
 pub const WOKEN_MAX: usize = 10_000;
 
+/// Most log lines that one call of `cleanup` removes: a job may have many thousands.
+pub const LOG_LINES_REMOVED_MAX: usize = 10_000;
+
+/// For how long something is put off that this version cannot read: as long again as it has waited `since`, within these bounds.
+pub const PUT_OFF: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+
+/// Until when something is put off at `now` that a newer version has written, and that has been due since then. Each time it is found it
+/// waits longer, so that it costs little while nobody is there who can read it, and loses little where somebody is.
+pub fn put_off(now: Timestamp, since: Timestamp) -> Timestamp {
+    now.saturating_add(now.saturating_since(since).clamp(*PUT_OFF.start(), *PUT_OFF.end()))
+}
+
 /// How long the row of a scheduler that left, or fell silent, is kept.
 pub const SCHEDULERS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -59,14 +71,7 @@ pub fn page<T>(mut rows: Vec<Result<T, Unreadable>>, limit: usize, place: impl F
     let more = rows.len() > limit;
     rows.truncate(limit);
     let last = rows.last().map(|row| row.as_ref().map_or_else(|bad| bad.id.clone(), &place));
-    let mut page = Page { rows: Vec::with_capacity(rows.len()), unreadable: Vec::new(), next: last.filter(|_| more) };
-    for row in rows {
-        match row {
-            Ok(row) => page.rows.push(row),
-            Err(bad) => page.unreadable.push(bad),
-        }
-    }
-    page
+    Page { next: last.filter(|_| more), ..Page::whole(rows) }
 }
 
 /// A page size within its bounds.
@@ -100,6 +105,18 @@ pub fn schedule_changed(id: &crate::model::ScheduleId, next: Option<Timestamp>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_off_again_and_again_waits_longer_within_bounds() {
+        let due = Timestamp::EPOCH;
+        let (mut now, mut pauses) = (due, Vec::new());
+        for _ in 0..9 {
+            let until = put_off(now, due);
+            pauses.push(until.saturating_since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(pauses, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
+    }
 
     #[test]
     fn a_crash_costs_an_attempt_unless_it_is_forgiven() {

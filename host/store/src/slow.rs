@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::decorate::{Call, Repeat, decorate};
 use super::*;
 use crate::clock::ManualClock;
-use crate::model::LogLine;
 
 /// Passes calls on; those of one name move the clock and are counted.
 pub struct Slow {

@@ -41,6 +41,14 @@ fn prints_garbage() -> Result<(), TaskError> {
     Ok(())
 }
 
+/// Opens an escape sequence of the terminal in each of its texts, and closes it in the last one; then fails in such words.
+#[task]
+fn opens_escapes() -> Result<(), TaskError> {
+    let closing = "value\u{7}\u{1b}\\".to_owned();
+    log::log(log::Level::Info, "\u{1b}]0;target", "\u{1b}Pmessage", &[("\u{9d}name", closing)]);
+    Err(TaskError::permanent("\u{1b}]0;the cause").context("\u{1b}_it failed\u{202e}"))
+}
+
 /// Logs this many bytes, in lines of 1,000.
 #[task]
 fn logs(bytes: u64) {

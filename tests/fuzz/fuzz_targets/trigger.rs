@@ -54,6 +54,7 @@ fn check(trigger: &Trigger, now: Timestamp) {
         state = TriggerState::from_json(&state.to_json()).expect("what was written is valid");
     }
     if let Ok(found) = trigger.catch_up(&trigger.initial_state(), now, Keep::Latest) {
-        assert!(found.fires.iter().all(|fire| fire.at <= now) && found.next.is_none_or(|next| next.at > now));
+        let is_ahead = !matches!(found.next, Ok(Some(next)) if next.at <= now);
+        assert!(found.fires.iter().all(|fire| fire.at <= now) && is_ahead);
     }
 }

@@ -288,10 +288,10 @@ fn a_store_url_that_cannot_be_read_is_bad_input() {
         ("sqlite://host.db?sync=no", "unknown option `sync`"),
         ("sqlite://", "names no file"),
         ("postgres://ada:secret@db.example:port/jobs", "invalid port number"),
-        ("postgres://ada:sec/ret@db.example/jobs", "`/` as %2F"),
-        ("postgres://ada:sec#ret@db.example/jobs", "`#` as %23"),
-        ("mysql://ada:sec?ret@db.example/jobs", "`?` as %3F"),
-        ("mysql://ada:12/34@db.example/jobs", "`/` as %2F"),
+        ("postgres://ada:sec/ret@db.example/jobs", "%2F for `/`"),
+        ("postgres://ada:sec#ret@db.example/jobs", "%23 for `#`"),
+        ("mysql://ada:sec?ret@db.example/jobs", "%3F for `?`"),
+        ("mysql://ada:12/34@db.example/jobs", "%2F for `/`"),
     ] {
         for command in [&["status"][..], &["migrate", "--plan"], &["serve"]] {
             let said = user.host([&["--store", store], command].concat());

@@ -150,6 +150,7 @@ fn waiting_where_no_worker_lives_says_so_and_has_an_end() {
     assert!(said.err.contains("note: no worker is running on this store"), "{said:?}");
     assert!(said.err.contains("has not ended within 300ms: it is queued"), "{said:?}");
     let id = user.json(&["jobs"])[0]["id"].as_str().expect("a text").to_owned();
+    drop(user.start(["jobs", "logs", "-f", &id], "note: no worker is running on this store"));
     // A scheduler is no worker.
     let scheduler = user.start(["serve", "--role", "scheduler"], "ready");
     let said = user.host(["jobs", "result", &id, "--wait", "--wait-timeout", "0s"]);

@@ -97,7 +97,7 @@ async fn shows(store: &Arc<dyn Store>, content: &Content, told: &[String], at: u
         }
         ["logged", id, attempt, sequence] => {
             let place: (u32, u32) = (attempt.parse()?, sequence.parse()?);
-            let lines = store.job_logs(ReadLogs { id: id.parse()?, after: None, limit: 10_000 }).await?;
+            let lines = store.job_logs(ReadLogs { id: id.parse()?, after: None, limit: 10_000 }).await?.lines;
             ensure!(lines.iter().any(|line| (line.attempt, line.sequence) == place), "the line is not there");
             Ok(())
         }
@@ -124,7 +124,7 @@ async fn shows(store: &Arc<dyn Store>, content: &Content, told: &[String], at: u
             let current = store.plugin_get(&plugin_name()).await?.context("there is no plugin")?;
             let number: u64 = number.parse()?;
             // Several workers put versions with the same numbers, in any order.
-            let history = store.plugin_history(&plugin_name()).await?;
+            let history = store.plugin_history(&plugin_name()).await?.rows;
             let stored = history.iter().find(|version| version.size_bytes == number).context("no such version")?;
             let bytes = store.plugin_bytes(&stored.digest).await?.context("its bytes are gone")?;
             ensure!(bytes.len() as u64 == number && !bytes.is_empty(), "{} bytes of {number}", bytes.len());
@@ -173,7 +173,7 @@ fn fires_and_jobs_agree(content: &Content, schedule: &Schedule) -> Result<()> {
 
 /// The current version, its bytes and its task are of one registration.
 async fn plugin_is_whole(store: &Arc<dyn Store>) -> Result<()> {
-    let tasks = store.task_list().await?;
+    let tasks = store.task_list().await?.rows;
     let tasks: Vec<_> = tasks.iter().map(|row| &row.task.id).filter(|id| id.as_str().starts_with("q:")).collect();
     let Some(current) = store.plugin_get(&plugin_name()).await? else {
         ensure!(tasks.is_empty(), "tasks without a plugin: {tasks:?}");

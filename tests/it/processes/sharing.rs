@@ -132,7 +132,7 @@ pub(crate) async fn share(url: &str, name: &str) -> Result<()> {
 
 /// The store itself counts no more running jobs of a task than may run.
 async fn look(store: &dyn Store) -> Result<()> {
-    for row in store.task_list().await? {
+    for row in store.task_list().await?.rows {
         let limit = TASKS.iter().find(|(id, ..)| *id == row.task.id.as_str()).and_then(|(_, limit, _)| *limit);
         let running = row.running_jobs;
         ensure!(limit.is_none_or(|limit| running <= u64::from(limit)), "{running} jobs of {} at once", row.task.id);

@@ -26,7 +26,7 @@ use host::model::{
     ScheduleId, SchedulerId, Target, Task, TaskId, Timestamp,
 };
 use host::store::{
-    AcquireJobs, AcquireSchedules, Cancelled, Effects, Ending, ExtendJobs, FireSchedule, Fired, JobReport,
+    AcquireJobs, AcquireSchedules, AfterFire, Cancelled, Effects, Ending, ExtendJobs, FireSchedule, Fired, JobReport,
     PauseSchedule, PutPlugin, ReleaseJob, ReleaseJobs, Store, StoreError, UnpauseSchedule,
 };
 use serde_json::json;
@@ -164,7 +164,7 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
             0 | 1 => success(9_000),
             2 => Ending::Finished { outcome: Outcome::Error, result: None, error: Some(error), expires_at: t(9_000) },
             3 => Ending::Retry { due_at: t(5), error },
-            _ => Ending::GivenBack,
+            _ => Ending::GivenBack { not_before: None },
         };
         let mut released = ReleaseJob { lines: vec![line(attempt, held.lines)], ..release(id, held.token, ending) };
         let effects = (kind == 0).then(|| self.effects(&mut released));
@@ -246,10 +246,10 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
                 trigger_state: (made + 2).to_string(),
                 next_fire_time: Some(t(made + 2)),
                 last_fire_time: Some(t(made + 1)),
-                pause: None,
+                then: AfterFire::Free,
             };
             // A lease that is lost was ended by a pause, or an answer was.
-            if self.store.schedule_fire(vec![fire]).await? == [Fired::Stored] {
+            if matches!(self.store.schedule_fire(vec![fire]).await?[..], [Fired::Stored { .. }]) {
                 self.say(format!("fired {id} {}", made + 2))?;
             }
         }

@@ -1,6 +1,7 @@
 //! Schedulers on a memory store, with a clock that is moved by hand: no test here waits for real time to pass.
 
 mod crashes;
+mod poison;
 mod running;
 mod schedules;
 mod stopping;

@@ -70,7 +70,7 @@ async fn a_scheduler_without_the_worker_role_fires_but_runs_nothing_and_a_worker
     stage.clock.advance(Duration::from_secs(60));
     // The worker looks around several times without a fire being made.
     wait_for("the worker to be alive", || async {
-        let rows = stage.store.scheduler_list().await.expect("the store answers");
+        let rows = stage.store.scheduler_list().await.expect("the store answers").rows;
         stage.clock.advance(Duration::from_secs(1));
         rows.iter().any(|row| row.role == "worker" && row.seen_at > at("12:02:00")).then_some(())
     })
@@ -85,7 +85,7 @@ async fn a_schedule_whose_trigger_cannot_be_read_rests_with_the_reason_and_harms
     let task = stage.task("t", Settings::default(), succeed()).await;
     let bad = stage.schedule("bad", &task, r#"{"type":"interval","seconds":10}"#, Coalesce::Latest).await;
     let mut broken = stage.store.schedule_get(&bad).await.expect("the store answers").expect("it exists");
-    broken.trigger = r#"{"type":"lunar"}"#.to_owned();
+    broken.trigger = r#"{"type":"interval","sec"#.to_owned();
     let replace = host::store::AddSchedule { schedule: broken, conflict: host::model::ConflictPolicy::Replace };
     stage.store.schedule_add(replace).await.expect("it is replaced");
     stage.schedule("good", &task, r#"{"type":"interval","seconds":10}"#, Coalesce::Latest).await;
@@ -94,7 +94,7 @@ async fn a_schedule_whose_trigger_cannot_be_read_rests_with_the_reason_and_harms
         stage.store.schedule_get(&bad).await.expect("the store answers").expect("it exists").pause
     })
     .await;
-    assert!(matches!(&pause, Pause::Failed(reason) if reason.contains("lunar")), "{pause:?}");
+    assert!(matches!(&pause, Pause::Failed(reason) if reason.contains("trigger")), "{pause:?}");
     wait_for("the other one to fire", || async { (stage.jobs().await.len() == 1).then_some(()) }).await;
     scheduler.stop().await;
 }

@@ -38,7 +38,7 @@ async fn a_job_that_outlasts_the_drain_timeout_is_interrupted_and_given_back_unc
     assert_eq!(report, StopReport { interrupted: 1, left_behind: 0 });
     let job = stage.stored(id).await;
     assert_eq!((job.state, job.attempt), (JobState::Queued, 0));
-    let rows = stage.store.scheduler_list().await.expect("the store answers");
+    let rows = stage.store.scheduler_list().await.expect("the store answers").rows;
     assert!(rows[0].stopped_at.is_some());
 }
 

@@ -1,13 +1,19 @@
 //! Catching up: whatever was missed, the wanted fires are found, the state stands after all of them, and the cost does
 //! not grow with their number.
 
-use host::trigger::{Keep, Skipped, Trigger};
+use host::model::Timestamp;
+use host::trigger::{CatchUp, Keep, Skipped, Trigger, TriggerError};
 use serde_json::json;
 
 use super::{at, measured, trigger};
 
 fn every_second() -> Trigger {
     trigger(json!({"type": "cron", "second": "*", "timezone": "Europe/Berlin", "start_time": "2026-01-01T00:00:00Z"}))
+}
+
+/// When the trigger fires after what was due.
+fn next(found: &CatchUp) -> Option<Timestamp> {
+    found.next.as_ref().expect("the next fire can be told").map(|fire| fire.at)
 }
 
 #[test]
@@ -18,7 +24,7 @@ fn nothing_due_leaves_the_state_where_it_is() {
     assert!(found.fires.is_empty());
     assert_eq!(found.skipped, Skipped { count: 0, or_more: false });
     assert_eq!(found.state, state);
-    assert_eq!(found.next.map(|fire| fire.at), Some(at("2026-01-01T00:00:00Z")));
+    assert_eq!(next(&found), Some(at("2026-01-01T00:00:00Z")));
 }
 
 #[test]
@@ -27,7 +33,7 @@ fn a_fire_at_this_very_instant_is_due() {
     let now = at("2026-01-01T00:00:00Z");
     let found = trigger.catch_up(&trigger.initial_state(), now, Keep::Earliest).expect("no error");
     assert_eq!(found.fires.iter().map(|fire| fire.at).collect::<Vec<_>>(), [now]);
-    assert_eq!(found.next.map(|fire| fire.at), Some(at("2026-01-01T00:00:01Z")));
+    assert_eq!(next(&found), Some(at("2026-01-01T00:00:01Z")));
 }
 
 #[test]
@@ -45,8 +51,8 @@ fn a_year_of_missed_seconds_costs_no_more_than_an_hour_of_them() {
         };
         assert_eq!((found.fires.len(), found.fires[0].at), (count, at(first)));
         assert!(found.skipped.or_more && found.skipped.count >= 999, "{:?}", found.skipped);
-        assert_eq!(found.next.map(|fire| fire.at), Some(at("2027-01-01T00:00:01Z")));
-        assert_eq!(trigger.peek(&found.state).expect("no error"), found.next);
+        assert_eq!(next(&found), Some(at("2027-01-01T00:00:01Z")));
+        assert_eq!(trigger.peek(&found.state), found.next);
     }
 }
 
@@ -69,7 +75,7 @@ fn all_of_them_are_capped_and_the_rest_is_reported() {
     let hours: Vec<_> = found.fires.iter().map(|fire| fire.to_string()[11..13].to_owned()).collect();
     assert_eq!(hours, ["00", "01", "02", "03"]);
     assert_eq!(found.skipped, Skipped { count: 6, or_more: false });
-    assert_eq!(found.next.map(|fire| fire.at), Some(at("2026-01-01T10:00:00Z")));
+    assert_eq!(next(&found), Some(at("2026-01-01T10:00:00Z")));
     let none = hourly.catch_up(&hourly.initial_state(), now, Keep::All { at_most: 0 }).expect("no error");
     assert_eq!((none.fires.len(), none.skipped.count), (0, 10));
 }
@@ -80,7 +86,7 @@ fn a_trigger_that_ends_in_the_meantime_gives_its_last_fire_and_no_next_one() {
         "end_time": "2026-03-01T12:00:00Z"}));
     let found = ended.catch_up(&ended.initial_state(), at("2026-06-01T00:00:00Z"), Keep::Latest).expect("no error");
     assert_eq!(found.fires[0].at, at("2026-03-01T12:00:00Z"));
-    assert_eq!(found.next, None);
+    assert_eq!(found.next, Ok(None));
     assert_eq!(ended.peek(&found.state).expect("no error"), None);
 }
 
@@ -99,16 +105,37 @@ fn combined_and_calendar_triggers_catch_up_as_well() {
         let trigger = trigger(value.clone());
         let found = trigger.catch_up(&trigger.initial_state(), now, Keep::Latest).expect("no error");
         assert_eq!(found.fires[0].at, at(latest), "{value}");
-        assert_eq!(trigger.peek(&found.state).expect("no error"), found.next, "{value}");
-        assert!(found.next.is_some_and(|next| next.at > now), "{value}");
+        assert_eq!(trigger.peek(&found.state), found.next, "{value}");
+        assert!(next(&found).is_some_and(|next| next > now), "{value}");
     }
 }
 
 #[test]
 fn a_clock_at_the_end_of_time_is_caught_up_with() {
     let trigger = every_second();
-    let found =
-        trigger.catch_up(&trigger.initial_state(), host::model::Timestamp::MAX, Keep::Latest).expect("no error");
+    let found = trigger.catch_up(&trigger.initial_state(), Timestamp::MAX, Keep::Latest).expect("no error");
     assert_eq!(found.fires[0].at, at("9999-12-31T22:59:59Z"));
-    assert_eq!(found.next, None);
+    assert_eq!(found.next, Ok(None));
+}
+
+#[test]
+fn fires_that_are_due_are_given_although_the_one_after_them_cannot_be_found() {
+    // Both fire together at 00:00 and 00:10, and never again within ten iterations.
+    let tens = json!({"type": "interval", "minutes": 10, "start_time": "2026-01-01T00:00:00Z",
+        "end_time": "2026-01-01T00:10:00Z"});
+    let off_beat = json!({"type": "interval", "minutes": 10, "start_time": "2026-01-01T00:15:00Z"});
+    let on_beat = json!({"type": "interval", "minutes": 10, "start_time": "2026-01-01T00:00:00Z"});
+    let trigger = trigger(json!({"type": "and", "threshold": 0, "max_iterations": 10, "triggers": [
+        on_beat, {"type": "or", "triggers": [tens, off_beat]}]}));
+    let both = ["2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z"].map(at);
+    for (keep, wanted, skipped) in
+        [(Keep::Latest, &both[1..], 1), (Keep::Earliest, &both[..1], 1), (Keep::All { at_most: 9 }, &both[..], 0)]
+    {
+        let found = trigger.catch_up(&trigger.initial_state(), at("2026-01-01T06:00:00Z"), keep).expect("its state");
+        assert_eq!(found.fires.iter().map(|fire| fire.at).collect::<Vec<_>>(), wanted, "{keep:?}");
+        assert_eq!(found.skipped, Skipped { count: skipped, or_more: false }, "{keep:?}");
+        assert!(matches!(found.next, Err(TriggerError::MaxIterations { limit: 10 })), "{:?}", found.next);
+        let again = trigger.catch_up(&found.state, at("2026-01-01T06:00:00Z"), keep).expect("its state");
+        assert_eq!((again.fires.len(), &again.state), (0, &found.state), "no fire comes twice");
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use host::executor::PluginInspector as _;
 use host::model::{Digest, ErrorKind};
 use serde_json::json;
+use tests::wait::wait_for;
 
 use super::{FAULTS, Run, Sandbox};
 
@@ -89,6 +90,75 @@ async fn a_cache_that_cannot_be_written_costs_nothing_but_time() {
     let sandbox = sandbox(&file.join("cache"));
     let digest = inspected(&sandbox).await;
     assert_eq!(sandbox.run(Run::new(digest, "echo", json!({"value": 1}))).await.value(), json!(1));
+}
+
+/// Puts a pipe into the place of a file: whoever opens it to read waits for somebody who writes.
+fn put_pipe(path: &Path) {
+    fs::remove_file(path).expect("a file was there");
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe can be made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_or_a_link_in_the_place_of_a_file_is_refused_without_waiting_for_it() {
+    for of_key in [false, true] {
+        let temp = tempfile::tempdir().expect("a folder");
+        let folder = temp.path().join("cache");
+        let digest = inspected(&sandbox(&folder)).await;
+        let file = if of_key { folder.join("key") } else { code_files(&folder).remove(0) };
+        put_pipe(&file);
+        let running = tokio::task::spawn_blocking({
+            let folder = folder.clone();
+            move || sandbox(&folder)
+        });
+        let next = wait_for("the cache to be opened", || async { running.is_finished().then_some(()) });
+        next.await;
+        let next = running.await.expect("a sandbox");
+        next.add(digest, FAULTS.clone());
+        let ended = next.run(Run::new(digest, "echo", json!({"value": 1}))).await;
+        assert_eq!(ended.value(), json!(1));
+        // What is no key of ours stays for the owner to look at; code is replaced.
+        assert_eq!(fs::symlink_metadata(&file).expect("there").is_file(), !of_key);
+    }
+    let temp = tempfile::tempdir().expect("a folder");
+    let folder = temp.path().join("cache");
+    let digest = inspected(&sandbox(&folder)).await;
+    let file = code_files(&folder).remove(0);
+    let elsewhere = folder.join("elsewhere");
+    fs::rename(&file, &elsewhere).expect("renamed");
+    std::os::unix::fs::symlink(&elsewhere, &file).expect("linked");
+    let next = sandbox(&folder);
+    next.add(digest, FAULTS.clone());
+    assert_eq!(next.run(Run::new(digest, "echo", json!({"value": 1}))).await.value(), json!(1));
+    assert_eq!(next.plugins.fetches.load(Ordering::Relaxed), 1, "the link was followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_the_place_of_the_folder_changes_nothing_where_it_leads() {
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let temp = tempfile::tempdir().expect("a folder");
+    let (folder, elsewhere) = (temp.path().join("cache"), temp.path().join("elsewhere"));
+    fs::create_dir(&elsewhere).expect("made");
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o755)).expect("its mode can be changed");
+    std::os::unix::fs::symlink(&elsewhere, &folder).expect("linked");
+    let linked = sandbox(&folder);
+    let digest = inspected(&linked).await;
+    assert_eq!(linked.run(Run::new(digest, "echo", json!({"value": 1}))).await.value(), json!(1));
+    assert_eq!((mode(&elsewhere), fs::read_dir(&elsewhere).expect("a folder").count()), (0o755, 0));
+    // A folder that is closed already serves through a link as well as without.
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o700)).expect("its mode can be changed");
+    inspected(&sandbox(&folder)).await;
+    assert_eq!(code_files(&elsewhere).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_others_can_enter_is_closed_to_them() {
+    let temp = tempfile::tempdir().expect("a folder");
+    let folder = temp.path().join("cache");
+    fs::create_dir(&folder).expect("made");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("its mode can be changed");
+    inspected(&sandbox(&folder)).await;
+    assert_eq!(fs::metadata(&folder).expect("there").permissions().mode() & 0o777, 0o700);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,16 @@ async fn a_result_over_the_limit_is_refused_by_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_nobody_could_read_again_is_refused() {
+    let (sandbox, digest) = Sandbox::with_faults().await;
+    let nested = |depth: u32| sandbox.run(Run::new(digest, "returns_nested", json!({"depth": depth})));
+    assert!(nested(64).await.value().is_array());
+    for depth in [65, 128] {
+        assert_error(&nested(depth).await, ErrorKind::ResultTooLarge, &["64 levels"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_guests_own_errors_come_with_cause_code_and_advice_on_retrying() {
     let (sandbox, digest) = Sandbox::with_faults().await;
     let ended = sandbox.run(Run::new(digest, "permanent", json!({}))).await;

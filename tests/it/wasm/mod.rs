@@ -1,6 +1,8 @@
 //! The sandbox with real plugins in it.
 
+mod answers;
 mod cache;
+mod compiler;
 mod faults;
 mod inspect;
 mod output;

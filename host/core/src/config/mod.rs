@@ -25,6 +25,8 @@ pub struct Config {
     pub task_defaults: Settings,
     /// What no job may exceed, whatever it asks for.
     pub caps: Caps,
+    /// What a compiler of plugins may use.
+    pub compiler: CompilerLimits,
     /// How `serve` works.
     pub serve: Serve,
     /// Bring the schema of a database server up to date without being asked. SQLite's always is.
@@ -65,6 +67,22 @@ impl Default for Caps {
             log_bytes: limits::LOG_BYTES_MAX,
             log_lines: limits::LOG_LINES_MAX,
         }
+    }
+}
+
+/// What a compiler of plugins may use for one component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompilerLimits {
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Wall-clock time. Each of its threads may use as much processor time.
+    pub timeout: Duration,
+}
+
+impl Default for CompilerLimits {
+    /// 2 GiB and two minutes.
+    fn default() -> CompilerLimits {
+        CompilerLimits { memory_bytes: limits::COMPILER_MEMORY_BYTES, timeout: limits::COMPILER_TIMEOUT }
     }
 }
 

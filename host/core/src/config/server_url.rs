@@ -129,6 +129,10 @@ impl ServerUrl {
                 None if !is_plain(&name) || url.query().is_some_and(|query| query.contains('@')) => {
                     return Err(malformed(text, "what follows the `?` are no parameters"));
                 }
+                // Of a password with `&` in it, the rest would pass for a parameter and be shown.
+                None if url.query_pairs().any(|(name, _)| name == "password") => {
+                    return Err(malformed(text, "it has an unknown parameter, or a password with `&` in it"));
+                }
                 None => {
                     let hint = format!("known ones: {}", kind.known());
                     return Err(UrlFault { what: format!("an unknown parameter `{name}`"), hint }.in_url(&url));

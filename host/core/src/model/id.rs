@@ -241,6 +241,30 @@ impl fmt::Debug for LeaseToken {
     }
 }
 
+/// Which of the schedules that have had one id, one after the other. A fire is made once in each life: a schedule that is replaced, or
+/// removed and added again, begins a new one.
+///
+/// The default is that of schedules that were stored before lives were told apart, and of jobs that no schedule made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScheduleLife(i64);
+
+impl ScheduleLife {
+    /// A life that no schedule has had before.
+    pub fn random(random: &mut fastrand::Rng) -> ScheduleLife {
+        ScheduleLife(random.i64(1..))
+    }
+
+    /// The life as the number that is stored.
+    pub const fn as_number(self) -> i64 {
+        self.0
+    }
+
+    /// The life from its number.
+    pub const fn from_number(number: i64) -> ScheduleLife {
+        ScheduleLife(number)
+    }
+}
+
 /// The SHA-256 digest of a component: the name of one version of a plugin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);

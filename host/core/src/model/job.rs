@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
-use super::id::{Digest, ExecutorName, JobId, LeaseToken, ScheduleId, SchedulerId, TaskId};
+use super::id::{Digest, ExecutorName, JobId, LeaseToken, ScheduleId, ScheduleLife, SchedulerId, TaskId};
 use super::limits::CRASH_RETRIES_DEFAULT;
 use super::outcome::{JobError, Outcome, Usage};
 use super::payload::{Metadata, Payload};
@@ -19,7 +19,9 @@ pub struct JobSpec {
     pub task_id: TaskId,
     /// The schedule that made it, where one did.
     pub schedule_id: Option<ScheduleId>,
-    /// The fire time it was made for; unique among the jobs of one schedule.
+    /// The life of that schedule.
+    pub schedule_life: ScheduleLife,
+    /// The fire time it was made for; unique among the jobs of one life of a schedule.
     pub scheduled_fire_time: Option<Timestamp>,
     /// How much later than its fire time it may be started, drawn at random when it was made.
     pub jitter: Duration,
@@ -36,12 +38,19 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// What the job was made for, where a schedule made it: there is no second job for the same.
+    pub fn fire(&self) -> Option<FireKey> {
+        let (schedule_id, at) = (self.schedule_id.clone()?, self.scheduled_fire_time?);
+        Some(FireKey { schedule_id, life: self.schedule_life, at })
+    }
+
     /// A job that no schedule made: asked for at `now`, due at once.
     pub fn direct(id: JobId, task_id: TaskId, args: Payload, settings: JobSettings, now: Timestamp) -> JobSpec {
         JobSpec {
             id,
             task_id,
             schedule_id: None,
+            schedule_life: ScheduleLife::default(),
             scheduled_fire_time: None,
             jitter: Duration::ZERO,
             args,
@@ -51,6 +60,17 @@ impl JobSpec {
             created_at: now,
         }
     }
+}
+
+/// A fire of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FireKey {
+    /// The schedule.
+    pub schedule_id: ScheduleId,
+    /// Its life.
+    pub life: ScheduleLife,
+    /// The fire time.
+    pub at: Timestamp,
 }
 
 /// The settings that a job carries, inherited once and for all when it was created.

@@ -20,6 +20,11 @@ pub const TASKS_PER_PLUGIN_MAX: usize = 256;
 /// Largest component that is accepted, in bytes.
 pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Memory of a compiler, in bytes. Default; an operator may move it. An interpreter of 20 MB needs half of it.
+pub const COMPILER_MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// How long a compiler may take. Default; an operator may move it.
+pub const COMPILER_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Largest arguments of a job, in bytes. Default; an operator may move it.
 pub const ARGS_BYTES_MAX: usize = 1024 * 1024;
 /// Largest result of a job, in bytes. Default; an operator may move it.

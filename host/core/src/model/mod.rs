@@ -37,10 +37,10 @@ pub mod time;
 pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
 pub use id::{
-    Digest, ExecutorName, IdError, JobId, JobIdSource, LeaseToken, PluginName, ScheduleId, SchedulerId, TaskId,
-    TaskName, unseen_character,
+    Digest, ExecutorName, IdError, JobId, JobIdSource, LeaseToken, PluginName, ScheduleId, ScheduleLife, SchedulerId,
+    TaskId, TaskName, unseen_character,
 };
-pub use job::{Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
+pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
 pub use outcome::{ErrorKind, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
 pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration};

@@ -22,6 +22,11 @@ impl Encoding {
             Encoding::Cbor => "cbor",
         }
     }
+
+    /// The encoding of that name.
+    pub fn from_name(name: &str) -> Option<Encoding> {
+        [Encoding::Json, Encoding::Cbor].into_iter().find(|known| known.as_str() == name)
+    }
 }
 
 /// Arguments or result of a job: serialised data that the runtime stores and passes on but does not interpret.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
-use super::id::{ScheduleId, TaskId};
+use super::id::{ScheduleId, ScheduleLife, TaskId};
 use super::payload::Payload;
 use super::settings::Settings;
 
@@ -12,6 +12,8 @@ use super::settings::Settings;
 pub struct Schedule {
     /// Its id.
     pub id: ScheduleId,
+    /// Which of those that have had this id.
+    pub life: ScheduleLife,
     /// The task that its jobs run.
     pub task_id: TaskId,
     /// The trigger, as the trigger module writes it; opaque here.
@@ -63,7 +65,7 @@ pub enum ConflictPolicy {
     /// Refuse, change nothing.
     #[default]
     Error,
-    /// Put the new one in the old one's place; what the old one has fired stays fired.
+    /// Put the new one in the old one's place. It begins a life of its own: what its rule says, it fires, whatever the old one has fired.
     Replace,
     /// Keep the old one, say so.
     Skip,

@@ -31,7 +31,9 @@ pub struct CatchUp {
     /// Where the trigger stands when everything that is due has fired. It is the state that was given if nothing is due.
     pub state: TriggerState,
     /// The first fire that is not due yet: what the new state gives next. `None` if there is none.
-    pub next: Option<Fire>,
+    ///
+    /// An `and` trigger may fail to find it. What it gave before is due all the same, and stands in `fires`.
+    pub next: Result<Option<Fire>, TriggerError>,
 }
 
 /// A number of fires that were passed over.
@@ -57,10 +59,10 @@ impl Trigger {
     /// longer than a child's own period its later fires may then pair up differently from those of an uninterrupted walk.
     ///
     /// # Errors
-    /// [`TriggerError::MaxIterations`] from an `and` trigger; [`TriggerError::State`] for a state of another trigger.
+    /// [`TriggerError::State`] for a state of another trigger. That an `and` trigger gave up is said by [`CatchUp::next`].
     pub fn catch_up(&self, state: &TriggerState, now: Timestamp, keep: Keep) -> Result<CatchUp, TriggerError> {
         self.check_state(state)?;
-        let mut walk = Walk { trigger: self, position: state.0.clone(), now, next: None };
+        let mut walk = Walk { trigger: self, position: state.0.clone(), now, next: Ok(None) };
         let mut fires = Vec::new();
         let wanted = match keep {
             Keep::Earliest => 1,
@@ -68,19 +70,20 @@ impl Trigger {
             Keep::All { at_most } => at_most,
         };
         while fires.len() < wanted {
-            match walk.due()? {
+            match walk.due() {
                 Some(fire) => fires.push(fire),
                 None => return Ok(walk.done(fires, Skipped::default())),
             }
         }
         let mut skipped = Skipped { count: 0, or_more: false };
         let mut latest = None;
-        while let Some(fire) = walk.due()? {
+        while let Some(fire) = walk.due() {
             latest = Some(fire);
             skipped.count += 1;
             if skipped.count == Skipped::COUNTED_MAX {
                 let uncounted = self.count(&walk.position, now);
-                latest = self.latest(&walk.position, now)?.or(latest);
+                // Where the last one cannot be found, the last one that was visited stands for it.
+                latest = self.latest(&walk.position, now).unwrap_or_default().or(latest);
                 skipped.count += uncounted.unwrap_or(0);
                 skipped.or_more = uncounted.is_none();
                 self.skip_past(&mut walk.position, now);
@@ -143,20 +146,23 @@ struct Walk<'a> {
     trigger: &'a Trigger,
     position: Position,
     now: Timestamp,
-    next: Option<Fire>,
+    next: Result<Option<Fire>, TriggerError>,
 }
 
 impl Walk<'_> {
-    /// The following fire, if it is due. If it is not, the trigger stays before it.
-    fn due(&mut self) -> Result<Option<Fire>, TriggerError> {
+    /// The following fire, if it is due. If it is not, or cannot be found, the trigger stays before it.
+    fn due(&mut self) -> Option<Fire> {
         let mut position = self.position.clone();
-        let fire = self.trigger.advance(&mut position, &mut Budget::new())?;
-        if let Some(fire) = fire.filter(|fire| fire.at <= self.now) {
-            self.position = position;
-            return Ok(Some(fire));
+        match self.trigger.advance(&mut position, &mut Budget::new()) {
+            Ok(Some(fire)) if fire.at <= self.now => {
+                self.position = position;
+                Some(fire)
+            }
+            next => {
+                self.next = next;
+                None
+            }
         }
-        self.next = fire;
-        Ok(None)
     }
 
     fn done(self, fires: Vec<Fire>, skipped: Skipped) -> CatchUp {

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::Counts;
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
-    LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId, SchedulerId, Settings,
-    Target, Task, TaskId, TaskName, Timestamp, Usage,
+    LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId, ScheduleLife,
+    SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
-use crate::store::encoding::{Details, Encode, micros, span};
+use crate::store::encoding::{Details, Encode, known, micros, span};
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -211,8 +211,7 @@ impl PayloadEncoded {
     }
 
     fn read(self) -> Result<Payload, String> {
-        let known = [Encoding::Json, Encoding::Cbor].into_iter().find(|known| known.as_str() == self.encoding);
-        let encoding = known.ok_or_else(|| format!("unknown encoding `{}`", self.encoding))?;
+        let encoding = known("encoding", &self.encoding, Encoding::from_name)?;
         let data = match (self.text, self.base64) {
             (Some(text), None) => text.into_bytes(),
             (None, Some(base64)) => decode(&base64)?,
@@ -249,6 +248,8 @@ pub(super) struct JobEncoded {
     task_id: Text<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schedule_id: Option<Text<ScheduleId>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    schedule_life: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduled_fire_time: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -300,6 +301,7 @@ impl JobEncoded {
             id: Text(spec.id),
             task_id: Text(spec.task_id.clone()),
             schedule_id: text(spec.schedule_id.as_ref()),
+            schedule_life: spec.schedule_life.as_number(),
             scheduled_fire_time: text(spec.scheduled_fire_time.as_ref()),
             jitter: micros(spec.jitter),
             args: PayloadEncoded::new(&spec.args),
@@ -330,6 +332,7 @@ impl JobEncoded {
             id: self.id.0,
             task_id: self.task_id.0,
             schedule_id: plain(self.schedule_id),
+            schedule_life: ScheduleLife::from_number(self.schedule_life),
             scheduled_fire_time: plain(self.scheduled_fire_time),
             jitter: span(self.jitter),
             args: self.args.read()?,
@@ -338,10 +341,9 @@ impl JobEncoded {
             start_deadline: plain(self.start_deadline),
             created_at: self.created_at.0,
         };
-        let outcome = |name: Cow<'_, str>| Outcome::from_name(&name).ok_or_else(|| format!("unknown outcome `{name}`"));
         Ok(Job {
             spec,
-            state: JobState::from_name(&self.state).ok_or_else(|| format!("unknown state `{}`", self.state))?,
+            state: known("state", &self.state, JobState::from_name)?,
             attempt: self.attempt,
             crashes: self.crashes,
             cancel_requested: self.cancel_requested,
@@ -350,7 +352,7 @@ impl JobEncoded {
             plugin_digest: plain(self.plugin_digest),
             started_at: plain(self.started_at),
             progress: self.progress.map(Progress::decode).transpose()?,
-            outcome: self.outcome.map(outcome).transpose()?,
+            outcome: self.outcome.map(|name| known("outcome", &name, Outcome::from_name)).transpose()?,
             finished_at: plain(self.finished_at),
             result: self.result.map(PayloadEncoded::read).transpose()?,
             error: self.error.map(JobError::decode).transpose()?,
@@ -383,7 +385,7 @@ impl LogEncoded {
 
     pub(super) fn read(self) -> Result<(JobId, LogLine), String> {
         let LogEncoded { job_id, attempt, sequence, at, level, target, message, fields } = self;
-        let level = LogLevel::from_name(&level).ok_or_else(|| format!("unknown level `{level}`"))?;
+        let level = known("level", &level, LogLevel::from_name)?;
         Ok((job_id.0, LogLine { attempt, sequence, at: at.0, level, target, message, fields }))
     }
 }
@@ -407,6 +409,8 @@ enum CoalesceEncoded {
 #[serde(deny_unknown_fields)]
 pub(super) struct ScheduleEncoded {
     id: Text<ScheduleId>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    life: i64,
     task_id: Text<TaskId>,
     trigger: String,
     trigger_state: String,
@@ -428,6 +432,7 @@ impl ScheduleEncoded {
     pub(super) fn new(schedule: &Schedule) -> ScheduleEncoded {
         ScheduleEncoded {
             id: Text(schedule.id.clone()),
+            life: schedule.life.as_number(),
             task_id: Text(schedule.task_id.clone()),
             trigger: schedule.trigger.clone(),
             trigger_state: schedule.trigger_state.clone(),
@@ -452,6 +457,7 @@ impl ScheduleEncoded {
     pub(super) fn read(self) -> Result<Schedule, String> {
         Ok(Schedule {
             id: self.id.0,
+            life: ScheduleLife::from_number(self.life),
             task_id: self.task_id.0,
             trigger: self.trigger,
             trigger_state: self.trigger_state,

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::line::{EndEncoded, Header, Line, decode};
 use super::{Counts, FORMAT, LINE_BYTES_MAX, VERSION, check};
 use crate::model::limits::COMPONENT_BYTES_MAX;
-use crate::model::{Digest, JobId, PluginName, PluginVersion, ScheduleId, Timestamp};
+use crate::model::{Digest, FireKey, JobId, PluginName, PluginVersion, ScheduleId, ScheduleLife, Timestamp};
 use crate::store::{Record, StoredPlugin};
 
 /// Longest reason that is passed on: it may quote what somebody else wrote.
@@ -64,14 +64,14 @@ pub struct Reader<R> {
 #[derive(Default)]
 struct Fires {
     schedules: HashMap<ScheduleId, u32>,
-    seen: HashSet<(u32, Timestamp)>,
+    seen: HashSet<(u32, ScheduleLife, Timestamp)>,
 }
 
 impl Fires {
-    fn is_new(&mut self, schedule: &ScheduleId, at: Timestamp) -> bool {
+    fn is_new(&mut self, fire: FireKey) -> bool {
         let number = u32::try_from(self.schedules.len()).unwrap_or(u32::MAX);
-        let number = *self.schedules.entry(schedule.clone()).or_insert(number);
-        self.seen.insert((number, at))
+        let number = *self.schedules.entry(fire.schedule_id).or_insert(number);
+        self.seen.insert((number, fire.life, fire.at))
     }
 }
 
@@ -226,8 +226,8 @@ impl<R: BufRead> Reader<R> {
             return Err(self.wrong("it is there twice, or not in its place", DAMAGED));
         }
         if let Record::Job(job) = record
-            && let Some((schedule, at)) = job.spec.schedule_id.as_ref().zip(job.spec.scheduled_fire_time)
-            && !self.fires.is_new(schedule, at)
+            && let Some(fire) = job.spec.fire()
+            && !self.fires.is_new(fire)
         {
             return Err(self.wrong("a second job for the same fire of its schedule", DAMAGED));
         }
@@ -269,10 +269,19 @@ impl<R: BufRead> Reader<R> {
             return Err(self.wrong("the last line is missing", CUT_OFF));
         }
         let is_whole = self.text.ends_with(b"\n");
-        let line: Line = serde_json::from_slice(&self.text).map_err(|error| {
+        let mut unknown = None;
+        let mut json = serde_json::Deserializer::from_slice(&self.text);
+        let read = serde_ignored::deserialize(&mut json, |field| {
+            unknown.get_or_insert_with(|| field.to_string());
+        });
+        let line: Line = read.and_then(|line| json.end().map(|()| line)).map_err(|error| {
             // What ends in the middle of a line was cut off there.
             self.wrong(&reason_of(&error), if is_whole { DAMAGED } else { CUT_OFF })
         })?;
+        if let Some(field) = unknown {
+            let shown: String = field.chars().take(REASON_CHARS_MAX).collect();
+            return Err(self.wrong(&format!("unknown field `{shown}`"), NEWER));
+        }
         if !matches!(line, Line::End(_)) {
             self.hash.update(&self.text);
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{MemoryStore, State};
-use crate::model::{Digest, PluginName, PluginVersion, Task, TaskId};
-use crate::store::{ActivatePlugin, Catalog, PluginPut, Put, PutPlugin, StoreError, TaskRow, rules};
+use crate::model::{Digest, PluginName, PluginVersion, Settings, Task, TaskId};
+use crate::store::{ActivatePlugin, Catalog, Page, PluginPut, Put, PutPlugin, StoreError, TaskRow, rules};
 
 #[derive(Debug, Default)]
 pub(super) struct Plugins {
@@ -24,8 +24,15 @@ impl Plugins {
         self.versions.get(&(name.clone(), *self.current.get(name)?))
     }
 
-    /// Makes a stored version current, with its tasks.
-    fn activate(&mut self, put: Put, name: &PluginName, digest: Digest, tasks: Vec<Task>) -> PluginPut {
+    /// Makes a stored version current, with its tasks, and lays `configure` over what is configured for them.
+    fn activate(
+        &mut self,
+        put: Put,
+        name: &PluginName,
+        digest: Digest,
+        tasks: Vec<Task>,
+        configure: &Settings,
+    ) -> PluginPut {
         self.current.insert(name.clone(), digest);
         let mut done = PluginPut { put, tasks_added: Vec::new(), tasks_updated: Vec::new(), tasks_removed: Vec::new() };
         let mut changed = put != Put::Unchanged;
@@ -44,6 +51,7 @@ impl Plugins {
                     done.tasks_updated.push(task.id.clone());
                 }
             }
+            task.configured = configure.over(&task.configured);
             changed |= self.tasks.get(&task.id) != Some(&task);
             self.tasks.insert(task.id.clone(), task);
         }
@@ -67,7 +75,7 @@ impl Catalog for MemoryStore {
                 catalog.versions.insert((name.clone(), digest), version);
             }
             catalog.bytes.entry(digest).or_insert_with(|| Arc::from(request.bytes));
-            Ok(catalog.activate(put, &name, digest, request.tasks))
+            Ok(catalog.activate(put, &name, digest, request.tasks, &request.configure))
         })
     }
 
@@ -75,19 +83,19 @@ impl Catalog for MemoryStore {
         self.with(|state| Ok(state.catalog.current(name).cloned()))
     }
 
-    async fn plugin_list(&self) -> Result<Vec<PluginVersion>, StoreError> {
+    async fn plugin_list(&self) -> Result<Page<PluginVersion>, StoreError> {
         self.with(|state| {
             let names = state.catalog.current.keys();
-            Ok(names.filter_map(|name| state.catalog.current(name)).cloned().collect())
+            Ok(Page::whole(names.filter_map(|name| state.catalog.current(name)).cloned().map(Ok)))
         })
     }
 
-    async fn plugin_history(&self, name: &PluginName) -> Result<Vec<PluginVersion>, StoreError> {
+    async fn plugin_history(&self, name: &PluginName) -> Result<Page<PluginVersion>, StoreError> {
         self.with(|state| {
             let versions = state.catalog.versions.values().filter(|version| version.name == *name);
             let mut versions: Vec<PluginVersion> = versions.cloned().collect();
             versions.sort_by_key(|version| (std::cmp::Reverse(version.registered_at), version.digest));
-            Ok(versions)
+            Ok(Page::whole(versions.into_iter().map(Ok)))
         })
     }
 
@@ -101,7 +109,7 @@ impl Catalog for MemoryStore {
                 Some(current) if *current == digest => Put::Unchanged,
                 _ => Put::Replaced,
             };
-            Ok(state.catalog.activate(put, &name, digest, tasks))
+            Ok(state.catalog.activate(put, &name, digest, tasks, &Settings::default()))
         })
     }
 
@@ -143,8 +151,8 @@ impl Catalog for MemoryStore {
         self.with(|state| Ok(state.catalog.tasks.get(id).map(|task| row(state, task))))
     }
 
-    async fn task_list(&self) -> Result<Vec<TaskRow>, StoreError> {
-        self.with(|state| Ok(state.catalog.tasks.values().map(|task| row(state, task)).collect()))
+    async fn task_list(&self) -> Result<Page<TaskRow>, StoreError> {
+        self.with(|state| Ok(Page::whole(state.catalog.tasks.values().map(|task| Ok(row(state, task))))))
     }
 
     async fn task_remove(&self, id: &TaskId) -> Result<bool, StoreError> {

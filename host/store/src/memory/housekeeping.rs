@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::jobs::{end, requeue};
 use super::{MemoryStore, State};
 use crate::model::{JobId, Outcome, Timestamp};
-use crate::store::{CleanedUp, EndedJob, Housekeeping, Recover, Recovered, SchedulerRow, StoreError, rules};
+use crate::store::{CleanedUp, EndedJob, Housekeeping, Page, Recover, Recovered, SchedulerRow, StoreError, rules};
 
 impl State {
     /// Takes back a job whose worker vanished.
@@ -62,11 +62,12 @@ impl Housekeeping for MemoryStore {
 
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError> {
         self.with(|state| {
-            let jobs = state.jobs.cleanup(now, limit);
+            let (jobs, has_more_jobs) = state.jobs.cleanup(now, limit);
             let schedules = state.schedules.cleanup(limit, |id| state.jobs.has_schedule(id));
             let heard_of = now.saturating_sub(rules::SCHEDULERS_KEPT);
             state.schedulers.retain(|_, row| row.seen_at >= heard_of);
-            Ok(CleanedUp { jobs, schedules })
+            let has_more = has_more_jobs || schedules.len() == limit;
+            Ok(CleanedUp { jobs, schedules, has_more })
         })
     }
 
@@ -77,8 +78,12 @@ impl Housekeeping for MemoryStore {
         })
     }
 
-    async fn scheduler_list(&self) -> Result<Vec<SchedulerRow>, StoreError> {
-        self.with(|state| Ok(state.schedulers.values().cloned().collect()))
+    async fn scheduler_list(&self) -> Result<Page<SchedulerRow>, StoreError> {
+        self.with(|state| Ok(Page::whole(state.schedulers.values().cloned().map(Ok))))
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.with(|_| Ok(()))
     }
 
     async fn store_clock(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -1,10 +1,12 @@
 //! Jobs in memory: the map, and the indexes that make acquiring cheap.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, TaskId, Timestamp};
-use crate::store::rules;
+use crate::model::{
+    FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, TaskId, Timestamp,
+};
+use crate::store::{LogPage, rules};
 
 /// A job and what belongs to it.
 #[derive(Debug)]
@@ -12,7 +14,21 @@ pub(super) struct Entry {
     pub(super) job: Job,
     /// Whether it is queued and was found due: what has not been found due yet waits in [`Jobs::waiting`].
     ready: bool,
+    /// Nobody takes it earlier, although it is due.
+    not_before: Option<Timestamp>,
     pub(super) logs: BTreeMap<(u32, u32), LogLine>,
+}
+
+impl Entry {
+    /// When a queued job may start.
+    fn run_at(&self) -> Timestamp {
+        let due_at = self.job.spec.due_at;
+        self.not_before.map_or(due_at, |not_before| not_before.max(due_at))
+    }
+
+    fn is_ready(&self, now: Timestamp) -> bool {
+        self.job.state == JobState::Queued && self.run_at() <= now
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,8 +46,8 @@ pub(super) struct Jobs {
     leases: HashMap<LeaseToken, BTreeSet<JobId>>,
     /// Finished, by when they may go.
     expiring: BTreeSet<(Timestamp, JobId)>,
-    /// (schedule, fire time) of every job that has both.
-    fires: HashSet<(ScheduleId, Timestamp)>,
+    /// The jobs that were made for fires.
+    fires: HashMap<FireKey, JobId>,
     of_schedule: BTreeMap<ScheduleId, BTreeSet<JobId>>,
 }
 
@@ -48,14 +64,14 @@ fn set<K: Ord + Clone, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, valu
 }
 
 impl Jobs {
-    /// Queues a job, unless its id, or its fire, is known.
-    pub(super) fn add(&mut self, spec: JobSpec) {
-        let fire = spec.schedule_id.clone().zip(spec.scheduled_fire_time);
-        if self.rows.contains_key(&spec.id) || fire.as_ref().is_some_and(|fire| self.fires.contains(fire)) {
-            return;
+    /// Queues a job, unless its id, or its fire, is known; then it answers `false`.
+    pub(super) fn add(&mut self, spec: JobSpec) -> bool {
+        if self.rows.contains_key(&spec.id) || spec.fire().is_some_and(|fire| self.fires.contains_key(&fire)) {
+            return false;
         }
         let ready = spec.due_at <= spec.created_at;
         self.insert(Job::queued(spec), ready);
+        true
     }
 
     /// Stores a job whose id and fire are free, in whatever state it is.
@@ -66,11 +82,11 @@ impl Jobs {
 
     fn insert(&mut self, job: Job, ready: bool) {
         let (id, spec) = (job.spec.id, &job.spec);
-        self.fires.extend(spec.schedule_id.clone().zip(spec.scheduled_fire_time));
+        self.fires.extend(spec.fire().map(|fire| (fire, id)));
         if let Some(schedule) = &spec.schedule_id {
             set(&mut self.of_schedule, schedule, id, true);
         }
-        let entry = Entry { job, ready, logs: BTreeMap::new() };
+        let entry = Entry { job, ready, not_before: None, logs: BTreeMap::new() };
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
@@ -83,15 +99,14 @@ impl Jobs {
         if let Some(schedule) = &spec.schedule_id {
             set(&mut self.of_schedule, schedule, id, false);
         }
-        if let Some(fire) = spec.schedule_id.zip(spec.scheduled_fire_time) {
+        if let Some(fire) = spec.fire() {
             self.fires.remove(&fire);
         }
     }
 
     /// The job that was made for a fire.
-    pub(super) fn of_fire(&self, schedule: &ScheduleId, at: Timestamp) -> Option<JobId> {
-        let is_it = |id: &&JobId| self.get(**id).is_some_and(|job| job.spec.scheduled_fire_time == Some(at));
-        self.of_schedule.get(schedule)?.iter().find(is_it).copied()
+    pub(super) fn of_fire(&self, fire: &FireKey) -> Option<JobId> {
+        self.fires.get(fire).copied()
     }
 
     /// Changes a job and keeps the indexes. `now` decides whether a job that is queued afterwards is due.
@@ -99,17 +114,28 @@ impl Jobs {
         let mut entry = self.rows.remove(&id)?;
         self.index(&entry, false);
         let changed = change(&mut entry.job);
-        entry.ready = entry.job.state == JobState::Queued && entry.job.spec.due_at <= now;
+        entry.not_before = None;
+        entry.ready = entry.is_ready(now);
         self.index(&entry, true);
         self.rows.insert(id, entry);
         Some(changed)
+    }
+
+    /// Has a queued job wait until `not_before`, although it is due.
+    pub(super) fn put_off(&mut self, id: JobId, now: Timestamp, not_before: Timestamp) {
+        let Some(mut entry) = self.rows.remove(&id) else { return };
+        self.index(&entry, false);
+        entry.not_before = Some(not_before);
+        entry.ready = entry.is_ready(now);
+        self.index(&entry, true);
+        self.rows.insert(id, entry);
     }
 
     /// Moves queued jobs that have become due into their partitions, earliest first.
     pub(super) fn wake(&mut self, now: Timestamp) {
         for _ in 0..rules::WOKEN_MAX {
             match self.waiting.first() {
-                Some(&(due_at, id)) if due_at <= now => self.change(id, now, |_| ()),
+                Some(&(run_at, id)) if run_at <= now => self.change(id, now, |_| ()),
                 _ => return,
             };
         }
@@ -123,7 +149,7 @@ impl Jobs {
             set(&mut self.partitions, task, (Reverse(job.spec.settings.priority), id), present);
         }
         if job.state == JobState::Queued && !entry.ready {
-            member(&mut self.waiting, (job.spec.due_at, id), present);
+            member(&mut self.waiting, (entry.run_at(), id), present);
         }
         if let Some(deadline) = job.spec.start_deadline.filter(|_| job.state == JobState::Queued && job.attempt == 0) {
             member(&mut self.deadlines, (deadline, id), present);
@@ -183,18 +209,34 @@ impl Jobs {
         }
     }
 
-    pub(super) fn logs(&self, id: JobId, after: Option<(u32, u32)>, limit: usize) -> Vec<LogLine> {
+    pub(super) fn logs(&self, id: JobId, after: Option<(u32, u32)>, limit: usize) -> LogPage {
         let after = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let lines = self.rows.get(&id).map(|entry| entry.logs.range((after, std::ops::Bound::Unbounded)));
-        lines.into_iter().flatten().take(limit).map(|(_, line)| line.clone()).collect()
+        let lines: Vec<LogLine> = lines.into_iter().flatten().take(limit).map(|(_, line)| line.clone()).collect();
+        LogPage { last: lines.last().map(|line| (line.attempt, line.sequence)), lines, unreadable: Vec::new() }
     }
 
-    /// Removes up to `limit` finished jobs whose time is over.
-    pub(super) fn cleanup(&mut self, now: Timestamp, limit: usize) -> Vec<JobId> {
+    /// Removes up to `limit` finished jobs whose time is over, as far as the bound on log lines goes, and says whether there are more.
+    pub(super) fn cleanup(&mut self, now: Timestamp, limit: usize) -> (Vec<JobId>, bool) {
         let over = self.expiring.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, id)| *id);
-        let over: Vec<JobId> = over.collect();
-        over.iter().for_each(|id| self.remove(*id));
-        over
+        let mut over: Vec<JobId> = over.collect();
+        over.sort_unstable();
+        let has_more = over.len() == limit;
+        let (mut removed, mut lines_left) = (Vec::new(), rules::LOG_LINES_REMOVED_MAX);
+        for id in over {
+            let Some(entry) = self.rows.get_mut(&id) else { continue };
+            if entry.logs.len() >= lines_left {
+                // The rest comes with the next call.
+                for _ in 0..lines_left {
+                    entry.logs.pop_first();
+                }
+                return (removed, true);
+            }
+            lines_left -= entry.logs.len();
+            self.remove(id);
+            removed.push(id);
+        }
+        (removed, has_more)
     }
 }
 

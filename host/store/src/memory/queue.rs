@@ -6,12 +6,10 @@ use async_trait::async_trait;
 
 use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, State};
-use crate::model::{
-    Job, JobId, JobSpec, JobState, Lease, LeaseToken, LogLine, Outcome, Parallelism, TaskId, Timestamp,
-};
+use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Parallelism, TaskId, Timestamp};
 use crate::store::{
     AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue,
-    JobReport, Page, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject, rules,
+    JobReport, LogPage, Page, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject, rules,
 };
 
 fn not_found(id: JobId) -> StoreError {
@@ -87,6 +85,10 @@ impl State {
             }
         }
         self.jobs.log(release.id, release.lines);
+        let not_before = match &release.ending {
+            Ending::GivenBack { not_before } => *not_before,
+            _ => None,
+        };
         self.jobs.change(release.id, now, |job| {
             job.usage = release.usage.or(job.usage);
             job.plugin_digest = release.plugin_digest.or(job.plugin_digest);
@@ -94,6 +96,9 @@ impl State {
             job.progress = release.progress.or_else(|| job.progress.take());
             settle(job, release.ending, now);
         });
+        if let Some(not_before) = not_before {
+            self.jobs.put_off(release.id, now, not_before);
+        }
         Released::Stored
     }
 }
@@ -115,8 +120,8 @@ fn settle(job: &mut Job, ending: Ending, now: Timestamp) {
                 requeue(job, due_at);
             }
         }
-        Ending::GivenBack if job.cancel_requested => end(job, Outcome::Cancelled, now),
-        Ending::GivenBack => {
+        Ending::GivenBack { .. } if job.cancel_requested => end(job, Outcome::Cancelled, now),
+        Ending::GivenBack { .. } => {
             job.attempt = job.attempt.saturating_sub(1);
             job.started_at = None;
             let due_at = job.spec.due_at;
@@ -129,7 +134,9 @@ fn settle(job: &mut Job, ending: Ending, now: Timestamp) {
 impl JobQueue for MemoryStore {
     async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
         self.with(|state| {
-            jobs.into_iter().for_each(|job| state.jobs.add(job));
+            for job in jobs {
+                state.jobs.add(job);
+            }
             Ok(())
         })
     }
@@ -241,7 +248,7 @@ impl JobQueue for MemoryStore {
         })
     }
 
-    async fn job_logs(&self, request: ReadLogs) -> Result<Vec<LogLine>, StoreError> {
+    async fn job_logs(&self, request: ReadLogs) -> Result<LogPage, StoreError> {
         self.with(|state| Ok(state.jobs.logs(request.id, request.after, request.limit)))
     }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use super::{MemoryStore, State};
-use crate::model::{ConflictPolicy, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
+use crate::model::{ConflictPolicy, JobId, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
 use crate::store::{
-    AcquireSchedules, AcquiredSchedules, AddSchedule, EndedSchedule, FireSchedule, Fired, LeasedSchedule, Page,
-    PauseSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule, rules,
+    AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
+    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject,
+    UnpauseSchedule, rules,
 };
 
 /// A schedule and the claim on it.
@@ -16,13 +17,16 @@ use crate::store::{
 struct Entry {
     schedule: Schedule,
     lease: Option<Lease>,
+    /// Nobody looks at it earlier, although it is due.
+    put_off_until: Option<Timestamp>,
 }
 
 impl Entry {
     /// When somebody is to look at it; `None` where nobody needs to.
     fn run_at(&self) -> Option<Timestamp> {
         let next = self.schedule.next_fire_time.filter(|_| self.schedule.pause.is_none())?;
-        Some(self.lease.as_ref().map_or(next, |lease| lease.expires_at.max(next)))
+        let lease_until = self.lease.as_ref().map(|lease| lease.expires_at);
+        Some(lease_until.or(self.put_off_until).map_or(next, |until| until.max(next)))
     }
 }
 
@@ -60,7 +64,7 @@ impl Schedules {
         if !self.rows.contains_key(&id) {
             // The index gets its entry from `change`, which sees it as a change of nothing.
             let resting = Schedule { next_fire_time: None, ..schedule.clone() };
-            self.rows.insert(id.clone(), Entry { schedule: resting, lease: None });
+            self.rows.insert(id.clone(), Entry { schedule: resting, lease: None, put_off_until: None });
             self.change(&id, |entry| entry.schedule = schedule);
             return Ok(ScheduleAdded::Added);
         }
@@ -70,7 +74,8 @@ impl Schedules {
             ConflictPolicy::Replace => {
                 self.change(&id, |entry| {
                     let Schedule { created_at, last_fire_time, .. } = entry.schedule;
-                    *entry = Entry { schedule: Schedule { created_at, last_fire_time, ..schedule }, lease: None };
+                    let schedule = Schedule { created_at, last_fire_time, ..schedule };
+                    *entry = Entry { schedule, lease: None, put_off_until: None };
                 });
                 Ok(ScheduleAdded::Replaced)
             }
@@ -135,7 +140,7 @@ fn not_found(id: &ScheduleId) -> StoreError {
 impl State {
     fn leased(&self, id: &ScheduleId) -> Option<LeasedSchedule> {
         let schedule = self.schedules.rows.get(id)?.schedule.clone();
-        let task = self.catalog.tasks.get(&schedule.task_id).cloned();
+        let task = Ok(self.catalog.tasks.get(&schedule.task_id).cloned());
         Some(LeasedSchedule { schedule, task })
     }
 
@@ -144,17 +149,23 @@ impl State {
         if !self.schedules.rows.get(&fire.id).is_some_and(holds) {
             return Fired::LeaseLost;
         }
-        for job in fire.jobs {
-            self.jobs.add(job);
-        }
+        let ids = fire.jobs.into_iter().map(|job| (job.id, self.jobs.add(job)));
+        let left_out: Vec<JobId> = ids.filter(|(_, is_added)| !is_added).map(|(id, _)| id).collect();
         self.schedules.change(&fire.id, |entry| {
-            entry.lease = None;
+            let lease = entry.lease.take();
+            match fire.then {
+                AfterFire::Free => {}
+                AfterFire::Keep { lease_until } => {
+                    entry.lease = lease.map(|lease| Lease { expires_at: lease_until, ..lease });
+                }
+                AfterFire::PutOff { until } => entry.put_off_until = Some(until),
+                AfterFire::Pause(reason) => entry.schedule.pause = Some(reason),
+            }
             entry.schedule.trigger_state = fire.trigger_state;
             entry.schedule.next_fire_time = fire.next_fire_time;
             entry.schedule.last_fire_time = fire.last_fire_time.or(entry.schedule.last_fire_time);
-            entry.schedule.pause = fire.pause.or_else(|| entry.schedule.pause.take());
         });
-        Fired::Stored
+        Fired::Stored { left_out }
     }
 }
 
@@ -179,14 +190,17 @@ impl ScheduleQueue for MemoryStore {
         })
     }
 
-    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
-        self.with(|state| Ok(state.schedules.remove(id)))
+    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<RemovedSchedule>, StoreError> {
+        self.with(|state| {
+            let removed = state.schedules.remove(id);
+            Ok(removed.map(|it| RemovedSchedule { task_id: Some(it.task_id.clone()), schedule: Ok(it) }))
+        })
     }
 
     async fn schedule_pause(&self, request: PauseSchedule) -> Result<Schedule, StoreError> {
         self.with(|state| {
             let paused = state.schedules.change(&request.id, |entry| {
-                entry.lease = None;
+                (entry.lease, entry.put_off_until) = (None, None);
                 entry.schedule.pause.get_or_insert(request.reason);
                 entry.schedule.clone()
             });
@@ -206,7 +220,7 @@ impl ScheduleQueue for MemoryStore {
             let unpaused = state.schedules.change(&request.id, |entry| {
                 entry.schedule.pause = None;
                 if let Some(resume) = request.resume {
-                    entry.lease = None;
+                    (entry.lease, entry.put_off_until) = (None, None);
                     entry.schedule.trigger_state = resume.trigger_state;
                     entry.schedule.next_fire_time = resume.next_fire_time;
                 }
@@ -248,6 +262,7 @@ impl State {
         let ids: Vec<ScheduleId> = due.into_iter().map(|(_, id)| id).collect();
         for id in &ids {
             self.schedules.change(id, |entry| {
+                entry.put_off_until = None;
                 entry.lease = Some(Lease {
                     holder: request.holder.clone(),
                     token: request.token,

@@ -62,9 +62,9 @@ impl State {
                 Record::Job(job) => {
                     let spec = &job.spec;
                     present.jobs.extend(self.jobs.get(spec.id).map(|there| (spec.id, Some(there.clone()))));
-                    if let Some((schedule, at)) = spec.schedule_id.clone().zip(spec.scheduled_fire_time) {
-                        let rival = self.jobs.of_fire(&schedule, at);
-                        present.fires.extend(rival.map(|rival| ((schedule, at), rival)));
+                    if let Some(fire) = spec.fire() {
+                        let rival = self.jobs.of_fire(&fire);
+                        present.fires.extend(rival.map(|rival| (fire, rival)));
                     }
                 }
                 Record::Log { job_id, line } => {

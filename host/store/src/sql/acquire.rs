@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::jobs::limited;
+use super::encoding::Encode as _;
+use super::jobs::{ended_unread, limited, lock_each};
 use super::query::{Dialect, q};
+use super::release::Requeue;
 use super::row;
 use super::tx::{Fault, Tx};
 use super::value::{Row, Value, args, list, values};
-use crate::model::{JobId, Outcome, Timestamp};
-use crate::store::{AcquireJobs, AcquiredJobs, EndedJob, rules};
+use crate::model::{ErrorKind, JobError, JobId, Outcome, Timestamp};
+use crate::store::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
 
 /// A job that could start, with its place in the order (the priority with its sign turned).
 type Candidate = (i64, JobId);
@@ -38,7 +40,7 @@ pub(super) async fn acquire(tx: &mut Tx, request: &AcquireJobs) -> Result<Acquir
         Some(only) => choose_one(tx, request, only, &mut acquired).await?,
         None => {
             if peek.has_missed {
-                acquired.missed = end_missed(tx, now).await?;
+                end_missed(tx, now, &mut acquired).await?;
             }
             if peek.has_woken {
                 wake(tx, now).await?;
@@ -68,16 +70,23 @@ async fn peek(tx: &mut Tx, request: &AcquireJobs) -> Result<Peek, Fault> {
 }
 
 /// Ends jobs whose start deadline has passed.
-async fn end_missed(tx: &mut Tx, now: Timestamp) -> Result<Vec<EndedJob>, Fault> {
+async fn end_missed(tx: &mut Tx, now: Timestamp, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
     let limit = i64::try_from(rules::MISSED_MAX).unwrap_or(i64::MAX);
-    let (mut missed, mut rows) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for mut row in tx.fetch(q::job_missed_select, args![now, limit]).await? {
-        let (id, task_id, result_ttl) = (row.job_id()?, row.task_id()?, row::span(row.int()?));
-        rows.push(ended(id, Outcome::MissedStartDeadline, now, result_ttl));
-        missed.push(EndedJob { id, task_id });
+        let Ok(id) = row.job_id() else { continue };
+        match row.task_id().and_then(|task_id| Ok((task_id, row::span(row.int()?)))) {
+            Ok((task_id, result_ttl)) => {
+                rows.push(ended(id, Outcome::MissedStartDeadline, now, result_ttl));
+                acquired.missed.push(EndedJob { id, task_id });
+            }
+            Err(defect) => {
+                rows.push(ended_unread(id, now, unreadable_error(&defect)));
+                acquired.unreadable.push(Unreadable { id: id.to_string(), defect });
+            }
+        }
     }
-    tx.execute_rows(q::job_end, rows).await?;
-    Ok(missed)
+    tx.execute_rows(q::job_end, rows).await.map(|_| ())
 }
 
 fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Duration) -> Vec<Value> {
@@ -88,7 +97,7 @@ fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Dur
 async fn wake(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
     let limit = i64::try_from(rules::WOKEN_MAX).unwrap_or(i64::MAX);
     let rows = tx.fetch(q::job_wake_select, args![now, limit]).await?;
-    let ids = rows.into_iter().map(|mut row| row.job_id()).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<JobId> = rows.into_iter().filter_map(|mut row| row.job_id().ok()).collect();
     if !ids.is_empty() {
         tx.execute(q::job_wake, vec![list(ids)]).await?;
     }
@@ -135,7 +144,7 @@ async fn choose(tx: &mut Tx, partitions: Vec<(String, Option<i64>)>, limit: usiz
     let limit_rows = i64::try_from(limit).unwrap_or(i64::MAX);
     partitions.retain(|(_, quota)| *quota > 0);
     let locked = partitions.into_iter().map(|(partition, quota)| values![partition, quota.min(limit_rows)]).collect();
-    let mut candidates = candidates(tx.fetch_rows(q::job_partition_heads, locked).await?)?;
+    let mut candidates = candidates(tx.fetch_rows(q::job_partition_heads, locked).await?);
     if has_shared {
         candidates.extend(shared(tx, limit_rows).await?);
     }
@@ -144,12 +153,13 @@ async fn choose(tx: &mut Tx, partitions: Vec<(String, Option<i64>)>, limit: usiz
     Ok(candidates.into_iter().map(|(_, id)| id).collect())
 }
 
-fn candidates(rows: Vec<Row>) -> Result<Vec<Candidate>, Fault> {
+/// Rows that have no id, or no place in the order, are no jobs that could start.
+fn candidates(rows: Vec<Row>) -> Vec<Candidate> {
     let read = |mut row: Row| {
-        let id = row.job_id()?;
-        Ok((row.int()?, id))
+        let id = row.job_id().ok()?;
+        Some((row.int().ok()?, id))
     };
-    rows.into_iter().map(read).collect()
+    rows.into_iter().filter_map(read).collect()
 }
 
 /// How many more jobs of each of these limited tasks may start. Until the transaction ends nobody else starts any.
@@ -173,7 +183,7 @@ async fn quotas(tx: &mut Tx, tasks: Vec<String>) -> Result<Vec<(String, i64)>, F
 async fn shared(tx: &mut Tx, limit: i64) -> Result<Vec<Candidate>, Fault> {
     let (mut found, mut misplaced) = (Vec::new(), HashSet::new());
     for mut row in tx.fetch(q::job_shared_select, args![limit]).await? {
-        let id = row.job_id()?;
+        let Ok(id) = row.job_id() else { continue };
         let (place, task_id, is_misplaced) = (row.int()?, row.text()?, row.flag()?);
         if is_misplaced {
             misplaced.insert(task_id);
@@ -224,28 +234,56 @@ async fn claim(tx: &mut Tx, request: &AcquireJobs, chosen: Vec<JobId>) -> Result
     }
 }
 
-/// Reads what is under the lease now. Jobs that cannot be read end here, so that they block nobody.
+/// Reads what is under the lease now, and sets aside what cannot be read, so that it blocks nobody.
 async fn take(tx: &mut Tx, request: &AcquireJobs, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
+    let mut unreadable = Vec::new();
     for row in rows {
-        match row::job(row)? {
+        match row::job(row) {
             Ok(job) => acquired.jobs.push(job),
-            Err(bad) => acquired.unreadable.push(bad),
+            Err(bad) => unreadable.push(bad),
         }
     }
     acquired.jobs.sort_unstable_by_key(|job| (std::cmp::Reverse(job.spec.settings.priority), job.spec.id));
-    let ids = acquired.unreadable.iter().filter_map(|bad| bad.id.parse::<JobId>().ok());
-    let mut rows = Vec::new();
-    for job in super::jobs::lock(tx, ids).await? {
-        let reason = acquired.unreadable.iter().find(|bad| bad.id == job.id.to_string()).map(|bad| bad.reason.clone());
-        rows.push(job.ended(Outcome::DeserializationFailed, request.now, reason.map(unreadable_error)));
-    }
-    tx.execute_rows(q::job_end, rows).await?;
+    set_aside(tx, &unreadable, request.now).await?;
+    acquired.unreadable.extend(unreadable);
     Ok(())
 }
 
+/// Ends jobs that are damaged; puts those that a newer version has written back as they were, and off.
+async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
+    let defects: HashMap<JobId, &Defect> =
+        unreadable.iter().filter_map(|bad| Some((bad.id.parse().ok()?, &bad.defect))).collect();
+    let (mut ended, mut requeued) = (Vec::new(), Vec::new());
+    for locked in lock_each(tx, defects.keys().copied()).await? {
+        match locked {
+            Ok(job) => match defects.get(&job.id) {
+                Some(defect) if defect.is_newer() => requeued.push(
+                    Requeue {
+                        now,
+                        attempt: job.attempt.saturating_sub(1),
+                        started_at: None,
+                        not_before: Some(rules::put_off(now, job.due_at)),
+                        ..Requeue::of(&job)
+                    }
+                    .row(&job),
+                ),
+                defect => {
+                    let error = defect.map(|defect| unreadable_error(defect));
+                    ended.push(job.ended(Outcome::DeserializationFailed, now, error));
+                }
+            },
+            Err(bad) => {
+                let Ok(id) = bad.id.parse() else { continue };
+                ended.push(ended_unread(id, now, unreadable_error(&bad.defect)));
+            }
+        }
+    }
+    tx.execute_rows(q::job_end, ended).await?;
+    tx.execute_rows(q::job_requeue, requeued).await.map(|_| ())
+}
+
 /// The stored form of what stands on a job that cannot be read.
-fn unreadable_error(reason: String) -> String {
-    use super::encoding::Encode as _;
-    let message = format!("what is stored of this job cannot be read: {reason}");
-    crate::model::JobError::new(crate::model::ErrorKind::HostError, message).to_json()
+pub(super) fn unreadable_error(defect: &Defect) -> String {
+    let message = format!("what is stored of this job cannot be read: {defect}");
+    JobError::new(ErrorKind::HostError, message).to_json()
 }

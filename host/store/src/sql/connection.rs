@@ -19,6 +19,8 @@ pub(super) enum Failure {
     Gone,
     /// The store cannot be used as it is: read-only, full disk, no rights.
     Unusable,
+    /// The database refuses what the statement carries, and would refuse it again.
+    Rejected,
     /// Anything else.
     Other,
 }
@@ -66,6 +68,9 @@ pub(super) trait Database: Send + Sync {
 
     /// What kind of failure an error is.
     fn classify(&self, error: &sqlx::Error) -> Failure;
+
+    /// The most bytes that one statement may carry with its arguments.
+    fn statement_bytes_max(&self) -> usize;
 
     /// Says that the error means "cannot be used", with the way out, where it does.
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError>;

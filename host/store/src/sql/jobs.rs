@@ -4,24 +4,26 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::query::{Query, q};
+use super::encoding::known;
+use super::query::{Dialect, Query, q};
 use super::tx::{Fault, Tx};
 use super::value::{Arg, Row, Value, args, list, values};
 use super::{SqlStore, acquire, read_with, release, row, write_with};
-use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, SchedulerId, TaskId, Timestamp};
+use crate::model::limits::RESULT_TTL_DEFAULT;
+use crate::model::{Job, JobId, JobSpec, JobState, LeaseToken, Outcome, SchedulerId, TaskId, Timestamp};
 use crate::store::{
-    AcquireJobs, AcquiredJobs, Cancelled, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport, Page,
-    ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
+    AcquireJobs, AcquiredJobs, Cancelled, Defect, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport,
+    LogPage, Page, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
 };
 
 fn not_found(id: JobId) -> Fault {
     StoreError::NotFound(Subject::Job(id)).into()
 }
 
-/// Queues jobs; those whose id or fire is known are left out.
-pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec]) -> Result<(), Fault> {
+/// Queues jobs; those whose id or fire is known are left out. Answers how many rows the database says it has touched.
+pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec]) -> Result<u64, Fault> {
     if specs.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut tasks: Vec<&TaskId> = specs.iter().map(|spec| &spec.task_id).collect();
     tasks.sort_unstable();
@@ -29,8 +31,21 @@ pub(super) async fn add(tx: &mut Tx, specs: &[&JobSpec]) -> Result<(), Fault> {
     let limited = limited(tx, tasks.into_iter().map(TaskId::as_str)).await?;
     let partition = |spec: &JobSpec| limited.get(spec.task_id.as_str()).map_or("", String::as_str).to_owned();
     let rows = specs.iter().map(|spec| row::new_job(spec, &partition(spec))).collect();
-    tx.execute_rows(q::job_insert, rows).await?;
-    Ok(())
+    tx.execute_rows(q::job_insert, rows).await
+}
+
+/// As [`add`], and answers those that were left out.
+pub(super) async fn add_fires(tx: &mut Tx, specs: &[&JobSpec]) -> Result<HashSet<JobId>, Fault> {
+    let touched = add(tx, specs).await?;
+    // MySQL counts a job that was left out as touched.
+    if specs.is_empty() || tx.dialect != Dialect::Mysql && usize::try_from(touched) == Ok(specs.len()) {
+        return Ok(HashSet::new());
+    }
+    let mut left_out: HashSet<JobId> = specs.iter().map(|spec| spec.id).collect();
+    for mut row in tx.fetch(q::job_known, vec![list(left_out.iter().copied())]).await? {
+        left_out.remove(&row.job_id()?);
+    }
+    Ok(left_out)
 }
 
 /// Those of the tasks that may run only so many jobs at once.
@@ -43,13 +58,12 @@ pub(super) async fn limited<'a>(tx: &mut Tx, tasks: impl Iterator<Item = &'a str
 }
 
 async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<(), Fault> {
-    add(tx, &specs.iter().collect::<Vec<_>>()).await
+    add(tx, &specs.iter().collect::<Vec<_>>()).await.map(|_| ())
 }
 
 async fn get(tx: &mut Tx, id: JobId) -> Result<Option<Job>, Fault> {
-    let Some(row) = tx.fetch_one(q::job_get, args![id]).await? else { return Ok(None) };
-    let corrupt = |bad: Unreadable| StoreError::Corrupt { subject: Subject::Job(id), reason: bad.reason };
-    Ok(Some(row::job(row)?.map_err(corrupt)?))
+    let found = tx.fetch_one(q::job_get, args![id]).await?.map(row::job).transpose();
+    Ok(found.map_err(row::unreadable(Subject::Job(id)))?)
 }
 
 /// The queries whose indexes fit the filter best, each with the argument that it is driven by. Where there are several, the page is the first
@@ -81,18 +95,23 @@ async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> 
     let (state, outcome, task, schedule) =
         (filter.state, filter.outcome, filter.task_id.as_ref(), filter.schedule_id.as_ref());
     let rows_max = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut found = Vec::new();
+    let (mut found, mut nameless) = (Vec::new(), Vec::new());
     for (query, mut arguments) in list_queries(filter) {
         let before = before.as_slice();
         arguments.extend(args![before, state, state, outcome, outcome, task, task, schedule, schedule, rows_max]);
         for row in tx.fetch(query, arguments).await? {
-            found.push((row.clone().job_id()?, row));
+            match row.clone().job_id() {
+                Ok(id) => found.push((id, row)),
+                Err(defect) => nameless.push(Unreadable { id: String::new(), defect }),
+            }
         }
     }
     found.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
     found.truncate(limit + 1);
-    let rows = found.into_iter().map(|(_, row)| row::job(row)).collect::<Result<_, _>>()?;
-    Ok(rules::page(rows, limit, |job: &Job| job.spec.id.to_string()))
+    let rows = found.into_iter().map(|(_, row)| row::job(row)).collect();
+    let mut page = rules::page(rows, limit, |job: &Job| job.spec.id.to_string());
+    page.unreadable.extend(nameless);
+    Ok(page)
 }
 
 /// What a change of a job has to know of it. Read without its settings and arguments, so that a job whose content is unreadable
@@ -124,10 +143,16 @@ impl LockedJob {
     }
 }
 
-fn read_locked(mut row: Row) -> Result<LockedJob, Fault> {
+/// The row of `job_end` for a job of which not even that much can be read.
+pub(super) fn ended_unread(id: JobId, now: Timestamp, error: String) -> Vec<Value> {
+    let expires_at = rules::expiry(now, RESULT_TTL_DEFAULT);
+    values![id, Outcome::DeserializationFailed, now, expires_at, error, None::<i64>]
+}
+
+fn read_locked(row: &mut Row, id: JobId) -> Result<LockedJob, Defect> {
     Ok(LockedJob {
-        id: row.job_id()?,
-        state: JobState::from_name(&row.text()?).unwrap_or(JobState::Queued),
+        id,
+        state: known("state", &row.text()?, JobState::from_name)?,
         token: row.maybe_bytes()?,
         holder: row.maybe_text()?.and_then(|holder| SchedulerId::new(&holder).ok()),
         task_id: row.task_id()?,
@@ -141,8 +166,22 @@ fn read_locked(mut row: Row) -> Result<LockedJob, Fault> {
     })
 }
 
-/// Locks jobs, by id, and reads what a change has to know.
+/// Locks jobs, by id, and reads what a change has to know. Those of which not even that can be read are left out: nobody holds them.
 pub(super) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<LockedJob>, Fault> {
+    Ok(lock_each(tx, ids).await?.into_iter().filter_map(Result::ok).collect())
+}
+
+/// Locks a job that must be there.
+async fn lock_one(tx: &mut Tx, id: JobId) -> Result<LockedJob, Fault> {
+    let found = lock_each(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    Ok(found.map_err(row::unreadable(Subject::Job(id)))?)
+}
+
+/// As [`lock`], with those that cannot be read among the others.
+pub(super) async fn lock_each(
+    tx: &mut Tx,
+    ids: impl IntoIterator<Item = JobId>,
+) -> Result<Vec<Result<LockedJob, Unreadable>>, Fault> {
     let mut ids: Vec<JobId> = ids.into_iter().collect();
     ids.sort_unstable();
     ids.dedup();
@@ -150,11 +189,12 @@ pub(super) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> R
         return Ok(Vec::new());
     }
     let rows = tx.fetch(q::job_lock, vec![list(ids)]).await?;
-    rows.into_iter().map(read_locked).collect()
+    let read = |mut row: Row| row::named(&mut row, Row::job_id, |row, id| read_locked(row, *id));
+    Ok(rows.into_iter().map(read).collect())
 }
 
 async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelled, Fault> {
-    let job = lock(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    let job = lock_one(tx, id).await?;
     match job.state {
         JobState::Queued => {
             tx.execute_rows(q::job_end, vec![job.ended(Outcome::Cancelled, now, None)]).await?;
@@ -169,7 +209,7 @@ async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelle
 }
 
 async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Fault> {
-    let job = lock(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
+    let job = lock_one(tx, id).await?;
     if job.state != JobState::Finished {
         let state = format!("is {}, not finished", job.state);
         return Err(StoreError::Conflict { subject: Subject::Job(id), state }.into());
@@ -179,18 +219,33 @@ async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Faul
     get(tx, id).await?.ok_or_else(|| not_found(id))
 }
 
-async fn logs(tx: &mut Tx, request: &ReadLogs) -> Result<Vec<LogLine>, Fault> {
+async fn logs(tx: &mut Tx, request: &ReadLogs) -> Result<LogPage, Fault> {
     // Lines are numbered from 0, attempts from 1.
     let (attempt, sequence) =
         request.after.map_or((-1, -1), |(attempt, sequence)| (i64::from(attempt), i64::from(sequence)));
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let rows = tx.fetch(q::job_log_list, args![request.id, attempt, attempt, sequence, limit]).await?;
-    Ok(rows.into_iter().map(row::log_line).collect::<Result<_, _>>()?)
+    let mut page = LogPage::default();
+    for row in rows {
+        match row::log_line(row) {
+            Ok(line) => {
+                page.last = Some((line.attempt, line.sequence));
+                page.lines.push(line);
+            }
+            Err((place, defect)) => {
+                page.last = place.or(page.last);
+                let id = place.map(|(attempt, sequence)| format!("line {sequence} of attempt {attempt}"));
+                page.unreadable.push(Unreadable { id: id.unwrap_or_default(), defect });
+            }
+        }
+    }
+    Ok(page)
 }
 
 async fn next_due(tx: &mut Tx, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
     let row = tx.fetch_one(q::job_next_due, args![now]).await?;
-    Ok(row.map(|mut row| row.maybe_time()).transpose()?.flatten())
+    // A time that is none concerns one job, which whoever acquires it sets aside.
+    Ok(row.and_then(|mut row| row.maybe_time().ok().flatten()))
 }
 
 async fn counts(tx: &mut Tx) -> Result<JobCounts, Fault> {
@@ -237,7 +292,7 @@ impl JobQueue for SqlStore {
         write_with!(self, "job_retry", (id, now), retry)
     }
 
-    async fn job_logs(&self, request: ReadLogs) -> Result<Vec<LogLine>, StoreError> {
+    async fn job_logs(&self, request: ReadLogs) -> Result<LogPage, StoreError> {
         read_with!(self, "job_logs", logs, &request)
     }
 

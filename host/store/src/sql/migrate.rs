@@ -165,7 +165,7 @@ impl Schema {
         const OPERATION: &str = "migrate_status";
         let not_begun = |error| super::tx::store_error(&*self.database, OPERATION, error, Certainty::NotApplied);
         let connection = self.database.reader().await.map_err(not_begun)?;
-        let mut tx = Tx::new(connection, Arc::clone(&self.texts), self.database.dialect());
+        let mut tx = Tx::new(connection, Arc::clone(&self.texts), &*self.database);
         version(&mut tx).await.map_err(|fault| read_error(&*self.database, OPERATION, fault))
     }
 

@@ -52,6 +52,8 @@ mod tests;
 mod tls;
 mod transfer;
 mod tx;
+#[cfg(test)]
+mod unreadable_tests;
 mod value;
 mod writer;
 
@@ -104,7 +106,7 @@ impl SqlStore {
     /// A connection to read with.
     async fn reader(&self, operation: &'static str) -> Result<Tx, StoreError> {
         let connection = self.database.reader().await.map_err(|error| self.failed(operation, error))?;
-        Ok(Tx::new(connection, Arc::clone(&self.texts), self.database.dialect()))
+        Ok(Tx::new(connection, Arc::clone(&self.texts), &*self.database))
     }
 
     /// Runs a piece of work as one transaction.

@@ -28,7 +28,12 @@ const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
 /// A database.
 pub(super) struct MysqlDatabase {
     pool: MySqlPool,
+    /// What the server takes from a client at once; a larger statement costs the connection.
+    packet_bytes_max: usize,
 }
+
+/// The part of a packet that is left to what stands around the arguments of a statement.
+const PACKET_BYTES_RESERVED: u64 = 64 * 1024;
 
 pooled_connection!(
     MysqlPooled,
@@ -83,9 +88,14 @@ impl MysqlDatabase {
             })
         });
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
-        let probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let mut probe = sqlx::ConnectOptions::connect(&options).await.map_err(|error| refused(&place, &tls, error))?;
+        let packet: u64 = sqlx::query_scalar("SELECT @@max_allowed_packet")
+            .fetch_one(&mut probe)
+            .await
+            .map_err(|error| refused(&place, &tls, error))?;
         drop(sqlx::Connection::close(probe).await);
-        Ok(MysqlDatabase { pool: pool.connect_lazy_with(options) })
+        let packet_bytes_max = usize::try_from(packet.saturating_sub(PACKET_BYTES_RESERVED)).unwrap_or(usize::MAX);
+        Ok(MysqlDatabase { pool: pool.connect_lazy_with(options), packet_bytes_max })
     }
 }
 
@@ -178,9 +188,17 @@ impl Database for MysqlDatabase {
             (Some(1053 | 1077 | 1927), _) => Failure::Gone,
             // disk full, read-only, access denied to a table
             (Some(1021 | 1114 | 1290 | 1792 | 1836 | 1142), _) => Failure::Unusable,
+            // packet too large, null, row too large, out of range, no text, too long, signals of somebody's trigger
+            (Some(1048 | 1118 | 1153 | 1264 | 1366 | 1406 | 1644), _) | (None, sqlx::Error::Encode(_)) => {
+                Failure::Rejected
+            }
             (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => Failure::Gone,
             _ => Failure::Other,
         }
+    }
+
+    fn statement_bytes_max(&self) -> usize {
+        self.packet_bytes_max
     }
 
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError> {

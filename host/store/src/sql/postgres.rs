@@ -224,9 +224,19 @@ impl Database for PostgresDatabase {
             (Some(code), _) if code.starts_with("08") => Failure::Gone,
             // disk_full, read_only_sql_transaction, insufficient_privilege
             (Some("53100" | "25006" | "42501"), _) => Failure::Unusable,
+            // data exceptions, violated constraints, program limits, exceptions that somebody's trigger raises
+            (Some(code), _) if ["22", "23", "54", "P0001"].iter().any(|class| code.starts_with(class)) => {
+                Failure::Rejected
+            }
+            (None, sqlx::Error::Encode(_)) => Failure::Rejected,
             (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => Failure::Gone,
             _ => Failure::Other,
         }
+    }
+
+    /// The longest message of the protocol is 1 GiB; values are counted here, and not what stands around them.
+    fn statement_bytes_max(&self) -> usize {
+        1_000_000_000
     }
 
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError> {

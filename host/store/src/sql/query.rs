@@ -84,8 +84,8 @@ pub(super) mod q {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get job_cancel_ask job_claimed
             job_counts job_delete job_extend job_get job_gone_select job_lock job_limited_tasks
-            job_partition_after job_list job_lock_tasks job_log_delete job_log_list job_missed_select job_next_due
-            job_only_select job_shared_select
+            job_partition_after job_list job_lock_tasks job_log_delete job_log_delete_to job_log_key_list job_log_list
+            job_missed_select job_next_due job_only_select job_shared_select
             job_wake job_wake_select migration_insert migration_list migration_step_begin migration_step_get
             migration_step_insert plugin_activate
             job_fire_select job_known job_log_line_delete job_log_page job_log_select job_range job_restore job_select job_sizes
@@ -98,7 +98,8 @@ pub(super) mod q {
         }
         mysql_differs {
             job_claim job_end job_finish job_insert job_log_insert job_partition_close job_peek job_progress job_repartition job_requeue
-            job_running_counts plugin_put schedule_fire schedule_insert schedule_next_due schedule_put scheduler_put task_get task_put
+            job_running_counts plugin_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off scheduler_put
+            task_get task_put
         }
         postgres_differs {
             job_partition_heads

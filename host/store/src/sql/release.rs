@@ -163,7 +163,7 @@ fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob,
         Ending::Retry { error, .. } if job.cancel_requested => {
             writes.finished.push(cancelled(Some(error)).row(release, now));
         }
-        Ending::GivenBack if job.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
+        Ending::GivenBack { .. } if job.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
         Ending::Retry { due_at, error } => {
             let requeue = Requeue {
                 due_at: *due_at,
@@ -175,9 +175,10 @@ fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob,
             };
             writes.requeued.push(requeue.row(job));
         }
-        Ending::GivenBack => {
+        Ending::GivenBack { not_before } => {
             let requeue = Requeue {
                 now,
+                not_before: *not_before,
                 attempt: job.attempt.saturating_sub(1),
                 started_at: None,
                 release: Some(release),
@@ -220,6 +221,8 @@ impl Finish<'_> {
 pub(super) struct Requeue<'a> {
     pub(super) due_at: Timestamp,
     pub(super) now: Timestamp,
+    /// Nobody takes it earlier, although it is due.
+    pub(super) not_before: Option<Timestamp>,
     pub(super) attempt: u32,
     pub(super) crashes: u32,
     pub(super) keeps_deadline: bool,
@@ -234,6 +237,7 @@ impl Requeue<'_> {
         Requeue {
             due_at: job.due_at,
             now: job.due_at,
+            not_before: None,
             attempt: job.attempt,
             crashes: job.crashes,
             keeps_deadline: true,
@@ -246,10 +250,11 @@ impl Requeue<'_> {
     /// The row of `job_requeue`.
     pub(super) fn row(&self, job: &LockedJob) -> Vec<Value> {
         let release = self.release;
+        let run_at = self.not_before.map_or(self.due_at, |not_before| not_before.max(self.due_at));
         values![
             job.id,
             self.due_at,
-            self.due_at <= self.now,
+            Some(run_at).filter(|run_at| *run_at > self.now),
             self.attempt,
             self.crashes,
             self.keeps_deadline,

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::encoding::{Details, Encode, Fields, micros};
-use super::value::{Row, Unfit, Value, values};
+use super::encoding::{Details, Encode, Fields, known, micros};
+use super::value::{Row, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
     LogLine, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
-    SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
+    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
-use crate::store::{SchedulerRow, StoreError, Subject, Unreadable, rules};
+use crate::store::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
 
 /// A name or number that must fit a type of ours.
-fn fit<T, E: std::fmt::Display>(parsed: Result<T, E>) -> Result<T, Unfit> {
-    parsed.map_err(|error| Unfit(error.to_string()))
+fn fit<T, E: std::fmt::Display>(parsed: Result<T, E>) -> Result<T, Defect> {
+    parsed.map_err(|error| Defect::damaged(error.to_string()))
 }
 
 pub(super) fn span(micros: i64) -> Duration {
@@ -25,52 +25,52 @@ pub(super) fn span_micros(span: Duration) -> i64 {
     i64::try_from(micros(span)).unwrap_or(i64::MAX)
 }
 
-fn time(micros: i64) -> Result<Timestamp, Unfit> {
-    Timestamp::from_micros(micros).ok_or_else(|| Unfit(format!("{micros} is no time between the years 1 and 9999")))
+fn time(micros: i64) -> Result<Timestamp, Defect> {
+    Timestamp::from_micros(micros)
+        .ok_or_else(|| Defect::damaged(format!("{micros} is no time between the years 1 and 9999")))
 }
 
-fn maybe<T, U, E: Into<Unfit>>(value: Option<T>, read: impl FnOnce(T) -> Result<U, E>) -> Result<Option<U>, Unfit> {
+fn maybe<T, U, E: Into<Defect>>(value: Option<T>, read: impl FnOnce(T) -> Result<U, E>) -> Result<Option<U>, Defect> {
     value.map(read).transpose().map_err(Into::into)
 }
 
 impl Row {
-    pub(super) fn time(&mut self) -> Result<Timestamp, Unfit> {
+    pub(super) fn time(&mut self) -> Result<Timestamp, Defect> {
         time(self.int()?)
     }
 
-    pub(super) fn maybe_time(&mut self) -> Result<Option<Timestamp>, Unfit> {
+    pub(super) fn maybe_time(&mut self) -> Result<Option<Timestamp>, Defect> {
         maybe(self.maybe_int()?, time)
     }
 
-    pub(super) fn job_id(&mut self) -> Result<JobId, Unfit> {
+    pub(super) fn job_id(&mut self) -> Result<JobId, Defect> {
         Ok(JobId::from_bytes(sized(self.bytes()?)?))
     }
 
-    pub(super) fn task_id(&mut self) -> Result<TaskId, Unfit> {
+    pub(super) fn task_id(&mut self) -> Result<TaskId, Defect> {
         fit(TaskId::new(&self.text()?))
     }
 
-    pub(super) fn schedule_id(&mut self) -> Result<ScheduleId, Unfit> {
+    pub(super) fn schedule_id(&mut self) -> Result<ScheduleId, Defect> {
         fit(ScheduleId::new(&self.text()?))
     }
 
-    pub(super) fn digest(&mut self) -> Result<Digest, Unfit> {
+    pub(super) fn digest(&mut self) -> Result<Digest, Defect> {
         Ok(Digest::from_bytes(sized(self.bytes()?)?))
     }
 
-    fn payload(&mut self) -> Result<Payload, Unfit> {
-        self.maybe_payload()?.ok_or_else(|| Unfit("the arguments are missing".into()))
+    fn payload(&mut self) -> Result<Payload, Defect> {
+        self.maybe_payload()?.ok_or_else(|| Defect::damaged("the arguments are missing"))
     }
 
-    fn maybe_payload(&mut self) -> Result<Option<Payload>, Unfit> {
+    fn maybe_payload(&mut self) -> Result<Option<Payload>, Defect> {
         let (encoding, data) = (self.maybe_text()?, self.maybe_bytes()?);
         let Some(encoding) = encoding else { return Ok(None) };
-        let known = [Encoding::Json, Encoding::Cbor].into_iter().find(|known| known.as_str() == encoding);
-        let encoding = known.ok_or_else(|| Unfit(format!("unknown encoding `{encoding}`")))?;
+        let encoding = known("encoding", &encoding, Encoding::from_name)?;
         Ok(Some(Payload { encoding, data: Arc::from(data.unwrap_or_default()) }))
     }
 
-    fn lease(&mut self) -> Result<Option<Lease>, Unfit> {
+    fn lease(&mut self) -> Result<Option<Lease>, Defect> {
         let (holder, token, until) = (self.maybe_text()?, self.maybe_bytes()?, self.maybe_time()?);
         let (Some(holder), Some(token), Some(expires_at)) = (holder, token, until) else { return Ok(None) };
         let holder = fit(SchedulerId::new(&holder))?;
@@ -78,11 +78,12 @@ impl Row {
     }
 
     /// The columns of `job_get` and its like.
-    fn job(&mut self, id: JobId) -> Result<Job, Unfit> {
+    fn job(&mut self, id: JobId) -> Result<Job, Defect> {
         let spec = JobSpec {
             id,
             task_id: self.task_id()?,
             schedule_id: maybe(self.maybe_text()?, |id| fit(ScheduleId::new(&id)))?,
+            schedule_life: ScheduleLife::from_number(self.int()?),
             scheduled_fire_time: self.maybe_time()?,
             jitter: span(self.int()?),
             args: self.payload()?,
@@ -91,10 +92,9 @@ impl Row {
             start_deadline: self.maybe_time()?,
             created_at: self.time()?,
         };
-        let state = self.text()?;
         Ok(Job {
             spec,
-            state: JobState::from_name(&state).ok_or_else(|| Unfit(format!("unknown state `{state}`")))?,
+            state: known("state", &self.text()?, JobState::from_name)?,
             attempt: self.small()?,
             crashes: self.small()?,
             cancel_requested: self.flag()?,
@@ -103,9 +103,7 @@ impl Row {
             plugin_digest: maybe(self.maybe_bytes()?, |bytes| sized(bytes).map(Digest::from_bytes))?,
             started_at: self.maybe_time()?,
             progress: maybe(self.maybe_text()?, |text| Progress::from_json(&text))?,
-            outcome: maybe(self.maybe_text()?, |name| {
-                Outcome::from_name(&name).ok_or_else(|| Unfit(format!("unknown outcome `{name}`")))
-            })?,
+            outcome: maybe(self.maybe_text()?, |name| known("outcome", &name, Outcome::from_name))?,
             finished_at: self.maybe_time()?,
             result: self.maybe_payload()?,
             error: maybe(self.maybe_text()?, |text| JobError::from_json(&text))?,
@@ -115,14 +113,28 @@ impl Row {
     }
 }
 
-fn sized<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Unfit> {
-    bytes.try_into().map_err(|bytes: Vec<u8>| Unfit(format!("{} bytes in place of {N}", bytes.len())))
+fn sized<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Defect> {
+    bytes.try_into().map_err(|bytes: Vec<u8>| Defect::damaged(format!("{} bytes in place of {N}", bytes.len())))
 }
 
-/// A job, or its id and why it cannot be read. `Err` only where not even the id is one.
-pub(super) fn job(mut row: Row) -> Result<Result<Job, Unreadable>, Unfit> {
-    let id = row.job_id()?;
-    Ok(row.job(id).map_err(|unfit| Unreadable { id: id.to_string(), reason: unfit.to_string() }))
+/// What is read of a row, or the row's name and why it cannot be read. A name that is none itself is left empty.
+pub(super) fn named<T, I: ToString>(
+    row: &mut Row,
+    name: impl FnOnce(&mut Row) -> Result<I, Defect>,
+    read: impl FnOnce(&mut Row, &I) -> Result<T, Defect>,
+) -> Result<T, Unreadable> {
+    let id = name(row).map_err(|defect| Unreadable { id: String::new(), defect })?;
+    read(row, &id).map_err(|defect| Unreadable { id: id.to_string(), defect })
+}
+
+/// The error of a call that is about one thing alone.
+pub(super) fn unreadable(subject: Subject) -> impl FnOnce(Unreadable) -> StoreError {
+    |bad| StoreError::Unreadable { subject, defect: bad.defect }
+}
+
+/// A job, from the columns of `job_get` and its like.
+pub(super) fn job(mut row: Row) -> Result<Job, Unreadable> {
+    named(&mut row, Row::job_id, |row, id| row.job(*id))
 }
 
 /// The row of a job that is queued. `partition` is where it waits once it is due.
@@ -132,6 +144,7 @@ pub(super) fn new_job(spec: &JobSpec, partition: &str) -> Vec<Value> {
         spec.id,
         &spec.task_id,
         spec.schedule_id.as_ref(),
+        spec.schedule_life.as_number(),
         spec.scheduled_fire_time,
         span_micros(spec.jitter),
         spec.args.encoding.as_str(),
@@ -148,15 +161,22 @@ pub(super) fn new_job(spec: &JobSpec, partition: &str) -> Vec<Value> {
     ]
 }
 
-pub(super) fn log_line(mut row: Row) -> Result<LogLine, Unfit> {
+/// A log line, from the columns of `job_log_list` and its like: its attempt and number among the lines of that, and the line.
+pub(super) fn log_line(mut row: Row) -> Result<LogLine, (Option<LinePlace>, Defect)> {
+    let place = row.small().and_then(|attempt| Ok((attempt, row.small()?)));
+    let (attempt, sequence) = place.map_err(|defect| (None, defect))?;
+    read_line(row, attempt, sequence).map_err(|defect| (Some((attempt, sequence)), defect))
+}
+
+/// The attempt of a log line, and its number among the lines of that.
+pub(super) type LinePlace = (u32, u32);
+
+fn read_line(mut row: Row, attempt: u32, sequence: u32) -> Result<LogLine, Defect> {
     Ok(LogLine {
-        attempt: row.small()?,
-        sequence: row.small()?,
+        attempt,
+        sequence,
         at: row.time()?,
-        level: {
-            let name = row.text()?;
-            LogLevel::from_name(&name).ok_or_else(|| Unfit(format!("unknown level `{name}`")))?
-        },
+        level: known("level", &row.text()?, LogLevel::from_name)?,
         target: row.text()?,
         message: row.text()?,
         fields: Fields::from_json(&row.text()?)?.0,
@@ -168,25 +188,25 @@ pub(super) fn new_log_line(id: JobId, line: LogLine) -> Vec<Value> {
     values![id, attempt, sequence, at, level.as_str(), target, message, Fields(fields).to_json()]
 }
 
-/// A schedule, or its id and why it cannot be read.
-pub(super) fn schedule(mut row: Row) -> Result<Result<Schedule, Unreadable>, Unfit> {
-    let id = row.text()?;
-    Ok(read_schedule(&id, &mut row).map_err(|unfit| Unreadable { id, reason: unfit.to_string() }))
+/// A schedule, from the columns of `schedule_get` and its like.
+pub(super) fn schedule(mut row: Row) -> Result<Schedule, Unreadable> {
+    named(&mut row, Row::text, |row, id| read_schedule(id, row))
 }
 
-fn read_schedule(id: &str, row: &mut Row) -> Result<Schedule, Unfit> {
+fn read_schedule(id: &str, row: &mut Row) -> Result<Schedule, Defect> {
     Ok(Schedule {
         id: fit(ScheduleId::new(id))?,
+        life: ScheduleLife::from_number(row.int()?),
         task_id: row.task_id()?,
         trigger: row.text()?,
         trigger_state: row.text()?,
         args: row.payload()?,
-        coalesce: match row.text()?.as_str() {
-            "latest" => Coalesce::Latest,
-            "earliest" => Coalesce::Earliest,
-            "all" => Coalesce::All,
-            other => return Err(Unfit(format!("unknown coalesce policy `{other}`"))),
-        },
+        coalesce: known("coalesce policy", &row.text()?, |name| match name {
+            "latest" => Some(Coalesce::Latest),
+            "earliest" => Some(Coalesce::Earliest),
+            "all" => Some(Coalesce::All),
+            _ => None,
+        })?,
         max_jitter: span(row.int()?),
         settings: Settings::from_json(&row.text()?)?,
         pause: match (row.flag()?, row.maybe_text()?) {
@@ -219,6 +239,7 @@ pub(super) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
     let (paused, reason) = pause(schedule.pause.as_ref());
     values![
         &schedule.id,
+        schedule.life.as_number(),
         &schedule.task_id,
         schedule.trigger.as_str(),
         schedule.trigger_state.as_str(),
@@ -237,12 +258,32 @@ pub(super) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
 }
 
 /// A task, from the columns of `task_get` and its like.
-pub(super) fn task(row: &mut Row) -> Result<Task, StoreError> {
-    let id = row.text().map_err(|unfit| corrupt(Subject::Other("task".into()), &unfit))?;
-    read_task(&id, row).map_err(|unfit| corrupt(Subject::Other(format!("task `{id}`")), &unfit))
+pub(super) fn task(row: &mut Row) -> Result<Task, Unreadable> {
+    named(row, Row::text, |row, id| read_task(id, row))
 }
 
-fn read_task(id: &str, row: &mut Row) -> Result<Task, Unfit> {
+/// What a change of a task has to know of it, whether the task can be read or not. From the same columns.
+pub(super) struct StoredTask {
+    pub(super) id: String,
+    pub(super) is_offered: bool,
+    /// The settings that an operator gave it.
+    pub(super) configured: Result<Settings, Defect>,
+    pub(super) task: Result<Task, Unreadable>,
+}
+
+pub(super) fn stored_task(mut row: Row) -> Result<StoredTask, Defect> {
+    let mut parts = row.clone();
+    let task = task(&mut row);
+    let id = parts.text()?;
+    let (plugin, function) = (parts.maybe_text()?, parts.text()?);
+    let is_offered = plugin.is_some_and(|plugin| id == format!("{plugin}:{function}"));
+    let _description = parts.text()?;
+    let _documents = (parts.maybe_text()?, parts.maybe_text()?, parts.maybe_text()?);
+    let configured = parts.text().and_then(|text| Settings::from_json(&text));
+    Ok(StoredTask { id, is_offered, configured, task })
+}
+
+fn read_task(id: &str, row: &mut Row) -> Result<Task, Defect> {
     let id = fit(TaskId::new(id))?;
     let (plugin, function) = (row.maybe_text()?, fit(TaskName::new(&row.text()?))?);
     let target = match plugin {
@@ -287,17 +328,15 @@ pub(super) fn new_task(task: &Task) -> Vec<Value> {
     ]
 }
 
-/// A version of a plugin, from the columns of `plugin_get` and its like.
-pub(super) fn plugin(mut row: Row) -> Result<PluginVersion, StoreError> {
-    let name = row.text().map_err(|unfit| corrupt(Subject::Other("plugin".into()), &unfit))?;
-    let read = |row: &mut Row| {
+/// A version of a plugin, from the columns of `plugin_get` and its like. It is named by the plugin.
+pub(super) fn plugin(mut row: Row) -> Result<PluginVersion, Unreadable> {
+    named(&mut row, Row::text, |row, name| {
         let digest = row.digest()?;
         let size_bytes = row.small()?;
         let Details { imports, grants, tasks } = Details::from_json(&row.text()?)?;
-        let name = fit(PluginName::new(&name))?;
+        let name = fit(PluginName::new(name))?;
         Ok(PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at: row.time()? })
-    };
-    read(&mut row).map_err(|unfit| corrupt(Subject::Other(format!("plugin `{name}`")), &unfit))
+    })
 }
 
 pub(super) fn new_plugin(version: &PluginVersion) -> Vec<Value> {
@@ -306,16 +345,14 @@ pub(super) fn new_plugin(version: &PluginVersion) -> Vec<Value> {
     values![&name, digest, size, Details { imports, grants, tasks }.to_json(), registered_at, false]
 }
 
-pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unfit> {
-    Ok(SchedulerRow {
-        id: fit(SchedulerId::new(&row.text()?))?,
-        role: row.text()?,
-        started_at: row.time()?,
-        seen_at: row.time()?,
-        stopped_at: row.maybe_time()?,
+pub(super) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
+    named(&mut row, Row::text, |row, id| {
+        Ok(SchedulerRow {
+            id: fit(SchedulerId::new(id))?,
+            role: row.text()?,
+            started_at: row.time()?,
+            seen_at: row.time()?,
+            stopped_at: row.maybe_time()?,
+        })
     })
-}
-
-fn corrupt(subject: Subject, unfit: &Unfit) -> StoreError {
-    StoreError::Corrupt { subject, reason: unfit.to_string() }
 }

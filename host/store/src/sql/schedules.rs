@@ -8,10 +8,11 @@ use super::query::q;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, Value, args, list, values};
 use super::{SqlStore, jobs, read_with, row, write_with};
-use crate::model::{ConflictPolicy, LeaseToken, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::model::{ConflictPolicy, JobSpec, LeaseToken, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::store::{
-    AcquireSchedules, AcquiredSchedules, AddSchedule, FireSchedule, Fired, LeasedSchedule, Page, PauseSchedule,
-    ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule, Unreadable, rules,
+    AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, FireSchedule, Fired, LeasedSchedule, Page,
+    PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule,
+    Unreadable, rules,
 };
 
 fn not_found(id: &ScheduleId) -> Fault {
@@ -34,10 +35,8 @@ pub(super) async fn add(tx: &mut Tx, request: &AddSchedule) -> Result<ScheduleAd
 }
 
 async fn get(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault> {
-    let Some(row) = tx.fetch_one(q::schedule_get, args![id]).await? else { return Ok(None) };
-    let schedule = row::schedule(row)?;
-    let corrupt = |bad: Unreadable| StoreError::Corrupt { subject: Subject::Schedule(id.clone()), reason: bad.reason };
-    Ok(Some(schedule.map_err(corrupt)?))
+    let found = tx.fetch_one(q::schedule_get, args![id]).await?.map(row::schedule).transpose();
+    Ok(found.map_err(row::unreadable(Subject::Schedule(id.clone())))?)
 }
 
 async fn list_page(tx: &mut Tx, filter: &ScheduleFilter) -> Result<Page<Schedule>, Fault> {
@@ -48,21 +47,20 @@ async fn list_page(tx: &mut Tx, filter: &ScheduleFilter) -> Result<Page<Schedule
         Some(task) => tx.fetch(q::schedule_list_task, args![task, after, rows_max]).await?,
         None => tx.fetch(q::schedule_list, args![after, rows_max]).await?,
     };
-    let rows = rows.into_iter().map(row::schedule).collect::<Result<_, _>>()?;
+    let rows = rows.into_iter().map(row::schedule).collect();
     Ok(rules::page(rows, limit, |schedule: &Schedule| schedule.id.to_string()))
 }
 
-async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault> {
-    // Locked first, so that of two removals only one answers it. One that cannot be read can still be removed.
-    if lock(tx, [id]).await?.is_empty() {
+async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<RemovedSchedule>, Fault> {
+    // Locked first, so that of two removals only one answers it.
+    if lock(tx, [id.as_str()]).await?.is_empty() {
         return Ok(None);
     }
-    let schedule = get(tx, id).await;
+    let Some(row) = tx.fetch_one(q::schedule_get, args![id]).await? else { return Ok(None) };
     tx.execute(q::schedule_delete, vec![list([id])]).await?;
-    match schedule {
-        Err(Fault::Refused(StoreError::Corrupt { .. })) => Ok(None),
-        other => other,
-    }
+    let mut parts = row.clone();
+    let task_id = parts.text().and_then(|_id| parts.int()).and_then(|_life| parts.task_id()).ok();
+    Ok(Some(RemovedSchedule { task_id, schedule: row::schedule(row) }))
 }
 
 /// What a change of a schedule has to know of it.
@@ -74,14 +72,15 @@ struct LockedSchedule {
 }
 
 /// Locks schedules and reads what a change has to know.
-async fn lock<'a>(tx: &mut Tx, ids: impl IntoIterator<Item = &'a ScheduleId>) -> Result<Vec<LockedSchedule>, Fault> {
+async fn lock<'a>(tx: &mut Tx, ids: impl IntoIterator<Item = &'a str>) -> Result<Vec<LockedSchedule>, Fault> {
     let mut locked = Vec::new();
     for mut row in tx.fetch(q::schedule_lock, vec![list(ids)]).await? {
         locked.push(LockedSchedule {
             id: row.text()?,
             token: row.maybe_bytes()?,
             is_paused: row.flag()?,
-            next_fire_time: row.maybe_time()?,
+            // Whoever changes it has read the schedule; nobody else needs to know.
+            next_fire_time: row.maybe_time().ok().flatten(),
         });
     }
     Ok(locked)
@@ -99,7 +98,9 @@ async fn pause(tx: &mut Tx, request: &PauseSchedule) -> Result<Schedule, Fault> 
 }
 
 async fn unpause(tx: &mut Tx, request: &UnpauseSchedule) -> Result<Schedule, Fault> {
-    let schedule = lock(tx, [&request.id]).await?.pop().ok_or_else(|| not_found(&request.id))?;
+    let schedule = lock(tx, [request.id.as_str()]).await?.pop().ok_or_else(|| not_found(&request.id))?;
+    // One that cannot be read is not woken.
+    get(tx, &request.id).await?;
     let resume = request.resume.as_ref();
     if resume.is_some_and(|resume| resume.expected_next_fire_time != schedule.next_fire_time) {
         return Err(rules::schedule_changed(&request.id, schedule.next_fire_time).into());
@@ -132,16 +133,31 @@ async fn acquire(tx: &mut Tx, request: &AcquireSchedules) -> Result<AcquiredSche
     }
     let (mut schedules, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        match row::schedule(row)? {
+        match row::schedule(row) {
             Ok(schedule) => schedules.push(schedule),
             Err(bad) => unreadable.push(bad),
         }
     }
-    for bad in &unreadable {
-        let reason = format!("what is stored of it cannot be read: {}", bad.reason);
+    set_aside(tx, &unreadable, *now).await?;
+    with_tasks(tx, schedules, unreadable).await
+}
+
+/// Pauses schedules that are damaged, and puts off those that a newer version has written.
+async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
+    let (newer, damaged): (Vec<_>, Vec<_>) = unreadable.iter().partition(|bad| bad.defect.is_newer());
+    for bad in damaged {
+        let reason = format!("what is stored of it cannot be read: {}", bad.defect);
         tx.execute(q::schedule_pause, args![reason, bad.id.as_str()]).await?;
     }
-    with_tasks(tx, schedules, unreadable).await
+    if newer.is_empty() {
+        return Ok(());
+    }
+    let locked = lock(tx, newer.iter().map(|bad| bad.id.as_str())).await?;
+    let put_off = |schedule: LockedSchedule| {
+        let since = schedule.next_fire_time.unwrap_or(now);
+        values![schedule.id, rules::put_off(now, since)]
+    };
+    tx.execute_rows(q::schedule_put_off, locked.into_iter().map(put_off).collect()).await.map(|_| ())
 }
 
 async fn with_tasks(
@@ -152,14 +168,17 @@ async fn with_tasks(
     let mut ids: Vec<&TaskId> = schedules.iter().map(|schedule| &schedule.task_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut tasks: HashMap<TaskId, Task> = HashMap::new();
+    let mut tasks: HashMap<String, Result<Task, Unreadable>> = HashMap::new();
     if !ids.is_empty() {
         for mut row in tx.fetch(q::task_select, vec![list(ids)]).await? {
-            let task = row::task(&mut row)?;
-            tasks.insert(task.id.clone(), task);
+            let task = row::task(&mut row);
+            tasks.insert(task.as_ref().map_or_else(|bad| bad.id.clone(), |task| task.id.to_string()), task);
         }
     }
-    let leased = |schedule: Schedule| LeasedSchedule { task: tasks.get(&schedule.task_id).cloned(), schedule };
+    let leased = |schedule: Schedule| {
+        let task = tasks.get(schedule.task_id.as_str()).cloned().transpose();
+        LeasedSchedule { task, schedule }
+    };
     Ok(AcquiredSchedules { schedules: schedules.into_iter().map(leased).collect(), unreadable })
 }
 
@@ -167,43 +186,40 @@ async fn fire(tx: &mut Tx, fires: &[FireSchedule]) -> Result<Vec<Fired>, Fault> 
     if fires.is_empty() {
         return Ok(Vec::new());
     }
-    let locked = lock(tx, fires.iter().map(|fire| &fire.id)).await?;
+    let locked = lock(tx, fires.iter().map(|fire| fire.id.as_str())).await?;
     let locked: HashMap<&str, &LockedSchedule> =
         locked.iter().map(|schedule| (schedule.id.as_str(), schedule)).collect();
-    let (mut answers, mut specs, mut rows) = (Vec::with_capacity(fires.len()), Vec::new(), Vec::new());
     let mut done: HashSet<&ScheduleId> = HashSet::new();
-    for fire in fires {
-        let held = locked.get(fire.id.as_str()).is_some_and(|schedule| holds(schedule, fire.token));
-        // The second of two fires of one schedule in a call comes after the end of the lease.
-        if !held || !done.insert(&fire.id) {
-            answers.push(Fired::LeaseLost);
-            continue;
-        }
-        specs.extend(fire.jobs.iter());
-        rows.push(fire_row(fire));
-        answers.push(Fired::Stored);
-    }
-    jobs::add(tx, &specs).await?;
-    tx.execute_rows(q::schedule_fire, rows).await?;
-    Ok(answers)
+    // The second of two fires of one schedule in a call comes after the end of the lease.
+    let is_held = |fire: &FireSchedule| locked.get(fire.id.as_str()).is_some_and(|there| holds(there, fire.token));
+    let held: Vec<bool> = fires.iter().map(|fire| is_held(fire) && done.insert(&fire.id)).collect();
+    let stored = || fires.iter().zip(&held).filter(|(_, held)| **held).map(|(fire, _)| fire);
+    let jobs: Vec<&JobSpec> = stored().flat_map(|fire| &fire.jobs).collect();
+    let left_out = jobs::add_fires(tx, &jobs).await?;
+    tx.execute_rows(q::schedule_fire, stored().map(fire_row).collect()).await?;
+    let answer = |(fire, held): (&FireSchedule, &bool)| {
+        let ids = fire.jobs.iter().map(|job| job.id).filter(|id| left_out.contains(id));
+        if *held { Fired::Stored { left_out: ids.collect() } } else { Fired::LeaseLost }
+    };
+    Ok(fires.iter().zip(&held).map(answer).collect())
 }
 
 fn fire_row(fire: &FireSchedule) -> Vec<Value> {
-    let (paused, reason) = row::pause(fire.pause.as_ref());
-    values![
-        &fire.id,
-        fire.trigger_state.as_str(),
-        fire.next_fire_time,
-        fire.last_fire_time,
-        paused,
-        reason,
-        fire.next_fire_time.filter(|_| !paused),
-    ]
+    let next = fire.next_fire_time;
+    let (pause, run_at, lease_until) = match &fire.then {
+        AfterFire::Free => (None, next, None),
+        AfterFire::Keep { lease_until } => (None, next.map(|next| next.max(*lease_until)), Some(*lease_until)),
+        AfterFire::PutOff { until } => (None, next.map(|next| next.max(*until)), None),
+        AfterFire::Pause(reason) => (Some(reason), None, None),
+    };
+    let (paused, reason) = row::pause(pause);
+    values![&fire.id, fire.trigger_state.as_str(), next, fire.last_fire_time, paused, reason, run_at, lease_until,]
 }
 
 async fn next_due(tx: &mut Tx) -> Result<Option<Timestamp>, Fault> {
     let row = tx.fetch_one(q::schedule_next_due, Vec::new()).await?;
-    Ok(row.map(|mut row| row.maybe_time()).transpose()?.flatten())
+    // A time that is none is found, and set aside, by whoever acquires next.
+    Ok(row.and_then(|mut row| row.maybe_time().ok().flatten()))
 }
 
 #[async_trait]
@@ -220,7 +236,7 @@ impl ScheduleQueue for SqlStore {
         read_with!(self, "schedule_list", list_page, &filter)
     }
 
-    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
+    async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<RemovedSchedule>, StoreError> {
         write_with!(self, "schedule_remove", id.clone(), remove)
     }
 

@@ -9,10 +9,10 @@ use super::connection::Database;
 use super::query::q;
 use super::row;
 use super::tx::{Fault, Tx, read_error};
-use super::value::{Row, Unfit, args};
+use super::value::args;
 use crate::model::{Digest, Job, JobId, LogLine};
 use crate::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, log_subject, version_subject};
-use crate::store::{Record, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Subject, Unreadable};
+use crate::store::{Defect, Record, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Unreadable};
 
 /// Tasks and schedules in one page: what they carry (schemas, arguments) may be long.
 const PAGE_ROWS: i64 = 64;
@@ -103,8 +103,8 @@ async fn plugin(
     (*name, *digest) = (place.text()?, place.bytes()?);
     let version = match row::plugin(row) {
         Ok(version) => version,
-        Err(error) => {
-            batch.unreadable.push(unreadable(error)?);
+        Err(Unreadable { id, defect }) => {
+            batch.unreadable.push(Unreadable { id: format!("plugin `{id}`"), defect });
             return Ok(true);
         }
     };
@@ -112,8 +112,8 @@ async fn plugin(
     if bytes.len() as u64 == version.size_bytes {
         batch.records.push(Record::Plugin(StoredPlugin { version, is_current, bytes: bytes.into() }));
     } else {
-        let reason = format!("{} of its {} bytes are stored", bytes.len(), version.size_bytes);
-        batch.unreadable.push(Unreadable { id: version_subject(&version).to_string(), reason });
+        let defect = Defect::damaged(format!("{} of its {} bytes are stored", bytes.len(), version.size_bytes));
+        batch.unreadable.push(Unreadable { id: version_subject(&version).to_string(), defect });
     }
     Ok(true)
 }
@@ -126,14 +126,6 @@ async fn bytes(tx: &mut Tx, digest: &Digest) -> Result<Vec<u8>, Fault> {
     Ok(whole)
 }
 
-/// What is unreadable, out of the error that says so.
-fn unreadable(error: StoreError) -> Result<Unreadable, Fault> {
-    match error {
-        StoreError::Corrupt { subject, reason } => Ok(Unreadable { id: subject.to_string(), reason }),
-        other => Err(other.into()),
-    }
-}
-
 /// Reads a page of tasks; `false` where there are no more.
 async fn tasks(tx: &mut Tx, after: &mut String, batch: &mut SnapshotBatch) -> Result<bool, Fault> {
     let rows = tx.fetch(q::task_page, args![after.as_str(), PAGE_ROWS]).await?;
@@ -142,7 +134,9 @@ async fn tasks(tx: &mut Tx, after: &mut String, batch: &mut SnapshotBatch) -> Re
         *after = row.clone().text()?;
         match row::task(&mut row) {
             Ok(task) => batch.records.push(Record::Task(Box::new(task))),
-            Err(error) => batch.unreadable.push(unreadable(error)?),
+            Err(Unreadable { id, defect }) => {
+                batch.unreadable.push(Unreadable { id: format!("task `{id}`"), defect });
+            }
         }
     }
     Ok(!is_last)
@@ -154,10 +148,10 @@ async fn schedules(tx: &mut Tx, after: &mut String, batch: &mut SnapshotBatch) -
     let is_last = rows.is_empty();
     for row in rows {
         *after = row.clone().text()?;
-        match row::schedule(row)? {
+        match row::schedule(row) {
             Ok(schedule) => batch.records.push(Record::Schedule(Box::new(schedule))),
-            Err(Unreadable { id, reason }) => {
-                batch.unreadable.push(Unreadable { id: format!("schedule `{id}`"), reason });
+            Err(Unreadable { id, defect }) => {
+                batch.unreadable.push(Unreadable { id: format!("schedule `{id}`"), defect });
             }
         }
     }
@@ -206,8 +200,8 @@ impl Jobs {
                     batch.records.push(record);
                 }
                 // Its lines go with it: without it they say nothing.
-                Some(Err(Unreadable { id, reason })) => {
-                    batch.unreadable.push(Unreadable { id: format!("job {id}"), reason });
+                Some(Err(Unreadable { id, defect })) => {
+                    batch.unreadable.push(Unreadable { id: format!("job {id}"), defect });
                 }
                 None => return Ok(false),
             }
@@ -243,7 +237,7 @@ impl Jobs {
         }
         let Some(last) = last else { return Ok(()) };
         let rows = tx.fetch(q::job_range, args![self.jobs_after.as_slice(), last.as_slice()]).await?;
-        self.jobs = rows.into_iter().map(row::job).collect::<Result<_, Unfit>>()?;
+        self.jobs = rows.into_iter().map(row::job).collect();
         self.jobs_after = last;
         Ok(())
     }
@@ -268,21 +262,16 @@ impl Jobs {
         let rows = tx.fetch(q::job_log_page, place).await?;
         self.are_logs_read = rows.is_empty();
         for row in rows {
-            let mut place = row.clone();
-            let job = place.job_id()?;
-            let line = place.clone();
-            let (attempt, sequence) = (place.int()?, place.int()?);
-            self.logs_after = Some((job.as_bytes().to_vec(), attempt, sequence));
-            self.logs.push_back((job, read_line(job, line, attempt, sequence)));
+            let (mut place, mut line) = (row.clone(), row);
+            self.logs_after = Some((place.bytes()?, place.int()?, place.int()?));
+            // Lines that name no job belong to none.
+            let Ok(job) = line.job_id() else { continue };
+            let read = row::log_line(line).map_err(|(place, defect)| {
+                let (attempt, sequence) = place.unwrap_or((u32::MAX, u32::MAX));
+                Unreadable { id: log_subject(job, attempt, sequence).to_string(), defect }
+            });
+            self.logs.push_back((job, read));
         }
         Ok(())
     }
-}
-
-fn read_line(job: JobId, line: Row, attempt: i64, sequence: i64) -> Result<LogLine, Unreadable> {
-    row::log_line(line).map_err(|unfit| {
-        let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
-        let subject: Subject = log_subject(job, number(attempt), number(sequence));
-        Unreadable { id: subject.to_string(), reason: unfit.to_string() }
-    })
 }

@@ -155,8 +155,15 @@ impl Database for SqliteDatabase {
             (Some(5 | 6 | 15), _) | (None, sqlx::Error::PoolTimedOut) => Failure::Busy,
             // SQLITE_READONLY, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_NOTADB
             (Some(8 | 11 | 13 | 14 | 26), _) => Failure::Unusable,
+            // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH
+            (Some(18..=20), _) | (None, sqlx::Error::Encode(_)) => Failure::Rejected,
             _ => Failure::Other,
         }
+    }
+
+    /// The longest value: <https://www.sqlite.org/limits.html>.
+    fn statement_bytes_max(&self) -> usize {
+        1_000_000_000
     }
 
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError> {

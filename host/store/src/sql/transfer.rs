@@ -10,10 +10,10 @@ use super::snapshot::SqlSnapshot;
 use super::tx::{Fault, Tx};
 use super::value::{Arg, Value, args, list, values};
 use super::{SqlStore, catalog, jobs, read_with, row, write_with};
-use crate::model::{Job, JobId, JobState, PluginName, TaskId, Timestamp};
+use crate::model::{FireKey, Job, JobId, JobState, PluginName, ScheduleLife, TaskId, Timestamp};
 use crate::store::record::BATCH_RECORDS_MAX;
 use crate::store::restoring::{Plan, Present, plan, tasks_lost};
-use crate::store::{Record, Restore, Restored, Snapshot, StoreError, StoredPlugin, Transfer};
+use crate::store::{Defect, Record, Restore, Restored, Snapshot, StoreError, StoredPlugin, Transfer};
 
 async fn begin(tx: &mut Tx) -> Result<(), Fault> {
     tx.begin_snapshot().await
@@ -45,7 +45,7 @@ async fn read_catalog(tx: &mut Tx, records: &[Record], present: &mut Present) ->
         for mut row in tx.fetch(q::plugin_select, vec![list(names)]).await? {
             let is_current = row.flag()?;
             let mut key = row.clone();
-            let name = PluginName::new(&key.text()?).map_err(|error| super::value::Unfit(error.to_string()))?;
+            let name = PluginName::new(&key.text()?).map_err(|error| Defect::damaged(error.to_string()))?;
             let digest = key.digest()?;
             present.versions.insert((name, digest), (row::plugin(row).ok(), is_current));
         }
@@ -69,12 +69,14 @@ async fn read_jobs(tx: &mut Tx, records: &[Record], present: &mut Present) -> Re
     }
     for row in tx.fetch(q::job_select, vec![list(jobs.iter().map(|job| job.spec.id))]).await? {
         let id = row.clone().job_id()?;
-        present.jobs.insert(id, row::job(row)?.ok());
+        present.jobs.insert(id, row::job(row).ok());
     }
-    let fire = |job: &&Job| Some(values![job.spec.schedule_id.as_ref()?, job.spec.scheduled_fire_time?]);
-    for mut row in tx.fetch_rows(q::job_fire_select, jobs.iter().filter_map(fire).collect()).await? {
-        let (id, schedule, at) = (row.job_id()?, row.schedule_id()?, row.time()?);
-        present.fires.insert((schedule, at), id);
+    let fires = jobs.iter().filter_map(|job| job.spec.fire());
+    let fires = fires.map(|fire| values![&fire.schedule_id, fire.life.as_number(), fire.at]).collect();
+    for mut row in tx.fetch_rows(q::job_fire_select, fires).await? {
+        let id = row.job_id()?;
+        let (schedule_id, life, at) = (row.schedule_id()?, ScheduleLife::from_number(row.int()?), row.time()?);
+        present.fires.insert(FireKey { schedule_id, life, at }, id);
     }
     Ok(())
 }
@@ -111,7 +113,7 @@ async fn read_schedules(tx: &mut Tx, records: &[Record], present: &mut Present) 
     if !ids.is_empty() {
         for row in tx.fetch(q::schedule_select, vec![list(ids)]).await? {
             let id = row.clone().schedule_id()?;
-            present.schedules.insert(id, row::schedule(row)?.ok());
+            present.schedules.insert(id, row::schedule(row).ok());
         }
     }
     Ok(())
@@ -205,6 +207,7 @@ fn job_row(job: &Job, partition: &str, now: Timestamp) -> Vec<Value> {
         spec.id,
         &spec.task_id,
         spec.schedule_id.as_ref(),
+        spec.schedule_life.as_number(),
         spec.scheduled_fire_time,
         row::span_micros(spec.jitter),
         spec.args.encoding.as_str(),

@@ -1,14 +1,16 @@
 //! Transactions: begun, run, committed, and run again where the database asks for it.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use super::connection::{Connection, Database, Failure};
 use super::query::{Dialect, Query, Texts};
-use super::value::{Arg, Row, Unfit, Value};
-use crate::store::{Certainty, StoreError, Subject};
+use super::value::{Arg, Row, Value};
+use crate::store::record::BATCH_BYTES_MAX;
+use crate::store::{Certainty, Defect, StoreError, Subject};
 
 /// How often a transaction is run again after a collision with others, before the caller is told.
 const RUNS_MAX: u32 = 10;
@@ -36,9 +38,9 @@ impl From<StoreError> for Fault {
     }
 }
 
-impl From<Unfit> for Fault {
-    fn from(unfit: Unfit) -> Fault {
-        Fault::Refused(StoreError::Corrupt { subject: Subject::Other("row".into()), reason: unfit.to_string() })
+impl From<Defect> for Fault {
+    fn from(defect: Defect) -> Fault {
+        Fault::Refused(StoreError::Unreadable { subject: Subject::Other("row".into()), defect })
     }
 }
 
@@ -47,17 +49,44 @@ pub(super) struct Tx {
     connection: Box<dyn Connection>,
     texts: Arc<Texts>,
     pub(super) dialect: Dialect,
+    statement_bytes_max: usize,
     /// Whether anything was changed since this was last set to `false`.
     pub(super) has_written: bool,
 }
 
+/// A statement that the database would not take.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it takes {bytes} bytes at once, and the database takes {max}; on MySQL and MariaDB `max_allowed_packet` sets that"
+)]
+struct TooLarge {
+    bytes: usize,
+    max: usize,
+}
+
 impl Tx {
-    pub(super) fn new(connection: Box<dyn Connection>, texts: Arc<Texts>, dialect: Dialect) -> Tx {
-        Tx { connection, texts, dialect, has_written: false }
+    pub(super) fn new(connection: Box<dyn Connection>, texts: Arc<Texts>, database: &dyn Database) -> Tx {
+        let (dialect, statement_bytes_max) = (database.dialect(), database.statement_bytes_max());
+        Tx { connection, texts, dialect, statement_bytes_max, has_written: false }
+    }
+
+    /// How many bytes of arguments a statement is to carry: large ones hold others up, on their way and at the server.
+    pub(super) fn statement_bytes(&self) -> usize {
+        BATCH_BYTES_MAX.min(self.statement_bytes_max / 2)
+    }
+
+    /// Refuses what a server would answer by closing the connection, which looks as if trying again might help.
+    fn check_size(&self, query: Query, args: &[Arg]) -> Result<(), Fault> {
+        let (bytes, max) = (args.iter().map(Arg::bytes).sum(), self.statement_bytes_max);
+        if bytes <= max {
+            return Ok(());
+        }
+        Err(StoreError::Rejected { operation: query.name, source: Arc::new(TooLarge { bytes, max }) }.into())
     }
 
     /// Runs a query and answers its rows.
     pub(super) async fn fetch(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
+        self.check_size(query, &args)?;
         let (text, args) = self.texts.fill(query, args);
         Ok(self.connection.fetch(text, args).await?)
     }
@@ -70,7 +99,7 @@ impl Tx {
     /// Runs a query with a row of arguments for each of `rows`, in as few statements as the database allows.
     pub(super) async fn fetch_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, Fault> {
         let mut answers = Vec::new();
-        for chunk in chunks(self.dialect, rows, 64) {
+        for chunk in chunks(self.dialect, rows, 64, self.statement_bytes()) {
             answers.extend(self.fetch(query, vec![Arg::Rows(chunk)]).await?);
         }
         Ok(answers)
@@ -78,6 +107,7 @@ impl Tx {
 
     /// Changes something, and answers how many rows that touched.
     pub(super) async fn execute(&mut self, query: Query, args: Vec<Arg>) -> Result<u64, Fault> {
+        self.check_size(query, &args)?;
         self.has_written = true;
         let (text, args) = self.texts.fill(query, args);
         Ok(self.connection.execute(text, args).await?)
@@ -92,7 +122,7 @@ impl Tx {
     /// Changes something for each of `rows`, in as few statements as the database allows.
     pub(super) async fn execute_rows(&mut self, query: Query, rows: Vec<Vec<Value>>) -> Result<u64, Fault> {
         let mut touched = 0;
-        for chunk in chunks(self.dialect, rows, 512) {
+        for chunk in chunks(self.dialect, rows, 512, self.statement_bytes()) {
             touched += self.execute(query, vec![Arg::Rows(chunk)]).await?;
         }
         Ok(touched)
@@ -119,16 +149,23 @@ impl Tx {
     }
 }
 
-/// Cuts rows into pieces that one statement carries: on PostgreSQL any number, as arrays; else powers of two, so that few
-/// lengths of a statement exist, and not more values than a statement may have (SQLite: 32,766).
-fn chunks(dialect: Dialect, mut rows: Vec<Vec<Value>>, max: usize) -> Vec<Vec<Vec<Value>>> {
-    let max = if dialect == Dialect::Postgres { 10_000 } else { max };
+/// Cuts rows into pieces that one statement carries, none of them larger than `bytes_max` unless its only row is: on PostgreSQL up to
+/// 10,000, as arrays; else powers of two up to `max`, so that few lengths of a statement exist, and not more values than a statement
+/// may have (SQLite: 32,766).
+fn chunks(dialect: Dialect, rows: Vec<Vec<Value>>, max: usize, bytes_max: usize) -> Vec<Vec<Vec<Value>>> {
+    let is_postgres = dialect == Dialect::Postgres;
+    let max = if is_postgres { 10_000 } else { max };
     let mut chunks = Vec::new();
+    let mut rows = VecDeque::from(rows);
     while !rows.is_empty() {
-        let size = rows.len().min(max);
-        let size = if dialect == Dialect::Postgres { size } else { 1 << size.ilog2() };
-        let rest = rows.split_off(size);
-        chunks.push(std::mem::replace(&mut rows, rest));
+        let mut bytes = 0_usize;
+        let fits = |row: &&Vec<Value>| {
+            bytes = bytes.saturating_add(row.iter().map(Value::bytes).sum());
+            bytes <= bytes_max
+        };
+        let size = rows.iter().take(max).take_while(fits).count().max(1);
+        let size = if is_postgres { size } else { 1 << size.ilog2() };
+        chunks.push(rows.drain(..size).collect());
     }
     chunks
 }
@@ -151,7 +188,14 @@ pub(super) async fn run(
         let error = match run_once(database, texts, work).await {
             Ok(answer) => return Ok(answer),
             Err(Failed::Refused(error)) => return Err(error),
-            Err(Failed::Again) => continue,
+            Err(Failed::Again) if runs < RUNS_MAX => {
+                runs += 1;
+                continue;
+            }
+            Err(Failed::Again) => {
+                let (certainty, source) = (Certainty::NotApplied, Arc::new(NeverRight));
+                StoreError::Backend { operation, certainty, transient: true, source }
+            }
             Err(Failed::Database(error, certainty)) => {
                 let failure = database.classify(&error);
                 if failure == Failure::Collision && runs < RUNS_MAX {
@@ -166,6 +210,11 @@ pub(super) async fn run(
     }
 }
 
+/// A piece of work found each time something else than it had hoped for.
+#[derive(Debug, thiserror::Error)]
+#[error("what it looked at changed each time")]
+struct NeverRight;
+
 /// Why a run did not commit.
 pub(super) enum Failed {
     Refused(StoreError),
@@ -176,7 +225,7 @@ pub(super) enum Failed {
 async fn run_once(database: &dyn Database, texts: &Arc<Texts>, work: &Work) -> Result<Answer, Failed> {
     let not_applied = |error| Failed::Database(error, Certainty::NotApplied);
     let connection = database.writer().await.map_err(not_applied)?;
-    let mut tx = Tx::new(connection, Arc::clone(texts), database.dialect());
+    let mut tx = Tx::new(connection, Arc::clone(texts), database);
     tx.begin().await.map_err(not_applied)?;
     match work(&mut tx).await {
         Ok(answer) => {
@@ -222,9 +271,32 @@ pub(super) fn store_error(
     if matches!(error, sqlx::Error::PoolClosed) {
         return StoreError::Closed;
     }
-    let transient = matches!(database.classify(&error), Failure::Collision | Failure::Busy | Failure::Gone);
+    let failure = database.classify(&error);
+    if failure == Failure::Rejected {
+        return StoreError::Rejected { operation, source: Arc::new(error) };
+    }
+    let transient = matches!(failure, Failure::Collision | Failure::Busy | Failure::Gone);
     match database.explain(error) {
         Err(unusable) => unusable,
         Ok(error) => StoreError::Backend { operation, certainty, transient, source: Arc::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(dialect: Dialect, rows: &[usize], bytes_max: usize) -> Vec<usize> {
+        let rows = rows.iter().map(|bytes| vec![Value::Bytes(vec![0; *bytes])]).collect();
+        chunks(dialect, rows, 512, bytes_max).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn statements_are_cut_by_the_number_of_their_rows_and_by_their_bytes() {
+        assert_eq!(sizes(Dialect::Postgres, &[1; 1_000], 10_000), [1_000]);
+        assert_eq!(sizes(Dialect::Sqlite, &[1; 1_000], 10_000), [512, 256, 128, 64, 32, 8]);
+        assert_eq!(sizes(Dialect::Postgres, &[4, 4, 4, 4, 4], 10), [2, 2, 1]);
+        assert_eq!(sizes(Dialect::Mysql, &[3, 3, 3, 3], 10), [2, 2], "a power of two that fits");
+        assert_eq!(sizes(Dialect::Postgres, &[1, 99, 1, 1], 10), [1, 1, 2], "a large one goes alone");
     }
 }

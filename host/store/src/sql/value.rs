@@ -2,6 +2,8 @@
 
 use sqlx::{Column as _, TypeInfo as _, ValueRef as _};
 
+use crate::store::Defect;
+
 /// The kinds of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -30,12 +32,33 @@ pub(super) enum Arg {
 }
 
 impl Value {
+    /// About how many bytes it takes on its way.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Value::Int(_) => 8,
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Null(_) => 1,
+        }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match self {
             Value::Int(_) => Kind::Int,
             Value::Text(_) => Kind::Text,
             Value::Bytes(_) => Kind::Bytes,
             Value::Null(kind) => *kind,
+        }
+    }
+}
+
+impl Arg {
+    /// About how many bytes it takes on its way.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Arg::One(value) => value.bytes(),
+            Arg::List(values) => values.iter().map(Value::bytes).sum(),
+            Arg::Rows(rows) => rows.iter().flatten().map(Value::bytes).sum(),
         }
     }
 }
@@ -107,17 +130,6 @@ pub(super) struct Row {
     cells: std::vec::IntoIter<Value>,
 }
 
-/// A stored value that is not what its column should hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unfit(pub(super) String);
-
-impl From<crate::store::encoding::EncodingError> for Unfit {
-    fn from(error: crate::store::encoding::EncodingError) -> Unfit {
-        Unfit(error.0)
-    }
-}
-
 impl Row {
     pub(super) fn new(cells: Vec<Value>) -> Row {
         Row { cells: cells.into_iter() }
@@ -128,53 +140,53 @@ impl Row {
         self.cells.next().unwrap_or(Value::Null(Kind::Int))
     }
 
-    pub(super) fn int(&mut self) -> Result<i64, Unfit> {
-        self.maybe_int()?.ok_or_else(|| Unfit("null in place of a number".into()))
+    pub(super) fn int(&mut self) -> Result<i64, Defect> {
+        self.maybe_int()?.ok_or_else(|| Defect::damaged("null in place of a number"))
     }
 
-    pub(super) fn maybe_int(&mut self) -> Result<Option<i64>, Unfit> {
+    pub(super) fn maybe_int(&mut self) -> Result<Option<i64>, Defect> {
         match self.next() {
             Value::Int(value) => Ok(Some(value)),
             Value::Null(_) => Ok(None),
-            other => Err(Unfit(format!("{:?} in place of a number", other.kind()))),
+            other => Err(Defect::damaged(format!("{:?} in place of a number", other.kind()))),
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<String, Unfit> {
-        self.maybe_text()?.ok_or_else(|| Unfit("null in place of a text".into()))
+    pub(super) fn text(&mut self) -> Result<String, Defect> {
+        self.maybe_text()?.ok_or_else(|| Defect::damaged("null in place of a text"))
     }
 
-    pub(super) fn maybe_text(&mut self) -> Result<Option<String>, Unfit> {
+    pub(super) fn maybe_text(&mut self) -> Result<Option<String>, Defect> {
         match self.next() {
             Value::Text(value) => Ok(Some(value)),
             // What MySQL's driver calls a text under a binary collation.
             Value::Bytes(value) => {
-                String::from_utf8(value).map(Some).map_err(|_| Unfit("bytes that are no text".into()))
+                String::from_utf8(value).map(Some).map_err(|_| Defect::damaged("bytes that are no text"))
             }
             Value::Null(_) => Ok(None),
-            other => Err(Unfit(format!("{:?} in place of a text", other.kind()))),
+            other => Err(Defect::damaged(format!("{:?} in place of a text", other.kind()))),
         }
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Unfit> {
-        self.maybe_bytes()?.ok_or_else(|| Unfit("null in place of bytes".into()))
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Defect> {
+        self.maybe_bytes()?.ok_or_else(|| Defect::damaged("null in place of bytes"))
     }
 
-    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Unfit> {
+    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Defect> {
         match self.next() {
             Value::Bytes(value) => Ok(Some(value)),
             Value::Null(_) => Ok(None),
-            other => Err(Unfit(format!("{:?} in place of bytes", other.kind()))),
+            other => Err(Defect::damaged(format!("{:?} in place of bytes", other.kind()))),
         }
     }
 
     /// A number that must fit a smaller type.
-    pub(super) fn small<T: TryFrom<i64>>(&mut self) -> Result<T, Unfit> {
+    pub(super) fn small<T: TryFrom<i64>>(&mut self) -> Result<T, Defect> {
         let value = self.int()?;
-        T::try_from(value).map_err(|_| Unfit(format!("number {value} is out of range")))
+        T::try_from(value).map_err(|_| Defect::damaged(format!("number {value} is out of range")))
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, Unfit> {
+    pub(super) fn flag(&mut self) -> Result<bool, Defect> {
         Ok(self.int()? != 0)
     }
 }

@@ -114,7 +114,7 @@ async fn run_together(
     // Where the file cannot be had now, no member of the group would get it: each is told, instead of each waiting in turn.
     let not_begun = |error| Some(shared_error(database, error, Certainty::NotApplied));
     let connection = database.writer().await.map_err(not_begun)?;
-    let mut tx = Tx::new(connection, Arc::clone(texts), database.dialect());
+    let mut tx = Tx::new(connection, Arc::clone(texts), database);
     tx.begin().await.map_err(not_begun)?;
     let mut answers = Vec::with_capacity(group.len());
     for piece in group {

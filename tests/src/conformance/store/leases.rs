@@ -109,7 +109,7 @@ async fn a_second_release_changes_nothing(rig: Rig) {
 }
 
 async fn logs(rig: &Rig, id: host::model::JobId, after: Option<(u32, u32)>, limit: usize) -> Vec<(u32, u32)> {
-    let lines = rig.b.job_logs(ReadLogs { id, after, limit }).await.expect("read");
+    let lines = rig.b.job_logs(ReadLogs { id, after, limit }).await.expect("read").lines;
     lines.iter().map(|line| (line.attempt, line.sequence)).collect()
 }
 
@@ -133,7 +133,7 @@ async fn log_lines_come_back_in_order_and_once(rig: Rig) {
     last.lines = vec![line(1, 2), line(1, 3)];
     rig.a.job_release(releases(1, last)).await.expect("released");
     assert_eq!(logs(&rig, id, None, 99).await, [(1, 0), (1, 1), (1, 2), (1, 3)]);
-    let lines = rig.b.job_logs(ReadLogs { id, after: None, limit: 1 }).await.expect("read");
+    let lines = rig.b.job_logs(ReadLogs { id, after: None, limit: 1 }).await.expect("read").lines;
     assert_eq!(lines, [line(1, 0)]);
 }
 

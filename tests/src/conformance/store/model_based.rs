@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use host::model::{
     ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome, Pause, Schedule, ScheduleId,
+    ScheduleLife,
 };
 use host::store::memory::MemoryStore;
 use host::store::{
-    AcquireJobs, AddSchedule, Ending, ExtendJobs, FireSchedule, JobFilter, PauseSchedule, Recover, ReleaseJobs,
-    ScheduleFilter, Store, UnpauseSchedule,
+    AcquireJobs, AddSchedule, AfterFire, Ending, ExtendJobs, FireSchedule, JobFilter, PauseSchedule, Recover,
+    ReleaseJobs, ScheduleFilter, Store, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -223,6 +224,7 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
     JobSpec {
         settings,
         schedule_id: fire.map(|_| schedule_id("s1")),
+        schedule_life: ScheduleLife::from_number(random.i64(6..8)),
         scheduled_fire_time: fire.map(t),
         created_at: t(now),
         due_at: t(now + [0, 0, 0, 2, 5][random.usize(..5)]),
@@ -246,7 +248,7 @@ fn draw_ending(random: &mut fastrand::Rng, now: i64) -> Ending {
     let error = || JobError::new(ErrorKind::GuestError, "no");
     match random.u8(0..6) {
         0 => Ending::Retry { due_at: t(now + random.i64(0..5)), error: error() },
-        1 => Ending::GivenBack,
+        1 => Ending::GivenBack { not_before: (random.u8(0..2) == 0).then(|| t(now + random.i64(0..6))) },
         2 => Ending::Finished { outcome: Outcome::Error, result: None, error: Some(error()), expires_at: t(now + 5) },
         _ => success(now + random.i64(0..30)),
     }
@@ -278,6 +280,11 @@ fn draw_fires(rig: &Rig, random: &mut fastrand::Rng, known: &mut Known) -> Vec<F
         trigger_state: format!("at {fire}"),
         next_fire_time: (random.u8(0..4) > 0).then(|| t(known.now + random.i64(1..6))),
         last_fire_time: Some(t(fire)),
-        pause: (random.u8(0..8) == 0).then(|| Pause::Failed("broke".into())),
+        then: match random.u8(0..8) {
+            0 => AfterFire::Pause(Pause::Failed("broke".into())),
+            1 => AfterFire::PutOff { until: t(known.now + random.i64(0..6)) },
+            2 => AfterFire::Keep { lease_until: t(known.now + random.i64(1..6)) },
+            _ => AfterFire::Free,
+        },
     }]
 }

@@ -103,7 +103,7 @@ async fn work_goes_on(store: &Arc<dyn Store>, app: &App, began: host::model::Tim
         if is_native && !job.cancel_requested {
             ensure!(ended.outcome == Some(Outcome::Success), "{ended:?}");
         }
-        let lines = store.job_logs(ReadLogs { id, after: None, limit: 100 }).await?;
+        let lines = store.job_logs(ReadLogs { id, after: None, limit: 100 }).await?.lines;
         ensure!(lines.is_empty() || lines.len() == 5, "log lines were lost or doubled: {lines:?}");
     }
     wait_for("a schedule to fire in its new store", || async {

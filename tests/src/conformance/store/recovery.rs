@@ -137,5 +137,5 @@ async fn schedulers_are_listed_as_they_last_reported(rig: Rig) {
     rig.a.scheduler_put(row("b", 1, None)).await.expect("put");
     rig.a.scheduler_put(row("a", 2, None)).await.expect("put");
     rig.b.scheduler_put(row("b", 3, Some(3))).await.expect("put");
-    assert_eq!(rig.a.scheduler_list().await.expect("listed"), [row("a", 2, None), row("b", 3, Some(3))]);
+    assert_eq!(rig.a.scheduler_list().await.expect("listed").rows, [row("a", 2, None), row("b", 3, Some(3))]);
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use host::model::{Coalesce, ConflictPolicy, GraceTime, Pause, Schedule, Settings};
+use host::model::{Coalesce, ConflictPolicy, GraceTime, JobSpec, LeaseToken, Pause, Schedule, ScheduleLife, Settings};
 use host::store::{
-    AddSchedule, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
+    AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
     UnpauseSchedule,
 };
 
 use super::{Rig, cases};
-use crate::factory::{add, schedule, schedule_id, scheduler, t, task, task_id};
+use crate::factory::{add, fired, schedule, schedule_id, scheduler, t, task, task_id};
 
 cases![
     a_schedule_is_read_back_as_it_was,
@@ -26,6 +26,9 @@ cases![
     firing_stores_jobs_and_progress_and_ends_the_lease,
     firing_with_a_lost_lease_changes_nothing,
     a_fire_that_has_been_made_is_not_made_again,
+    a_schedule_that_is_replaced_or_added_again_fires_its_times_again,
+    a_lease_that_is_kept_holds_for_the_next_part_of_a_fire,
+    a_schedule_that_is_put_off_is_free_and_looked_at_again_then,
     pausing_ends_the_lease_on_it,
     pausing_a_paused_one_keeps_its_reason,
     a_trigger_that_fails_pauses_its_schedule_with_the_reason,
@@ -106,7 +109,8 @@ async fn schedules_can_be_listed_by_task(rig: Rig) {
 
 async fn removing_answers_what_was_removed(rig: Rig) {
     rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
-    assert_eq!(rig.b.schedule_remove(&schedule_id("s")).await.expect("removed"), Some(schedule("s", 5)));
+    let removed = rig.b.schedule_remove(&schedule_id("s")).await.expect("removed").expect("it was there");
+    assert_eq!((removed.task_id, removed.schedule), (Some(task_id("p:work")), Ok(schedule("s", 5))));
     assert_eq!(rig.a.schedule_remove(&schedule_id("s")).await.expect("asked"), None);
     assert_eq!(rig.a.schedule_next_due().await.expect("read"), None);
 }
@@ -119,10 +123,10 @@ async fn due_schedules_are_acquired_earliest_first_with_their_tasks(rig: Rig) {
     rig.a.schedule_add(add(Schedule { task_id: task_id("gone"), ..schedule("orphan", 4) })).await.expect("added");
     let two = rig.a.schedule_acquire(rig.make.acquire_schedules(10, 2)).await.expect("acquired").schedules;
     assert_eq!(two.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["early", "next"]);
-    assert_eq!(two[0].task, Some(task("p:work", None)));
+    assert_eq!(two[0].task, Ok(Some(task("p:work", None))));
     let rest = rig.b.schedule_acquire(rig.make.acquire_schedules(10, 9)).await.expect("acquired").schedules;
     assert_eq!(rest.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["orphan", "late"]);
-    assert_eq!(rest[0].task, None);
+    assert_eq!(rest[0].task, Ok(None));
 }
 
 async fn a_leased_schedule_is_not_acquired_again_until_the_lease_runs_out(rig: Rig) {
@@ -165,13 +169,13 @@ async fn leased(rig: &Rig) -> FireSchedule {
         trigger_state: "moved".into(),
         next_fire_time: Some(t(15)),
         last_fire_time: Some(t(5)),
-        pause: None,
+        then: AfterFire::Free,
     }
 }
 
 async fn firing_stores_jobs_and_progress_and_ends_the_lease(rig: Rig) {
     let fire = leased(&rig).await;
-    assert_eq!(rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired"), [Fired::Stored]);
+    assert_eq!(rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired"), [fired()]);
     let stored = rig.b.schedule_get(&fire.id).await.expect("read").expect("there");
     assert_eq!(stored.trigger_state, "moved");
     assert_eq!((stored.next_fire_time, stored.last_fire_time), (Some(t(15)), Some(t(5))));
@@ -191,10 +195,81 @@ async fn firing_with_a_lost_lease_changes_nothing(rig: Rig) {
 async fn a_fire_that_has_been_made_is_not_made_again(rig: Rig) {
     let fire = leased(&rig).await;
     let made = rig.add(rig.make.fired("s", 5)).await;
-    assert_eq!(rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired"), [Fired::Stored]);
+    let left_out = vec![fire.jobs[0].id];
+    let answers = rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired");
+    assert_eq!(answers, [Fired::Stored { left_out }]);
     assert_eq!(rig.b.job_get(fire.jobs[0].id).await.expect("read"), None, "that fire had its job");
     assert!(rig.b.job_get(made.id).await.expect("read").is_some());
     assert_eq!(rig.b.job_counts().await.expect("counted").queued, 1);
+}
+
+async fn a_schedule_that_is_replaced_or_added_again_fires_its_times_again(rig: Rig) {
+    let fire = leased(&rig).await;
+    assert_eq!(rig.a.schedule_fire(vec![fire]).await.expect("fired"), [fired()]);
+    for (life, is_removed) in [(8, false), (9, true)] {
+        if is_removed {
+            rig.b.schedule_remove(&schedule_id("s")).await.expect("removed").expect("it was there");
+        }
+        let life = ScheduleLife::from_number(life);
+        let request =
+            AddSchedule { schedule: Schedule { life, ..schedule("s", 5) }, conflict: ConflictPolicy::Replace };
+        rig.b.schedule_add(request).await.expect("stored");
+        let request = rig.make.acquire_schedules(6, 1);
+        let again = rig.a.schedule_acquire(request.clone()).await.expect("acquired").schedules.remove(0).schedule;
+        assert_eq!(again.life, life);
+        let job = JobSpec { schedule_life: life, ..rig.make.fired("s", 5) };
+        let id = job.id;
+        let fire = FireSchedule { token: request.token, ..fire_of(vec![job, rig.make.fired("s", 5)]) };
+        let left_out = vec![fire.jobs[1].id];
+        assert_eq!(rig.a.schedule_fire(vec![fire]).await.expect("fired"), [Fired::Stored { left_out }]);
+        assert_eq!(rig.job(id).await.spec.schedule_life, life);
+    }
+}
+
+async fn a_lease_that_is_kept_holds_for_the_next_part_of_a_fire(rig: Rig) {
+    let first = leased(&rig).await;
+    let first = FireSchedule { then: AfterFire::Keep { lease_until: t(30) }, next_fire_time: Some(t(6)), ..first };
+    let rest = FireSchedule { token: first.token, ..fire_of(vec![rig.make.fired("s", 6)]) };
+    assert_eq!(rig.a.schedule_fire(vec![first.clone()]).await.expect("fired"), [fired()]);
+    assert!(rig.b.schedule_acquire(rig.make.acquire_schedules(29, 1)).await.expect("asked").schedules.is_empty());
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(30)), "the end of the lease");
+    // The answer was lost, and the part is sent again.
+    let again = FireSchedule { jobs: vec![rig.make.fired("s", 5)], ..first };
+    let left_out = vec![again.jobs[0].id];
+    assert_eq!(rig.a.schedule_fire(vec![again.clone()]).await.expect("fired"), [Fired::Stored { left_out }]);
+    assert_eq!(rig.a.schedule_fire(vec![rest]).await.expect("fired"), [fired()]);
+    assert_eq!(rig.b.job_counts().await.expect("counted").queued, 2);
+    assert_eq!(rig.a.schedule_fire(vec![again]).await.expect("asked"), [Fired::LeaseLost], "the lease has ended");
+}
+
+async fn a_schedule_that_is_put_off_is_free_and_looked_at_again_then(rig: Rig) {
+    let fire = leased(&rig).await;
+    let put_off = FireSchedule {
+        jobs: Vec::new(),
+        trigger_state: "{}".into(),
+        next_fire_time: Some(t(5)),
+        last_fire_time: None,
+        then: AfterFire::PutOff { until: t(20) },
+        ..fire
+    };
+    assert_eq!(rig.a.schedule_fire(vec![put_off]).await.expect("stored"), [fired()]);
+    assert_eq!(rig.b.schedule_get(&schedule_id("s")).await.expect("read"), Some(schedule("s", 5)), "it is as it was");
+    assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(20)));
+    assert!(rig.b.schedule_acquire(rig.make.acquire_schedules(19, 1)).await.expect("asked").schedules.is_empty());
+    assert_eq!(rig.b.schedule_acquire(rig.make.acquire_schedules(20, 1)).await.expect("acquired").schedules.len(), 1);
+}
+
+/// A fire of the schedule `s` that goes on at 15.
+fn fire_of(jobs: Vec<JobSpec>) -> FireSchedule {
+    FireSchedule {
+        id: schedule_id("s"),
+        token: LeaseToken::from_bytes([0; 16]),
+        jobs,
+        trigger_state: "moved".into(),
+        next_fire_time: Some(t(15)),
+        last_fire_time: Some(t(5)),
+        then: AfterFire::Free,
+    }
 }
 
 async fn pausing_ends_the_lease_on_it(rig: Rig) {
@@ -218,8 +293,9 @@ async fn pausing_a_paused_one_keeps_its_reason(rig: Rig) {
 async fn a_trigger_that_fails_pauses_its_schedule_with_the_reason(rig: Rig) {
     let fire = leased(&rig).await;
     let broken = Pause::Failed("the zone is gone".into());
-    let failing = FireSchedule { jobs: Vec::new(), pause: Some(broken.clone()), last_fire_time: None, ..fire };
-    assert_eq!(rig.a.schedule_fire(vec![failing]).await.expect("fired"), [Fired::Stored]);
+    let failing =
+        FireSchedule { jobs: Vec::new(), then: AfterFire::Pause(broken.clone()), last_fire_time: None, ..fire };
+    assert_eq!(rig.a.schedule_fire(vec![failing]).await.expect("fired"), [fired()]);
     let stored = rig.b.schedule_get(&schedule_id("s")).await.expect("read").expect("there");
     assert_eq!((stored.pause, stored.last_fire_time), (Some(broken), None));
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), None);
@@ -278,10 +354,10 @@ async fn many_schedules_fire_in_one_call(rig: Rig) {
         trigger_state: "moved".into(),
         next_fire_time: None,
         last_fire_time: Some(t(5)),
-        pause: None,
+        then: AfterFire::Free,
     });
-    let fired = rig.a.schedule_fire(fires.collect()).await.expect("fired");
-    assert!(fired.iter().all(|fired| *fired == Fired::Stored));
+    let answers = rig.a.schedule_fire(fires.collect()).await.expect("fired");
+    assert!(answers.iter().all(|answer| *answer == fired()));
     assert_eq!(rig.b.job_counts().await.expect("counted").queued, 150);
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), None);
 }

@@ -19,6 +19,7 @@ cases![
     new_grants_for_the_same_bytes_are_a_change,
     a_new_version_takes_the_place_of_the_old_and_its_lost_tasks_go,
     a_new_version_keeps_what_was_configured,
+    settings_given_with_a_version_are_laid_over_what_was_configured,
     an_older_version_can_be_made_current_again,
     a_version_that_was_never_registered_cannot_be_made_current,
     removing_a_plugin_removes_its_derived_tasks_too,
@@ -75,7 +76,8 @@ async fn tasks_are_listed_by_id(rig: Rig) {
     for id in ["p:b", "p:a", "q", "p:C"] {
         rig.a.task_put(task(id, None)).await.expect("stored");
     }
-    let ids: Vec<String> = rig.b.task_list().await.expect("listed").iter().map(|row| row.task.id.to_string()).collect();
+    let ids: Vec<String> =
+        rig.b.task_list().await.expect("listed").rows.iter().map(|row| row.task.id.to_string()).collect();
     assert_eq!(ids, ["p:C", "p:a", "p:b", "q"]);
 }
 
@@ -101,7 +103,7 @@ async fn a_plugin_brings_its_bytes_and_tasks(rig: Rig) {
     assert_eq!(rig.b.plugin_get(&name()).await.expect("read"), Some(put.version.clone()));
     assert_eq!(rig.b.plugin_bytes(&put.version.digest).await.expect("read"), Some(b"\0wasm".to_vec()));
     assert_eq!(rig.b.task_get(&task_id("p:more")).await.expect("read").expect("there").task, task("p:more", None));
-    assert_eq!(rig.b.plugin_list().await.expect("listed"), [put.version]);
+    assert_eq!(rig.b.plugin_list().await.expect("listed").rows, [put.version]);
 }
 
 async fn the_same_plugin_again_changes_nothing(rig: Rig) {
@@ -122,7 +124,7 @@ async fn new_grants_for_the_same_bytes_are_a_change(rig: Rig) {
     granted.version.grants = vec![host::model::Grant::Env { name: "HOME".into(), value: None }];
     assert_eq!(rig.a.plugin_put(granted.clone()).await.expect("put").put, Put::Replaced);
     assert_eq!(rig.b.plugin_get(&name()).await.expect("read"), Some(granted.version));
-    assert_eq!(rig.b.plugin_history(&name()).await.expect("read").len(), 1);
+    assert_eq!(rig.b.plugin_history(&name()).await.expect("read").rows.len(), 1);
 }
 
 async fn a_new_version_takes_the_place_of_the_old_and_its_lost_tasks_go(rig: Rig) {
@@ -138,7 +140,7 @@ async fn a_new_version_takes_the_place_of_the_old_and_its_lost_tasks_go(rig: Rig
     assert_eq!(done.tasks_removed, [task_id("p:gone")]);
     assert!(rig.a.task_get(&task_id("p:gone")).await.expect("read").is_none());
     assert!(rig.a.task_get(&task_id("mine")).await.expect("read").is_some(), "a derived task is its maker's");
-    assert_eq!(rig.a.plugin_history(&name()).await.expect("read"), [new.version, old.version]);
+    assert_eq!(rig.a.plugin_history(&name()).await.expect("read").rows, [new.version, old.version]);
 }
 
 async fn a_new_version_keeps_what_was_configured(rig: Rig) {
@@ -150,6 +152,19 @@ async fn a_new_version_keeps_what_was_configured(rig: Rig) {
     let stored = rig.b.task_get(&task_id("p:work")).await.expect("read").expect("there").task;
     assert_eq!(stored.declared, declared);
     assert_eq!(stored.resolved().max_running_jobs, Parallelism::AtMost(7.try_into().expect("not zero")));
+}
+
+async fn settings_given_with_a_version_are_laid_over_what_was_configured(rig: Rig) {
+    rig.a.plugin_put(plugin(b"one", vec![task("p:work", None)])).await.expect("put");
+    rig.a.task_put(task("p:work", Some(7))).await.expect("configured");
+    let configure = Settings { fuel: Some(9), ..Settings::default() };
+    let offered = |id| Task { configured: Settings::default(), ..task(id, None) };
+    let put = PutPlugin { configure, ..plugin(b"two", vec![offered("p:work"), offered("p:new")]) };
+    rig.b.plugin_put(put).await.expect("put");
+    let configured = async |id| rig.a.task_get(&task_id(id)).await.expect("read").expect("there").task.configured;
+    let limit = Some(Parallelism::AtMost(7.try_into().expect("not zero")));
+    assert_eq!(configured("p:work").await, Settings { fuel: Some(9), max_running_jobs: limit, ..Settings::default() });
+    assert_eq!(configured("p:new").await, Settings { fuel: Some(9), ..Settings::default() });
 }
 
 async fn an_older_version_can_be_made_current_again(rig: Rig) {
@@ -181,7 +196,7 @@ async fn removing_a_plugin_removes_its_derived_tasks_too(rig: Rig) {
     assert_eq!(removed, [task_id("mine"), task_id("p:work")]);
     assert_eq!(rig.b.plugin_remove(&name()).await.expect("asked"), None);
     assert_eq!(rig.b.plugin_bytes(&put.version.digest).await.expect("read"), None);
-    assert!(rig.b.task_list().await.expect("listed").is_empty());
+    assert!(rig.b.task_list().await.expect("listed").rows.is_empty());
 }
 
 async fn a_component_larger_than_a_packet_is_stored_whole(rig: Rig) {

@@ -40,7 +40,7 @@ async fn the_longest_ids_are_kept_whole(rig: Rig) {
         rig.a.task_put(Task { id: task_id(id), ..task("p:work", None) }).await.expect("stored");
     }
     assert_eq!(rig.b.schedule_get(&schedule_id(&other)).await.expect("read"), Some(schedule(&other, 1)));
-    assert_eq!(rig.b.task_list().await.expect("listed").len(), 2);
+    assert_eq!(rig.b.task_list().await.expect("listed").rows.len(), 2);
 }
 
 async fn emoji_and_right_to_left_text_come_back(rig: Rig) {

@@ -4,18 +4,20 @@ use std::collections::HashSet;
 
 use host::model::{
     ConflictPolicy, ErrorKind, Job, JobError, JobId, JobSpec, JobState, Lease, LogLevel, LogLine, Outcome, Payload,
-    PluginName, Schedule, Task, TaskDeclaration, TaskName,
+    PluginName, Schedule, ScheduleLife, Task, TaskDeclaration, TaskName,
 };
 use host::store::memory::MemoryStore;
 use host::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use host::store::{
-    FireSchedule, Fired, JobReport, ReadLogs, Record, Released, Restore, Restored, Store, StoreError, StoredPlugin,
+    AfterFire, FireSchedule, JobQueue as _, JobReport, ReadLogs, Record, Released, Restore, Restored, Store,
+    StoreError, StoredPlugin,
 };
 
 use super::{Rig, cases};
 use crate::content::{Content, records, restore, restore_all};
 use crate::factory::{
-    Factory, add, plugin, recover, release, releases, schedule, schedule_id, scheduler, success, t, task, task_id,
+    Factory, add, fired, plugin, recover, release, releases, schedule, schedule_id, scheduler, success, t, task,
+    task_id,
 };
 
 cases![
@@ -28,6 +30,7 @@ cases![
     large_jobs_come_in_small_batches,
     log_lines_stay_with_their_jobs_across_batches,
     a_snapshot_that_is_dropped_or_read_leaves_a_usable_store,
+    jobs_of_several_lives_of_a_schedule_stand_beside_each_other,
     restoring_twice_is_restoring_once,
     a_call_that_is_refused_stores_nothing,
     under_skip_what_is_there_stays_with_its_log_lines,
@@ -200,9 +203,9 @@ async fn a_fire_is_in_a_snapshot_with_its_jobs_or_not_at_all(rig: Rig) {
                 trigger_state: number.to_string(),
                 next_fire_time: Some(t(number + 1)),
                 last_fire_time: Some(t(number)),
-                pause: None,
+                then: AfterFire::Free,
             };
-            assert_eq!(store.schedule_fire(vec![fire]).await.expect("fired"), [Fired::Stored]);
+            assert_eq!(store.schedule_fire(vec![fire]).await.expect("fired"), [fired()]);
         }
     });
     loop {
@@ -284,6 +287,21 @@ async fn a_snapshot_that_is_dropped_or_read_leaves_a_usable_store(rig: Rig) {
     }
 }
 
+async fn jobs_of_several_lives_of_a_schedule_stand_beside_each_other(rig: Rig) {
+    let memory = MemoryStore::new();
+    let lives = [0, 7, i64::MAX].map(ScheduleLife::from_number);
+    let jobs = lives.map(|schedule_life| JobSpec { schedule_life, ..rig.make.fired("s", 5) });
+    memory.job_add(jobs.to_vec()).await.expect("added");
+    let original = records(&memory).await;
+    assert_eq!(original.len(), 3);
+    let done = restore_all(&*rig.a, t(3), &original).await;
+    assert!(done.iter().all(|done| *done == Restored::Added), "{done:?}");
+    same(&records(&*rig.b).await, &original);
+    let rival = JobSpec { schedule_life: lives[1], ..rig.make.fired("s", 5) };
+    let refused = rig.a.restore(restore(t(3), vec![Record::Job(Box::new(Job::queued(rival)))])).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+}
+
 async fn restoring_twice_is_restoring_once(rig: Rig) {
     let memory = MemoryStore::new();
     fill(&memory, &rig.make).await;
@@ -334,7 +352,7 @@ async fn rivals(rig: &Rig) -> (Job, Vec<Record>) {
 }
 
 async fn messages(rig: &Rig, id: JobId) -> Vec<String> {
-    let lines = rig.b.job_logs(ReadLogs { id, after: None, limit: 100 }).await.expect("read");
+    let lines = rig.b.job_logs(ReadLogs { id, after: None, limit: 100 }).await.expect("read").lines;
     lines.into_iter().map(|line| line.message).collect()
 }
 
@@ -420,7 +438,7 @@ async fn another_current_version_is_in_the_way(rig: Rig) {
     let done =
         rig.b.restore(under(ConflictPolicy::Replace, vec![version(b"there", &["work"], true)])).await.expect("stored");
     assert_eq!((done, current().await), (vec![Restored::Replaced], b"there".to_vec()));
-    assert_eq!(rig.b.plugin_history(&PluginName::new("p").expect("valid")).await.expect("read").len(), 2);
+    assert_eq!(rig.b.plugin_history(&PluginName::new("p").expect("valid")).await.expect("read").rows.len(), 2);
 }
 
 async fn replacing_the_current_version_takes_its_other_tasks_along(rig: Rig) {
@@ -434,7 +452,8 @@ async fn replacing_the_current_version_takes_its_other_tasks_along(rig: Rig) {
     rig.a.restore(restore(t(0), old)).await.expect("stored");
     let new = vec![version(b"there", &["stays"], true), offered(task("p:stays", None))];
     rig.b.restore(under(ConflictPolicy::Replace, new)).await.expect("replaced");
-    let ids: Vec<String> = rig.a.task_list().await.expect("listed").iter().map(|row| row.task.id.to_string()).collect();
+    let ids: Vec<String> =
+        rig.a.task_list().await.expect("listed").rows.iter().map(|row| row.task.id.to_string()).collect();
     assert_eq!(ids, ["mine", "p:stays"]);
 }
 

@@ -41,6 +41,7 @@ CREATE TABLE host_tasks (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE INDEX host_tasks_plugin ON host_tasks (plugin_name);
 
+-- life: which of the schedules that have had this id one after the other; a fire is made once in each.
 -- run_at: when a scheduler is to look at the schedule next: its next fire time or, if later, the end of the lease on it; null while
 -- it is paused and when it has no more fire times.
 CREATE TABLE host_schedules (
@@ -61,7 +62,8 @@ CREATE TABLE host_schedules (
     lease_holder VARCHAR(191),
     lease_token VARBINARY(16),
     lease_until BIGINT,
-    run_at BIGINT
+    run_at BIGINT,
+    life BIGINT NOT NULL DEFAULT 0
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE INDEX host_schedules_due ON host_schedules (run_at, id);
 CREATE INDEX host_schedules_leased ON host_schedules (lease_holder, lease_token);
@@ -105,14 +107,15 @@ CREATE TABLE host_jobs (
     result LONGBLOB,
     error LONGTEXT,
     resource_usage LONGTEXT,
-    expires_at BIGINT
+    expires_at BIGINT,
+    schedule_life BIGINT NOT NULL DEFAULT 0
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE INDEX host_jobs_ready ON host_jobs (partition_key, sort_key, id);
 CREATE INDEX host_jobs_waiting ON host_jobs (run_at, id);
 CREATE INDEX host_jobs_deadline ON host_jobs (deadline, id);
 CREATE INDEX host_jobs_running ON host_jobs (state, task_id);
 CREATE INDEX host_jobs_leased ON host_jobs (lease_holder, lease_token);
-CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, scheduled_fire_time);
+CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, schedule_life, scheduled_fire_time);
 CREATE INDEX host_jobs_task ON host_jobs (task_id, id);
 CREATE INDEX host_jobs_schedule ON host_jobs (schedule_id, id);
 CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);

@@ -22,7 +22,6 @@ ALTER TABLE host_jobs
     RENAME INDEX jobs_deadline TO host_jobs_deadline,
     RENAME INDEX jobs_running TO host_jobs_running,
     RENAME INDEX jobs_leased TO host_jobs_leased,
-    RENAME INDEX jobs_fire TO host_jobs_fire,
     RENAME INDEX jobs_task TO host_jobs_task,
     RENAME INDEX jobs_schedule TO host_jobs_schedule,
     RENAME INDEX jobs_outcome TO host_jobs_outcome,
@@ -33,6 +32,14 @@ ALTER TABLE host_schedules
     RENAME INDEX schedules_leased TO host_schedules_leased,
     RENAME INDEX schedules_task TO host_schedules_task;
 ALTER TABLE host_tasks RENAME INDEX tasks_plugin TO host_tasks_plugin;
+
+-- A fire is made once in each life of a schedule: one that is replaced, or removed and added again, begins another. What is here
+-- belongs to the first.
+ALTER TABLE host_schedules ADD COLUMN life BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE host_jobs
+    ADD COLUMN schedule_life BIGINT NOT NULL DEFAULT 0,
+    DROP INDEX jobs_fire,
+    ADD UNIQUE INDEX host_jobs_fire (schedule_id, schedule_life, scheduled_fire_time);
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE OR REPLACE VIEW host_v_jobs AS SELECT

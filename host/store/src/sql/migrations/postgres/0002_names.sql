@@ -26,7 +26,6 @@ ALTER INDEX jobs_waiting RENAME TO host_jobs_waiting;
 ALTER INDEX jobs_deadline RENAME TO host_jobs_deadline;
 ALTER INDEX jobs_running RENAME TO host_jobs_running;
 ALTER INDEX jobs_leased RENAME TO host_jobs_leased;
-ALTER INDEX jobs_fire RENAME TO host_jobs_fire;
 ALTER INDEX jobs_task RENAME TO host_jobs_task;
 ALTER INDEX jobs_schedule RENAME TO host_jobs_schedule;
 ALTER INDEX jobs_outcome RENAME TO host_jobs_outcome;
@@ -38,6 +37,13 @@ ALTER INDEX schedules_pkey RENAME TO host_schedules_pkey;
 ALTER INDEX schedulers_pkey RENAME TO host_schedulers_pkey;
 ALTER INDEX plugin_versions_pkey RENAME TO host_plugin_versions_pkey;
 ALTER INDEX plugin_bytes_pkey RENAME TO host_plugin_bytes_pkey;
+
+-- A fire is made once in each life of a schedule: one that is replaced, or removed and added again, begins another. What is here
+-- belongs to the first.
+ALTER TABLE host_schedules ADD COLUMN life BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE host_jobs ADD COLUMN schedule_life BIGINT NOT NULL DEFAULT 0;
+DROP INDEX jobs_fire;
+CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, schedule_life, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
 
 -- For people: ids and times in words. Times before 1970 are off in their fractions.
 CREATE VIEW host_v_jobs AS SELECT

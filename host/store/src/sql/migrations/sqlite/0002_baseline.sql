@@ -41,6 +41,7 @@ CREATE TABLE host_tasks (
 ) STRICT;
 CREATE INDEX host_tasks_plugin ON host_tasks (plugin_name);
 
+-- life: which of the schedules that have had this id one after the other; a fire is made once in each.
 -- run_at: when a scheduler is to look at the schedule next: its next fire time or, if later, the end of the lease on it; null while
 -- it is paused and when it has no more fire times.
 CREATE TABLE host_schedules (
@@ -61,7 +62,8 @@ CREATE TABLE host_schedules (
     lease_holder TEXT,
     lease_token BLOB,
     lease_until INTEGER,
-    run_at INTEGER
+    run_at INTEGER,
+    life INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX host_schedules_due ON host_schedules (run_at, id) WHERE run_at IS NOT NULL;
 CREATE INDEX host_schedules_leased ON host_schedules (lease_holder, lease_token) WHERE lease_holder IS NOT NULL;
@@ -105,14 +107,15 @@ CREATE TABLE host_jobs (
     result BLOB,
     error TEXT,
     resource_usage TEXT,
-    expires_at INTEGER
+    expires_at INTEGER,
+    schedule_life INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX host_jobs_ready ON host_jobs (partition_key, sort_key, id) WHERE partition_key IS NOT NULL;
 CREATE INDEX host_jobs_waiting ON host_jobs (run_at, id) WHERE run_at IS NOT NULL;
 CREATE INDEX host_jobs_deadline ON host_jobs (deadline, id) WHERE deadline IS NOT NULL;
 CREATE INDEX host_jobs_running ON host_jobs (task_id) WHERE state = 'running';
 CREATE INDEX host_jobs_leased ON host_jobs (lease_holder, lease_token) WHERE lease_holder IS NOT NULL;
-CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
+CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, schedule_life, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
 CREATE INDEX host_jobs_task ON host_jobs (task_id, id);
 CREATE INDEX host_jobs_schedule ON host_jobs (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);

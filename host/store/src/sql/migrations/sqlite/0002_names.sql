@@ -17,6 +17,11 @@ ALTER TABLE host_jobs RENAME COLUMN place TO sort_key;
 ALTER TABLE host_jobs RENAME COLUMN cost TO resource_usage;
 ALTER TABLE host_schedules RENAME COLUMN wakes_at TO run_at;
 
+-- A fire is made once in each life of a schedule: one that is replaced, or removed and added again, begins another. What is here
+-- belongs to the first.
+ALTER TABLE host_schedules ADD COLUMN life INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE host_jobs ADD COLUMN schedule_life INTEGER NOT NULL DEFAULT 0;
+
 DROP INDEX tasks_plugin;
 DROP INDEX schedules_due;
 DROP INDEX schedules_leased;
@@ -40,7 +45,7 @@ CREATE INDEX host_jobs_waiting ON host_jobs (run_at, id) WHERE run_at IS NOT NUL
 CREATE INDEX host_jobs_deadline ON host_jobs (deadline, id) WHERE deadline IS NOT NULL;
 CREATE INDEX host_jobs_running ON host_jobs (task_id) WHERE state = 'running';
 CREATE INDEX host_jobs_leased ON host_jobs (lease_holder, lease_token) WHERE lease_holder IS NOT NULL;
-CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
+CREATE UNIQUE INDEX host_jobs_fire ON host_jobs (schedule_id, schedule_life, scheduled_fire_time) WHERE schedule_id IS NOT NULL AND scheduled_fire_time IS NOT NULL;
 CREATE INDEX host_jobs_task ON host_jobs (task_id, id);
 CREATE INDEX host_jobs_schedule ON host_jobs (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX host_jobs_outcome ON host_jobs (outcome, id);

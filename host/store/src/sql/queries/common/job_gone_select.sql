@@ -1,2 +1,2 @@
 -- job_gone_select
-SELECT id FROM host_jobs WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ? /*claim*/
+SELECT id FROM host_jobs WHERE expires_at <= ? AND state = 'finished' ORDER BY expires_at, id LIMIT ? /*claim*/

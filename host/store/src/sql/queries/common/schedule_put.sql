@@ -1,7 +1,8 @@
 -- schedule_put
-INSERT INTO host_schedules (id, task_id, trigger_json, trigger_state, args_encoding, args, coalesce_policy, max_jitter, settings, paused, pause_reason, next_fire_time, last_fire_time, created_at, run_at)
-?rows(t t t t t b t i t i t i i i i)
+INSERT INTO host_schedules (id, life, task_id, trigger_json, trigger_state, args_encoding, args, coalesce_policy, max_jitter, settings, paused, pause_reason, next_fire_time, last_fire_time, created_at, run_at)
+?rows(t i t t t t b t i t i t i i i i)
 ON CONFLICT (id) DO UPDATE SET
+    life = excluded.life,
     task_id = excluded.task_id,
     trigger_json = excluded.trigger_json,
     trigger_state = excluded.trigger_state,

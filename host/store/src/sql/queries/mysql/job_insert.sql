@@ -1,5 +1,5 @@
 -- job_insert
-INSERT INTO host_jobs (id, task_id, schedule_id, scheduled_fire_time, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at,
+INSERT INTO host_jobs (id, task_id, schedule_id, schedule_life, scheduled_fire_time, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at,
     start_deadline, created_at, partition_key, run_at, deadline)
-?rows(b t t i i t b t i i i i i t i i)
+?rows(b t t i i i t b t i i i i i t i i)
 ON DUPLICATE KEY UPDATE id = host_jobs.id
