@@ -193,10 +193,10 @@ pub(crate) fn append_section(to: &mut Vec<u8>, id: u8, content: &[u8]) {
 /// Appends a number as WebAssembly writes them (LEB128).
 pub(crate) fn push_number(to: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
-        to.push((number & 0x7f) as u8 | 0x80);
+        to.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    to.push((number & 0x7f) as u8);
+    to.push(number.to_le_bytes()[0] & 0x7f);
 }
 
 /// A plugin composed of two components that have a memory each: one returns what the other answers, `"PING"`.

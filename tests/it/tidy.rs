@@ -23,7 +23,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
     ("rustls", &["store/src/sql/tls.rs"]),
-    ("rustix", &["core/src/files/"]),
+    ("rustix", &["core/src/files/", "sandbox/src/cache.rs", "sandbox/src/compiler/"]),
     ("url", &["core/src/config/"]),
     ("base64", &["store/src/archive/"]),
     ("wasmtime", &["sandbox/src/"]),

@@ -252,7 +252,7 @@ mod tests {
     /// A module with one function of this body, which has so many locals.
     fn module(locals: u32, body: &[u8]) -> Vec<u8> {
         let number = |to: &mut Vec<u8>, mut number: usize| loop {
-            let low = (number & 0x7f) as u8;
+            let low = number.to_le_bytes()[0] & 0x7f;
             number >>= 7;
             to.push(if number == 0 { low } else { low | 0x80 });
             if number == 0 {

@@ -141,7 +141,7 @@ fn filled(mut section: Vec<u8>, length: usize) -> Vec<u8> {
     section.push(FILLER);
     // A number of 32 bits in five groups of seven, also where fewer would do.
     section.extend((0..5).map(|group| {
-        let bits = ((rest >> (7 * group)) & 0x7f) as u8;
+        let bits = low_bits(rest >> (7 * group));
         if group < 4 { bits | 0x80 } else { bits }
     }));
     section.resize(length, 0);
@@ -150,10 +150,15 @@ fn filled(mut section: Vec<u8>, length: usize) -> Vec<u8> {
 
 fn push_number(to: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
-        to.push((number & 0x7f) as u8 | 0x80);
+        to.push(low_bits(number) | 0x80);
         number >>= 7;
     }
-    to.push((number & 0x7f) as u8);
+    to.push(low_bits(number));
+}
+
+/// The lowest seven bits, which are what one byte of a number in LEB128 carries.
+fn low_bits(number: usize) -> u8 {
+    number.to_le_bytes()[0] & 0x7f
 }
 
 fn push_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_long_mangled_name_is_written_out_before_it_is_cut() {
-        let mangled = format!("_ZN4core3ptr{}17h0123456789abcdefE", format!("{}{}", 600, "y".repeat(600)));
+        let mangled = format!("_ZN4core3ptr600{}17h0123456789abcdefE", "y".repeat(600));
         let data = section(&[(0, &mangled)]);
         let names = read(&bounded_section(&data, &mut NAMES_BYTES_MAX.clone()).expect("too long"));
         assert!(names[0].1.starts_with("core::ptr::yyy"), "{}", names[0].1);
@@ -272,17 +277,23 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_for_gigabytes_is_written_out_no_further_than_there_is_room() {
-        // A tuple of the tuple before it twice, thirty times: by references back into the name.
-        let mut name = "_RIC1cTA_h".to_owned();
-        let mut at = name.len() - 3;
+        // Tuples, each of the tuple before it twice, by references back into the name, which count from behind `_R`.
+        let mut name = "_RIC1c".to_owned();
+        let mut tuple = name.len();
+        name.push_str("ThhE");
         for _ in 0..30 {
-            let reference = back_reference(at - 2);
-            at = name.len();
+            let reference = back_reference(tuple - "_R".len());
+            tuple = name.len();
             name.push_str(&format!("T{reference}{reference}E"));
         }
         name.push('E');
         let shown = demangled(&name, 300);
-        assert!(shown.len() <= 300 && shown.starts_with("c::<((((") && shown.ends_with('…'), "{shown}");
+        assert!(
+            shown.len() <= 300
+                && shown.starts_with("c::<(u8, u8), ((u8, u8), (u8, u8)), (((u8")
+                && shown.ends_with('…'),
+            "{shown}"
+        );
     }
 
     fn back_reference(at: usize) -> String {

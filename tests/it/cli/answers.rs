@@ -355,7 +355,10 @@ fn invoke_needs_no_store_and_reports_what_the_attempt_cost() {
 fn status_cleanup_and_migrate_answer_in_json() {
     let user = with_plugins(&["hello"]);
     let status = user.json(&["status"]);
-    assert_keys(&status, "store data_dir plugins tasks schedules next_due jobs schedulers store_clock_ahead_ms");
+    assert_keys(
+        &status,
+        "store data_dir plugins tasks schedules next_due jobs schedulers store_clock_ahead_ms unreadable",
+    );
     assert_eq!(status["plugins"], 1);
     user.ok(["run", "greet", "--arg", "name=Ada", "--result-ttl", "0s"]);
     let cleaned = user.json(&["cleanup"]);

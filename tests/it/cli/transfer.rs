@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use host::app::Import;
-use host::model::ConflictPolicy;
+use host::model::{ConflictPolicy, Grant, ScheduleLife};
 use host::store::memory::MemoryStore;
-use host::store::{JobQueue as _, Store};
+use host::store::{JobQueue as _, Record, Store};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tests::artifacts::plugin;
@@ -309,6 +309,24 @@ async fn an_import_that_was_killed_half_way_is_repeated() {
 /// An archive as version 1 of the format was written first. It is never written anew: what it says must be read for ever.
 const VERSION_1: &str = include_str!("../../fixtures/archive/v1.jsonl");
 
+/// What the program that wrote that archive knew: lives of schedules, identities of granted folders, and the second folder came later.
+fn as_version_1(mut record: Record) -> Record {
+    match &mut record {
+        Record::Plugin(plugin) => {
+            plugin.version.grants.retain(|grant| !matches!(grant, Grant::Dir { host, .. } if host == "/srv/out"));
+            for grant in &mut plugin.version.grants {
+                if let Grant::Dir { identity, .. } = grant {
+                    *identity = None;
+                }
+            }
+        }
+        Record::Schedule(schedule) => schedule.life = ScheduleLife::default(),
+        Record::Job(job) => job.spec.schedule_life = ScheduleLife::default(),
+        Record::Task(_) | Record::Log { .. } => {}
+    }
+    record
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_version_1_is_read_as_it_was_meant() {
     let (meant, found) = (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
@@ -316,7 +334,8 @@ async fn an_archive_of_version_1_is_read_as_it_was_meant() {
     let file = Box::new(Cursor::new(VERSION_1.as_bytes().to_vec()));
     let import = Import { archive: file, conflict: ConflictPolicy::Error, dry_run: false };
     app(Arc::clone(&found) as Arc<dyn Store>).import(import).await.expect("it can be imported");
-    let (meant, found) = (records(&*meant).await, records(&*found).await);
+    let meant: Vec<Record> = records(&*meant).await.into_iter().map(as_version_1).collect();
+    let found = records(&*found).await;
     for (meant, found) in meant.iter().zip(&found) {
         assert_eq!(found, meant);
     }

@@ -30,6 +30,8 @@ enum Ends {
     Traps(&'static str),
     /// The job ends as the task's error, with these words.
     Fails(&'static str),
+    /// The job ends as `result_too_large` in words with these in them.
+    TooLarge(&'static str),
 }
 
 struct Attack {
@@ -129,7 +131,7 @@ attacks! {
         Ends::Fails("invalid unicode code point at line 1 column 2"), Plugin::returning(Encoding::Json, b"\"\xff\"").component();
     a_result_nested_100000_deep_is_an_error:
         "a result nested 200 deep", "64 levels",
-        Ends::Fails("nested deeper than 64 levels"), Plugin::returning(Encoding::Cbor, &[0x81; 200]).component();
+        Ends::TooLarge("nested deeper than 64 levels"), Plugin::returning(Encoding::Cbor, &[0x81; 200]).component();
 }
 
 /// Lets the program run the task of a component, within the memory and time that an attack may take.
@@ -142,13 +144,14 @@ fn check(component: &[u8], ends: &Ends) {
     assert!(said.err.len() < 40_000, "{} bytes of words", said.err.len());
     let (code, words) = match ends {
         Ends::Refused(words) => (2, words),
-        Ends::Traps(words) | Ends::Fails(words) => (7, words),
+        Ends::Traps(words) | Ends::Fails(words) | Ends::TooLarge(words) => (7, words),
     };
     assert_eq!(said.code, Some(code), "{said:?}");
     assert!(said.err.contains(words), "`{words}` is not in: {said:?}");
     match ends {
         Ends::Traps(_) => assert!(said.err.contains("the job failed: trap: "), "{said:?}"),
         Ends::Fails(_) => assert!(said.err.contains("the job failed: guest_error: "), "{said:?}"),
+        Ends::TooLarge(_) => assert!(said.err.contains("the job failed: result_too_large: "), "{said:?}"),
         Ends::Refused(_) => {}
     }
 }
@@ -214,6 +217,7 @@ fn table() -> String {
             Ends::Refused(words) => format!("refused: “… {words} …”"),
             Ends::Traps(_) => "`trap`, with a backtrace".to_owned(),
             Ends::Fails(words) => format!("`guest_error`: “… {words} …”"),
+            Ends::TooLarge(words) => format!("`result_too_large`: “… {words} …”"),
         };
         table.push_str(&format!("| {attack} | {limit} | {outcome} |\n"));
     }

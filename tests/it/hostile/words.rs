@@ -51,15 +51,11 @@ fn a_log_line_shows_every_part_of_it_whatever_the_parts_open() {
 }
 
 #[test]
-fn an_id_that_turns_the_direction_of_writing_is_shown_without_that() {
+fn an_id_that_turns_the_direction_of_writing_is_refused_and_shown_without_that() {
     let user = User::new();
     user.ok(["register".as_ref(), plugin("hello").as_os_str()]);
     let id = "night\u{202e}txt.ecivres\u{2066}";
-    assert_harmless(&user.ok(["schedule", "--interval", "1h", "hello:whoami", "--id", id]));
-    for command in [&["schedules"][..], &["schedules", "show", id], &["schedules", "pause", id]] {
-        assert_harmless(&user.ok(command));
-    }
-    let twice = user.host(["schedule", "--interval", "1h", "hello:whoami", "--id", id]);
-    assert_eq!(twice.code, Some(6), "{twice:?}");
-    assert_harmless(&twice.err);
+    let said = user.host(["schedule", "--interval", "1h", "hello:whoami", "--id", id]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert_harmless(&said.err);
 }

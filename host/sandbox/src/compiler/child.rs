@@ -22,6 +22,9 @@ const THREADS_MAX: usize = 4;
 /// What is kept of the last words of a compiler, in bytes.
 const LAST_WORDS_BYTES_MAX: u64 = 4 << 10;
 
+/// What came back from a child: its answer with the bytes that belong to it, or why it could not be read.
+type Received = io::Result<(Answer, Vec<u8>)>;
+
 impl ChildCompiler {
     /// The compiled code of `component`. Blocks until the process has ended.
     pub(super) fn compile(&self, engine: &Engine, component: &[u8]) -> Result<Vec<u8>, InspectError> {
@@ -81,7 +84,7 @@ impl ChildCompiler {
         request: &Request,
         component: &[u8],
         (input, output, errors): (ChildStdin, ChildStdout, ChildStderr),
-    ) -> (Option<io::Result<(Answer, Vec<u8>)>>, Option<ExitStatus>, String) {
+    ) -> (Option<Received>, Option<ExitStatus>, String) {
         thread::scope(|scope| {
             let (sender, answers) = mpsc::channel();
             let sending = scope.spawn(move || send(input, request, component));

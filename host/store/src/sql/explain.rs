@@ -233,7 +233,7 @@ fn scheduling(known: &Known) -> Vec<Hot> {
     let (token, now, limit, none) = (*token, *now, 100_i64, None::<String>);
     let mut lease = args![holder, token, now, now, now];
     lease.push(list([schedule, schedule]));
-    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now];
+    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now, None::<i64>];
     vec![
         (q::schedule_due_select, args![now, limit], &["schedules_due"]),
         (q::schedule_lease, lease, &["schedules primary"]),

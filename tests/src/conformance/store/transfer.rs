@@ -309,11 +309,8 @@ async fn restoring_twice_is_restoring_once(rig: Rig) {
     restore_all(&*rig.a, t(3), &original).await;
     let revision = rig.a.catalog_revision().await.expect("read");
     for conflict in [ConflictPolicy::Error, ConflictPolicy::Skip, ConflictPolicy::Replace] {
-        let done = rig
-            .b
-            .restore(Restore { now: t(4), ..under(conflict, original.clone()) })
-            .await
-            .expect("nothing is in the way");
+        let request = Restore { now: t(4), ..under(conflict, original.clone()) };
+        let done = rig.b.restore(request).await.expect("nothing is in the way");
         assert!(done.iter().all(|done| *done == Restored::Unchanged), "{conflict:?}: {done:?}");
     }
     same(&records(&*rig.a).await, &original);
@@ -574,17 +571,15 @@ async fn restored_schedules_fire_when_they_are_due_unless_they_rest(rig: Rig) {
     rig.a.restore(restore(t(0), records.to_vec())).await.expect("restored");
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(5)));
     let leased = rig.a.schedule_acquire(rig.make.acquire_schedules(6, 9)).await.expect("leased").schedules;
-    let ids: Vec<&str> = leased.iter().map(|leased| leased.schedule.id.as_str()).collect();
-    assert_eq!(ids, ["due"]);
+    assert_eq!(leased.iter().map(|leased| leased.schedule.id.as_str()).collect::<Vec<_>>(), ["due"]);
 }
 
 async fn restored_plugins_and_tasks_raise_the_revision(rig: Rig) {
     let mut last = rig.a.catalog_revision().await.expect("read");
     for records in [vec![version(b"bytes", &["work"], true)], vec![offered(task("p:work", None))]] {
         rig.b.restore(restore(t(0), records)).await.expect("restored");
-        let now = rig.a.catalog_revision().await.expect("read");
-        assert!(now > last, "{now} after {last}");
-        last = now;
+        let before = std::mem::replace(&mut last, rig.a.catalog_revision().await.expect("read"));
+        assert!(last > before, "{last} after {before}");
     }
     rig.b.restore(restore(t(0), vec![queued(rig.make.job("p:work"))])).await.expect("restored");
     assert_eq!(rig.a.catalog_revision().await.expect("read"), last, "jobs are not the catalogue's");
