@@ -83,6 +83,26 @@ async fn an_answer_that_took_long_changes_nothing() {
 }
 
 #[tokio::test]
+async fn that_a_servers_clock_was_set_is_noticed_also_by_an_answer_that_took_long() {
+    for stall in [Stall::Requests, Stall::Answers] {
+        let two = Two::new();
+        two.measure().await;
+        two.server.step_forward(Duration::from_secs(7_200));
+        two.store.stall(stall);
+        let (measured, ()) = futures_util::future::join(two.measure(), async {
+            two.store.reached("store_clock", 1).await;
+            two.advance(Duration::from_secs(45));
+            two.store.go_on();
+        })
+        .await;
+        assert!(measured.was_set, "{stall:?}");
+        assert!(two.server.now().saturating_since(two.clock.now()) <= Duration::from_secs(45), "{stall:?}");
+        two.measure().await;
+        assert_eq!(two.clock.now(), two.server.now(), "{stall:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_whose_clock_is_set_is_followed_and_that_is_noticed() {
     let two = Two::new();
     two.measure().await;

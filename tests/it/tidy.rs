@@ -21,15 +21,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 
 /// Third-party crates and the only places that may name them (prefixes below `host/`).
 const HOMES: &[(&str, &[&str])] = &[
-    (
-        "sqlx",
-        &[
-            "store/src/sql/drivers/",
-            "store/src/sql/statements/value.rs",
-            "src/broker/sqlite.rs",
-            "src/broker/postgres.rs",
-        ],
-    ),
+    ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
     ("rustls", &["store/src/sql/drivers/tls.rs"]),
     (
         "rustix",
@@ -45,6 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("base64", &["store/src/archive/"]),
     ("wasmtime", &["sandbox/src/"]),
     ("wasmtime_wasi", &["sandbox/src/"]),
+    ("wasmtime_wasi_io", &["sandbox/src/poll.rs"]),
     ("wasmparser", &["sandbox/src/"]),
     ("cap_primitives", &["sandbox/src/"]),
     ("cap_fs_ext", &["sandbox/src/"]),

@@ -12,7 +12,7 @@ const BYTE: u64 = 1;
 /// Fuel for a call of WASI, whatever it does.
 pub(super) const CALL: u64 = 100;
 /// Fuel for a random byte.
-pub(super) const RANDOM_BYTE: u64 = 4;
+pub(super) const RANDOM_BYTE: u64 = 8;
 /// Fuel for a line of output, or a field of one, that is looked at, whether or not it is kept.
 pub(super) const LINE: u64 = 50;
 /// Fuel for a line of output, or a note of progress, that is kept and sent on.

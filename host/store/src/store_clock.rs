@@ -155,18 +155,24 @@ impl State {
             self.reading = Some(new);
             return 0;
         };
-        if measured.took() > quick {
-            return 0;
-        }
         // The store showed this at some moment of the round trip. Where that is what was expected, the old reading stands.
         let (earliest, latest) = (old.time_at(measured.asked_at), old.time_at(measured.answered_at));
-        let is_expected = earliest <= new.time && new.time <= latest;
-        if !is_expected || new.error < old.error {
-            self.reading = Some(new);
-        }
         let early = i64::min(0, new.time.as_micros().saturating_sub(earliest.as_micros()));
         let late = i64::max(0, new.time.as_micros().saturating_sub(latest.as_micros()));
-        early + late
+        let step = early + late;
+        if measured.took() <= quick {
+            if step != 0 || new.error < old.error {
+                self.reading = Some(new);
+            }
+        } else if is_suspicious(step) {
+            // An answer that took long says little of the time, but that the clock was set it does say, and by how much at least.
+            let by = Duration::from_micros(step.unsigned_abs());
+            let time = if step < 0 { old.time.saturating_sub(by) } else { old.time.saturating_add(by) };
+            self.reading = Some(Reading { time, ..old });
+        } else {
+            return 0;
+        }
+        step
     }
 
     /// How many milliseconds the store's clock is ahead of the machine's, where that is much and nobody was told.

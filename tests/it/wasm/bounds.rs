@@ -130,7 +130,7 @@ async fn random_bytes_burn_fuel_and_results_are_memory_to_the_byte() {
     };
     let (few, many) = (usage(random(100)).await, usage(random(100_100)).await);
     // Of two plugins that differ in a number only, the fuel differs by what the number costs.
-    assert_eq!(many.fuel - few.fuel, 4 * 100_000);
+    assert_eq!(many.fuel - few.fuel, 8 * 100_000);
     let answering = |bytes: usize| Plugin::returning(Encoding::Json, format!("{:>bytes$}", 1).as_bytes()).component();
     let (short, long) = (usage(answering(1)).await, usage(answering(1_001)).await);
     assert_eq!(long.peak_memory_bytes - short.peak_memory_bytes, 1_000);
