@@ -16,11 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many seeds a test run tries.
 const SEEDS: u64 = 10_000;
 
-/// Seeds that have failed once, with what they found.
-const KEPT: [u64; 1] = [
-    // A server's clock was set, and whoever heard of it by a slow answer took leases for over.
-    3_593,
-];
+/// Seeds beyond those that have failed once, each with what it found. They mean something as long as nothing changes that draws from a seed;
+/// what was found has a test of its own.
+const KEPT: [u64; 0] = [];
 
 /// Most failing seeds that are shown.
 const SHOWN_MAX: usize = 3;

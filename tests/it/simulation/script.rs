@@ -8,7 +8,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// How long things go wrong.
 pub(super) const TROUBLE: Duration = Duration::from_millis(TROUBLE_MILLIS);
-const TROUBLE_MILLIS: u64 = 40_000;
+const TROUBLE_MILLIS: u64 = 32_000;
 
 /// How far apart steps of the store's clock are.
 const STEPS_APART: Duration = Duration::from_secs(8);

@@ -231,7 +231,7 @@ impl World {
         };
         tokio::join!(all_of_it, world.watch_fires());
         world.network.calm_down();
-        world.timeline.sleep(12 * SECOND).await;
+        world.timeline.sleep(10 * SECOND).await;
         world.look_at_schedules().await;
         world.end_schedules().await;
         world.wait_for_the_end().await;
