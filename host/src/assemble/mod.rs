@@ -215,22 +215,11 @@ fn prepare_data_dir(dir: &Path) -> AppResult<()> {
 }
 
 fn options_of(config: &Config) -> AppResult<Options> {
-    let serve = &config.serve;
-    let identity = match &serve.identity {
+    let identity = match &config.serve.identity {
         Some(identity) => identity.clone(),
         None => fresh_identity()?,
     };
-    Ok(Options {
-        role: serve.role,
-        max_concurrent_jobs: serve.max_concurrent_jobs,
-        queues: serve.queues.clone(),
-        lease_duration: serve.lease_duration,
-        cleanup_interval: serve.cleanup_interval,
-        drain_timeout: serve.drain_timeout,
-        catch_up_max: serve.catch_up_max,
-        caps: config.caps,
-        ..Options::new(identity)
-    })
+    Ok(Options { caps: config.caps, ..Options::of(identity, &config.serve) })
 }
 
 /// An identity that nobody has had before: `host-pid-random`.

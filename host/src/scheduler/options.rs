@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::config::{Caps, QueueLimit, Role};
+use crate::config::{Caps, QueueLimit, Role, Serve};
 use crate::executor::{Executor, Offers};
-use crate::model::{Ability, ExecutorName, MemoryLoad, QueueName, SchedulerId, Target, ability, limits};
+use crate::model::{Ability, ExecutorName, MemoryLoad, SchedulerId, Target, ability};
 use crate::store::Store;
 
 /// What a scheduler works with. All of it may be shared with other schedulers and with the program around them.
@@ -152,19 +152,22 @@ impl Options {
 
     /// The usual settings for a scheduler of that identity.
     pub fn new(identity: SchedulerId) -> Options {
+        Options::of(identity, &Serve::default())
+    }
+
+    /// The settings that `serve` has, and the usual ones for the rest.
+    pub fn of(identity: SchedulerId, serve: &Serve) -> Options {
         Options {
             identity,
-            role: Role::Both,
-            max_concurrent_jobs: 100,
-            queues: vec![QueueLimit::new(QueueName::default())],
-            lease_duration: Duration::from_secs(15),
-            cleanup_interval: Duration::from_secs(15 * 60),
-            // With the grace below, what is left to write, and closing a store that does not answer, it stays below the 30 s that container
-            // runtimes give.
-            drain_timeout: Duration::from_secs(15),
+            role: serve.role,
+            max_concurrent_jobs: serve.max_concurrent_jobs,
+            queues: serve.queues.clone(),
+            lease_duration: serve.lease_duration,
+            cleanup_interval: serve.cleanup_interval,
+            drain_timeout: serve.drain_timeout,
             poll_interval: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(5),
-            catch_up_max: limits::CATCH_UP_MAX,
+            catch_up_max: serve.catch_up_max,
             caps: Caps::default(),
             has_lease_thread: true,
         }

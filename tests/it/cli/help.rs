@@ -1,7 +1,7 @@
 //! The help texts, as users read them: a change shows as a diff.
 
+use host::config::Serve;
 use host::config::units::format_duration;
-use host::scheduler::Options;
 use tests::cli::User;
 
 const COMMANDS: &[&str] = &[
@@ -48,7 +48,7 @@ fn help_texts_are_as_they_were_reviewed() {
 
 #[test]
 fn the_defaults_that_help_names_are_the_programs() {
-    let usual = Options::new("any".parse().expect("an identity"));
+    let usual = Serve::default();
     let help = User::new().ok(["serve", "--help"]);
     // In one line, however it is wrapped.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -267,8 +267,9 @@ impl Default for Serve {
             max_memory: None,
             lease_duration: Duration::from_secs(15),
             cleanup_interval: Duration::from_secs(15 * 60),
-            // With what follows it stays below the 30 s that container runtimes give.
-            drain_timeout: Duration::from_secs(20),
+            // With the grace of interrupted jobs (5 s), what is left to write, and closing a store that does not answer, it stays below the
+            // 30 s that container runtimes give.
+            drain_timeout: Duration::from_secs(15),
             catch_up_max: limits::CATCH_UP_MAX,
             queues: vec![QueueLimit::new(QueueName::default())],
         }
