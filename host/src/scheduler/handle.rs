@@ -221,9 +221,5 @@ async fn before<T>(core: &Core, end: Instant, work: impl Future<Output = T>) -> 
 
 /// Waits for everything that `tracker` counts to end; `false` when `span` was over first.
 async fn wait_for(core: &Core, tracker: &TaskTracker, span: Duration) -> bool {
-    tokio::select! {
-        biased;
-        () = tracker.wait() => true,
-        () = core.time.sleep(span) => false,
-    }
+    before(core, core.time.monotonic().saturating_add(span), tracker.wait()).await.is_some()
 }

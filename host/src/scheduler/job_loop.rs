@@ -73,11 +73,9 @@ async fn free_slot(core: &Core, slots: &Arc<Semaphore>) -> Option<OwnedSemaphore
 
 /// Waits while jobs that were taken wait for memory: another worker may have some for the next ones.
 async fn enough_memory(core: &Core) {
-    while core.executors.memory_load().is_some_and(|load| load.waiting > 0) {
-        tokio::select! {
-            () = core.stop_taking.cancelled() => return,
-            () = core.time.sleep(LOOK_FOR_MEMORY_EVERY) => {}
-        }
+    let is_short = || core.executors.memory_load().is_some_and(|load| load.waiting > 0);
+    while is_short() && !core.stop_taking.is_cancelled() {
+        super::pause(core, LOOK_FOR_MEMORY_EVERY).await;
     }
 }
 

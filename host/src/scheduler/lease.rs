@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::running::Interrupt;
+use super::{log_failure, sleep_until};
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
-use crate::store::{ExtendJobs, Extended, Hold, StoreError};
+use crate::store::{ExtendJobs, Extended, Hold};
 
 /// Longest pause before a renewal that failed is tried again.
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(1);
@@ -49,7 +50,10 @@ pub(super) async fn run(core: Arc<Core>) {
         let Some(answer) = on_watch(&core, call).await else { return };
         let is_settled = match answer {
             Some(Ok(extended)) => take(&core, &extended, asked_at.saturating_add(duration)),
-            Some(Err(error)) => failed(&error),
+            Some(Err(error)) => {
+                log_failure!(&error, "leases could not be extended; trying again");
+                false
+            }
             None => {
                 tracing::debug!("leases were not extended in time; trying on another connection");
                 line = core.store.lease_line();
@@ -65,11 +69,12 @@ pub(super) async fn run(core: Arc<Core>) {
 async fn on_watch<T>(core: &Core, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     loop {
-        let first_end = core.running.first_end();
+        // From then on the lease that ends first must not be relied on.
+        let stop_at = core.running.first_end().map(|end| end.saturating_sub(margin(core.options.lease_duration)));
         tokio::select! {
             biased;
             () = core.stop_serving.cancelled() => return None,
-            () = stop_time(core, first_end) => {}
+            () = sleep_until(core, stop_at) => {}
             done = &mut work => return Some(done),
             // An attempt has begun whose lease may be the first to end.
             () = core.running.changed.notified() => {}
@@ -80,17 +85,6 @@ async fn on_watch<T>(core: &Core, work: impl Future<Output = T>) -> Option<T> {
             // That the store does not answer is told by whoever watches it.
             tracing::info!(count = stopped, "attempts are stopped: their leases could not be renewed in time");
         }
-    }
-}
-
-/// Waits until a lease that ends then must not be relied on any more; for ever where there is none.
-async fn stop_time(core: &Core, end: Option<Instant>) {
-    match end {
-        Some(end) => {
-            let stop_at = end.saturating_sub(margin(core.options.lease_duration));
-            sleep_until_instant(&core.time, stop_at).await;
-        }
-        None => std::future::pending().await,
     }
 }
 
@@ -108,14 +102,4 @@ fn take(core: &Core, extended: &[Extended], held_until: Instant) -> bool {
         }
     }
     is_settled
-}
-
-fn failed(error: &StoreError) -> bool {
-    let error_text = super::chain(error);
-    if error.is_transient() {
-        tracing::debug!(error = %error_text, "leases could not be extended; trying again");
-    } else {
-        tracing::warn!(error = %error_text, "leases could not be extended; trying again");
-    }
-    false
 }

@@ -80,6 +80,14 @@ async fn pause(core: &core::Core, span: Duration) {
     }
 }
 
+/// Waits until then; for ever where there is no such time.
+async fn sleep_until(core: &core::Core, instant: Option<crate::clock::Instant>) {
+    match instant {
+        Some(instant) => crate::clock::sleep_until_instant(&core.time, instant).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits until that time of the store; for ever where there is none.
 async fn due(core: &core::Core, at: Option<crate::model::Timestamp>) {
     match at {

@@ -14,8 +14,9 @@ use super::catalog::Resolved;
 use super::core::Core;
 use super::lease;
 use super::running::{Attempt, Interrupt};
+use super::sleep_until;
 use super::writer::Write;
-use crate::clock::{Clock as _, Instant, sleep_until_instant};
+use crate::clock::{Clock as _, Instant};
 use crate::executor::{Finished, Invocation, Limits, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp, Usage};
 use crate::store::{Effects, Ending, JobReport, ReleaseJob};
@@ -243,14 +244,6 @@ impl Runner {
     fn finished(&self, outcome: Outcome, result: Option<Payload>, error: Option<JobError>) -> Ending {
         let expires_at = self.core.time.now().saturating_add(self.job.spec.settings.result_ttl);
         Ending::Finished { outcome, result, error, expires_at }
-    }
-}
-
-/// Waits until then; for ever where there is no such time.
-async fn sleep_until(core: &Core, instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until_instant(&core.time, instant).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::batch::{NotStored, store_each};
 use super::core::Core;
-use crate::clock::{Clock as _, Instant, sleep_until_instant};
+use crate::clock::{Clock as _, Instant};
 use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, TaskId, Timestamp};
 use crate::store::{Ending, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released, StoreError};
 
@@ -86,22 +86,14 @@ async fn gather(
     is_open: bool,
     waiting: &[End],
 ) -> bool {
-    let retry_at = waiting.iter().map(|end| end.retry_at).min();
-    let retry = async {
-        match retry_at {
-            // Not at once where that time has come: what waits has failed before.
-            Some(at) => {
-                let not_before = core.time.monotonic().saturating_add(RETRY_PAUSE);
-                sleep_until_instant(&core.time, at.max(not_before)).await;
-            }
-            None => std::future::pending().await,
-        }
-    };
+    // Not at once where that time has come: what waits has failed before.
+    let not_before = core.time.monotonic().saturating_add(RETRY_PAUSE);
+    let retry_at = waiting.iter().map(|end| end.retry_at.max(not_before)).min();
     tokio::select! {
         biased;
         count = receiver.recv_many(batch, WRITES_MAX), if is_open => count > 0,
         () = core.stop_serving.cancelled(), if !waiting.is_empty() => is_open,
-        () = retry => is_open,
+        () = super::sleep_until(core, retry_at) => is_open,
     }
 }
 
