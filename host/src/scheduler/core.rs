@@ -57,6 +57,12 @@ impl Core {
         (self.options.lease_duration / 10).min(Duration::from_millis(500))
     }
 
+    /// Tells whoever runs the scheduler that it must be stopped, and takes nothing new from now on.
+    pub(super) fn fail(&self) {
+        self.fatal.cancel();
+        self.stop_taking.cancel();
+    }
+
     /// Starts a loop on a thread of its own, which nothing else can hold.
     pub(super) fn spawn_apart(self: &Arc<Self>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let (core, token) = (Arc::clone(self), self.loops.token());
@@ -74,8 +80,7 @@ impl Core {
         if let Err(error) = started {
             // Going on without would be worse than a lease that a task can keep from being renewed.
             tracing::error!(%error, name, "the system gives no thread for a loop of the scheduler; stopping");
-            self.fatal.cancel();
-            self.stop_taking.cancel();
+            self.fail();
         }
     }
 
@@ -84,8 +89,7 @@ impl Core {
         let work = std::panic::AssertUnwindSafe(work);
         if futures_util::FutureExt::catch_unwind(work).await.is_err() {
             tracing::error!(name, "a loop of the scheduler panicked; stopping");
-            self.fatal.cancel();
-            self.stop_taking.cancel();
+            self.fail();
         }
     }
 

@@ -71,19 +71,20 @@ pub(super) async fn take_back_own(core: &Core) -> Result<(), StoreError> {
 
 /// How this scheduler shows itself to others.
 pub(super) fn row(core: &Core, started_at: Timestamp, stopped_at: Option<Timestamp>) -> SchedulerRow {
-    let runs_jobs = core.options.role.runs_jobs();
+    let (queues, abilities) = if core.options.role.runs_jobs() {
+        let queues = core.options.queues.iter().map(|limit| limit.queue.clone()).collect();
+        (queues, core.executors.abilities())
+    } else {
+        (Vec::new(), Vec::new())
+    };
     SchedulerRow {
         id: core.options.identity.clone(),
         role: core.options.role.as_str().to_owned(),
         started_at,
         seen_at: core.time.now(),
         stopped_at,
-        queues: if runs_jobs {
-            core.options.queues.iter().map(|limit| limit.queue.clone()).collect()
-        } else {
-            Vec::new()
-        },
-        abilities: if runs_jobs { core.executors.abilities() } else { Vec::new() },
+        queues,
+        abilities,
         incarnation: core.life.incarnation().clone(),
         memory: core.executors.memory_load(),
     }
@@ -96,8 +97,7 @@ fn displaced(core: &Core, other: &SchedulerRow) {
     }
     let started_at = other.started_at;
     tracing::error!(%started_at, "another scheduler has taken over the identity of this one; stopping");
-    core.fatal.cancel();
-    core.stop_taking.cancel();
+    core.fail();
 }
 
 /// Takes back what was over at that time, and what `holder` left.
