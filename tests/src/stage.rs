@@ -15,11 +15,10 @@ use host::executor::{Executor, Finished, Invocation, Offers, Retry, RunControl, 
 use host::model::{
     Coalesce, ConflictPolicy, ErrorKind, Event, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Parallelism,
     Payload, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
-    Usage,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler, StopReport};
 use host::store::memory::MemoryStore;
-use host::store::{AddSchedule, Effects, Store};
+use host::store::{AddSchedule, Store};
 use host::trigger::Trigger;
 
 use crate::wait::wait_for;
@@ -66,7 +65,7 @@ impl Drop for Counted<'_> {
 impl Executor for ScriptedExecutor {
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
         if !control.may_begin.ask() {
-            return Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() };
+            return Finished::of(Verdict::Cancelled);
         }
         let now_running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         let _counted = Counted(&self.running);
@@ -77,7 +76,7 @@ impl Executor for ScriptedExecutor {
         let script = self.scripts.lock().unwrap_or_else(PoisonError::into_inner).get(&function).cloned();
         let script = script.unwrap_or_else(|| panic!("the test has no script for {function}"));
         let verdict = script(invocation, control).await;
-        Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+        Finished::of(verdict)
     }
 
     fn offers(&self) -> Offers {

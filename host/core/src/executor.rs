@@ -224,6 +224,18 @@ pub struct Finished {
     pub effects: Effects,
 }
 
+impl Finished {
+    /// That end, of an attempt that cost nothing and asked for nothing.
+    pub fn of(verdict: Verdict) -> Finished {
+        Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+    }
+
+    /// That end, of an attempt that took so long and asked for nothing.
+    pub fn after(wall: Duration, verdict: Verdict) -> Finished {
+        Finished { usage: Usage { wall, ..Usage::default() }, ..Finished::of(verdict) }
+    }
+}
+
 /// What came of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {

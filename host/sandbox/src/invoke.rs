@@ -27,7 +27,7 @@ use super::output::{Output, OutputOptions};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Finished, Invocation, Retry, RunControl, Verdict};
-use crate::model::{Effects, ErrorKind, JobError, Usage};
+use crate::model::{ErrorKind, JobError, Usage};
 
 /// How long the lines of a guest that has ended may wait for a slow receiver.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
@@ -115,7 +115,7 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
     drop(attempt.place);
     flush(&output).await;
     let usage = Usage { fuel, peak_memory_bytes, wall: elapsed.elapsed(), queued: Duration::ZERO };
-    Finished { verdict, usage, effects: Effects::default() }
+    Finished { usage, ..Finished::of(verdict) }
 }
 
 /// Instantiates and calls.
@@ -181,9 +181,5 @@ fn host_error(error: &wasmtime::Error, elapsed: Stopwatch) -> Finished {
 
 /// The end of an attempt whose guest never began.
 pub(super) fn finished_without_guest(error: JobError, retry: Retry, elapsed: Stopwatch) -> Finished {
-    Finished {
-        verdict: Verdict::Failure { error, retry },
-        usage: Usage { wall: elapsed.elapsed(), ..Usage::default() },
-        effects: Effects::default(),
-    }
+    Finished::after(elapsed.elapsed(), Verdict::Failure { error, retry })
 }

@@ -73,7 +73,7 @@ use crate::executor::{
     Retry, RunControl, RunnablePlugin, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
-use crate::model::{Effects, ErrorKind, Grant, JobError, MemoryLoad, Usage};
+use crate::model::{ErrorKind, Grant, JobError, MemoryLoad};
 
 /// How the sandbox is set up.
 pub struct WasmOptions {
@@ -305,8 +305,7 @@ impl Executor for WasmExecutor {
 }
 
 fn never_began(elapsed: Stopwatch) -> Finished {
-    let usage = Usage { wall: elapsed.elapsed(), ..Usage::default() };
-    Finished { verdict: Verdict::Cancelled, usage, effects: Effects::default() }
+    Finished::after(elapsed.elapsed(), Verdict::Cancelled)
 }
 
 fn host_panic(panic: &(dyn std::any::Any + Send)) -> JobError {

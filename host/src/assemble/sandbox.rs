@@ -11,7 +11,7 @@ use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
 };
-use crate::model::{Digest, Effects, ErrorKind, Grant, JobError, MemoryLoad, Usage};
+use crate::model::{Digest, ErrorKind, Grant, JobError, MemoryLoad};
 use crate::store::Store;
 
 /// A sandbox that is set up when it is needed first: most commands never do, and setting it up takes longer than all they do.
@@ -62,11 +62,10 @@ impl Executor for LazySandbox {
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
         match self.get().await {
             Ok(executor) => executor.run(invocation, control).await,
-            Err(reason) => Finished {
-                verdict: Verdict::Failure { error: JobError::new(ErrorKind::HostError, reason), retry: Retry::Backoff },
-                usage: Usage::default(),
-                effects: Effects::default(),
-            },
+            Err(reason) => {
+                let error = JobError::new(ErrorKind::HostError, reason);
+                Finished::of(Verdict::Failure { error, retry: Retry::Backoff })
+            }
         }
     }
 

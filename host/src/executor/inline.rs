@@ -19,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{AttemptClock, Executor, Finished, Invocation, Offers, Report, Retry, RunControl, Verdict, returned};
 use crate::clock::{Clock, Stopwatch};
 use crate::model::limits::LOG_LINE_BYTES_MAX;
-use crate::model::{
-    Effects, Encoding, ErrorKind, Job, JobError, LogLevel, LogLine, Payload, Progress, Target, TaskName, Usage,
-};
+use crate::model::{Encoding, ErrorKind, Job, JobError, LogLevel, LogLine, Payload, Progress, Target, TaskName};
 
 /// A failure that a native task returns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,8 +187,7 @@ impl Executor for InlineExecutor {
                 attempt(&*task, args, Arc::new(Inner { invocation, control, clock, lines: Mutex::default() })).await
             }
         };
-        let usage = Usage { wall: elapsed.elapsed(), ..Usage::default() };
-        Finished { verdict, usage, effects: Effects::default() }
+        Finished::after(elapsed.elapsed(), verdict)
     }
 
     fn offers(&self) -> Offers {

@@ -18,7 +18,7 @@ use super::sleep_until;
 use super::writer::Write;
 use crate::clock::{Clock as _, Instant};
 use crate::executor::{Finished, Invocation, Limits, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
-use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp, Usage};
+use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp};
 use crate::store::{Effects, Ending, JobReport, ReleaseJob};
 
 /// Most lines that wait between a guest and its runner.
@@ -155,9 +155,10 @@ impl Runner {
             let step = tokio::select! {
                 biased;
                 Some(report) = said.recv() => Step::Said(report),
-                ended = &mut execution => {
-                    ended.map_or(Step::Panicked, |finished| Step::Finished(Box::new(finished.unwrap_or_else(never_began))))
-                }
+                // Without an end it was asked to stop before its turn had come.
+                ended = &mut execution => ended.map_or(Step::Panicked, |finished| {
+                    Step::Finished(Box::new(finished.unwrap_or_else(|| Finished::of(Verdict::Cancelled))))
+                }),
                 () = sleep_until(&core, self.buffer.flush_at) => Step::FlushDue,
                 () = self.attempt.cancel.cancelled(), if kill_at.is_none() => Step::AskedToStop,
                 () = sleep_until(&core, kill_at), if !self.attempt.kill.is_cancelled() => Step::GraceOver,
@@ -247,13 +248,8 @@ impl Runner {
     }
 }
 
-/// The end of an attempt that was asked to stop before its turn had come.
-fn never_began() -> Finished {
-    Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() }
-}
-
 fn failed(error: JobError, retry: Retry) -> Finished {
-    Finished { verdict: Verdict::Failure { error, retry }, usage: Usage::default(), effects: Effects::default() }
+    Finished::of(Verdict::Failure { error, retry })
 }
 
 fn no_executor(core: &Core, name: &str) -> JobError {

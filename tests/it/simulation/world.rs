@@ -10,9 +10,8 @@ use host::broker::local::LocalBroker;
 use host::clock::Clock as _;
 use host::executor::{Executor, Finished, Invocation, Offers, Retry, RunControl, Verdict};
 use host::model::{
-    Coalesce, ConflictPolicy, Effects, ErrorKind, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Outcome,
-    Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName,
-    Timestamp, Usage,
+    Coalesce, ConflictPolicy, ErrorKind, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Outcome, Parallelism,
+    Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
 use host::store::memory::MemoryStore;
@@ -59,7 +58,7 @@ struct Attempts {
 impl Executor for Attempts {
     async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
         if !control.may_begin.ask() {
-            return Finished { verdict: Verdict::Cancelled, usage: Usage::default(), effects: Effects::default() };
+            return Finished::of(Verdict::Cancelled);
         }
         let job = &invocation.job;
         let name = job.spec.task_id.as_str();
@@ -91,7 +90,7 @@ impl Executor for Attempts {
                 }
             }
         };
-        Finished { verdict, usage: Usage::default(), effects: Effects::default() }
+        Finished::of(verdict)
     }
 
     fn offers(&self) -> Offers {
