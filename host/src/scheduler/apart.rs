@@ -20,14 +20,16 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWrite
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock as _;
+use crate::model::Backoff;
 use crate::store::store_clock::StoreClock;
 
-/// How long a job runs alone after the first crash; four times as long after each further one.
-const ALONE_FIRST: Duration = Duration::from_secs(1);
 /// How long another one waits that was taken with it.
 pub(super) const PUT_BACK_FOR: Duration = Duration::from_millis(250);
-/// How long it runs alone at most.
+/// How long a job runs alone at most.
 const ALONE_MAX: Duration = Duration::from_secs(4_096);
+/// How long it runs alone: a second after the first crash, four times as long after each further one.
+const ALONE: Backoff =
+    Backoff { initial: Duration::from_secs(1), max: ALONE_MAX, factor_percent: 400, jitter_percent: 0 };
 
 /// The attempts of one process, as far as they may run beside each other.
 #[derive(Debug, Default)]
@@ -132,10 +134,7 @@ async fn unless_cancelled<T>(cancel: &CancellationToken, wait: impl Future<Outpu
 }
 
 fn alone_for(crashes: u32) -> Duration {
-    match crashes.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(further) => ALONE_FIRST.saturating_mul(4_u32.saturating_pow(further)).min(ALONE_MAX),
-    }
+    if crashes == 0 { Duration::ZERO } else { ALONE.delay(crashes, 0.5) }
 }
 
 #[cfg(test)]
@@ -192,7 +191,7 @@ mod tests {
         assert_eq!(poll!(&mut suspect), Poll::Pending);
         assert_eq!(poll!(&mut other), Poll::Pending);
         assert!(suspect_begun.try_recv().is_ok() && other_begun.try_recv().is_err());
-        stage.clock.advance(ALONE_FIRST);
+        stage.clock.advance(ALONE.initial);
         assert_eq!(poll!(&mut suspect), Poll::Pending);
         assert_eq!(poll!(&mut other), Poll::Pending);
         assert!(other_begun.try_recv().is_ok());
@@ -209,7 +208,7 @@ mod tests {
         let (second, mut second_begun, second_end) = stage.attempt(1);
         let (mut long, mut first, mut second) = (pin!(long), pin!(first), pin!(second));
         assert!(poll!(&mut long).is_pending() && poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
-        stage.clock.advance(ALONE_FIRST);
+        stage.clock.advance(ALONE.initial);
         assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
         assert!(long_begun.try_recv().is_ok() && first_begun.try_recv().is_ok(), "it has waited for long enough");
         assert!(second_begun.try_recv().is_err());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{AcquireJobs, Page, QueueRow, ReleaseJob, SchedulerRow, ServedQueue, StoreError, Subject, Unreadable};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{
-    Ability, Digest, ErrorKind, JobError, JobId, JobSpec, Outcome, PluginVersion, QueueName, SchedulerId, Task, TaskId,
-    Timestamp,
+    Ability, Backoff, Digest, ErrorKind, JobError, JobId, JobSpec, Outcome, PluginVersion, QueueName, SchedulerId,
+    Task, TaskId, Timestamp,
 };
 use crate::{Ending, Put, PutScheduler};
 
@@ -173,12 +173,13 @@ pub fn survives_crash(crash: Crash, max_attempts: u32, crash_retries: u32) -> bo
 /// How long a job waits after its `crashes`th crash until it is tried again: not at all after the first, as most workers that vanish were
 /// ended by somebody, and then longer each time.
 pub fn pause_after_crash(crashes: u32) -> Duration {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(60 * 60);
-    match crashes.checked_sub(2) {
-        None => Duration::ZERO,
-        Some(further) => FIRST.saturating_mul(4_u32.saturating_pow(further)).min(LONGEST),
-    }
+    const PAUSES: Backoff = Backoff {
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(60 * 60),
+        factor_percent: 400,
+        jitter_percent: 0,
+    };
+    if crashes < 2 { Duration::ZERO } else { PAUSES.delay(crashes - 1, 0.5) }
 }
 
 /// Whether the row under a scheduler's identity belongs to another one.
