@@ -1,6 +1,6 @@
 //! Queues, and what a job waits for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{App, AppResult};
 use crate::model::{Ability, ExecutorName, Job, JobId, JobState, QueueName, Target, TaskId};
@@ -36,14 +36,9 @@ impl App {
     pub async fn queue_list(&self) -> AppResult<Vec<QueueState>> {
         let workers = self.workers_alive().await?;
         let mut rows = self.store.queue_list().await?;
-        let served = workers.iter().flat_map(|worker| &worker.queues);
-        let idle: Vec<QueueName> =
-            served.filter(|queue| rows.iter().all(|row| row.queue != **queue)).cloned().collect();
-        for queue in idle {
-            if rows.iter().all(|row| row.queue != queue) {
-                rows.push(QueueRow { queue, is_paused: false, running: 0, waiting: Vec::new() });
-            }
-        }
+        let mut idle: BTreeSet<QueueName> = workers.iter().flat_map(|worker| &worker.queues).cloned().collect();
+        idle.retain(|queue| rows.iter().all(|row| row.queue != *queue));
+        rows.extend(idle.into_iter().map(QueueRow::idle));
         rows.sort_by(|a, b| a.queue.cmp(&b.queue));
         let count = |row: &QueueRow| workers.iter().filter(|worker| worker.queues.contains(&row.queue)).count();
         Ok(rows.into_iter().map(|row| QueueState { workers: count(&row), row }).collect())
@@ -58,16 +53,12 @@ impl App {
         Ok(self.store.queue_pause(queue.clone(), pause).await?)
     }
 
-    /// Due jobs that no live worker runs, by queue and need.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn unserved(&self) -> AppResult<Vec<Unserved>> {
-        let (workers, rows) = (self.workers_alive().await?, self.store.queue_list().await?);
+    /// Due jobs that none of these workers runs, by queue and need.
+    pub(super) async fn unserved(&self, workers: &[SchedulerRow]) -> AppResult<Vec<Unserved>> {
         let mut unserved = Vec::new();
-        for row in rows {
+        for row in self.store.queue_list().await? {
             for (needs, jobs) in row.waiting {
-                if let Some(waits_for) = missing(&workers, &row.queue, &needs) {
+                if let Some(waits_for) = missing(workers, &row.queue, &needs) {
                     unserved.push(Unserved { queue: row.queue.clone(), needs, jobs, waits_for });
                 }
             }
@@ -88,8 +79,7 @@ impl App {
             return Ok(waits);
         }
         let workers = self.workers_alive().await?;
-        let paused: Vec<QueueName> =
-            self.store.queue_list().await?.into_iter().filter(|row| row.is_paused).map(|row| row.queue).collect();
+        let paused = self.store.queues_paused().await?;
         let mut targets: HashMap<TaskId, Option<Target>> = HashMap::new();
         for job in due {
             let (task, settings) = (&job.spec.task_id, &job.spec.settings);

@@ -68,6 +68,7 @@ impl App {
         let task_count = tasks.rows.len() + unreadable.add_all("task", tasks.unreadable);
         let schedulers = self.store.scheduler_list().await?;
         unreadable.add_all("scheduler", schedulers.unreadable);
+        let workers = alive(schedulers.rows.clone(), self.now().await?);
         Ok(Status {
             plugins: plugin_count,
             tasks: task_count,
@@ -75,7 +76,7 @@ impl App {
             schedules: schedule_count,
             next_due: self.store.schedule_next_due().await?,
             jobs: self.store.job_counts().await?,
-            unserved: self.unserved().await?,
+            unserved: self.unserved(&workers).await?,
             schedulers: schedulers.rows,
             unreadable,
             store_clock_ahead_ms: store_clock.map(|store| (store.as_micros() - now.as_micros()) / 1_000),
@@ -88,12 +89,7 @@ impl App {
     /// Those of the store.
     pub async fn workers_alive(&self) -> AppResult<Vec<SchedulerRow>> {
         let now = self.now().await?;
-        let mut rows = self.store.scheduler_list().await?.rows;
-        rows.retain(|row| {
-            let runs_jobs = row.role.parse().is_ok_and(Role::runs_jobs);
-            runs_jobs && rules::is_alive(row, now)
-        });
-        Ok(rows)
+        Ok(alive(self.store.scheduler_list().await?.rows, now))
     }
 
     /// Takes back what vanished workers left, then removes expired jobs and ended schedules, until nothing is left to do.
@@ -143,4 +139,10 @@ impl App {
             }
         }
     }
+}
+
+/// Those that live and run jobs.
+fn alive(mut schedulers: Vec<SchedulerRow>, now: Timestamp) -> Vec<SchedulerRow> {
+    schedulers.retain(|row| row.role.parse().is_ok_and(Role::runs_jobs) && rules::is_alive(row, now));
+    schedulers
 }

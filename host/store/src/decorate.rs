@@ -71,6 +71,7 @@ macro_rules! decorate {
             job_next_due(now: Timestamp;) -> Option<Timestamp> = SameAnswer;
             job_counts(;) -> JobCounts = SameAnswer;
             queue_list(;) -> Vec<QueueRow> = SameAnswer;
+            queues_paused(;) -> Vec<QueueName> = SameAnswer;
             queue_pause(queue: QueueName, pause: bool;) -> bool = OtherAnswer;
             @also
             fn lease_line(&self) -> Box<dyn LeaseLine> {

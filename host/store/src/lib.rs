@@ -255,6 +255,9 @@ pub trait JobQueue: Send + Sync {
     /// The queues that have due or running jobs, or are paused, by name.
     async fn queue_list(&self) -> Result<Vec<QueueRow>, StoreError>;
 
+    /// The names of the paused queues, in order. It counts no jobs, as [`queue_list`](JobQueue::queue_list) does.
+    async fn queues_paused(&self) -> Result<Vec<QueueName>, StoreError>;
+
     /// Pauses a queue, or lets it go on: no job of a paused one is started. Running ones go on.
     ///
     /// Atomic. Retry: safe. Answers whether it was otherwise before.

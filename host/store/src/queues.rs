@@ -23,3 +23,10 @@ pub struct QueueRow {
     /// How many of its jobs are due and have not begun, whatever holds them back, by what they need.
     pub waiting: Vec<(Ability, u64)>,
 }
+
+impl QueueRow {
+    /// A queue that goes on and has no jobs.
+    pub fn idle(queue: QueueName) -> QueueRow {
+        QueueRow { queue, is_paused: false, running: 0, waiting: Vec::new() }
+    }
+}

@@ -119,8 +119,7 @@ pub struct QueueCounts(BTreeMap<QueueName, QueueRow>);
 
 impl QueueCounts {
     fn row(&mut self, queue: QueueName) -> &mut QueueRow {
-        let new = QueueRow { queue: queue.clone(), is_paused: false, running: 0, waiting: Vec::new() };
-        self.0.entry(queue).or_insert(new)
+        self.0.entry(queue.clone()).or_insert_with(|| QueueRow::idle(queue))
     }
 
     /// Notes that a queue is paused.

@@ -366,6 +366,10 @@ impl JobQueue for Damaged {
         self.inner.queue_list().await
     }
 
+    async fn queues_paused(&self) -> Result<Vec<QueueName>, StoreError> {
+        self.inner.queues_paused().await
+    }
+
     async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError> {
         self.inner.queue_pause(queue, pause).await
     }

@@ -321,6 +321,10 @@ impl JobQueue for MemoryStore {
         })
     }
 
+    async fn queues_paused(&self) -> Result<Vec<QueueName>, StoreError> {
+        self.with(|state| Ok(state.paused_queues.iter().cloned().collect()))
+    }
+
     async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError> {
         self.with(|state| {
             let paused = &mut state.paused_queues;

@@ -199,7 +199,10 @@ impl Operation {
             Operation::Get(id) => show(store.job_get(id).await),
             Operation::List(filter) => show(store.job_list(filter).await),
             Operation::NextDue(now) => show(store.job_next_due(t(now)).await),
-            Operation::Counts => format!("{} {}", show(store.job_counts().await), show(store.queue_list().await)),
+            Operation::Counts => {
+                [show(store.job_counts().await), show(store.queue_list().await), show(store.queues_paused().await)]
+                    .join(" ")
+            }
             Operation::PauseQueue(queue, pause) => {
                 show(store.queue_pause(queue.parse().expect("a queue"), pause).await)
             }

@@ -188,5 +188,10 @@ async fn queues_are_counted_by_what_waits_and_runs(rig: Rig) {
         ("mail".to_owned(), true, 0, vec![needs("wasm", 1)]),
     ];
     assert_eq!(rig.queues().await, expected);
+    for (queue, pause) in [("rebuild", true), ("re-sent", true), ("mail", false)] {
+        rig.a.queue_pause(queue.parse().expect("a queue"), pause).await.expect("changed");
+    }
+    let paused = rig.b.queues_paused().await.expect("listed");
+    assert_eq!(paused.iter().map(ToString::to_string).collect::<Vec<_>>(), ["re-sent", "rebuild"]);
     assert_eq!(rig.a.task_get(&task_id("p:one")).await.expect("read").expect("there").running_jobs, 1);
 }

@@ -319,6 +319,16 @@ async fn queues(tx: &mut Tx) -> Result<Vec<QueueRow>, Fault> {
     Ok(counts.rows())
 }
 
+pub(in crate::sql) async fn paused_queues(tx: &mut Tx) -> Result<Vec<QueueName>, Fault> {
+    let mut paused = Vec::new();
+    for mut row in tx.fetch(q::queue_paused, Vec::new()).await? {
+        paused.extend(QueueName::new(&row.text()?));
+    }
+    // Databases order names in their own ways.
+    paused.sort();
+    Ok(paused)
+}
+
 async fn pause_queue(tx: &mut Tx, (queue, pause): &(QueueName, bool)) -> Result<bool, Fault> {
     let before = tx.fetch_one(q::queue_lock, args![queue]).await?;
     let was_paused = before.map(|mut row| row.flag()).transpose()?.unwrap_or(false);
@@ -384,6 +394,10 @@ impl JobQueue for SqlStore {
 
     async fn queue_list(&self) -> Result<Vec<QueueRow>, StoreError> {
         read_with!(self, "queue_list", queues,)
+    }
+
+    async fn queues_paused(&self) -> Result<Vec<QueueName>, StoreError> {
+        read_with!(self, "queues_paused", paused_queues,)
     }
 
     async fn queue_pause(&self, queue: QueueName, pause: bool) -> Result<bool, StoreError> {

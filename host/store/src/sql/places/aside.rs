@@ -2,9 +2,9 @@
 
 use super::order::hold;
 use super::{Places, Touched, enter, settle};
-use crate::model::{JobId, QueueName, TaskId, Timestamp};
+use crate::model::{JobId, TaskId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
-use crate::sql::operations::jobs::lock;
+use crate::sql::operations::jobs::{lock, paused_queues};
 use crate::sql::statements::query::q;
 use crate::sql::statements::row;
 use crate::sql::statements::value::{args, list};
@@ -57,10 +57,7 @@ pub(in crate::sql) async fn come_back(tx: &mut Tx, ids: Vec<JobId>) -> Result<()
 async fn unserved(tx: &mut Tx, now: Timestamp) -> Result<Vec<String>, Fault> {
     let schedulers = tx.fetch(q::scheduler_list, Vec::new()).await?;
     let schedulers: Vec<SchedulerRow> = schedulers.into_iter().filter_map(|row| row::scheduler(row).ok()).collect();
-    let mut paused = Vec::new();
-    for mut row in tx.fetch(q::queue_paused, Vec::new()).await? {
-        paused.extend(QueueName::new(&row.text()?));
-    }
+    let paused = paused_queues(tx).await?;
     let mut unserved = Vec::new();
     for mut row in tx.fetch(q::job_ready_keys, args![rules::READY_KEYS_MAX]).await? {
         let key = row.text()?;
