@@ -57,7 +57,7 @@ pub fn serves(scheduler: &SchedulerRow, queue: &QueueName, needs: &Ability) -> b
 
 /// Whether it could run a job that needs this, in whatever queue.
 pub fn can_run(scheduler: &SchedulerRow, needs: &Ability) -> bool {
-    *needs == Ability::Any || scheduler.abilities.contains(needs)
+    needs.is_met_by(&scheduler.abilities)
 }
 
 /// Whether no live scheduler would run jobs that are claimed by that [`ready_key`].

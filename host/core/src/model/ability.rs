@@ -36,6 +36,11 @@ impl Ability {
             }
         }
     }
+
+    /// Whether who has these abilities can run a job that needs this one.
+    pub fn is_met_by(&self, abilities: &[Ability]) -> bool {
+        *self == Ability::Any || abilities.contains(self)
+    }
 }
 
 impl fmt::Display for Ability {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, Now, State};
-use crate::model::{Ability, Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
+use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
 use crate::rules::{Order, QueueCounts};
 use crate::{
     AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, Hold, JobCounts, JobFilter, JobQueue,
@@ -92,7 +92,7 @@ impl State {
     fn only(&mut self, id: JobId, request: &AcquireJobs) -> Option<JobId> {
         let entry = self.jobs.rows.get(&id).filter(|entry| entry.is_waiting())?;
         let (_, needed) = rules::read_ready_key(&entry.ready_key)?;
-        let can_run = needed == Ability::Any || request.abilities.contains(&needed);
+        let can_run = needed.is_met_by(&request.abilities);
         let spec = entry.job.spec.clone();
         (can_run && self.jobs.places.has_room(&spec)).then_some(id)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::jobs::{ended_unread, leave_unread, lock_each};
 use super::release::Requeue;
-use crate::model::{Ability, ErrorKind, JobError, JobId, Outcome, TaskId, Timestamp};
+use crate::model::{ErrorKind, JobError, JobId, Outcome, TaskId, Timestamp};
 use crate::rules::Order;
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::Encode as _;
@@ -173,7 +173,7 @@ async fn choose_one(
         return Ok(Vec::new());
     }
     let needed = rules::read_ready_key(&job.claim_key).map(|(_, needed)| needed);
-    let can_run = needed.is_none_or(|needed| needed == Ability::Any || request.abilities.contains(&needed));
+    let can_run = needed.is_none_or(|needed| needed.is_met_by(&request.abilities));
     match job.run_at {
         Some(run_at) if run_at > now => return Ok(Vec::new()),
         Some(_) => {
