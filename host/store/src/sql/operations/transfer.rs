@@ -220,21 +220,8 @@ fn job_row(job: &Job, rules: &TaskRules, places: Places, now: Timestamp) -> Vec<
     let is_due = spec.due_at <= now;
     let claim_key = rules.claim_key(&spec.settings);
     let text = |payload: Option<&crate::model::Payload>| payload.map(|payload| payload.encoding.as_str());
-    values![
-        spec.id,
-        &spec.task_id,
-        spec.schedule_id.as_ref(),
-        spec.schedule_life.as_number(),
-        spec.scheduled_fire_time,
-        row::span_micros(spec.jitter),
-        spec.args.encoding.as_str(),
-        &*spec.args.data,
-        spec.settings.to_json(),
-        -i64::from(spec.settings.priority),
-        row::span_micros(spec.settings.result_ttl),
-        spec.due_at,
-        spec.start_deadline,
-        spec.created_at,
+    let mut row = row::spec_values(spec);
+    row.extend(values![
         job.state,
         (is_queued && is_due && places.are_had()).then(|| claim_key.clone()),
         (is_queued && !is_due).then_some(spec.due_at),
@@ -260,7 +247,8 @@ fn job_row(job: &Job, rules: &TaskRules, places: Places, now: Timestamp) -> Vec<
         spec.settings.concurrency_key.as_deref(),
         places.key,
         places.task,
-    ]
+    ]);
+    row
 }
 
 async fn store_lines(tx: &mut Tx, written: &[(&Record, Restored)], present: &Present) -> Result<(), Fault> {

@@ -144,6 +144,21 @@ pub(in crate::sql) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
     let claim_key = rules.claim_key(&spec.settings);
     let key = spec.settings.concurrency_key.as_deref();
     let places = if is_due { rules.entry(key) } else { Places::default() };
+    let mut row = spec_values(spec);
+    row.extend(values![
+        (is_due && places.are_had()).then(|| claim_key.clone()),
+        (!is_due).then_some(spec.due_at),
+        spec.start_deadline,
+        claim_key,
+        key,
+        places.key,
+        places.task,
+    ]);
+    row
+}
+
+/// The columns that say what a job is, whatever has become of it: the first ones of `job_insert` and `job_restore`.
+pub(in crate::sql) fn spec_values(spec: &JobSpec) -> Vec<Value> {
     values![
         spec.id,
         &spec.task_id,
@@ -159,13 +174,6 @@ pub(in crate::sql) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
         spec.due_at,
         spec.start_deadline,
         spec.created_at,
-        (is_due && places.are_had()).then(|| claim_key.clone()),
-        (!is_due).then_some(spec.due_at),
-        spec.start_deadline,
-        claim_key,
-        key,
-        places.key,
-        places.task,
     ]
 }
 
