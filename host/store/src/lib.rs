@@ -223,7 +223,7 @@ pub trait JobQueue: Send + Sync {
     /// Ends attempts: stores the result and last log lines, frees the slot, finishes the job or puts it back into the queue.
     ///
     /// A job that somebody asked to stop does not go back into the queue: where the ending is a retry or the attempt was given
-    /// back, it ends as cancelled. A schedule among the effects whose id is taken under `ConflictPolicy::Error` is left out.
+    /// back, it ends as cancelled, with the error of this attempt or none. A schedule among the effects whose id is taken under `ConflictPolicy::Error` is left out.
     ///
     /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`. Retry:
     /// safe, the second call answers `LeaseLost` for what the first one did.

@@ -146,7 +146,10 @@ fn settle(job: &mut Job, ending: Ending, now: Timestamp) {
                 requeue(job, due_at);
             }
         }
-        Ending::GivenBack { .. } if job.cancel_requested => end(job, Outcome::Cancelled, now),
+        Ending::GivenBack { .. } if job.cancel_requested => {
+            end(job, Outcome::Cancelled, now);
+            job.error = None;
+        }
         Ending::GivenBack { .. } => {
             job.attempt = job.attempt.saturating_sub(1);
             job.started_at = None;

@@ -6,7 +6,7 @@ use host::model::{Digest, Encoding, ErrorKind, JobError, JobSettings, JobSpec, J
 use host::store::{Effects, Ending, ReleaseJobs, Released, StoreError};
 
 use super::{Rig, cases, ids};
-use crate::factory::{add, release, releases, schedule, schedule_id, success, t};
+use crate::factory::{add, job_settings, release, releases, schedule, schedule_id, success, t};
 
 cases![
     a_result_is_kept_with_what_the_attempt_cost,
@@ -19,6 +19,7 @@ cases![
     a_job_given_back_for_a_while_waits_and_loses_neither_an_attempt_nor_its_age,
     a_job_asked_to_stop_is_not_tried_again,
     an_attempt_given_back_of_a_job_asked_to_stop_ends_it,
+    what_failed_an_earlier_attempt_is_not_the_error_of_a_job_that_was_cancelled_later,
     what_a_guest_asked_for_comes_with_its_success,
     what_a_failed_guest_asked_for_is_dropped,
     a_taken_schedule_id_among_the_effects_hurts_nobody,
@@ -165,6 +166,18 @@ async fn an_attempt_given_back_of_a_job_asked_to_stop_ends_it(rig: Rig) {
     rig.b.job_cancel(id, t(1)).await.expect("asked");
     rig.a.job_release(releases(2, release(id, token, Ending::GivenBack { not_before: None }))).await.expect("released");
     assert_eq!(rig.job(id).await.outcome, Some(Outcome::Cancelled));
+}
+
+async fn what_failed_an_earlier_attempt_is_not_the_error_of_a_job_that_was_cancelled_later(rig: Rig) {
+    rig.add(JobSpec { settings: JobSettings { max_attempts: 2, ..job_settings() }, ..rig.make.job("p:work") }).await;
+    let (id, token) = rig.acquire_one(0).await;
+    let ending = Ending::Retry { due_at: t(3), error: error("not now") };
+    rig.a.job_release(releases(1, release(id, token, ending))).await.expect("released");
+    let (id, token) = rig.acquire_one(3).await;
+    rig.b.job_cancel(id, t(4)).await.expect("asked");
+    rig.a.job_release(releases(5, release(id, token, Ending::GivenBack { not_before: None }))).await.expect("released");
+    let job = rig.job(id).await;
+    assert_eq!((job.outcome, job.error), (Some(Outcome::Cancelled), None));
 }
 
 fn effects(rig: &Rig) -> Effects {
