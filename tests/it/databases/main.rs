@@ -60,6 +60,11 @@ const CASES: Cases = &[
     ("content::a_large_catch_up_is_stored_in_parts_and_holds_nobody_up", content::large_catch_up, DATABASES),
     ("clocks::a_scheduler_whose_clock_is_an_hour_wrong_does_no_harm", clocks::an_hour_wrong, SERVERS),
     (
+        "silence::longer_than_leases_costs_no_job_an_attempt_and_no_schedule_a_fire_and_is_told_once",
+        silence::longer_than_leases,
+        SERVERS,
+    ),
+    (
         "silence::costs_no_job_an_attempt_and_no_schedule_a_fire_and_is_told_once",
         silence::costs_nothing_and_is_told_once,
         SERVERS,

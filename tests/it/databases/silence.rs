@@ -18,8 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::block_on;
 
 /// How long the server stands still. Leases last for 15 s and are renewed every 5 s, so every lease is in doubt before it goes on, and
-/// some are over soon afterwards. What comes of longer silences is shown with clocks that are moved by hand.
+/// some are over soon afterwards.
 const SILENCE: Duration = Duration::from_secs(13);
+
+/// Silences that no lease outlasts.
+const LONG_SILENCES: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(60)];
 
 /// How long everything goes on as usual afterwards: longer than it takes until somebody looks for leases that are over.
 const AFTERWARDS: Duration = Duration::from_secs(6);
@@ -41,9 +44,18 @@ struct Told {
 }
 
 pub(crate) fn costs_nothing_and_is_told_once(backend: Backend) -> Result<()> {
+    stand_still(backend, SILENCE)
+}
+
+pub(crate) fn longer_than_leases(backend: Backend) -> Result<()> {
+    let servers = LONG_SILENCES.map(|silence| thread::spawn(move || stand_still(backend, silence)));
+    servers.into_iter().try_for_each(|server| server.join().map_err(|_| anyhow!("a test panicked"))?)
+}
+
+fn stand_still(backend: Backend, silence: Duration) -> Result<()> {
     let told = under_two_workers(backend, async |server: &mut OwnServer| {
         let still = server.stand_still()?;
-        SystemClock.sleep(SILENCE).await;
+        SystemClock.sleep(silence).await;
         drop(still);
         Ok(())
     })?;
