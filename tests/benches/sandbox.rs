@@ -7,21 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::clock::{Clock as _, SystemClock};
-use host::executor::wasm::{WasmExecutor, WasmOptions};
-use host::executor::{
-    Executor as _, Invocation, Limits, MayBegin, PluginInspector as _, PluginSource, RunControl, Runnable,
-    RunnablePlugin, Verdict,
-};
-use host::model::{
-    Backoff, Digest, Job, JobIdSource, JobSettings, JobSpec, JobState, Metadata, Payload, PluginName, QueueName,
-    SchedulerId, Target, TaskId, TaskName,
-};
-use tokio::sync::mpsc;
+use host::executor::Verdict;
 use tokio_util::sync::CancellationToken;
 
+mod attempts;
 mod bare_loop;
 
+use attempts::Sandboxed;
 use bare_loop::{BareLoop, round};
 
 /// Jobs of one round, and rounds; the best round counts, because other work on the machine only ever slows one down.
@@ -31,36 +23,25 @@ const ROUNDS: usize = 5;
 const PARALLEL: usize = 16;
 const TASK: &str = "noop";
 
-struct Nothing;
-
-#[async_trait::async_trait]
-impl PluginSource for Nothing {
-    async fn plugin_bytes(&self, _digest: &Digest) -> Result<Option<Vec<u8>>, String> {
-        Ok(None)
-    }
-}
-
 fn main() -> anyhow::Result<()> {
     let bytes = std::fs::read(tests::artifacts::plugin("noop"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let bare = Arc::new(BareLoop::new(&bytes)?);
-    let source: Arc<dyn PluginSource> = Arc::new(Nothing);
-    let executor = Arc::new(WasmExecutor::new(WasmOptions::new(source, Arc::new(SystemClock)))?);
-    let digest = runtime.block_on(executor.inspect(bytes, &[]))?.digest;
+    let sandbox = Arc::new(runtime.block_on(Sandboxed::new("noop"))?);
 
     println!("{JOBS} jobs of the plugin `noop`, best of {ROUNDS} rounds");
     for parallel in [1, PARALLEL] {
         let mut best: HashMap<&str, Duration> = HashMap::new();
         for _ in 0..ROUNDS {
-            let lane = Arc::clone(&bare);
+            let shared = Arc::clone(&bare);
             let bare_time = runtime.block_on(round(JOBS, parallel, move || {
-                let bare = Arc::clone(&lane);
+                let bare = Arc::clone(&shared);
                 async move { bare.job(TASK).await }
             }))?;
-            let lane = Arc::clone(&executor);
+            let shared = Arc::clone(&sandbox);
             let ours = runtime.block_on(round(JOBS, parallel, move || {
-                let executor = Arc::clone(&lane);
-                async move { job(&executor, digest).await }
+                let sandbox = Arc::clone(&shared);
+                async move { job(&sandbox).await }
             }))?;
             for (name, time) in [("bare", bare_time), ("ours", ours)] {
                 best.entry(name).and_modify(|best| *best = time.min(*best)).or_insert(time);
@@ -80,59 +61,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn job(executor: &WasmExecutor, digest: Digest) -> anyhow::Result<()> {
-    let (reports, _receiver) = mpsc::channel(16);
-    let control = RunControl {
-        may_begin: MayBegin::default(),
-        cancel: CancellationToken::new(),
-        kill: CancellationToken::new(),
-        reports,
-    };
-    let finished = executor.run(invocation(digest), control).await;
+async fn job(sandbox: &Sandboxed) -> anyhow::Result<()> {
+    let finished = sandbox.run(TASK, "{}", &CancellationToken::new()).await?;
     anyhow::ensure!(matches!(finished.verdict, Verdict::Success(_)), "the no-op failed: {:?}", finished.verdict);
     Ok(())
-}
-
-/// An invocation as the scheduler makes one; its cost counts, as it does there.
-fn invocation(digest: Digest) -> Invocation {
-    let plugin = PluginName::new("noop").expect("a name");
-    let function = TaskName::new(TASK).expect("a name");
-    let now = SystemClock.now();
-    let limits = Limits {
-        timeout: Duration::from_secs(300),
-        fuel: host::model::limits::FUEL_DEFAULT,
-        memory_bytes: 256 << 20,
-        result_bytes: 1 << 20,
-        log_bytes: 1 << 20,
-        log_lines: 10_000,
-        open_files: 64,
-    };
-    let settings = JobSettings {
-        executor: None,
-        queue: QueueName::default(),
-        concurrency_key: None,
-        timeout: limits.timeout,
-        fuel: limits.fuel,
-        memory_bytes: limits.memory_bytes,
-        max_attempts: 1,
-        crash_retries: 1,
-        backoff: Backoff::default(),
-        priority: 0,
-        result_ttl: Duration::from_secs(60),
-        metadata: Metadata::default(),
-    };
-    let id = JobIdSource::new(fastrand::Rng::new()).next(now);
-    let spec = JobSpec::direct(id, TaskId::of_plugin(&plugin, &function), Payload::no_args(), settings, now);
-    let job = Job { state: JobState::Running, attempt: 1, ..Job::queued(spec) };
-    let runnable = Runnable {
-        target: Target::Plugin { plugin: plugin.clone(), function },
-        plugin: Some(RunnablePlugin { name: plugin, digest, grants: Arc::from([]) }),
-    };
-    Invocation {
-        job: Arc::new(job),
-        runnable: Arc::new(runnable),
-        limits,
-        scheduler_id: SchedulerId::new("bench").expect("an id"),
-        started_at: now,
-    }
 }

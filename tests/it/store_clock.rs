@@ -10,6 +10,7 @@ use host::store::store_clock::{Measured, StoreClock};
 use tests::doubles::stalling::{Stall, Stalling};
 
 const QUICK: Duration = Duration::from_millis(500);
+const SLOW: Duration = Duration::from_secs(45);
 
 fn noon() -> Timestamp {
     "2026-05-01T12:00:00Z".parse().expect("a time")
@@ -39,6 +40,18 @@ impl Two {
 
     async fn measure(&self) -> Measured {
         self.clock.measure(&*self.store, QUICK).await.expect("it answers")
+    }
+
+    /// A measurement whose request or answer is under way for `took`.
+    async fn measure_slowly(&self, stall: Stall, took: Duration) -> Measured {
+        self.store.stall(stall);
+        let (measured, ()) = futures_util::future::join(self.measure(), async {
+            self.store.reached("store_clock", 1).await;
+            self.advance(took);
+            self.store.go_on();
+        })
+        .await;
+        measured
     }
 }
 
@@ -70,14 +83,8 @@ async fn an_answer_that_took_long_changes_nothing() {
     let two = Two::new();
     two.measure().await;
     for stall in [Stall::Requests, Stall::Answers] {
-        two.store.stall(stall);
-        let (measured, ()) = futures_util::future::join(two.measure(), async {
-            two.store.reached("store_clock", 1).await;
-            two.advance(Duration::from_secs(45));
-            two.store.go_on();
-        })
-        .await;
-        assert_eq!((measured.took(), measured.was_set), (Duration::from_secs(45), false));
+        let measured = two.measure_slowly(stall, SLOW).await;
+        assert_eq!((measured.took(), measured.was_set), (SLOW, false));
         assert_eq!(two.clock.now(), two.server.now(), "{stall:?}");
     }
 }
@@ -88,15 +95,9 @@ async fn that_a_servers_clock_was_set_is_noticed_also_by_an_answer_that_took_lon
         let two = Two::new();
         two.measure().await;
         two.server.step_forward(Duration::from_secs(7_200));
-        two.store.stall(stall);
-        let (measured, ()) = futures_util::future::join(two.measure(), async {
-            two.store.reached("store_clock", 1).await;
-            two.advance(Duration::from_secs(45));
-            two.store.go_on();
-        })
-        .await;
+        let measured = two.measure_slowly(stall, SLOW).await;
         assert!(measured.was_set, "{stall:?}");
-        assert!(two.server.now().saturating_since(two.clock.now()) <= Duration::from_secs(45), "{stall:?}");
+        assert!(two.server.now().saturating_since(two.clock.now()) <= SLOW, "{stall:?}");
         two.measure().await;
         assert_eq!(two.clock.now(), two.server.now(), "{stall:?}");
     }

@@ -139,11 +139,15 @@ const FILE_THREADS_MAX: usize = 128;
 /// Threads that make plugins ready: they wait for compilers, read the cache, and open granted folders.
 const LOADING_THREADS_MAX: usize = 16;
 
+/// How many guests compute at the same time: one on each processor.
+pub(super) fn guest_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZeroUsize::get)
+}
+
 impl Threads {
     /// Those that guests run on: one for each processor, and more for their file operations.
     pub(super) fn for_guests() -> std::io::Result<Threads> {
-        let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-        Threads::start("guest", workers, FILE_THREADS_MAX)
+        Threads::start("guest", guest_threads(), FILE_THREADS_MAX)
     }
 
     /// Those that make plugins ready. Guests whose file operations never end cannot hold them up.

@@ -14,6 +14,7 @@ use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
+use super::processors::TimeSlice;
 use super::refusal::{Refusal as _, refused};
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::{Clock, Stopwatch};
@@ -89,6 +90,7 @@ pub(super) async fn list_tasks(
         output: output.clone(),
         clock,
         job: None,
+        slice: TimeSlice::new(),
         reins,
     };
     let mut store = Guest::store(prepared.plugin.engine(), options)

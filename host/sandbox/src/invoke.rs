@@ -24,6 +24,7 @@ use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
+use super::processors::TimeSlice;
 use super::state::{Guest, GuestOptions, Reins};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Finished, Invocation, Retry, RunControl, Verdict};
@@ -55,7 +56,7 @@ pub(super) struct Attempt {
 }
 
 /// Runs an attempt to its end, on the guests' threads.
-pub(super) async fn run(attempt: Attempt) -> Finished {
+pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
     let limits = attempt.invocation.limits;
     let output = Output::new(OutputOptions {
         attempt: attempt.invocation.job.attempt,
@@ -79,6 +80,7 @@ pub(super) async fn run(attempt: Attempt) -> Finished {
             output: output.clone(),
             clock: attempt.clock.clone(),
             job: Some(Arc::clone(&attempt.invocation)),
+            slice,
             reins: Reins {
                 cancel: attempt.control.cancel,
                 kill: attempt.control.kill,

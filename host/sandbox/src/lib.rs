@@ -37,6 +37,7 @@ mod outline;
 mod output;
 mod poll;
 mod pool;
+mod processors;
 mod quota;
 mod random;
 mod refusal;
@@ -64,6 +65,7 @@ use self::grants::{FolderUnavailable, OpenGrants};
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
 use self::pool::Pool;
+use self::processors::{Processors, TimeSlice};
 use self::refusal::{Refusal as _, refused};
 use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
@@ -138,6 +140,7 @@ pub struct WasmExecutor {
     memory_bytes_max: u64,
     budget: Arc<Budget>,
     file_places: Arc<Semaphore>,
+    processors: Arc<Processors>,
     loading_max: Duration,
     clock: Arc<dyn Clock>,
     // Last: guests hold stores, which must not outlive what they were made of.
@@ -169,6 +172,7 @@ impl WasmExecutor {
             memory_bytes_max: options.memory_bytes_max,
             budget: Budget::new(options.memory_total.unwrap_or_else(usual_memory_total)),
             file_places: Arc::new(Semaphore::new(machine::open_files_max() / 2)),
+            processors: Processors::new(engine::guest_threads()),
             loading_max: options.loading_max,
             clock: options.clock,
             guests,
@@ -292,8 +296,11 @@ impl Executor for WasmExecutor {
             budget: Arc::clone(&self.budget),
             file_places: Arc::clone(&self.file_places),
         };
+        let task_id = attempt.invocation.job.spec.task_id.clone();
+        let slice = TimeSlice::new();
+        let attempt = self.processors.share(task_id, slice.clone(), invoke::run(attempt, slice));
         // The task's own panic handler is the border behind which a fault of the host in one job stays.
-        let task = AbortOnDrop(self.guests.handle().spawn(invoke::run(attempt)));
+        let task = AbortOnDrop(self.guests.handle().spawn(attempt));
         task.join().await.unwrap_or_else(|error| {
             let job_error = match error.try_into_panic() {
                 Ok(panic) => host_panic(panic.as_ref()),

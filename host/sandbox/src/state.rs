@@ -17,6 +17,7 @@ use super::files::OpenFiles;
 use super::grants::{Folder, OpenGrants};
 use super::memory::{Kept, MemoryAccount};
 use super::output::{CapturedStream, Output, Stream};
+use super::processors::TimeSlice;
 use super::quota::Quota;
 use super::work::{CALL, Work};
 use crate::clock::Stopwatch;
@@ -59,6 +60,8 @@ pub(super) struct Guest {
     pub(super) output: Output,
     /// The job it runs; `None` while it only lists its tasks.
     pub(super) job: Option<Arc<Invocation>>,
+    /// The time for which it has had a processor.
+    slice: TimeSlice,
     /// What ends it.
     pub(super) reins: Reins,
 }
@@ -110,6 +113,8 @@ pub(super) struct GuestOptions {
     pub(super) clock: AttemptClock,
     /// The job it runs.
     pub(super) job: Option<Arc<Invocation>>,
+    /// The time for which it has had a processor.
+    pub(super) slice: TimeSlice,
     /// What ends it.
     pub(super) reins: Reins,
 }
@@ -139,6 +144,7 @@ impl Guest {
             memory: MemoryAccount::new(options.memory_bytes, options.share, options.output.host_bytes()),
             output: options.output,
             job: options.job,
+            slice: options.slice,
             reins: options.reins,
         };
         let mut store = Store::try_new(engine, guest)?;
@@ -175,7 +181,11 @@ fn at_tick(cx: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     if burned.saturating_add(guest.work.done()) >= guest.fuel {
         return Err(Trap::OutOfFuel.into());
     }
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    Ok(if guest.slice.is_over() {
+        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+    } else {
+        UpdateDeadline::Continue(1)
+    })
 }
 
 impl Reins {

@@ -119,6 +119,7 @@ pub(super) async fn claim(core: &Core, started_at: Timestamp) -> Result<(), Star
 
 /// What a process can find out about itself and others of the same machine.
 mod process {
+    use crate::clock::{Clock as _, SystemClock};
     use crate::model::Incarnation;
 
     /// Where an incarnation is.
@@ -145,8 +146,7 @@ mod process {
     impl Process {
         /// This one; `None` where the system does not tell.
         fn current() -> Option<Process> {
-            let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-            let boot = boot.trim().chars().filter(char::is_ascii_hexdigit).take(16).collect();
+            let boot = format!("{:016x}", SystemClock.monotonic_origin()?);
             let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
             let namespace = namespace.to_str()?.chars().filter(char::is_ascii_digit).collect();
             let id = std::process::id();

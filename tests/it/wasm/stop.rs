@@ -1,5 +1,9 @@
 //! Stopping guests: asked, made to, and forgotten.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use host::executor::{Executor as _, MayBegin, Report, RunControl, Verdict};
 use host::model::{Digest, ErrorKind};
 use serde_json::{Value, json};
@@ -112,4 +116,26 @@ async fn computing_guests_share_the_threads() {
     assert_eq!(short.value(), json!(1));
     kill.cancel();
     assert!(others.await.iter().all(|ended| ended.verdict == Verdict::Cancelled));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_gets_no_more_of_the_processors_by_running_more_attempts() {
+    let sandbox = Sandbox::with(|options| options.concurrency = 64);
+    let digest = sandbox.learn_faults().await;
+    let computes = Run::new(digest, "burns", json!({"steps": 20_000_000}));
+    let fuel = sandbox.run(computes.clone()).await.finished.usage.fuel;
+    // Each of them would end before the other task's attempt if all attempts had the same share, and begins before it. As it is, they
+    // have together what that one has alone, on as many processors as there are.
+    let mut spins = Run::new(digest, "spin", json!({}));
+    spins.limits.fuel = fuel / 2;
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let mut others: FuturesUnordered<_> = (0..8 * processors.min(4)).map(|_| sandbox.run(spins.clone())).collect();
+    let computes = pin!(sandbox.run(computes));
+    match select(others.next(), computes).await {
+        Either::Left((other, _)) => panic!("another one ended first: {:?}", other.map(|ended| ended.finished)),
+        Either::Right((ended, _)) => assert!(matches!(ended.finished.verdict, Verdict::Success(_))),
+    }
+    while let Some(other) = others.next().await {
+        assert_eq!(other.error().kind, ErrorKind::OutOfFuel);
+    }
 }

@@ -19,6 +19,8 @@ pub enum Subject {
     Triggers,
     /// One attempt in the sandbox, beside a bare wasmtime loop.
     Sandbox,
+    /// A no-op beside attempts of another task that do their worst.
+    Neighbours,
     /// Jobs through a whole scheduler, beside a bare wasmtime loop.
     Jobs,
     /// Data stores, beside bare SQL.
@@ -26,12 +28,14 @@ pub enum Subject {
 }
 
 impl Subject {
-    const ALL: [Subject; 4] = [Subject::Triggers, Subject::Sandbox, Subject::Jobs, Subject::Stores];
+    const ALL: [Subject; 5] =
+        [Subject::Triggers, Subject::Sandbox, Subject::Neighbours, Subject::Jobs, Subject::Stores];
 
     const fn target(self) -> &'static str {
         match self {
             Subject::Triggers => "trigger",
             Subject::Sandbox => "sandbox",
+            Subject::Neighbours => "neighbours",
             Subject::Jobs => "jobs",
             Subject::Stores => "stores",
         }
