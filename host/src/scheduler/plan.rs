@@ -116,7 +116,7 @@ impl Planner<'_> {
         stored: &Stored,
         caught_up: CatchUp,
     ) -> Plan {
-        let CatchUp { fires, skipped, state, next } = caught_up;
+        let CatchUp { fires, skipped, state, next, is_cut_short } = caught_up;
         let inherited = task.map(Task::layered).unwrap_or_default();
         let settings = schedule.settings.over(&inherited);
         let last_fire_time = fires.last().map(|fire| fire.at);
@@ -144,11 +144,13 @@ impl Planner<'_> {
         };
         let schedule_id = schedule.id.clone();
         let event = match failure {
-            None => EventKind::ScheduleUpdated { schedule_id, task_id: schedule.task_id.clone(), next_fire_time },
-            Some(message) => EventKind::ScheduleFailed { schedule_id, message },
+            // It is due still, and told of when the rest has fired.
+            None if is_cut_short => None,
+            None => Some(EventKind::ScheduleUpdated { schedule_id, task_id: schedule.task_id.clone(), next_fire_time }),
+            Some(message) => Some(EventKind::ScheduleFailed { schedule_id, message }),
         };
         let parts = self.parts(stored, last);
-        Plan { parts, standing: standing(schedule), event: Some(event), skipped, put_off: None }
+        Plan { parts, standing: standing(schedule), event, skipped, put_off: None }
     }
 
     /// Cuts a fire into parts that one call can carry. After each the trigger stands where that part ends.

@@ -139,3 +139,44 @@ fn fires_that_are_due_are_given_although_the_one_after_them_cannot_be_found() {
         assert_eq!((again.fires.len(), &again.state), (0, &found.state), "no fire comes twice");
     }
 }
+
+/// Fires once a day, and is costly to ask: it looks at every second of the day.
+fn daily_by_the_second() -> Trigger {
+    trigger(json!({"type": "and", "threshold": 0, "max_iterations": 1_000_000, "triggers": [
+        {"type": "interval", "seconds": 1, "start_time": "2016-01-01T00:00:00Z"},
+        {"type": "cron", "hour": 0, "minute": 0, "second": 7, "start_time": "2016-01-01T00:00:00Z"}]}))
+}
+
+#[test]
+fn fires_that_are_costly_to_find_are_jumped_over_after_a_few_and_the_latest_is_found() {
+    let (trigger, now) = (daily_by_the_second(), at("2026-05-01T12:00:00Z"));
+    for (keep, wanted) in [(Keep::Latest, "2026-05-01T00:00:07Z"), (Keep::Earliest, "2016-01-01T00:00:07Z")] {
+        let found = trigger.catch_up(&trigger.initial_state(), now, keep).expect("no error");
+        assert_eq!(found.fires.iter().map(|fire| fire.at).collect::<Vec<_>>(), [at(wanted)], "{keep:?}");
+        assert!(found.skipped.or_more && found.skipped.count < 10, "{:?}", found.skipped);
+        assert_eq!(next(&found), Some(at("2026-05-02T00:00:07Z")), "{keep:?}");
+        assert!(!found.is_cut_short);
+    }
+}
+
+#[test]
+fn all_fires_that_are_costly_to_find_come_in_several_calls_and_none_is_missing() {
+    let (trigger, now) = (daily_by_the_second(), at("2016-01-12T12:00:00Z"));
+    let (mut state, mut fires, mut calls) = (trigger.initial_state(), Vec::new(), 0);
+    let last = loop {
+        let found = trigger.catch_up(&state, now, Keep::All { at_most: 1_000 }).expect("no error");
+        assert!(!found.fires.is_empty(), "each call finds one at least");
+        assert_eq!(found.skipped, Skipped::default());
+        fires.extend(found.fires.iter().map(|fire| fire.at));
+        calls += 1;
+        if !found.is_cut_short {
+            break found;
+        }
+        assert_eq!(next(&found), fires.last().copied());
+        state = found.state;
+    };
+    let days: Vec<_> = (1..=12).map(|day| at(&format!("2016-01-{day:02}T00:00:07Z"))).collect();
+    assert_eq!(fires, days);
+    assert_eq!(next(&last), Some(at("2016-01-13T00:00:07Z")));
+    assert!(calls > 1, "{calls}");
+}

@@ -34,7 +34,16 @@ pub struct CatchUp {
     ///
     /// An `and` trigger may fail to find it. What it gave before is due all the same, and stands in `fires`.
     pub next: Result<Option<Fire>, TriggerError>,
+    /// Whether it took too long to find all of the fires that are wanted: there may be more after `state`. Only with [`Keep::All`], and only
+    /// where at least one was found; `next` is the last of them.
+    pub is_cut_short: bool,
 }
+
+/// What visiting fires one by one may cost, besides the last question.
+const VISITING_STEPS: u32 = 500_000;
+
+/// What finding the last due fire may cost after that.
+const HALVING_STEPS: u32 = 2_000_000;
 
 /// A number of fires that were passed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +62,9 @@ impl Skipped {
 impl Trigger {
     /// Everything that is due at `now` (fires at that very instant included), after what `state` has behind it.
     ///
-    /// The cost does not grow with the number of missed fires: after a thousand the rest is jumped over.
+    /// The cost does not grow with the number of missed fires: after a thousand, or fewer where each is costly to find, the rest is jumped
+    /// over. Where all are wanted, they may come in several calls ([`CatchUp::is_cut_short`]). With triggers that are costly to ask, one call
+    /// takes as long as three questions to them ([`Trigger::next`]), a second at most.
     ///
     /// An `and` trigger whose missed fires are jumped over takes up its children afresh at the far side. With a threshold
     /// longer than a child's own period its later fires may then pair up differently from those of an uninterrupted walk.
@@ -62,7 +73,8 @@ impl Trigger {
     /// [`TriggerError::State`] for a state of another trigger. That an `and` trigger gave up is said by [`CatchUp::next`].
     pub fn catch_up(&self, state: &TriggerState, now: Timestamp, keep: Keep) -> Result<CatchUp, TriggerError> {
         self.check_state(state)?;
-        let mut walk = Walk { trigger: self, position: state.0.clone(), now, next: Ok(None) };
+        let mut walk =
+            Walk { trigger: self, position: state.0.clone(), now, next: Ok(None), steps_left: VISITING_STEPS };
         let mut fires = Vec::new();
         let wanted = match keep {
             Keep::Earliest => 1,
@@ -70,6 +82,10 @@ impl Trigger {
             Keep::All { at_most } => at_most,
         };
         while fires.len() < wanted {
+            if let (0, Some(last)) = (walk.steps_left, fires.last()) {
+                walk.next = Ok(Some(*last));
+                return Ok(CatchUp { is_cut_short: true, ..walk.done(fires, Skipped::default()) });
+            }
             match walk.due() {
                 Some(fire) => fires.push(fire),
                 None => return Ok(walk.done(fires, Skipped::default())),
@@ -80,7 +96,7 @@ impl Trigger {
         while let Some(fire) = walk.due() {
             latest = Some(fire);
             skipped.count += 1;
-            if skipped.count == Skipped::COUNTED_MAX {
+            if skipped.count == Skipped::COUNTED_MAX || walk.steps_left == 0 {
                 let uncounted = self.count(&walk.position, now);
                 // Where the last one cannot be found, the last one that was visited stands for it.
                 latest = self.latest(&walk.position, now).unwrap_or_default().or(latest);
@@ -108,12 +124,13 @@ impl Trigger {
 
     /// The last fire that is due at `now`: found by halving, not by walking.
     fn latest(&self, position: &Position, now: Timestamp) -> Result<Option<Fire>, TriggerError> {
-        let from = |micros: i64| -> Result<Option<Fire>, TriggerError> {
+        let mut budget = Budget::of(HALVING_STEPS).until(now);
+        let mut from = |micros: i64| -> Result<Option<Fire>, TriggerError> {
             let mut position = position.clone();
             if let Some(before) = Timestamp::from_micros(micros - 1) {
                 self.skip_past(&mut position, before);
             }
-            let fire = self.advance(&mut position, &mut Budget::new())?;
+            let fire = self.advance(&mut position, &mut budget)?;
             Ok(fire.filter(|fire| fire.at <= now))
         };
         let now_micros = now.as_micros();
@@ -147,13 +164,19 @@ struct Walk<'a> {
     position: Position,
     now: Timestamp,
     next: Result<Option<Fire>, TriggerError>,
+    /// What is left of [`VISITING_STEPS`].
+    steps_left: u32,
 }
 
 impl Walk<'_> {
     /// The following fire, if it is due. If it is not, or cannot be found, the trigger stays before it.
     fn due(&mut self) -> Option<Fire> {
         let mut position = self.position.clone();
-        match self.trigger.advance(&mut position, &mut Budget::new()) {
+        let mut budget = Budget::new();
+        let found = self.trigger.advance(&mut position, &mut budget);
+        // A trigger that is not made of others costs next to nothing, and a thousand of its fires are counted.
+        self.steps_left = self.steps_left.saturating_sub(budget.spent() - 1);
+        match found {
             Ok(Some(fire)) if fire.at <= self.now => {
                 self.position = position;
                 Some(fire)
@@ -166,6 +189,6 @@ impl Walk<'_> {
     }
 
     fn done(self, fires: Vec<Fire>, skipped: Skipped) -> CatchUp {
-        CatchUp { fires, skipped, state: TriggerState(self.position), next: self.next }
+        CatchUp { fires, skipped, state: TriggerState(self.position), next: self.next, is_cut_short: false }
     }
 }

@@ -45,22 +45,38 @@ pub(super) const DEPTH_MAX: usize = 8;
 /// How many triggers one may be made of, itself included.
 pub(super) const TRIGGERS_MAX: usize = 100;
 
-/// What one question to a trigger may cost, counted in questions to its innermost parts. Nested `and` triggers multiply
-/// their iterations; this bounds the product, to a fraction of a second.
+/// What questions to a trigger may cost, counted in questions to its innermost parts. Nested `and` triggers multiply
+/// their iterations; this bounds the product.
 pub(super) struct Budget {
+    steps: u32,
     left: u32,
+    until: Timestamp,
 }
 
 impl Budget {
-    const STEPS: u32 = 2_000_000;
+    /// For one question: a fraction of a second.
+    pub(super) const QUESTION: u32 = 2_000_000;
 
     pub(super) fn new() -> Budget {
-        Budget { left: Self::STEPS }
+        Budget::of(Self::QUESTION)
+    }
+
+    pub(super) fn of(steps: u32) -> Budget {
+        Budget { steps, left: steps, until: Timestamp::MAX }
+    }
+
+    /// Only fires up to that instant are of interest: an `and` trigger stops looking for others, and answers that there are none.
+    pub(super) fn until(self, until: Timestamp) -> Budget {
+        Budget { until, ..self }
     }
 
     pub(super) fn take(&mut self) -> Result<(), TriggerError> {
-        self.left = self.left.checked_sub(1).ok_or(TriggerError::MaxIterations { limit: Self::STEPS })?;
+        self.left = self.left.checked_sub(1).ok_or(TriggerError::MaxIterations { limit: self.steps })?;
         Ok(())
+    }
+
+    pub(super) fn spent(&self) -> u32 {
+        self.steps - self.left
     }
 }
 
@@ -122,6 +138,9 @@ impl AndTrigger {
             }
             if common {
                 return Ok(Some(earliest));
+            }
+            if earliest.at > budget.until {
+                return Ok(None);
             }
         }
         Err(TriggerError::MaxIterations { limit: self.max_iterations })
