@@ -14,6 +14,9 @@ use crate::clock::{Clock, Instant};
 /// How long nothing is answered before that is told.
 const SILENT_MAX: Duration = Duration::from_secs(2);
 
+/// A timer that is late by more shows that this process, or its machine, stood still: the store may have answered in time.
+const LATE_MAX: Duration = Duration::from_secs(2);
+
 /// Failures that lie further apart are not of one silence, where nobody asked anything between them.
 const FAILURES_APART: Duration = Duration::from_secs(5);
 
@@ -74,6 +77,23 @@ impl Health {
         (!state.is_told).then(|| SILENT_MAX.saturating_sub(silent))
     }
 
+    /// Begins to count the silence anew where the timer that was to end at `end` ended much later.
+    fn woke(&self, end: Instant) {
+        let now = self.clock.monotonic();
+        let late = now.saturating_since(end);
+        if late <= LATE_MAX {
+            return;
+        }
+        let mut state = self.state();
+        // Of several calls that wait the first one says it.
+        if state.silent_since.is_none_or(|since| since >= end) {
+            return;
+        }
+        state.silent_since = Some(now);
+        drop(state);
+        tracing::info!(for_ms = millis(late), "this process stood still");
+    }
+
     /// Tells the silence where it has lasted too long.
     fn look(&self, operation: &'static str, error: Option<&StoreError>) {
         let now = self.clock.monotonic();
@@ -124,16 +144,19 @@ impl Health {
         let mut call = std::pin::pin!(call);
         let answer = loop {
             let silence = async {
-                match self.tell_in() {
-                    Some(left) => self.clock.sleep(left).await,
-                    None => std::future::pending().await,
-                }
+                let Some(left) = self.tell_in() else { return std::future::pending().await };
+                let end = self.clock.monotonic().saturating_add(left);
+                self.clock.sleep(left).await;
+                end
             };
             // The call stays where it is: only the waiting ends.
             tokio::select! {
                 biased;
                 answer = &mut call => break answer,
-                () = silence => self.look(operation, None),
+                end = silence => {
+                    self.woke(end);
+                    self.look(operation, None);
+                }
             }
         };
         self.came_back(operation, &answer);

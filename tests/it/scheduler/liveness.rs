@@ -283,6 +283,31 @@ async fn a_store_that_answers_others_is_not_called_silent_for_one_long_call() {
 }
 
 #[tokio::test]
+async fn a_store_is_not_called_silent_by_a_process_that_stood_still() {
+    let logs = Logs::of_this_thread();
+    let (stage, store) = stalling();
+    let watched = Watched::new(store.clone(), Arc::new(stage.clock.clone()));
+    store.stall_only("job_counts", Stall::Requests);
+    let calls = futures_util::future::join(watched.job_counts(), watched.job_counts());
+    let (counts, ()) = futures_util::future::join(calls, async {
+        store.reached("job_counts", 2).await;
+        stage.clock.advance(60 * SECOND);
+        wait_for("that to be noticed", || async { (logs.lines_about("stood still") > 0).then_some(()) }).await;
+        assert_eq!((logs.warnings(), logs.lines_about("stood still")), (0, 1), "{logs}");
+        // If the store does not answer now either, it is silent.
+        for _ in 0..3 {
+            stage.clock.advance(SECOND);
+            tests::wait::a_moment().await;
+        }
+        wait_for("the silence to be told", || async { (logs.warnings() == 1).then_some(()) }).await;
+        store.go_on();
+    })
+    .await;
+    assert!(counts.0.is_ok() && counts.1.is_ok());
+    assert_eq!(logs.warnings_about("does not answer"), 1, "{logs}");
+}
+
+#[tokio::test]
 async fn that_a_scheduler_has_started_is_told_before_anything_that_it_does() {
     let stage = Stage::default();
     let task = stage.task("t", unlimited(), succeed()).await;
