@@ -49,9 +49,10 @@ pub(super) enum Trouble {
     StoreClock {
         seconds: i64,
     },
-    /// A job, or a schedule, cannot be read any more, or is not taken.
+    /// A job, a schedule or a task cannot be read any more, or a fire is not taken.
     DamagedJob,
     DamagedSchedule,
+    DamagedTask,
     RefusedFire,
 }
 
@@ -67,6 +68,8 @@ pub(super) struct Script {
     /// Of which tasks, from the first, each host has the function. The first host has all.
     pub(super) abilities: Vec<usize>,
     pub(super) intervals: Vec<u32>,
+    /// Whether the intervals are those of triggers that are made of others.
+    pub(super) is_combined: bool,
     pub(super) submits: Vec<(Duration, usize)>,
     pub(super) cancels: Vec<Duration>,
     pub(super) troubles: Vec<(Duration, Trouble)>,
@@ -93,6 +96,7 @@ impl Script {
             ahead,
             abilities,
             intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
+            is_combined: random.bool(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
             cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
             troubles: apart(troubles),
@@ -129,7 +133,7 @@ impl Trouble {
             6 | 7 => Trouble::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
             8 if is_server => Trouble::HostClock { host, seconds: seconds * 12 },
             8 | 9 => Trouble::StoreClock { seconds },
-            10 => [Trouble::DamagedJob, Trouble::DamagedSchedule][random.usize(..2)],
+            10 => [Trouble::DamagedJob, Trouble::DamagedSchedule, Trouble::DamagedTask][random.usize(..3)],
             _ => Trouble::RefusedFire,
         }
     }

@@ -187,6 +187,11 @@ impl World {
     async fn add_schedule(&self, number: usize, seconds: u32) -> ScheduleId {
         let now = self.wall.now();
         let text = format!(r#"{{"type":"interval","seconds":{seconds}}}"#);
+        let text = if self.script.is_combined {
+            format!(r#"{{"type":"and","threshold":0,"triggers":[{{"type":"interval","seconds":1}},{text}]}}"#)
+        } else {
+            text
+        };
         let trigger = Trigger::from_json(&text, now).expect("a trigger");
         let id = ScheduleId::new(&format!("schedule {number}")).expect("an id");
         let schedule = Schedule {
@@ -397,6 +402,11 @@ impl World {
                 let Some(id) = self.schedules.last().cloned() else { return };
                 self.damaged.damage().schedules.insert(id.clone(), Defect::damaged("a bit has changed"));
                 self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            }
+            Trouble::DamagedTask => {
+                let (name, _) = TASKS[TASKS.len() - 1];
+                let id = TaskId::new(name).expect("an id");
+                self.damaged.damage().tasks.insert(id, Defect::damaged("a bit has changed"));
             }
             Trouble::RefusedFire => {
                 let Some(id) = self.schedules.last().cloned() else { return };
