@@ -5,6 +5,7 @@ mod bounds;
 mod cache;
 mod compiler;
 mod faults;
+mod fresh;
 mod inspect;
 mod output;
 mod rights;
@@ -106,8 +107,13 @@ impl Sandbox {
 
     /// Adds the plugin `faults`, and answers its digest.
     async fn learn_faults(&self) -> Digest {
-        let inspection = self.executor.inspect(FAULTS.clone(), &[]).await.expect("a sound plugin");
-        self.add(inspection.digest, FAULTS.clone());
+        self.learn(FAULTS.clone()).await
+    }
+
+    /// Adds a plugin, and answers its digest.
+    async fn learn(&self, component: Vec<u8>) -> Digest {
+        let inspection = self.executor.inspect(component.clone(), &[]).await.expect("a sound plugin");
+        self.add(inspection.digest, component);
         inspection.digest
     }
 
