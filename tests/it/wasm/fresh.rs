@@ -22,7 +22,7 @@ const LOOKS_FOR_EACH_SECRET: usize = 4;
 const PAGES: i32 = 24;
 /// Where the arguments and the name of the task end, and nothing is to be found.
 const EMPTY_FROM: i32 = HEAP + 4_096;
-const TABLE: u64 = 2_000;
+const TABLE: i32 = 2_000;
 
 /// Set in the process that has no address space for a pool.
 const WITHOUT_POOL: &str = "TEST_WITHOUT_POOL";
@@ -46,7 +46,7 @@ fn plugin(looks_at_its_own: bool) -> Plugin {
         code.local_get(address).i64_const(SECRET).i64_store(word);
         code.local_get(address).i32_const(8).i32_add().local_tee(address).i32_const(end).i32_lt_u().br_if(0).end();
         // All elements become the function that runs.
-        code.i32_const(0).ref_func(1).i32_const(TABLE as i32).table_fill(0);
+        code.i32_const(0).ref_func(1).i32_const(TABLE).table_fill(0);
         code.i32_const(-1).global_set(0);
     }
     if looks_at_its_own {
@@ -63,7 +63,7 @@ fn plugin(looks_at_its_own: bool) -> Plugin {
         code.i32_const(0).local_set(address);
         code.loop_(BlockType::Empty);
         code.local_get(address).table_get(0).ref_is_null().i32_eqz().if_(BlockType::Empty).unreachable().end();
-        code.local_get(address).i32_const(1).i32_add().local_tee(address).i32_const(TABLE as i32);
+        code.local_get(address).i32_const(1).i32_add().local_tee(address).i32_const(TABLE);
         code.i32_lt_u().br_if(0).end();
         code.global_get(0).i32_const(EMPTY_FROM).i32_gt_u().if_(BlockType::Empty).unreachable().end();
     }
@@ -71,7 +71,7 @@ fn plugin(looks_at_its_own: bool) -> Plugin {
         code.end();
     }
     code.i32_const(RESULT).end();
-    Plugin { table: Some(TABLE), ..Plugin::running(run) }
+    Plugin { table: Some(TABLE.unsigned_abs().into()), ..Plugin::running(run) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
