@@ -65,6 +65,7 @@ macro_rules! decorate {
             job_extend(request: ExtendJobs;) -> Vec<Extended> = SameAnswer;
             job_report(reports: Vec<JobReport>;) -> () = SameAnswer;
             job_release(request: ReleaseJobs;) -> Vec<Released> = OtherAnswer;
+            job_exchange(request: ExchangeJobs;) -> ExchangedJobs = OtherAnswer;
             job_cancel(id: JobId, now: Timestamp;) -> Cancelled = OtherAnswer;
             job_retry(id: JobId, now: Timestamp;) -> Job = Never;
             job_logs(request: ReadLogs;) -> LogPage = SameAnswer;

@@ -16,6 +16,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
@@ -51,6 +52,7 @@ macro_rules! queries {
         mysql_differs { $($mysql:ident)* }
         both_differ { $($both:ident)* }
         all_differ { $($each:ident)* }
+        postgres_only { $($postgres:ident)* }
     ) => {
         $(pub(in crate::sql) const $common: Query = Query {
             name: stringify!($common),
@@ -68,9 +70,14 @@ macro_rules! queries {
             name: stringify!($each),
             sqlite: file!("sqlite", $each), postgres: file!("postgres", $each), mysql: file!("mysql", $each),
         };)*
+        // The others do without, and never see the text.
+        $(pub(in crate::sql) const $postgres: Query = Query {
+            name: stringify!($postgres),
+            sqlite: file!("postgres", $postgres), postgres: file!("postgres", $postgres), mysql: file!("postgres", $postgres),
+        };)*
         /// Every statement, for tests.
         #[cfg(test)]
-        pub(in crate::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)*];
+        pub(in crate::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)* $($postgres,)*];
     };
 }
 
@@ -110,6 +117,9 @@ pub(in crate::sql) mod q {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task
             job_list_unfinished migration_lock migration_unlock migrations_exist schedule_list_task
         }
+        postgres_only {
+            job_take
+        }
     }
 }
 
@@ -118,11 +128,13 @@ pub(in crate::sql) mod q {
 pub(in crate::sql) struct Texts {
     dialect: Dialect,
     made: Mutex<HashMap<(&'static str, usize), Arc<str>>>,
+    /// How many round trips were made, for tests.
+    pub(in crate::sql) round_trips: AtomicU64,
 }
 
 impl Texts {
     pub(in crate::sql) fn new(dialect: Dialect) -> Texts {
-        Texts { dialect, made: Mutex::default() }
+        Texts { dialect, made: Mutex::default(), round_trips: AtomicU64::new(0) }
     }
 
     /// The text of a statement for these arguments, and the arguments in the form that its database takes.
