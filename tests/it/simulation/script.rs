@@ -66,6 +66,8 @@ pub(super) struct Script {
     pub(super) ahead: Vec<i64>,
     /// Of which tasks, from the first, each host has the function. The first host has all.
     pub(super) abilities: Vec<usize>,
+    /// For how long hosts take jobs ahead.
+    pub(super) take_ahead: Duration,
     pub(super) intervals: Vec<u32>,
     pub(super) submits: Vec<(Duration, usize)>,
     pub(super) cancels: Vec<Duration>,
@@ -92,6 +94,7 @@ impl Script {
             is_server,
             ahead,
             abilities,
+            take_ahead: [SECOND / 20, 3 * SECOND][random.usize(..2)],
             intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
             cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
