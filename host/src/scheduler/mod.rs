@@ -47,6 +47,7 @@ mod running;
 mod schedule_loop;
 mod skipped;
 mod throttle;
+mod triggers;
 mod wake;
 mod writer;
 
