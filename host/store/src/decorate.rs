@@ -56,6 +56,7 @@ macro_rules! decorate {
             schedule_acquire(request: AcquireSchedules;) -> AcquiredSchedules = SameAnswer;
             schedule_fire(fires: Vec<FireSchedule>;) -> Vec<Fired> = OtherAnswer;
             schedule_next_due(;) -> Option<Timestamp> = SameAnswer;
+            schedule_counts(;) -> ScheduleCounts = SameAnswer;
         }
         $crate::decorate! { @trait $type, $mode, JobQueue,
             job_add(jobs: Vec<JobSpec>;) -> () = SameAnswer;

@@ -180,6 +180,9 @@ pub trait ScheduleQueue: Send + Sync {
     /// The earliest time at which a schedule is to be looked at: the smallest `next_fire_time`, or end of lease, of those that
     /// are not paused. `None`: nothing to wait for.
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many schedules there are, for `status`. Those that cannot be read are counted as well.
+    async fn schedule_counts(&self) -> Result<ScheduleCounts, StoreError>;
 }
 
 /// Jobs.

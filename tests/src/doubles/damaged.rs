@@ -306,6 +306,10 @@ impl ScheduleQueue for Damaged {
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.schedule_next_due().await
     }
+
+    async fn schedule_counts(&self) -> Result<ScheduleCounts, StoreError> {
+        self.inner.schedule_counts().await
+    }
 }
 
 #[async_trait]

@@ -99,8 +99,8 @@ pub(in crate::sql) mod q {
             migration_insert migration_list migration_step_begin migration_step_get migration_step_insert number_select
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select queue_counts queue_lock queue_paused
-            schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
-            schedule_leased schedule_list schedule_lock schedule_pause schedule_select schedule_unpause
+            schedule_counts schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
+            schedule_leased schedule_list schedule_lock schedule_pause schedule_paused_count schedule_select schedule_unpause
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select
         }
