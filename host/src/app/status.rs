@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{App, AppResult, Unreads, Unserved};
 use crate::config::Role;
+use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{EventKind, JobId, Outcome, ScheduleId, Timestamp};
-use crate::store::{JobCounts, Recover, SchedulerRow, rules};
+use crate::store::{JobCounts, Recover, ScheduleFilter, SchedulerRow, rules};
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,9 +16,9 @@ pub struct Status {
     /// Tasks.
     pub tasks: usize,
     /// Schedules.
-    pub schedules: usize,
+    pub schedules: u64,
     /// Schedules that rest.
-    pub schedules_paused: usize,
+    pub schedules_paused: u64,
     /// The earliest time at which a schedule is to be looked at.
     pub next_due: Option<Timestamp>,
     /// Jobs by state.
@@ -26,7 +27,7 @@ pub struct Status {
     pub unserved: Vec<Unserved>,
     /// The schedulers that were heard of.
     pub schedulers: Vec<SchedulerRow>,
-    /// What of all this cannot be read; it is counted among the others.
+    /// What of all this cannot be read; it is counted among the others. Of the schedules only the first thousand are looked at.
     pub unreadable: Unreads,
     /// By how many milliseconds the store's clock is ahead of this host's, where it has one.
     pub store_clock_ahead_ms: Option<i64>,
@@ -57,9 +58,10 @@ impl App {
     /// # Errors
     /// Those of the store.
     pub async fn status(&self) -> AppResult<Status> {
-        let (schedules, unread) = self.schedule_list_all(crate::store::ScheduleFilter::default()).await?;
+        let schedules = self.store.schedule_counts().await?;
         let mut unreadable = Unreads::default();
-        let schedule_count = schedules.len() + unreadable.add_all("schedule", unread);
+        let few = ScheduleFilter { limit: PAGE_ROWS_MAX, ..ScheduleFilter::default() };
+        unreadable.add_all("schedule", self.store.schedule_list(few).await?.unreadable);
         let store_clock = self.store.store_clock().await?.now;
         let now = self.clock.now();
         let plugins = self.store.plugin_list().await?;
@@ -72,8 +74,8 @@ impl App {
         Ok(Status {
             plugins: plugin_count,
             tasks: task_count,
-            schedules_paused: schedules.iter().filter(|schedule| schedule.pause.is_some()).count(),
-            schedules: schedule_count,
+            schedules_paused: schedules.paused,
+            schedules: schedules.all,
             next_due: self.store.schedule_next_due().await?,
             jobs: self.store.job_counts().await?,
             unserved: self.unserved(&workers).await?,

@@ -106,6 +106,11 @@ impl Apart {
         Some(attempt.await)
     }
 
+    /// Whether somebody runs, or is about to, who is under suspicion.
+    pub(super) fn has_turn(&self) -> bool {
+        self.turn.try_lock().is_err()
+    }
+
     /// Waits until nobody runs who is under suspicion, so that jobs are left to other workers meanwhile.
     pub(super) async fn is_over(&self) {
         drop(self.turn.lock().await);

@@ -9,7 +9,7 @@ use crate::store::record::BATCH_BYTES_MAX;
 use crate::store::{Store, StoreError};
 
 /// Most things that one call carries.
-const ITEMS_MAX: usize = 500;
+pub(super) const ITEMS_MAX: usize = 1_000;
 
 /// Why a thing was not stored.
 #[derive(Debug, Clone)]
@@ -61,12 +61,19 @@ where
 }
 
 /// Whether a failure says nothing about what the call carried, because the store would have failed any call.
-async fn is_away(store: &dyn Store, error: &StoreError) -> bool {
+pub(super) async fn is_away(store: &dyn Store, error: &StoreError) -> bool {
     match error {
         StoreError::Rejected { .. } => false,
         StoreError::Closed | StoreError::Unusable { .. } => true,
         _ => store.check().await.is_err(),
     }
+}
+
+/// Takes off what does not fit into one call, and answers that.
+pub(super) fn cut_first<T>(items: &mut Vec<T>, size: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut groups = cut(std::mem::take(items), size);
+    *items = groups.pop_front().unwrap_or_default();
+    groups.into_iter().flatten().collect()
 }
 
 /// Cuts things into groups of at most [`ITEMS_MAX`] and [`BATCH_BYTES_MAX`]; one that is larger goes alone.
@@ -136,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn calls_are_bounded_by_number_and_by_bytes_and_a_large_one_goes_alone() {
         let (_, calls) = store_numbers(1_200, &[], true).await;
-        assert_eq!(calls, [500, 500, 200]);
+        assert_eq!(calls, [1_000, 200]);
         let sizes = [1, BATCH_BYTES_MAX - 1, 1, BATCH_BYTES_MAX * 3, 5];
         let groups: Vec<Vec<usize>> = cut(sizes.to_vec(), |size| *size).into();
         assert_eq!(groups, [vec![sizes[0], sizes[1]], vec![1], vec![sizes[3]], vec![5]]);

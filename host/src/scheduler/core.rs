@@ -1,6 +1,7 @@
 //! What all loops of one scheduler share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -29,6 +30,8 @@ pub(super) struct Core {
     pub(super) running: Running,
     /// Which of them may run beside each other.
     pub(super) apart: Apart,
+    /// Whether jobs that were taken wait for slots: more ends will follow soon.
+    pub(super) has_backlog: AtomicBool,
     /// What would be written to the log again and again.
     pub(super) throttle: Throttle,
     /// Events on their way to the broker.

@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -101,6 +102,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
         time: StoreClock::new(Arc::clone(&parts.clock)),
         running: Running::default(),
         apart: Apart::default(),
+        has_backlog: AtomicBool::new(false),
         throttle: Throttle::default(),
         notifier: Notifier::new(Arc::clone(&parts.clock)),
         schedules_changed: Notify::new(),

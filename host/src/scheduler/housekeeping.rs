@@ -128,7 +128,7 @@ fn publish_recovered(core: &Core, recovered: &Recovered) {
     core.notifier.publish(recovered.requeued.iter().map(released(None)));
     core.notifier.publish(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
     core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
-    super::job_loop::publish_unreadable(core, &recovered.unreadable);
+    super::acquisition::publish_unreadable(core, &recovered.unreadable);
     for job in &recovered.requeued {
         tracing::warn!(job.id = %job.id, task.id = %job.task_id, "the worker of a job vanished; the job is queued again");
     }

@@ -1,11 +1,23 @@
-//! Takes due jobs, as many as there are free slots, and starts their attempts.
+//! Takes due jobs, and starts their attempts as slots become free.
+//!
+//! ```text
+//!    slots, pace ──► ask ──► writer ──► store: ends stored and jobs leased in one call
+//!                                         │
+//!    attempt ◄── slot ◄── buffer ◄────────┘ answer
+//! ```
+//!
+//! There is one ask at a time, and while it is under way what is in the buffer starts. What waits there for too long, or when the worker
+//! stops or must leave the others to somebody else, is given back, and loses no attempt.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::acquisition::{Ask, Leased};
 use super::apart::PUT_BACK_FOR;
+use super::buffer::{BUFFERED_MAX, Buffer, Buffered, Pace};
 use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
 use super::log_failure;
@@ -13,159 +25,296 @@ use super::queues::Queues;
 use super::runner;
 use super::writer::Write;
 use crate::clock::{Clock as _, Instant};
-use crate::model::{Effects, EventKind, Job, JobId, LeaseToken, Outcome, Timestamp};
-use crate::store::{AcquireJobs, AcquiredJobs, Ending, ReleaseJob, ServedQueue, StoreError, Unreadable};
+use crate::model::{Effects, Job, JobId, LeaseToken, TaskId, Timestamp};
+use crate::store::{Ending, ReleaseJob, StoreError};
 
-/// Most jobs that one call leases: what fits comfortably into one statement of every database.
-const ACQUIRE_MAX: usize = 500;
+/// Most jobs that one call leases.
+const ASK_MAX: usize = 1_000;
 
 /// How often is looked whether there is memory for more jobs.
 const LOOK_FOR_MEMORY_EVERY: Duration = Duration::from_millis(50);
 
+/// How often at most a job that waits for its turn is looked at by [`super::run_one`].
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A job in the buffer that has not begun after so many times the span for which jobs are taken ahead is given back.
+const WAITED_MAX: u32 = 10;
+
 /// Takes jobs until stopping begins. `writes` goes to every attempt; the writer ends when the last of them has.
 pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
-    let slots = Arc::new(Semaphore::new(core.options.max_concurrent_jobs.max(1)));
-    let mut catalog = CatalogCache::new(Arc::clone(&core.store));
-    let mut queues = Queues::new(&core.options.queues);
-    // How long the last call took that filled every slot; nothing where the last one left some free.
-    let mut filled_in = Duration::ZERO;
-    let mut acquisition = Acquisition::new();
-    while !core.stop_taking.is_cancelled() {
-        let Some(permit) = free_slot(&core, &slots).await else { return };
-        enough_memory(&core).await;
-        nobody_apart(&core).await;
-        more_slots(&core, &slots, filled_in).await;
-        let limit = (slots.available_permits() + 1).min(ACQUIRE_MAX);
-        let asked_at = core.time.monotonic();
-        match take(&core, &mut catalog, &mut acquisition, limit, queues.turn(limit)).await {
-            Ok(Taken { found: Found { resolved, unresolved }, held_until, now, is_full, has_set_aside }) => {
-                let took = core.time.monotonic().saturating_since(asked_at);
-                filled_in = if is_full { took } else { Duration::ZERO };
-                let has_work = !resolved.is_empty();
-                let (resolved, others) = one_apart(resolved);
-                start(&core, resolved, held_until, permit, &slots, &queues, &writes);
-                put_back(&core, others, &writes).await;
-                let has_given_back = !unresolved.is_empty();
-                give_back(&core, unresolved, &writes).await;
-                if has_given_back && !has_work {
-                    super::pause(&core, core.options.look_again()).await;
-                } else if !is_full && !has_set_aside {
-                    wait(&core, now).await;
-                }
+    let mut taker = Taker {
+        slots: Arc::new(Semaphore::new(core.options.max_concurrent_jobs)),
+        catalog: CatalogCache::new(Arc::clone(&core.store)),
+        queues: Queues::new(&core.options.queues),
+        buffer: Buffer::default(),
+        pace: Pace::new(core.time.monotonic(), core.options.take_ahead),
+        started: 0,
+        asked: None,
+        rest: Rest::None,
+        core,
+        writes,
+    };
+    while !taker.core.stop_taking.is_cancelled() {
+        taker.start_what_can_start();
+        taker.ask().await;
+        match taker.wait().await {
+            Step::Stop => break,
+            Step::Answered(limit, answer) => taker.take(limit, answer).await,
+            Step::Slot(permit) => taker.start_next(permit),
+            Step::WaitedTooLong(by) => {
+                let old = taker.buffer.older_than(by);
+                taker.give_back_buffered(old, None).await;
             }
+            Step::Look => taker.rest = Rest::None,
+        }
+    }
+    taker.give_everything_back().await;
+}
+
+struct Taker {
+    core: Arc<Core>,
+    writes: mpsc::Sender<Write>,
+    slots: Arc<Semaphore>,
+    catalog: CatalogCache,
+    queues: Queues,
+    buffer: Buffer,
+    pace: Pace,
+    /// Attempts so far.
+    started: u64,
+    /// For how many jobs the store is being asked.
+    asked: Option<(usize, oneshot::Receiver<Result<Leased, StoreError>>)>,
+    rest: Rest,
+}
+
+/// Until when the store is not asked.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// It may be asked now.
+    None,
+    /// There was nothing more: until something may have changed. With the time by which that was found, until it was asked what becomes due
+    /// next.
+    UntilChange { found_at: Option<Timestamp>, due_at: Option<Timestamp>, poll_at: Instant },
+    /// Something is in the way that does not tell when it is gone.
+    For { until: Instant },
+}
+
+/// What the loop waits for.
+enum Step {
+    Stop,
+    Answered(usize, Result<Leased, StoreError>),
+    Slot(OwnedSemaphorePermit),
+    WaitedTooLong(Instant),
+    Look,
+}
+
+impl Taker {
+    /// Asks the store for jobs, where there is room for more.
+    async fn ask(&mut self) {
+        if self.asked.is_some() || !matches!(self.rest, Rest::None) || self.room() == 0 {
+            return;
+        }
+        self.leave_to_others().await;
+        let limit = self.room();
+        if limit == 0 || self.core.stop_taking.is_cancelled() {
+            return;
+        }
+        let queues = self.queues.turn(limit, |queue| self.buffer.of_queue(queue));
+        let (reply, answer) = oneshot::channel();
+        // The writer ends after the last sender, and this is one.
+        let _closed = self.writes.send(Write::Acquire(Ask { limit, queues, reply })).await;
+        self.asked = Some((limit, answer));
+    }
+
+    /// Waits while jobs that were taken wait for memory, and while a job runs alone: another worker may run the next ones.
+    async fn leave_to_others(&mut self) {
+        let core = Arc::clone(&self.core);
+        let is_short = || core.executors.memory_load().is_some_and(|load| load.waiting > 0);
+        if is_short() || core.apart.has_turn() {
+            let buffered = self.buffer.drain();
+            self.give_back_buffered(buffered, None).await;
+        }
+        while is_short() && !core.stop_taking.is_cancelled() {
+            super::pause(&core, LOOK_FOR_MEMORY_EVERY).await;
+        }
+        tokio::select! {
+            biased;
+            () = core.stop_taking.cancelled() => {}
+            () = core.apart.is_over() => {}
+        }
+    }
+
+    /// How many more jobs to ask for: as many as there are free slots, and some ahead when half of those have gone.
+    fn room(&mut self) -> usize {
+        let (free, buffered) = (self.slots.available_permits(), self.buffer.len());
+        // Whoever may be to blame for a crash starts before anything else is taken.
+        if self.buffer.has_suspect() {
+            return 0;
+        }
+        let running = self.core.options.max_concurrent_jobs - free;
+        let ended = self.started.saturating_sub(running as u64);
+        let ahead = self.pace.ahead(self.core.time.monotonic(), ended);
+        if buffered >= free && buffered - free > ahead / 2 {
+            return 0;
+        }
+        (free + ahead).saturating_sub(buffered).min(ASK_MAX).min((free + BUFFERED_MAX).saturating_sub(buffered))
+    }
+
+    async fn wait(&mut self) -> Step {
+        self.find_next_due().await;
+        let core = &self.core;
+        let wants_slot = !self.buffer.is_empty() || self.asked.is_none() && matches!(self.rest, Rest::None);
+        let waited_max = core.options.take_ahead.saturating_mul(WAITED_MAX);
+        let give_back_at = self.buffer.since().map(|since| since.saturating_add(waited_max));
+        let (rest, is_asking) = (self.rest, self.asked.is_some());
+        let answer = async {
+            match &mut self.asked {
+                Some((limit, answer)) => {
+                    // The writer answers everyone, also on its way out.
+                    (*limit, answer.await.unwrap_or(Err(StoreError::Closed)))
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = core.stop_taking.cancelled() => Step::Stop,
+            (limit, answer) = answer => Step::Answered(limit, answer),
+            Ok(permit) = Arc::clone(&self.slots).acquire_owned(), if wants_slot => Step::Slot(permit),
+            () = rest.is_over(core), if !is_asking => Step::Look,
+            () = super::sleep_until(core, give_back_at) => {
+                Step::WaitedTooLong(core.time.monotonic().saturating_sub(waited_max))
+            }
+        }
+    }
+
+    /// Finds out until when there is nothing to be had.
+    async fn find_next_due(&mut self) {
+        if !self.buffer.is_empty() {
+            return;
+        }
+        let Rest::UntilChange { found_at, due_at, .. } = &mut self.rest else { return };
+        let Some(now) = found_at.take() else { return };
+        *due_at = self.core.store.job_next_due(now).await.unwrap_or_else(|error| {
+            log_failure!(&error, "the next due job could not be asked for; polling");
+            None
+        });
+    }
+
+    /// Takes an answer: what there are slots for starts, the rest goes into the buffer.
+    async fn take(&mut self, limit: usize, answer: Result<Leased, StoreError>) {
+        self.asked = None;
+        let now = self.core.time.monotonic();
+        let Leased { acquired, held_until } = match answer {
+            Ok(leased) => leased,
             Err(error) => {
                 log_failure!(&error, "jobs could not be acquired; trying again");
-                drop(permit);
-                super::pause(&core, core.options.poll_interval).await;
+                self.rest = Rest::For { until: now.saturating_add(self.core.options.poll_interval) };
+                return;
+            }
+        };
+        let found_at = acquired.now;
+        let is_full = acquired.jobs.len() == limit || !acquired.unreadable.is_empty();
+        let Found { resolved, unresolved } =
+            self.catalog.resolve(acquired.jobs, acquired.catalog_revision, self.core.time.now()).await;
+        if resolved.is_empty() && !unresolved.is_empty() {
+            self.rest = Rest::For { until: now.saturating_add(self.core.options.look_again()) };
+        } else if !is_full {
+            let poll_at = now.saturating_add(self.core.options.poll_interval);
+            self.rest = Rest::UntilChange { found_at: Some(found_at), due_at: None, poll_at };
+        }
+        let (resolved, suspects) = resolved.into_iter().partition(|(job, _): &(Job, Resolved)| job.crashes == 0);
+        self.hold(resolved, held_until);
+        self.start_what_can_start();
+        self.hold_suspect(suspects, held_until).await;
+        give_back(&self.core, unresolved, &self.writes).await;
+    }
+
+    fn hold(&mut self, jobs: Vec<(Job, Resolved)>, held_until: Instant) {
+        let since = self.core.time.monotonic();
+        for (job, resolved) in jobs {
+            if let Some(held) = runner::hold(&self.core, job, held_until) {
+                self.buffer.add(Buffered { held, resolved, since });
+            }
+        }
+        self.tell_backlog();
+    }
+
+    /// Of jobs that may have killed a worker only one stays, and starts after those that have slots. Everything else that waits is put back
+    /// until it has run for a while. None of them loses an attempt.
+    async fn hold_suspect(&mut self, mut suspects: Vec<(Job, Resolved)>, held_until: Instant) {
+        if suspects.is_empty() {
+            return;
+        }
+        let until = self.core.time.now().saturating_add(PUT_BACK_FOR);
+        let others = suspects.split_off(1);
+        let waiting = self.buffer.drain();
+        self.hold(suspects, held_until);
+        self.start_what_can_start();
+        self.give_back_buffered(waiting, Some(until)).await;
+        for (job, _) in others {
+            give_back_until(Some(until), &job, &self.writes).await;
+        }
+    }
+
+    fn start_what_can_start(&mut self) {
+        while !self.buffer.is_empty()
+            && let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned()
+        {
+            self.start_next(permit);
+        }
+    }
+
+    /// Starts an attempt. It holds its slot until its end is on its way to the store.
+    fn start_next(&mut self, permit: OwnedSemaphorePermit) {
+        let Some(Buffered { held, resolved, .. }) = self.buffer.next() else { return };
+        self.started += 1;
+        let queue_permit = self.queues.slot(&held.job.spec.settings.queue);
+        let place = self.core.apart.place(held.job.crashes);
+        let attempt = runner::run(Arc::clone(&self.core), held, place, resolved, self.writes.clone());
+        self.core.attempts.spawn(async move {
+            drop(attempt.await);
+            drop((permit, queue_permit));
+        });
+        self.tell_backlog();
+    }
+
+    /// Tells the writer whether more ends will follow at once.
+    fn tell_backlog(&self) {
+        self.core.has_backlog.store(!self.buffer.is_empty(), Ordering::Relaxed);
+    }
+
+    async fn give_back_buffered(&mut self, jobs: Vec<Buffered>, until: Option<Timestamp>) {
+        self.tell_backlog();
+        for Buffered { held, .. } in jobs {
+            give_back_until(until, &held.job, &self.writes).await;
+        }
+    }
+
+    /// Gives back what was taken and has not begun, and what is being taken.
+    async fn give_everything_back(&mut self) {
+        let buffered = self.buffer.drain();
+        self.give_back_buffered(buffered, None).await;
+        let Some((_, answer)) = self.asked.take() else { return };
+        if let Ok(Ok(Leased { acquired, .. })) = answer.await {
+            for job in acquired.jobs {
+                give_back_until(None, &job, &self.writes).await;
             }
         }
     }
 }
 
-/// Waits for a free slot; `None` once stopping begins.
-async fn free_slot(core: &Core, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        biased;
-        () = core.stop_taking.cancelled() => None,
-        permit = Arc::clone(slots).acquire_owned() => permit.ok(),
-    }
-}
-
-/// Waits while jobs that were taken wait for memory: another worker may have some for the next ones.
-async fn enough_memory(core: &Core) {
-    let is_short = || core.executors.memory_load().is_some_and(|load| load.waiting > 0);
-    while is_short() && !core.stop_taking.is_cancelled() {
-        super::pause(core, LOOK_FOR_MEMORY_EVERY).await;
-    }
-}
-
-/// Waits while a job runs alone: another worker may run the next ones beside others.
-async fn nobody_apart(core: &Core) {
-    tokio::select! {
-        biased;
-        () = core.stop_taking.cancelled() => {}
-        () = core.apart.is_over() => {}
-    }
-}
-
-/// While there is more to do than there are slots: waits for half of the slots to be free, but no longer than the last call took.
-///
-/// A call to the store costs the same for one job as for dozens. Without this, short jobs would be taken one by one, each as soon as the
-/// first slot is free; with it, a long one waits at most as long again as it takes to be taken.
-async fn more_slots(core: &Core, slots: &Semaphore, filled_in: Duration) {
-    if filled_in.is_zero() {
-        return;
-    }
-    let half = u32::try_from(core.options.max_concurrent_jobs.min(ACQUIRE_MAX) / 2).unwrap_or(u32::MAX);
-    tokio::select! {
-        biased;
-        // Given back at once: only this loop takes slots, so they are still there.
-        _half = slots.acquire_many(half) => {}
-        () = core.stop_taking.cancelled() => {}
-        () = core.time.sleep(filled_in) => {}
-    }
-}
-
-/// An acquisition that may have to be asked for more than once: under the same token the store answers what it has leased already, so that
-/// an answer that was lost costs no job anything.
-pub(super) struct Acquisition {
-    token: LeaseToken,
-    asked_at: Option<Instant>,
-}
-
-impl Acquisition {
-    pub(super) fn new() -> Acquisition {
-        Acquisition { token: LeaseToken::random(&mut fastrand::Rng::new()), asked_at: None }
-    }
-}
-
-/// Jobs that were leased, and what was found beside them.
-pub(super) struct Leased {
-    pub(super) acquired: AcquiredJobs,
-    /// The leases hold at least until then: counted from when they were asked for first.
-    pub(super) held_until: Instant,
-}
-
-/// What one call to the store has brought.
-struct Taken {
-    found: Found,
-    /// The leases hold at least until then.
-    held_until: Instant,
-    /// By what time they were found due.
-    now: Timestamp,
-    /// Whether it brought as many jobs as were asked for.
-    is_full: bool,
-    /// Whether there were jobs in the way that cannot be read, and are no longer: there may be others behind them.
-    has_set_aside: bool,
-}
-
-/// Leases jobs and finds out what they run.
-async fn take(
-    core: &Core,
-    catalog: &mut CatalogCache,
-    acquisition: &mut Acquisition,
-    limit: usize,
-    queues: Vec<ServedQueue>,
-) -> Result<Taken, StoreError> {
-    let Leased { acquired, held_until } = acquire(core, acquisition, limit, queues, None).await?;
-    let (is_full, has_set_aside) = (acquired.jobs.len() == limit, !acquired.unreadable.is_empty());
-    let found = catalog.resolve(acquired.jobs, acquired.catalog_revision, core.time.now()).await;
-    Ok(Taken { found, held_until, now: acquired.now, is_full, has_set_aside })
-}
-
-/// Of those that may have killed a worker, only one stays, and comes last: the others wait until it has run for a while.
-fn one_apart(taken: Vec<(Job, Resolved)>) -> (Vec<(Job, Resolved)>, Vec<Job>) {
-    let (mut suspects, mut taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(job, _)| job.crashes > 0);
-    let others = suspects.split_off(suspects.len().min(1));
-    taken.append(&mut suspects);
-    (taken, others.into_iter().map(|(job, _)| job).collect())
-}
-
-/// Puts jobs back that are to run when another one has run for a while. They lose no attempt.
-async fn put_back(core: &Core, jobs: Vec<Job>, writes: &mpsc::Sender<Write>) {
-    let until = core.time.now().saturating_add(PUT_BACK_FOR);
-    for job in jobs {
-        give_back_until(until, job, writes).await;
+impl Rest {
+    async fn is_over(self, core: &Core) {
+        match self {
+            Rest::None => std::future::pending().await,
+            Rest::For { until } => super::sleep_until(core, Some(until)).await,
+            Rest::UntilChange { due_at, poll_at, .. } => tokio::select! {
+                biased;
+                () = core.jobs_changed.notified() => {}
+                () = super::due(core, due_at) => {}
+                () = super::sleep_until(core, Some(poll_at)) => {}
+            },
+        }
     }
 }
 
@@ -178,122 +327,27 @@ pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes:
         } else if let Some(jobs) = core.throttle.note(core.time.now(), "unresolved", task_id.as_str(), 1) {
             tracing::warn!(task.id = %task_id, jobs, reason, "jobs wait: it cannot be told what their task runs");
         }
-        give_back_until(until, job, writes).await;
+        give_back_until(Some(until), &job, writes).await;
     }
 }
 
-async fn give_back_until(until: Timestamp, job: Job, writes: &mpsc::Sender<Write>) {
-    let Some(lease) = job.lease else { return };
-    let release = ReleaseJob {
-        id: job.spec.id,
-        token: lease.token,
-        ending: Ending::GivenBack { not_before: Some(until) },
+async fn give_back_until(not_before: Option<Timestamp>, job: &Job, writes: &mpsc::Sender<Write>) {
+    let Some(lease) = &job.lease else { return };
+    let release = given_back(job.spec.id, lease.token, not_before);
+    // The writer ends after the last sender, and this is one.
+    let _closed = writes.send(Write::Release(Box::new(release), TaskId::clone(&job.spec.task_id))).await;
+}
+
+fn given_back(id: JobId, token: LeaseToken, not_before: Option<Timestamp>) -> ReleaseJob {
+    ReleaseJob {
+        id,
+        token,
+        ending: Ending::GivenBack { not_before },
         usage: None,
         plugin_digest: None,
         started_at: None,
         lines: Vec::new(),
         progress: None,
         effects: Effects::default(),
-    };
-    // The writer ends after the last sender, and this is one.
-    let _closed = writes.send(Write::Release(Box::new(release), job.spec.task_id)).await;
-}
-
-/// Leases up to `limit` due jobs of these queues that this worker can run, or only the one that is named, and tells everyone.
-pub(super) async fn acquire(
-    core: &Core,
-    acquisition: &mut Acquisition,
-    limit: usize,
-    queues: Vec<ServedQueue>,
-    only: Option<JobId>,
-) -> Result<Leased, StoreError> {
-    let asked_at = *acquisition.asked_at.get_or_insert_with(|| core.time.monotonic());
-    let request = AcquireJobs {
-        holder: core.options.identity.clone(),
-        token: acquisition.token,
-        now: core.time.now(),
-        lease: core.options.lease_duration,
-        limit,
-        queues,
-        abilities: core.executors.abilities(),
-        only,
-    };
-    let acquired = core.store.job_acquire(request).await?;
-    *acquisition = Acquisition::new();
-    core.notifier.publish(acquired.jobs.iter().map(|job| EventKind::JobAcquired {
-        job_id: job.spec.id,
-        task_id: job.spec.task_id.clone(),
-        scheduler_id: core.options.identity.clone(),
-    }));
-    core.notifier.publish(acquired.missed.iter().map(|job| EventKind::JobReleased {
-        job_id: job.id,
-        task_id: job.task_id.clone(),
-        scheduler_id: None,
-        outcome: Some(Outcome::MissedStartDeadline),
-    }));
-    publish_unreadable(core, &acquired.unreadable);
-    let held_until = asked_at.saturating_add(core.options.lease_duration);
-    Ok(Leased { acquired, held_until })
-}
-
-/// Tells of jobs that cannot be read.
-pub(super) fn publish_unreadable(core: &Core, unreadable: &[Unreadable]) {
-    let (newer, damaged): (Vec<_>, Vec<_>) = unreadable.iter().partition(|bad| bad.defect.is_newer());
-    for Unreadable { id, defect } in damaged {
-        let message = defect.to_string();
-        tracing::error!(job.id = id, reason = message, "a stored job cannot be read; it has ended");
-        if let Ok(job_id) = id.parse() {
-            core.notifier.publish([EventKind::JobDeserializationFailed { job_id, message }]);
-        }
-    }
-    // There may be many of them, and each comes again.
-    if let Some(Unreadable { id, defect }) = newer.first()
-        && let Some(times) = core.throttle.note(core.time.now(), "newer job", "", newer.len() as u64)
-    {
-        tracing::warn!(job.id = id, reason = %defect, times, "jobs are left to newer schedulers");
     }
 }
-
-/// Starts an attempt for each job. Each holds its slot until its end is on its way to the store.
-fn start(
-    core: &Arc<Core>,
-    taken: Vec<(Job, Resolved)>,
-    held_until: Instant,
-    first: OwnedSemaphorePermit,
-    slots: &Arc<Semaphore>,
-    queues: &Queues,
-    writes: &mpsc::Sender<Write>,
-) {
-    let mut first = Some(first);
-    for (job, resolved) in taken {
-        // Only this loop takes slots, so the ones that were counted are still there.
-        let permit = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
-        let queue_permit = queues.slot(&job.spec.settings.queue);
-        let place = core.apart.place(job.crashes);
-        let taken = runner::Leased { job, held_until, place };
-        let attempt = runner::run(Arc::clone(core), taken, resolved, writes.clone());
-        core.attempts.spawn(async move {
-            drop(attempt.await);
-            drop((permit, queue_permit));
-        });
-    }
-}
-
-/// Waits until there may be something new after `now`: a hint, a job that becomes due, or the poll interval.
-async fn wait(core: &Core, now: Timestamp) {
-    let poll = core.time.sleep(core.options.poll_interval);
-    let due_at = core.store.job_next_due(now).await.unwrap_or_else(|error| {
-        log_failure!(&error, "the next due job could not be asked for; polling");
-        None
-    });
-    tokio::select! {
-        biased;
-        () = core.stop_taking.cancelled() => {}
-        () = core.jobs_changed.notified() => {}
-        () = super::due(core, due_at) => {}
-        () = poll => {}
-    }
-}
-
-/// How often at most a job that waits for its turn is looked at by [`super::run_one`].
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);

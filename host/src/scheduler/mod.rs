@@ -5,9 +5,11 @@
 //!                                         ▼
 //!    store ──due──► schedule loop ──► plan (pure) ──► firing: jobs + trigger state + end of lease, one transaction
 //!                                         │
-//!    store ──due──► job loop ──► runner (one for each attempt) ──► executor
-//!                      ▲              │ lines, progress, end
-//!                      └── slot ──────┴──► writer ──► batched writes, events
+//!                   job loop ──► runner (one for each attempt) ──► executor
+//!                    ▲    │ ▲         │ lines, progress, end
+//!                    │    │ └─ slot ──┤
+//!                jobs│    └─ ask ─────┴──► writer ──► store: ends and the next jobs in one call; events
+//!                    └────────────────────────┘
 //!
 //!    lease keeper, on a thread of its own: extends the leases of running attempts, stops those that it cannot
 //!    housekeeping: recovers, cleans up, says "I am alive"
@@ -22,8 +24,10 @@
 //! that did not (`cancel_grace`) and give their jobs back; write what is to be written; say goodbye. A scheduler that is killed
 //! instead loses nothing: its leases run out and others, or itself under the same identity, take its jobs back.
 
+mod acquisition;
 mod apart;
 mod batch;
+mod buffer;
 mod catalog;
 mod core;
 mod firing;
@@ -43,6 +47,7 @@ mod running;
 mod schedule_loop;
 mod skipped;
 mod throttle;
+mod triggers;
 mod wake;
 mod writer;
 

@@ -117,6 +117,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// How often it looks into the store although nobody told it to.
     pub poll_interval: Duration,
+    /// Jobs are taken before there are slots for them if they will begin within this span, by how many have ended lately.
+    pub take_ahead: Duration,
     /// How long a job that was asked to stop may take for that before it is stopped.
     pub cancel_grace: Duration,
     /// Most jobs that one missed stretch of a schedule creates under `coalesce: all`.
@@ -166,6 +168,7 @@ impl Options {
             cleanup_interval: serve.cleanup_interval,
             drain_timeout: serve.drain_timeout,
             poll_interval: Duration::from_secs(1),
+            take_ahead: Duration::from_millis(50),
             cancel_grace: Duration::from_secs(5),
             catch_up_max: serve.catch_up_max,
             caps: Caps::default(),

@@ -1,8 +1,10 @@
 //! What a due schedule leads to: which jobs, and where its trigger stands afterwards. Pure: the time and chance are arguments.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::triggers::Triggers;
 use crate::model::{
     Coalesce, EventKind, GraceTime, JobIdSource, JobSpec, LeaseToken, Pause, Schedule, ScheduleId, Settings, Task,
     Timestamp,
@@ -20,6 +22,7 @@ pub(super) struct Planner<'a> {
     /// How long a lease lasts that is kept between the parts of a fire.
     pub(super) lease: Duration,
     pub(super) ids: &'a mut JobIdSource,
+    pub(super) triggers: &'a mut Triggers,
     pub(super) random: &'a mut fastrand::Rng,
     /// Most jobs under [`Coalesce::All`].
     pub(super) catch_up_max: usize,
@@ -79,7 +82,7 @@ enum PlanError {
 
 /// A trigger and the state that a schedule has it in.
 struct Stored {
-    trigger: Trigger,
+    trigger: Arc<Trigger>,
     state: TriggerState,
 }
 
@@ -94,9 +97,8 @@ impl Planner<'_> {
         }
     }
 
-    fn catch_up(&self, schedule: &Schedule) -> Result<(Stored, CatchUp), PlanError> {
-        let trigger = Trigger::from_json(&schedule.trigger, schedule.created_at)
-            .map_err(|error| unreadable(&schedule.trigger, error))?;
+    fn catch_up(&mut self, schedule: &Schedule) -> Result<(Stored, CatchUp), PlanError> {
+        let trigger = self.triggers.read(schedule).map_err(|error| unreadable(&schedule.trigger, error))?;
         let state = TriggerState::from_json(&schedule.trigger_state)
             .map_err(|error| unreadable(&schedule.trigger_state, error))?;
         let keep = match schedule.coalesce {

@@ -48,6 +48,7 @@ fn plan_leased(now: &str, catch_up_max: usize, leased: &LeasedSchedule) -> Plan 
         now: at(now),
         lease: Duration::from_secs(15),
         ids: &mut JobIdSource::new(fastrand::Rng::with_seed(1)),
+        triggers: &mut Triggers::default(),
         random: &mut fastrand::Rng::with_seed(2),
         catch_up_max,
     };

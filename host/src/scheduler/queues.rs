@@ -21,11 +21,12 @@ impl Queues {
         Queues { slots: queues.iter().map(|limit| (limit.queue.clone(), slots(limit))).collect(), next: 0 }
     }
 
-    /// The queues with what there is room for, up to `limit`; another one comes first each time.
-    pub(super) fn turn(&mut self, limit: usize) -> Vec<ServedQueue> {
+    /// The queues with what there is room for, up to `limit`; another one comes first each time. `taken`: how many jobs of a queue were
+    /// taken before and have no slot yet.
+    pub(super) fn turn(&mut self, limit: usize, taken: impl Fn(&QueueName) -> usize) -> Vec<ServedQueue> {
         let served = self.slots.iter().map(|(queue, slots)| {
-            let free = slots.as_ref().map_or(limit, |slots| slots.available_permits().min(limit));
-            ServedQueue { queue: queue.clone(), limit: free }
+            let free = slots.as_ref().map_or(limit, |slots| slots.available_permits().saturating_sub(taken(queue)));
+            ServedQueue { queue: queue.clone(), limit: free.min(limit) }
         });
         let mut served: Vec<ServedQueue> = served.collect();
         let first = self.next.checked_rem(served.len()).unwrap_or(0);
@@ -50,10 +51,12 @@ mod tests {
     fn another_queue_comes_first_each_time_and_none_has_more_room_than_its_limit() {
         let mut queues = Queues::new(&["a".parse().expect("a queue"), "b=2".parse().expect("a queue")]);
         let mut turn =
-            || queues.turn(10).into_iter().map(|it| format!("{} {}", it.queue, it.limit)).collect::<Vec<_>>();
+            || queues.turn(10, |_| 0).into_iter().map(|it| format!("{} {}", it.queue, it.limit)).collect::<Vec<_>>();
         assert_eq!(turn(), ["a 10", "b 2"]);
         assert_eq!(turn(), ["b 2", "a 10"]);
         let _held = queues.slot(&"b".parse().expect("a queue"));
-        assert_eq!(queues.turn(10)[1].limit, 1);
+        assert_eq!(queues.turn(10, |_| 0)[1].limit, 1);
+        assert_eq!(queues.turn(10, |_| 1).iter().map(|served| served.limit).max(), Some(10), "no limit of its own");
+        assert_eq!(queues.turn(10, |_| 1)[1].limit, 0, "the other one is taken and waits for its slot");
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use super::acquisition::{Acquisition, Leased, acquire};
 use super::catalog::CatalogCache;
 use super::core::Core;
 use super::handle::{core_of, serve_attempts};
-use super::job_loop::{Acquisition, Leased};
 use super::running::Interrupt;
 use super::{Options, Parts, job_loop, runner, wake, writer};
 use crate::clock::Clock as _;
@@ -58,15 +58,14 @@ async fn attempts(
     // What the last attempt that ran here returned, and which one that was.
     let mut returned = (0, None);
     loop {
-        let Leased { acquired, held_until } =
-            job_loop::acquire(core, &mut acquisition, 1, Vec::new(), Some(id)).await?;
+        let Leased { acquired, held_until } = acquire(core, &mut acquisition, 1, Vec::new(), Some(id)).await?;
         let revision = acquired.catalog_revision;
         let has_run = !acquired.jobs.is_empty();
         let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;
         for (job, resolved) in found.resolved {
             let attempt = job.attempt;
-            let leased = runner::Leased { job, held_until, place: None };
-            returned = (attempt, runner::run(Arc::clone(core), leased, resolved, writes.clone()).await);
+            let Some(held) = runner::hold(core, job, held_until) else { continue };
+            returned = (attempt, runner::run(Arc::clone(core), held, None, resolved, writes.clone()).await);
         }
         job_loop::give_back(core, found.unresolved, writes).await;
         if has_run {

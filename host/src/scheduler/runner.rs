@@ -29,35 +29,33 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 /// Lines that are stored at once without waiting any longer.
 const FLUSH_LINES: usize = 1_000;
 
-/// A job with the lease on it.
+/// A job whose lease is kept.
 #[derive(Debug)]
-pub(super) struct Leased {
+pub(super) struct Held {
     pub(super) job: Job,
-    /// The lease holds at least until then.
-    pub(super) held_until: Instant,
-    /// Its place among the others, where it has one already.
-    pub(super) place: Option<Place>,
+    attempt: Attempt,
 }
 
-/// Runs one attempt and hands its end to the writer. Answers what the task returned, also where the job keeps no result. The lease is kept
-/// from now on, also where the future has to wait for its turn.
+/// Keeps the lease of a job from now on, which holds at least until then. An acquired job has a lease; for one without the answer is `None`.
+pub(super) fn hold(core: &Core, job: Job, held_until: Instant) -> Option<Held> {
+    let attempt = core.running.begin(job.spec.id, job.lease.as_ref()?.token, held_until);
+    Some(Held { job, attempt })
+}
+
+/// Runs one attempt and hands its end to the writer. Answers what the task returned, also where the job keeps no result. `place`: that
+/// among the other attempts, where it has one already.
 pub(super) fn run(
     core: Arc<Core>,
-    leased: Leased,
+    held: Held,
+    place: Option<Place>,
     resolved: Resolved,
     writes: mpsc::Sender<Write>,
 ) -> impl Future<Output = Option<Payload>> + Send + 'static {
-    let Leased { job, held_until, place } = leased;
-    // An acquired job has a lease; one without cannot be released either.
-    let attempt = job.lease.as_ref().map(|lease| core.running.begin(job.spec.id, lease.token, held_until));
+    let Held { job, attempt } = held;
     let span =
         tracing::info_span!("attempt", job.id = %job.spec.id, task.id = %job.spec.task_id, attempt = job.attempt);
-    let run = async move {
-        let attempt = attempt?;
-        let runner = Runner { core, job: Arc::new(job), attempt, place, writes, buffer: Buffer::default() };
-        runner.run(resolved).await
-    };
-    run.instrument(span)
+    let runner = Runner { core, job: Arc::new(job), attempt, place, writes, buffer: Buffer::default() };
+    runner.run(resolved).instrument(span)
 }
 
 struct Runner {

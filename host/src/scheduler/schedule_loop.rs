@@ -7,12 +7,13 @@ use super::core::Core;
 use super::firing::{self, Memory};
 use super::log_failure;
 use super::plan::{Plan, Planner};
+use super::triggers::Triggers;
 use crate::clock::Clock as _;
-use crate::model::{EventKind, JobIdSource, LeaseToken, Timestamp};
-use crate::store::{AcquireSchedules, LeasedSchedule, StoreError, Unreadable};
+use crate::model::{EventKind, JobIdSource, LeaseToken};
+use crate::store::{AcquireSchedules, StoreError, Unreadable};
 
 /// Most schedules that one round leases and fires.
-const ACQUIRE_MAX: usize = 200;
+const ACQUIRE_MAX: usize = 1_000;
 
 /// What a round came to.
 struct Round {
@@ -26,11 +27,12 @@ struct Round {
 pub(super) async fn run(core: Arc<Core>) {
     let mut ids = JobIdSource::new(fastrand::Rng::new());
     let mut memory = Memory::default();
+    let mut triggers = Triggers::default();
     while !core.stop_taking.is_cancelled() {
         for (id, sum) in memory.skipped.overdue(core.time.now()) {
             firing::tell_skipped(&id, sum);
         }
-        match round(&core, &mut ids, &mut memory).await {
+        match round(&core, &mut ids, &mut triggers, &mut memory).await {
             Ok(Round { is_full: true, has_progress: true }) => {}
             Ok(round) => wait(&core, round.has_progress).await,
             Err(error) => {
@@ -45,7 +47,12 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 /// Fires what is due, up to [`ACQUIRE_MAX`].
-async fn round(core: &Core, ids: &mut JobIdSource, memory: &mut Memory) -> Result<Round, StoreError> {
+async fn round(
+    core: &Core,
+    ids: &mut JobIdSource,
+    triggers: &mut Triggers,
+    memory: &mut Memory,
+) -> Result<Round, StoreError> {
     let now = core.time.now();
     let token = LeaseToken::random(&mut fastrand::Rng::new());
     let (holder, lease) = (core.options.identity.clone(), core.options.lease_duration);
@@ -53,21 +60,18 @@ async fn round(core: &Core, ids: &mut JobIdSource, memory: &mut Memory) -> Resul
     let acquired = core.store.schedule_acquire(request).await?;
     acquired.unreadable.iter().for_each(|bad| publish_unreadable(core, bad));
     // By the time at which they were found due, so that what is due has a fire.
-    let plans = plan(core, ids, acquired.now, &acquired.schedules, token);
-    let found = acquired.schedules.len() + acquired.unreadable.len();
-    let stored = firing::store(core, memory, plans).await?;
-    Ok(Round { is_full: found >= ACQUIRE_MAX, has_progress: stored + acquired.unreadable.len() > 0 })
-}
-
-fn plan(core: &Core, ids: &mut JobIdSource, now: Timestamp, leased: &[LeasedSchedule], token: LeaseToken) -> Vec<Plan> {
     let mut planner = Planner {
-        now,
-        lease: core.options.lease_duration,
+        now: acquired.now,
+        lease,
         ids,
+        triggers,
         random: &mut fastrand::Rng::new(),
         catch_up_max: core.options.catch_up_max,
     };
-    leased.iter().map(|leased| planner.plan(leased, token)).collect()
+    let plans: Vec<Plan> = acquired.schedules.iter().map(|leased| planner.plan(leased, token)).collect();
+    let found = acquired.schedules.len() + acquired.unreadable.len();
+    let stored = firing::store(core, memory, plans).await?;
+    Ok(Round { is_full: found >= ACQUIRE_MAX, has_progress: stored + acquired.unreadable.len() > 0 })
 }
 
 fn publish_unreadable(core: &Core, bad: &Unreadable) {

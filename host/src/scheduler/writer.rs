@@ -1,21 +1,29 @@
-//! Writes what attempts say and how they end: collected from all of them, in batches.
+//! Writes what attempts say and how they end: collected from all of them, in batches. Whoever wants jobs asks here as well, so that they are
+//! leased in the call that stores the ends.
 //!
-//! While one batch is being stored the next one gathers, so batches grow with the load and a lone job waits for nobody.
+//! While one batch is being stored the next one gathers, so batches grow with the load and a lone job waits for nobody. While jobs wait for
+//! slots, so that ends come one after the other, a batch gathers as long again, unless somebody asks for jobs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::batch::{NotStored, store_each};
+use super::acquisition::{Acquisition, Ask, acquire};
+use super::batch::{self, NotStored, store_each};
 use super::core::Core;
-use crate::clock::{Clock as _, Instant};
+use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, TaskId, Timestamp};
-use crate::store::{Ending, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released, StoreError};
+use crate::store::{
+    Ending, ExchangeJobs, ExchangedJobs, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released, StoreError,
+};
 
 /// Most attempts whose end waits to be written; an attempt that finds no room waits, with its slot.
 pub(super) const WRITES_MAX: usize = 1_024;
+/// The longest that an end waits for others.
+const GATHER_MAX: Duration = Duration::from_millis(10);
 /// Pause before writes are tried again while the store takes none.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How often an end may fail alone, for a reason that may pass, before the job ends without its result.
@@ -33,6 +41,8 @@ pub(super) enum Write {
     Report(JobReport),
     /// The end of an attempt.
     Release(Box<ReleaseJob>, TaskId),
+    /// Somebody wants jobs. There is one of these at a time.
+    Acquire(Ask),
 }
 
 /// The end of an attempt on its way into the store.
@@ -51,10 +61,13 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(WRITES_MAX);
     // Those that failed alone, apart from everyone else.
     let mut waiting: Vec<End> = Vec::new();
+    let mut acquisition = Acquisition::new();
     let mut is_open = true;
+    let mut took = Duration::ZERO;
     while is_open || !waiting.is_empty() {
         is_open = gather(&core, &mut receiver, &mut batch, is_open, &waiting).await;
-        let (mut reports, mut ends) = (Vec::new(), Vec::new());
+        gather_more(&core, &mut receiver, &mut batch, took.min(GATHER_MAX)).await;
+        let (mut reports, mut ends, mut ask) = (Vec::new(), Vec::new(), None);
         let now = core.time.monotonic();
         for write in batch.drain(..) {
             match write {
@@ -62,6 +75,7 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
                 Write::Release(release, task_id) => {
                     ends.push(End { release: *release, task_id, failures: 0, retry_at: now });
                 }
+                Write::Acquire(new) => ask = Some(new),
             }
         }
         if !reports.is_empty() {
@@ -69,13 +83,74 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
         }
         let is_due = |end: &mut End| end.retry_at <= now || core.stop_serving.is_cancelled();
         let due: Vec<End> = waiting.extract_if(.., is_due).collect();
-        if !ends.is_empty() {
-            waiting.extend(store_ends(&core, ends).await);
+        let began = core.time.monotonic();
+        match ask {
+            Some(ask) => waiting.extend(exchange(&core, &mut acquisition, ends, ask).await),
+            None if ends.is_empty() => {}
+            None => waiting.extend(store_ends(&core, ends).await),
         }
+        took = core.time.monotonic().saturating_since(began);
         for end in due {
             waiting.extend(store_ends(&core, vec![end]).await);
         }
     }
+}
+
+/// Waits for more to write, for `span` at most, while more is sure to come and nobody waits for jobs.
+async fn gather_more(core: &Core, receiver: &mut mpsc::Receiver<Write>, batch: &mut Vec<Write>, span: Duration) {
+    // Whoever has waited for the slot of an attempt that has just ended wants the next job at this very moment.
+    tokio::task::yield_now().await;
+    while batch.len() < WRITES_MAX
+        && let Ok(write) = receiver.try_recv()
+    {
+        batch.push(write);
+    }
+    let end = core.time.monotonic().saturating_add(span);
+    let mut looked_at = 0;
+    while batch.len() < WRITES_MAX && core.has_backlog.load(Ordering::Relaxed) {
+        if batch[looked_at..].iter().any(|write| matches!(write, Write::Acquire(_))) {
+            return;
+        }
+        looked_at = batch.len();
+        let count = tokio::select! {
+            biased;
+            () = core.stop_taking.cancelled() => return,
+            count = receiver.recv_many(batch, WRITES_MAX - looked_at) => count,
+            () = sleep_until_instant(&core.time, end) => return,
+        };
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+/// Stores ends and leases jobs for whoever asks, in one call where that succeeds. Answers the ends that are to be tried again.
+async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, ask: Ask) -> Vec<End> {
+    let Ask { limit, queues, reply } = ask;
+    let size = |end: &End| end.release.payload_bytes();
+    let mut first = ends;
+    let rest = batch::cut_first(&mut first, size);
+    let answer = if first.is_empty() {
+        acquire(core, acquisition, limit, queues, None).await
+    } else {
+        let releases = first.iter().map(|end| end.release.clone()).collect();
+        let acquire_request = acquisition.request(core, limit, queues.clone(), None);
+        let release = ReleaseJobs { now: core.time.now(), releases };
+        match core.store.job_exchange(ExchangeJobs { release, acquire: acquire_request }).await {
+            Ok(ExchangedJobs { released, acquired }) => {
+                let leased = acquisition.answered(core, acquired);
+                after_release(core, std::mem::take(&mut first).into_iter().zip(released).collect());
+                Ok(leased)
+            }
+            Err(error) if batch::is_away(&*core.store, &error).await => Err(error),
+            // Perhaps one of the ends is to blame, which is found by those that are left alone.
+            Err(_) => acquire(core, acquisition, limit, queues, None).await,
+        }
+    };
+    // Whoever is gone takes nothing any more; what was leased is given back when its lease is over.
+    let _gone = reply.send(answer);
+    first.extend(rest);
+    store_ends(core, first).await
 }
 
 /// Waits for something to write: news, or what is to be tried again. Answers whether there may be more news.

@@ -56,6 +56,7 @@ macro_rules! decorate {
             schedule_acquire(request: AcquireSchedules;) -> AcquiredSchedules = SameAnswer;
             schedule_fire(fires: Vec<FireSchedule>;) -> Vec<Fired> = OtherAnswer;
             schedule_next_due(;) -> Option<Timestamp> = SameAnswer;
+            schedule_counts(;) -> ScheduleCounts = SameAnswer;
         }
         $crate::decorate! { @trait $type, $mode, JobQueue,
             job_add(jobs: Vec<JobSpec>;) -> () = SameAnswer;
@@ -65,6 +66,7 @@ macro_rules! decorate {
             job_extend(request: ExtendJobs;) -> Vec<Extended> = SameAnswer;
             job_report(reports: Vec<JobReport>;) -> () = SameAnswer;
             job_release(request: ReleaseJobs;) -> Vec<Released> = OtherAnswer;
+            job_exchange(request: ExchangeJobs;) -> ExchangedJobs = OtherAnswer;
             job_cancel(id: JobId, now: Timestamp;) -> Cancelled = OtherAnswer;
             job_retry(id: JobId, now: Timestamp;) -> Job = Never;
             job_logs(request: ReadLogs;) -> LogPage = SameAnswer;

@@ -47,6 +47,7 @@ pub mod detached;
 #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod encoding;
 pub mod error;
+mod exchange;
 pub mod memory;
 pub mod open;
 mod queues;
@@ -69,6 +70,7 @@ use host_core::{clock, config, model};
 
 pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
+pub use exchange::{ExchangeJobs, ExchangedJobs};
 pub use open::{OpenOptions, guarded, open};
 pub use queues::{QueueRow, ServedQueue};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
@@ -178,6 +180,9 @@ pub trait ScheduleQueue: Send + Sync {
     /// The earliest time at which a schedule is to be looked at: the smallest `next_fire_time`, or end of lease, of those that
     /// are not paused. `None`: nothing to wait for.
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many schedules there are, for `status`. Those that cannot be read are counted as well.
+    async fn schedule_counts(&self) -> Result<ScheduleCounts, StoreError>;
 }
 
 /// Jobs.
@@ -228,6 +233,13 @@ pub trait JobQueue: Send + Sync {
     /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`. Retry:
     /// safe, the second call answers `LeaseLost` for what the first one did.
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError>;
+
+    /// Ends attempts, as [`job_release`](JobQueue::job_release) does, and then leases jobs, as [`job_acquire`](JobQueue::job_acquire) does:
+    /// the slots that the ends have freed can be filled by the same call.
+    ///
+    /// Atomic as a whole; an end whose token no longer holds is left out of it and answered `LeaseLost`. Retry with the same token: safe,
+    /// the second call answers `LeaseLost` for what the first one ended, and what the first one leased.
+    async fn job_exchange(&self, request: ExchangeJobs) -> Result<ExchangedJobs, StoreError>;
 
     /// Ends a queued job as cancelled at once; marks a running one, whose holder learns it with its next extension or by
     /// event.

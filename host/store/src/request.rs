@@ -123,6 +123,15 @@ pub struct ScheduleFilter {
     pub limit: usize,
 }
 
+/// How many schedules there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScheduleCounts {
+    /// All.
+    pub all: u64,
+    /// Those that are paused.
+    pub paused: u64,
+}
+
 /// See [`ScheduleQueue::schedule_pause`](super::ScheduleQueue::schedule_pause).
 #[derive(Debug, Clone)]
 pub struct PauseSchedule {

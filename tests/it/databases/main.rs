@@ -23,6 +23,7 @@ mod refusals;
 mod schema;
 mod silence;
 mod tls;
+mod trips;
 
 /// The cases, and the databases that each is about.
 const CASES: Cases = &[
@@ -39,6 +40,7 @@ const CASES: Cases = &[
     ("places::that_are_counted_wrongly_are_mended_when_a_scheduler_starts", places::are_mended, DATABASES),
     ("fixture::of_version_2_is_read_as_it_was_meant", fixture::is_read_by_this_version, DATABASES),
     ("plans::hot_statements_use_their_index_however_old_the_statistics_are", plans::use_their_index, DATABASES),
+    ("trips::to_end_jobs_and_to_take_the_next_ones_are_few_however_many_jobs", trips::are_few, DATABASES),
     ("content::a_job_that_cannot_be_read_ends_with_an_event_and_blocks_nobody", content::unreadable_job, DATABASES),
     ("content::jobs_of_a_newer_version_wait_as_they_were_and_block_nobody", content::newer_job, DATABASES),
     (

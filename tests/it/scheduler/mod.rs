@@ -1,5 +1,6 @@
 //! Schedulers on a memory store, with a clock that is moved by hand: no test here waits for real time to pass.
 
+mod ahead;
 mod crashes;
 mod identity;
 mod liveness;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use host::executor::Retry;
 use host::model::{Backoff, EventKind, ExecutorName, JobState, Outcome, Settings};
 use host::scheduler::{Executors, Options, Scheduler};
-use tests::doubles::slow::Slow;
 use tests::stage::{Stage, at_most, fail, run_until, run_until_cancelled, run_until_killed, succeed, unlimited};
 use tests::wait::wait_for;
 
@@ -276,39 +275,4 @@ async fn cancel(stage: &Stage, id: host::model::JobId) {
     stage.store.job_cancel(id, now).await.expect("the job exists");
     let event = host::model::Event { at: now, kind: EventKind::JobCancelRequested { job_id: id } };
     stage.broker.publish(vec![event]).await.expect("the broker takes an event");
-}
-
-async fn finished(stage: &Stage) -> usize {
-    stage.jobs().await.iter().filter(|job| job.state == JobState::Finished).count()
-}
-
-#[tokio::test]
-async fn while_every_slot_is_taken_jobs_are_taken_by_the_half_dozen_or_after_a_while() {
-    let calm = Stage::default();
-    let taking = Duration::from_millis(10);
-    let slow = Arc::new(Slow::new(Arc::clone(&calm.store), calm.clock.clone(), "job_acquire", taking));
-    let stage = calm.with_same_players(slow.clone());
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let task = stage.task("t", unlimited(), run_until(&gate)).await;
-    for _ in 0..30 {
-        stage.submit(stage.job(&task).await).await;
-    }
-    let scheduler = stage.start(Options { max_concurrent_jobs: 10, ..Stage::options("one") }).await;
-    let all_run = || async { (stage.executor.running() == 10).then_some(()) };
-    wait_for("every slot to be taken", all_run).await;
-    let filling = slow.calls();
-    // Half of the slots beside the one that the loop has in its hand; the clock stands still.
-    for ended in 1..=6 {
-        gate.add_permits(1);
-        wait_for("the job to end", || async { (finished(&stage).await == ended).then_some(()) }).await;
-    }
-    wait_for("the slots to be taken again", all_run).await;
-    assert_eq!(slow.calls(), filling + 1, "one call for six jobs");
-    gate.add_permits(1);
-    wait_for("the job to end", || async { (finished(&stage).await == 7).then_some(()) }).await;
-    let is_taken = || async { stage.executor.running() == 10 };
-    stage.advance_until("the slot to be taken again", taking, is_taken).await;
-    assert_eq!(slow.calls(), filling + 2, "a lone job waits no longer than taking the last ones took");
-    gate.add_permits(30);
-    scheduler.stop().await;
 }

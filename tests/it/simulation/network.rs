@@ -107,8 +107,8 @@ pub(super) struct Link {
     process: ProcessClock,
     /// Whether messages pass; a partition where not.
     is_connected: Switch<bool>,
-    /// The call after which the process is stopped, before it hears the answer.
-    stops_after: Switch<Option<&'static str>>,
+    /// Whether the process is stopped when it has taken jobs, before it hears the answer.
+    stops_after_taking: Switch<bool>,
 }
 
 fn failure(call: Call, certainty: Certainty) -> StoreError {
@@ -122,12 +122,12 @@ fn failure(call: Call, certainty: Certainty) -> StoreError {
 
 impl Link {
     pub(super) fn new(inner: Arc<dyn Store>, network: Arc<Network>, process: ProcessClock) -> Link {
-        Link { inner, network, process, is_connected: Switch::new(true), stops_after: Switch::new(None) }
+        Link { inner, network, process, is_connected: Switch::new(true), stops_after_taking: Switch::new(false) }
     }
 
-    /// Stops the process as soon as its next call of that name has taken effect.
-    pub(super) fn stop_after(&self, call: Option<&'static str>) {
-        self.stops_after.set(|_| call);
+    /// Stops the process as soon as its next call that asks for jobs has taken effect.
+    pub(super) fn stop_after_taking(&self, stops: bool) {
+        self.stops_after_taking.set(|_| stops);
     }
 
     pub(super) fn connect(&self, is_connected: bool) {
@@ -143,8 +143,8 @@ impl Link {
         self.process.awake().await;
         let Passage { request, read_after, answer, is_refused, is_answer_lost } = self.network.passage();
         let (network, work) = (Arc::clone(&self.network), work(Arc::clone(&self.inner)));
-        let (is_connected, stops_after, process) =
-            (self.is_connected.clone(), self.stops_after.clone(), self.process.clone());
+        let (is_connected, stops_after_taking, process) =
+            (self.is_connected.clone(), self.stops_after_taking.clone(), self.process.clone());
         let waits = Waits(Switch::new(true));
         let (is_waited_for, was_heard) = (waits.0.clone(), network.is_up.get() && is_connected.get());
         let at_the_server = self.network.calls.spawn(async move {
@@ -158,8 +158,8 @@ impl Link {
                 return Err(failure(call, Certainty::NotApplied));
             }
             let answered = work.await;
-            if stops_after.get() == Some(call.name) {
-                stops_after.set(|_| None);
+            if stops_after_taking.get() && matches!(call.name, "job_acquire" | "job_exchange") {
+                stops_after_taking.set(|_| false);
                 process.set_power(Power::Stopped);
             }
             network.timeline.sleep(answer).await;
@@ -187,7 +187,7 @@ impl Link {
             network: Arc::clone(&self.network),
             process: self.process.clone(),
             is_connected: self.is_connected.clone(),
-            stops_after: self.stops_after.clone(),
+            stops_after_taking: self.stops_after_taking.clone(),
         }))
     }
 

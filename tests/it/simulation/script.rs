@@ -67,6 +67,8 @@ pub(super) struct Script {
     pub(super) ahead: Vec<i64>,
     /// Of which tasks, from the first, each host has the function. The first host has all.
     pub(super) abilities: Vec<usize>,
+    /// For how long hosts take jobs ahead.
+    pub(super) take_ahead: Duration,
     pub(super) intervals: Vec<u32>,
     /// Whether the intervals are those of triggers that are made of others.
     pub(super) is_combined: bool,
@@ -95,6 +97,7 @@ impl Script {
             is_server,
             ahead,
             abilities,
+            take_ahead: [SECOND / 20, 3 * SECOND][random.usize(..2)],
             intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
             is_combined: random.bool(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),

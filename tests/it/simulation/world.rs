@@ -271,6 +271,7 @@ impl World {
             lease_duration: LEASE,
             drain_timeout: DRAIN,
             cancel_grace: GRACE,
+            take_ahead: self.script.take_ahead,
             has_lease_thread: false,
             ..Options::new(identity)
         };
@@ -343,10 +344,10 @@ impl World {
                 let Some((process, link)) = found else { return };
                 self.history.disturbed();
                 if is_taking {
-                    link.stop_after(Some("job_acquire"));
+                    link.stop_after_taking(true);
                     self.submit(0).await;
                     self.timeline.sleep(SECOND).await;
-                    link.stop_after(None);
+                    link.stop_after_taking(false);
                 }
                 process.set_power(Power::Stopped);
                 self.timeline.sleep(span).await;

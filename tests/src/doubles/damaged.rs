@@ -109,6 +109,30 @@ impl Damaged {
         }
     }
 
+    /// Refuses a call that carries a result which is not taken.
+    fn check_results(&self, operation: &'static str, request: &ReleaseJobs) -> Result<(), StoreError> {
+        let has_result =
+            |release: &&ReleaseJob| matches!(release.ending, Ending::Finished { outcome: Outcome::Success, .. });
+        let damage = self.damage();
+        let mut results = request.releases.iter().filter(has_result);
+        let refusal = results.find_map(|release| damage.refused_results.get(&release.id).copied());
+        refusal.map_or(Ok(()), |refusal| Err(refused(operation, refusal)))
+    }
+
+    /// Sets those of the leased jobs aside that cannot be read.
+    async fn readable(&self, mut acquired: AcquiredJobs, now: Timestamp) -> Result<AcquiredJobs, StoreError> {
+        for job in std::mem::take(&mut acquired.jobs) {
+            match self.job(job.clone()) {
+                Ok(job) => acquired.jobs.push(job),
+                Err(bad) => {
+                    self.set_job_aside(&job, &bad.defect, now).await?;
+                    acquired.unreadable.push(bad);
+                }
+            }
+        }
+        Ok(acquired)
+    }
+
     /// What becomes of a job that was leased and cannot be read.
     async fn set_job_aside(&self, job: &Job, defect: &Defect, now: Timestamp) -> Result<(), StoreError> {
         let Some(lease) = &job.lease else { return Ok(()) };
@@ -282,6 +306,10 @@ impl ScheduleQueue for Damaged {
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.schedule_next_due().await
     }
+
+    async fn schedule_counts(&self) -> Result<ScheduleCounts, StoreError> {
+        self.inner.schedule_counts().await
+    }
 }
 
 #[async_trait]
@@ -306,17 +334,8 @@ impl JobQueue for Damaged {
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError> {
         self.count("job_acquire");
         let now = request.now;
-        let mut acquired = self.inner.job_acquire(request).await?;
-        for job in std::mem::take(&mut acquired.jobs) {
-            match self.job(job.clone()) {
-                Ok(job) => acquired.jobs.push(job),
-                Err(bad) => {
-                    self.set_job_aside(&job, &bad.defect, now).await?;
-                    acquired.unreadable.push(bad);
-                }
-            }
-        }
-        Ok(acquired)
+        let acquired = self.inner.job_acquire(request).await?;
+        self.readable(acquired, now).await
     }
 
     async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
@@ -329,17 +348,16 @@ impl JobQueue for Damaged {
 
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError> {
         self.count("job_release");
-        let has_result =
-            |release: &&ReleaseJob| matches!(release.ending, Ending::Finished { outcome: Outcome::Success, .. });
-        let refusal = {
-            let damage = self.damage();
-            let mut results = request.releases.iter().filter(has_result);
-            results.find_map(|release| damage.refused_results.get(&release.id).copied())
-        };
-        match refusal {
-            Some(refusal) => Err(refused("job_release", refusal)),
-            None => self.inner.job_release(request).await,
-        }
+        self.check_results("job_release", &request)?;
+        self.inner.job_release(request).await
+    }
+
+    async fn job_exchange(&self, request: ExchangeJobs) -> Result<ExchangedJobs, StoreError> {
+        self.count("job_exchange");
+        self.check_results("job_exchange", &request.release)?;
+        let now = request.acquire.now;
+        let ExchangedJobs { released, acquired } = self.inner.job_exchange(request).await?;
+        Ok(ExchangedJobs { released, acquired: self.readable(acquired, now).await? })
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {

@@ -2,5 +2,4 @@
 
 pub mod damaged;
 pub mod faulty;
-pub mod slow;
 pub mod stalling;

@@ -9,9 +9,9 @@ use super::{MemoryStore, Now, State};
 use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
 use crate::rules::{Order, QueueCounts};
 use crate::{
-    AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExtendJobs, Extended, Hold, JobCounts, JobFilter, JobQueue,
-    JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject,
-    rules,
+    AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, Hold,
+    JobCounts, JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob, ReleaseJobs,
+    Released, StoreError, Subject, rules,
 };
 
 fn not_found(id: JobId) -> StoreError {
@@ -54,6 +54,23 @@ impl Jobs {
 }
 
 impl State {
+    fn acquire(&mut self, request: &AcquireJobs, now: Now) -> AcquiredJobs {
+        let none = AcquiredJobs::none(now.due, self.catalog.revision);
+        let mut leased = self.jobs.leased(request.token);
+        if !leased.is_empty() {
+            leased.sort_by_key(|job| (Reverse(job.spec.settings.priority), job.spec.id));
+            return AcquiredJobs { jobs: leased, ..none };
+        }
+        let missed = self.jobs.end_missed(now.due, request.only);
+        match request.only {
+            Some(only) => self.jobs.wake_one(only, now.due),
+            None => self.jobs.wake(now.due),
+        }
+        let next = self.next_jobs(request);
+        let jobs = next.into_iter().filter_map(|id| self.jobs.lease(id, request, now)).collect();
+        AcquiredJobs { jobs, missed, ..none }
+    }
+
     /// The jobs that start next, in order. Those that were set aside while nobody ran them wait for their turn again first.
     fn next_jobs(&mut self, request: &AcquireJobs) -> Vec<JobId> {
         if let Some(only) = request.only {
@@ -95,6 +112,10 @@ impl State {
         let can_run = needed.is_met_by(&request.abilities);
         let spec = entry.job.spec.clone();
         (can_run && self.jobs.places.has_room(&spec)).then_some(id)
+    }
+
+    fn release_all(&mut self, request: ReleaseJobs) -> Vec<Released> {
+        request.releases.into_iter().map(|release| self.release(request.now, release)).collect()
     }
 
     fn release(&mut self, now: Timestamp, release: ReleaseJob) -> Released {
@@ -203,22 +224,7 @@ impl JobQueue for MemoryStore {
 
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError> {
         let now = self.time(request.now);
-        self.with(|state| {
-            let catalog_revision = state.catalog.revision;
-            let mut leased = state.jobs.leased(request.token);
-            if !leased.is_empty() {
-                leased.sort_by_key(|job| (Reverse(job.spec.settings.priority), job.spec.id));
-                return Ok(AcquiredJobs { jobs: leased, ..AcquiredJobs::none(now.due, catalog_revision) });
-            }
-            let missed = state.jobs.end_missed(now.due, request.only);
-            match request.only {
-                Some(only) => state.jobs.wake_one(only, now.due),
-                None => state.jobs.wake(now.due),
-            }
-            let next = state.next_jobs(&request);
-            let jobs = next.into_iter().filter_map(|id| state.jobs.lease(id, &request, now)).collect();
-            Ok(AcquiredJobs { jobs, missed, ..AcquiredJobs::none(now.due, catalog_revision) })
-        })
+        self.with(|state| Ok(state.acquire(&request, now)))
     }
 
     async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
@@ -259,7 +265,15 @@ impl JobQueue for MemoryStore {
     }
 
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError> {
-        self.with(|state| Ok(request.releases.into_iter().map(|release| state.release(request.now, release)).collect()))
+        self.with(|state| Ok(state.release_all(request)))
+    }
+
+    async fn job_exchange(&self, request: ExchangeJobs) -> Result<ExchangedJobs, StoreError> {
+        let ExchangeJobs { release, acquire } = request;
+        let now = self.time(acquire.now);
+        self.with(|state| {
+            Ok(ExchangedJobs { released: state.release_all(release), acquired: state.acquire(&acquire, now) })
+        })
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {

@@ -8,8 +8,8 @@ use super::{MemoryStore, Now, State};
 use crate::model::{ConflictPolicy, JobId, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
 use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
-    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject,
-    UnpauseSchedule, rules,
+    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, StoreError,
+    Subject, UnpauseSchedule, rules,
 };
 
 /// A schedule and the claim on it.
@@ -255,6 +255,14 @@ impl ScheduleQueue for MemoryStore {
         };
         self.with(|state| {
             Ok(fires.into_iter().map(|fire| (now(&fire), fire)).map(|(now, fire)| state.fire(fire, now)).collect())
+        })
+    }
+
+    async fn schedule_counts(&self) -> Result<ScheduleCounts, StoreError> {
+        self.with(|state| {
+            let schedules = &state.schedules.rows;
+            let paused = schedules.values().filter(|entry| entry.schedule.pause.is_some()).count();
+            Ok(ScheduleCounts { all: schedules.len() as u64, paused: paused as u64 })
         })
     }
 

@@ -46,6 +46,11 @@ pub struct Explained {
 type Hot = (Query, Vec<Arg>, &'static [&'static str]);
 
 impl SqlStore {
+    /// How many round trips the calls so far have made; a transaction's begin and end are one each.
+    pub fn round_trips(&self) -> u64 {
+        self.texts.round_trips.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Asks the database how it would run each hot statement.
     ///
     /// # Errors
@@ -53,6 +58,9 @@ impl SqlStore {
     pub async fn explain_hot_statements(&self, known: &Known) -> Result<Vec<Explained>, StoreError> {
         let mut explained = Vec::new();
         for (query, arguments, indexes) in hot(known) {
+            if is_elsewhere(query, self.database.dialect()) {
+                continue;
+            }
             let plans = self.explain(query, arguments).await.map_err(|fault| self.fault(query.name, fault))?;
             explained.push(Explained { statement: query.name, indexes, plans });
         }
@@ -92,6 +100,11 @@ impl SqlStore {
             }
         }
     }
+}
+
+/// Whether another dialect has the statement for itself.
+fn is_elsewhere(query: Query, dialect: Dialect) -> bool {
+    query.name == q::job_take.name && dialect != Dialect::Postgres
 }
 
 fn sql(text: String) -> SqlStr {
@@ -148,7 +161,23 @@ fn acquiring(known: &Known) -> Vec<Hot> {
     let keys = ["default/wasm", "default/", "other/wasm"];
     let mut peek = args![holder, token, now, now, now];
     peek.push(Arg::Rows(keys.iter().map(|key| values![*key, "default"]).collect()));
+    let mut take = args![holder, token, now];
+    take.push(Arg::Rows(keys.iter().map(|key| values![*key, "default", 0_i64, limit]).collect()));
+    take.extend(args![1_i64, limit, holder, token, 15_000_000_i64, holder]);
     vec![
+        (
+            q::job_take,
+            take,
+            &[
+                "jobs_leased",
+                "jobs_deadline",
+                "jobs_waiting",
+                "host_numbers primary",
+                "jobs_ready",
+                "queues primary",
+                "jobs primary",
+            ],
+        ),
         (
             q::job_peek,
             peek,

@@ -19,6 +19,7 @@ use crate::factory::Factory;
 
 mod cleanup;
 mod concurrency;
+mod exchange;
 mod jobs;
 mod leases;
 mod limits;
@@ -103,6 +104,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("limits", limits::CASES),
     ("lists", lists::CASES),
     ("leases", leases::CASES),
+    ("exchange", exchange::CASES),
     ("results", results::CASES),
     ("recovery", recovery::CASES),
     ("cleanup", cleanup::CASES),

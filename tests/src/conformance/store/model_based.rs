@@ -9,8 +9,8 @@ use host::model::{
 };
 use host::store::memory::MemoryStore;
 use host::store::{
-    AcquireJobs, AddSchedule, AfterFire, Ending, ExtendJobs, FireSchedule, JobFilter, PauseSchedule, Recover,
-    ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
+    AcquireJobs, AddSchedule, AfterFire, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, FireSchedule, JobFilter,
+    PauseSchedule, Recover, ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -80,6 +80,7 @@ enum Operation {
     Acquire(AcquireJobs),
     Extend(ExtendJobs),
     Release(ReleaseJobs),
+    Exchange(ExchangeJobs),
     Cancel(JobId, i64),
     Retry(JobId, i64),
     Recover(Recover),
@@ -129,21 +130,14 @@ impl Operation {
                 known.jobs.extend(jobs.iter().map(|job| job.id));
                 Operation::AddJobs(jobs)
             }
-            25..40 => Operation::Acquire(AcquireJobs {
-                holder: scheduler(["one", "two"][random.usize(..2)]),
-                only: (random.u8(0..6) == 0).then(|| some_job(random)),
-                queues: draw_queues(random),
-                abilities: draw_abilities(random),
-                ..rig.make.acquire(now, random.usize(0..6))
-            }),
-            40..45 => Operation::Extend(extend(now, draw_leases(random, known))),
-            45..58 => Operation::Release(ReleaseJobs {
-                now: t(now),
-                releases: draw_leases(random, known)
-                    .into_iter()
-                    .map(|(id, token)| release(id, token, draw_ending(random, now)))
-                    .collect(),
-            }),
+            25..36 => Operation::Acquire(draw_acquisition(rig, random, now, some_job)),
+            36..41 => Operation::Extend(extend(now, draw_leases(random, known))),
+            41..50 => Operation::Release(draw_releases(random, known, now)),
+            50..58 => {
+                let release = draw_releases(random, known, now);
+                let acquire = draw_acquisition(rig, random, now, some_job);
+                Operation::Exchange(ExchangeJobs { release, acquire })
+            }
             58..62 => Operation::Cancel(some_job(random), now),
             62..65 => Operation::Retry(some_job(random), now),
             65..69 => Operation::Recover(Recover {
@@ -192,6 +186,12 @@ impl Operation {
             }
             Operation::Extend(request) => show(store.job_extend(request).await),
             Operation::Release(request) => show(store.job_release(request).await),
+            Operation::Exchange(request) => {
+                let token = request.acquire.token;
+                let ExchangedJobs { released, acquired } = store.job_exchange(request).await.expect("exchanged");
+                leases.extend(acquired.jobs.iter().map(|job| (job.spec.id, token)));
+                format!("{released:?} {:?} {}", acquired.jobs, acquired.catalog_revision)
+            }
             Operation::Cancel(id, now) => show(store.job_cancel(id, t(now)).await),
             Operation::Retry(id, now) => show(store.job_retry(id, t(now)).await),
             Operation::Recover(request) => show(store.recover(request).await),
@@ -230,6 +230,27 @@ fn show<T: std::fmt::Debug, E: std::fmt::Display>(answer: Result<T, E>) -> Strin
         Ok(answer) => format!("{answer:?}"),
         Err(error) => format!("error: {error}"),
     }
+}
+
+fn draw_acquisition(
+    rig: &Rig,
+    random: &mut fastrand::Rng,
+    now: i64,
+    some_job: impl FnOnce(&mut fastrand::Rng) -> JobId,
+) -> AcquireJobs {
+    AcquireJobs {
+        holder: scheduler(["one", "two"][random.usize(..2)]),
+        only: (random.u8(0..6) == 0).then(|| some_job(random)),
+        queues: draw_queues(random),
+        abilities: draw_abilities(random),
+        ..rig.make.acquire(now, random.usize(0..6))
+    }
+}
+
+fn draw_releases(random: &mut fastrand::Rng, known: &Known, now: i64) -> ReleaseJobs {
+    let leases = draw_leases(random, known).into_iter();
+    let releases = leases.map(|(id, token)| release(id, token, draw_ending(random, now))).collect();
+    ReleaseJobs { now: t(now), releases }
 }
 
 fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
@@ -272,7 +293,7 @@ fn draw_abilities(random: &mut fastrand::Rng) -> Vec<Ability> {
     abilities
 }
 
-fn draw_leases(random: &mut fastrand::Rng, known: &mut Known) -> Vec<(JobId, LeaseToken)> {
+fn draw_leases(random: &mut fastrand::Rng, known: &Known) -> Vec<(JobId, LeaseToken)> {
     let mut leases: Vec<(JobId, LeaseToken)> = Vec::new();
     for _ in 0..random.usize(1..4).min(known.leases.len()) {
         let lease = known.leases[random.usize(..known.leases.len())];

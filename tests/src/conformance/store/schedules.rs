@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use host::model::{Coalesce, ConflictPolicy, GraceTime, JobSpec, LeaseToken, Pause, Schedule, ScheduleLife, Settings};
 use host::store::{
-    AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
-    UnpauseSchedule,
+    AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleCounts,
+    ScheduleFilter, StoreError, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -18,6 +18,7 @@ cases![
     skipping_keeps_the_old_one,
     schedules_are_listed_by_id_in_pages,
     schedules_can_be_listed_by_task,
+    schedules_are_counted_and_those_that_are_paused,
     removing_answers_what_was_removed,
     due_schedules_are_acquired_earliest_first_with_their_tasks,
     a_leased_schedule_is_not_acquired_again_until_the_lease_runs_out,
@@ -97,6 +98,23 @@ async fn schedules_are_listed_by_id_in_pages(rig: Rig) {
         }
     }
     assert_eq!(seen, ["E", "a", "b", "c", "d"]);
+}
+
+async fn schedules_are_counted_and_those_that_are_paused(rig: Rig) {
+    assert_eq!(rig.b.schedule_counts().await.expect("counted"), ScheduleCounts::default());
+    for at in 0..5 {
+        rig.a.schedule_add(add(schedule(&format!("s{at}"), at))).await.expect("added");
+    }
+    // One that has no more fire times rests, and is not paused.
+    rig.a.schedule_add(add(Schedule { next_fire_time: None, ..schedule("over", 0) })).await.expect("added");
+    assert_eq!(rig.b.schedule_counts().await.expect("counted"), ScheduleCounts { all: 6, paused: 0 });
+    for id in ["s1", "s3", "over"] {
+        let request = PauseSchedule { id: schedule_id(id), reason: Pause::Asked };
+        rig.a.schedule_pause(request).await.expect("paused");
+    }
+    assert_eq!(rig.b.schedule_counts().await.expect("counted"), ScheduleCounts { all: 6, paused: 3 });
+    rig.a.schedule_remove(&schedule_id("s1")).await.expect("removed");
+    assert_eq!(rig.b.schedule_counts().await.expect("counted"), ScheduleCounts { all: 5, paused: 2 });
 }
 
 async fn schedules_can_be_listed_by_task(rig: Rig) {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 
@@ -75,6 +76,10 @@ impl Tx {
         BATCH_BYTES_MAX.min(self.statement_bytes_max / 2)
     }
 
+    fn count_trip(&self) {
+        self.texts.round_trips.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Refuses what a server would answer by closing the connection, which looks as if trying again might help.
     fn check_size(&self, query: Query, args: &[Arg]) -> Result<(), Fault> {
         let (bytes, max) = (args.iter().map(Arg::bytes).sum(), self.statement_bytes_max);
@@ -87,6 +92,7 @@ impl Tx {
     /// Runs a query and answers its rows.
     pub(in crate::sql) async fn fetch(&mut self, query: Query, args: Vec<Arg>) -> Result<Vec<Row>, Fault> {
         self.check_size(query, &args)?;
+        self.count_trip();
         let (text, args) = self.texts.fill(query, args);
         Ok(self.connection.fetch(text, args).await?)
     }
@@ -109,6 +115,7 @@ impl Tx {
     pub(in crate::sql) async fn execute(&mut self, query: Query, args: Vec<Arg>) -> Result<u64, Fault> {
         self.check_size(query, &args)?;
         self.has_written = true;
+        self.count_trip();
         let (text, args) = self.texts.fill(query, args);
         Ok(self.connection.execute(text, args).await?)
     }
@@ -140,6 +147,7 @@ impl Tx {
     }
 
     pub(in crate::sql) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        self.count_trip();
         self.connection.begin().await
     }
 
@@ -151,6 +159,7 @@ impl Tx {
     }
 
     pub(in crate::sql) async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
+        self.count_trip();
         self.connection.end(commit).await
     }
 

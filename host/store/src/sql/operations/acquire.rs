@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::jobs::{ended_unread, leave_unread, lock_each};
-use super::release::Requeue;
+use super::release::{Releasing, Requeue, release_unsettled};
+use super::take;
 use crate::model::{ErrorKind, JobError, JobId, Outcome, TaskId, Timestamp};
 use crate::rules::Order;
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -14,7 +15,7 @@ use crate::sql::statements::query::{Dialect, q};
 use crate::sql::statements::row;
 use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
 use crate::sql::time::{Now, Time};
-use crate::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
+use crate::{AcquireJobs, AcquiredJobs, Defect, EndedJob, ExchangedJobs, Unreadable, rules};
 
 /// What there is to look at.
 struct Peek {
@@ -33,34 +34,110 @@ pub(in crate::sql) async fn acquire(
     tx: &mut Tx,
     (time, request): &(Arc<Time>, AcquireJobs),
 ) -> Result<AcquiredJobs, Fault> {
+    acquire_after(tx, time, request, Touched::default()).await
+}
+
+/// Ends attempts, then leases jobs.
+pub(in crate::sql) async fn exchange(
+    tx: &mut Tx,
+    (time, releasing, request): &(Arc<Time>, Releasing, AcquireJobs),
+) -> Result<ExchangedJobs, Fault> {
+    let mut touched = Touched::default();
+    let released = release_unsettled(tx, releasing, &mut touched).await?;
+    let acquired = acquire_after(tx, time, request, touched).await?;
+    Ok(ExchangedJobs { released, acquired })
+}
+
+/// Leases jobs in a transaction that has changed others before. `touched`: the groups of those, which are settled here, together with what
+/// is to be done before a claim: jobs are locked before groups.
+async fn acquire_after(
+    tx: &mut Tx,
+    time: &Time,
+    request: &AcquireJobs,
+    touched: Touched,
+) -> Result<AcquiredJobs, Fault> {
+    if tx.dialect == Dialect::Postgres && request.only.is_none() {
+        return take::acquire(tx, time, request, touched).await;
+    }
     let mut peek = peek(tx, time, request).await?;
     // From here on the time stands still: what is decided below fits together.
     let now = peek.now;
     let mut acquired = AcquiredJobs::none(now, peek.catalog_revision);
     if peek.is_repeated {
-        let rows = tx.fetch(q::job_claimed, args![&request.holder, request.token]).await?;
-        take(tx, rows, &mut acquired).await?;
+        places::settle(tx, touched).await?;
+        claimed_before(tx, request, &mut acquired).await?;
         return Ok(acquired);
     }
     let chosen = match request.only {
-        Some(only) => choose_one(tx, request, only, &mut acquired).await?,
+        Some(only) => {
+            places::settle(tx, touched).await?;
+            choose_one(tx, request, only, &mut acquired).await?
+        }
         None => {
-            if peek.has_missed {
-                end_missed(tx, now, &mut acquired).await?;
-            }
-            if peek.has_woken {
-                wake(tx, now).await?;
+            let is_seen = !peek.has_woken && touched.is_empty();
+            prepare(tx, &mut acquired, touched, peek.has_missed, peek.has_woken).await?;
+            if !is_seen || peek.has_missed {
                 peek = self::peek(tx, time, request).await?;
             }
             choose(tx, request, &peek.keys).await?
         }
     };
-    if !chosen.is_empty() {
-        let now = time.at(tx, now).await?;
-        let rows = claim(tx, request, now, chosen).await?;
-        take(tx, rows, &mut acquired).await?;
-    }
+    claim_chosen(tx, time, request, chosen, &mut acquired).await?;
     Ok(acquired)
+}
+
+/// Answers what the first call with this token has leased.
+pub(super) async fn claimed_before(
+    tx: &mut Tx,
+    request: &AcquireJobs,
+    acquired: &mut AcquiredJobs,
+) -> Result<(), Fault> {
+    let rows = tx.fetch(q::job_claimed, args![&request.holder, request.token]).await?;
+    read(tx, rows, acquired).await
+}
+
+/// Does what is to be done before jobs are leased at `acquired.now`, and settles everything that was touched.
+pub(super) async fn prepare(
+    tx: &mut Tx,
+    acquired: &mut AcquiredJobs,
+    mut touched: Touched,
+    has_missed: bool,
+    has_woken: bool,
+) -> Result<(), Fault> {
+    if has_missed {
+        end_missed(tx, acquired.now, acquired, &mut touched).await?;
+    }
+    if has_woken {
+        wake(tx, acquired.now, &mut touched).await?;
+    }
+    places::settle(tx, touched).await
+}
+
+/// As the peek does not say which keys have jobs ready: looks again, chooses and claims, whatever is due or missed.
+pub(super) async fn look_again(
+    tx: &mut Tx,
+    time: &Time,
+    request: &AcquireJobs,
+    acquired: &mut AcquiredJobs,
+) -> Result<(), Fault> {
+    let peek = peek(tx, time, request).await?;
+    let chosen = choose(tx, request, &peek.keys).await?;
+    claim_chosen(tx, time, request, chosen, acquired).await
+}
+
+async fn claim_chosen(
+    tx: &mut Tx,
+    time: &Time,
+    request: &AcquireJobs,
+    chosen: Vec<JobId>,
+    acquired: &mut AcquiredJobs,
+) -> Result<(), Fault> {
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    let now = time.at(tx, acquired.now).await?;
+    let rows = claim(tx, request, now, chosen).await?;
+    read(tx, rows, acquired).await
 }
 
 async fn peek(tx: &mut Tx, time: &Time, request: &AcquireJobs) -> Result<Peek, Fault> {
@@ -93,9 +170,14 @@ async fn peek(tx: &mut Tx, time: &Time, request: &AcquireJobs) -> Result<Peek, F
 }
 
 /// Ends jobs whose start deadline has passed.
-async fn end_missed(tx: &mut Tx, now: Timestamp, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
+async fn end_missed(
+    tx: &mut Tx,
+    now: Timestamp,
+    acquired: &mut AcquiredJobs,
+    touched: &mut Touched,
+) -> Result<(), Fault> {
     let limit = i64::try_from(rules::MISSED_MAX).unwrap_or(i64::MAX);
-    let (mut rows, mut unread, mut touched) = (Vec::new(), Vec::new(), Touched::default());
+    let (mut rows, mut unread) = (Vec::new(), Vec::new());
     for mut row in tx.fetch(q::job_missed_select, args![now, limit]).await? {
         let Ok(id) = row.job_id() else { continue };
         match row.task_id().and_then(|task_id| Ok((task_id, row::span(row.int()?)))) {
@@ -112,9 +194,8 @@ async fn end_missed(tx: &mut Tx, now: Timestamp, acquired: &mut AcquiredJobs) ->
             }
         }
     }
-    leave_unread(tx, unread, &mut touched).await?;
-    tx.execute_rows(q::job_end, rows).await?;
-    places::settle(tx, touched).await
+    leave_unread(tx, unread, touched).await?;
+    tx.execute_rows(q::job_end, rows).await.map(|_| ())
 }
 
 fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Duration) -> Vec<Value> {
@@ -122,7 +203,7 @@ fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Dur
 }
 
 /// Lets jobs that have become due wait for their turn.
-async fn wake(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
+async fn wake(tx: &mut Tx, now: Timestamp, touched: &mut Touched) -> Result<(), Fault> {
     let limit = i64::try_from(rules::WOKEN_MAX).unwrap_or(i64::MAX);
     let mut jobs = Vec::new();
     for mut row in tx.fetch(q::job_wake_select, args![now, limit]).await? {
@@ -131,9 +212,7 @@ async fn wake(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
             jobs.push((id, row.task_id().ok(), row.maybe_text().ok().flatten()));
         }
     }
-    let mut touched = Touched::default();
-    places::enter(tx, jobs, &mut touched).await?;
-    places::settle(tx, touched).await
+    places::enter(tx, jobs, touched).await
 }
 
 /// A queued job that was asked for by its id.
@@ -261,7 +340,7 @@ async fn claim(tx: &mut Tx, request: &AcquireJobs, now: Now, chosen: Vec<JobId>)
 }
 
 /// Reads what is under the lease now, and sets aside what cannot be read, so that it blocks nobody.
-async fn take(tx: &mut Tx, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
+pub(super) async fn read(tx: &mut Tx, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
     let mut unreadable = Vec::new();
     for row in rows {
         match row::job(row) {

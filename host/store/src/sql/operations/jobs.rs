@@ -19,8 +19,9 @@ use crate::sql::statements::row;
 use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
-    AcquireJobs, AcquiredJobs, Cancelled, Defect, ExtendJobs, Extended, JobCounts, JobFilter, JobQueue, JobReport,
-    LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError, Subject, Unreadable, rules,
+    AcquireJobs, AcquiredJobs, Cancelled, Defect, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, JobCounts,
+    JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError,
+    Subject, Unreadable, rules,
 };
 
 fn not_found(id: JobId) -> Fault {
@@ -370,6 +371,12 @@ impl JobQueue for SqlStore {
 
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError> {
         write_with!(self, "job_release", release::Releasing::new(request), release::release)
+    }
+
+    async fn job_exchange(&self, request: ExchangeJobs) -> Result<ExchangedJobs, StoreError> {
+        let ExchangeJobs { release, acquire } = request;
+        let data = (Arc::clone(&self.time), release::Releasing::new(release), acquire);
+        write_with!(self, "job_exchange", data, acquire::exchange)
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {

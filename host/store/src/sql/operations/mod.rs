@@ -7,4 +7,5 @@ pub(in crate::sql) mod jobs;
 pub(in crate::sql) mod release;
 pub(in crate::sql) mod schedules;
 pub(in crate::sql) mod snapshot;
+mod take;
 pub(in crate::sql) mod transfer;

@@ -116,9 +116,21 @@ impl Releasing {
 }
 
 pub(in crate::sql) async fn release(tx: &mut Tx, releasing: &Releasing) -> Result<Vec<Released>, Fault> {
+    let mut touched = Touched::default();
+    let released = release_unsettled(tx, releasing, &mut touched).await?;
+    places::settle(tx, touched).await?;
+    Ok(released)
+}
+
+/// As [`release`]; the groups of the jobs are the caller's to settle.
+pub(in crate::sql) async fn release_unsettled(
+    tx: &mut Tx,
+    releasing: &Releasing,
+    touched: &mut Touched,
+) -> Result<Vec<Released>, Fault> {
     let Releasing { request, is_careful } = releasing;
     if is_careful.load(Ordering::Relaxed) {
-        return release_held(tx, request).await;
+        return release_held(tx, request, touched).await;
     }
     // By id, as everyone locks jobs who locks several.
     let mut in_order: Vec<&ReleaseJob> = request.releases.iter().collect();
@@ -138,7 +150,7 @@ pub(in crate::sql) async fn release(tx: &mut Tx, releasing: &Releasing) -> Resul
         is_careful.store(true, Ordering::Relaxed);
         return Err(Fault::Again);
     }
-    writes.store(tx).await?;
+    *touched = writes.store(tx).await?;
     Ok(vec![Released::Stored; request.releases.len()])
 }
 
@@ -173,7 +185,7 @@ fn note_places(row: &mut Row, touched: &mut Touched) -> Result<(), Fault> {
 }
 
 /// Stores those releases whose leases are held.
-async fn release_held(tx: &mut Tx, request: &ReleaseJobs) -> Result<Vec<Released>, Fault> {
+async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched) -> Result<Vec<Released>, Fault> {
     let mut locked = by_id(lock(tx, request.releases.iter().map(|release| release.id)).await?);
     let mut answers = Vec::with_capacity(request.releases.len());
     let mut writes = Writes::default();
@@ -187,7 +199,7 @@ async fn release_held(tx: &mut Tx, request: &ReleaseJobs) -> Result<Vec<Released
         settle(&mut writes, &job, release, request.now);
         answers.push(Released::Stored);
     }
-    writes.store(tx).await?;
+    *touched = writes.store(tx).await?;
     Ok(answers)
 }
 
@@ -201,7 +213,8 @@ impl<'a> Writes<'a> {
         self.lines.extend(release.lines.iter().map(|line: &LogLine| row::new_log_line(release.id, line.clone())));
     }
 
-    async fn store(self, tx: &mut Tx) -> Result<(), Fault> {
+    /// Writes everything, and answers the groups that are to be settled.
+    async fn store(self, tx: &mut Tx) -> Result<Touched, Fault> {
         let mut touched = self.touched;
         jobs::add(tx, &self.jobs, &mut touched).await?;
         for schedule in self.schedules {
@@ -214,7 +227,7 @@ impl<'a> Writes<'a> {
         // The places are noted already, by whoever has read the jobs.
         finish(tx, self.finished, &mut Touched::default()).await?;
         tx.execute_rows(q::job_requeue, self.requeued).await?;
-        places::settle(tx, touched).await
+        Ok(touched)
     }
 }
 

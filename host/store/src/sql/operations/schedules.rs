@@ -16,8 +16,8 @@ use crate::sql::time::{Now, Time};
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, FireSchedule, Fired, LeasedSchedule, Page,
-    PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleFilter, ScheduleQueue, StoreError, Subject, UnpauseSchedule,
-    Unreadable, rules,
+    PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, StoreError, Subject,
+    UnpauseSchedule, Unreadable, rules,
 };
 
 fn not_found(id: &ScheduleId) -> Fault {
@@ -244,6 +244,18 @@ async fn next_due(tx: &mut Tx) -> Result<Option<Timestamp>, Fault> {
     Ok(row.and_then(|mut row| row.maybe_time().ok().flatten()))
 }
 
+async fn counts(tx: &mut Tx) -> Result<ScheduleCounts, Fault> {
+    let Some(mut row) = tx.fetch_one(q::schedule_counts, Vec::new()).await? else {
+        return Ok(ScheduleCounts::default());
+    };
+    let (all, resting): (u64, u64) = (row.small()?, row.small()?);
+    let paused = match resting {
+        0 => None,
+        _ => tx.fetch_one(q::schedule_paused_count, Vec::new()).await?,
+    };
+    Ok(ScheduleCounts { all, paused: paused.map_or(Ok(0), |mut row| row.small())? })
+}
+
 #[async_trait]
 impl ScheduleQueue for SqlStore {
     async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError> {
@@ -280,5 +292,9 @@ impl ScheduleQueue for SqlStore {
 
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         read_with!(self, "schedule_next_due", next_due,)
+    }
+
+    async fn schedule_counts(&self) -> Result<ScheduleCounts, StoreError> {
+        read_with!(self, "schedule_counts", counts,)
     }
 }

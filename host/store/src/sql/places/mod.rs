@@ -152,6 +152,11 @@ impl Touched {
         self.groups.entry((task.to_string(), key.to_owned())).or_default()
     }
 
+    /// Whether there is nothing to settle.
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// A job is where it was no longer: it has given back what it had.
     pub(super) fn left(&mut self, task: &TaskId, key: Option<&str>, places: Places) {
         if let (Some(has_place), Some(key)) = (places.key, key) {

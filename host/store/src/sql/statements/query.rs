@@ -16,6 +16,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
@@ -51,6 +52,7 @@ macro_rules! queries {
         mysql_differs { $($mysql:ident)* }
         both_differ { $($both:ident)* }
         all_differ { $($each:ident)* }
+        postgres_only { $($postgres:ident)* }
     ) => {
         $(pub(in crate::sql) const $common: Query = Query {
             name: stringify!($common),
@@ -68,9 +70,14 @@ macro_rules! queries {
             name: stringify!($each),
             sqlite: file!("sqlite", $each), postgres: file!("postgres", $each), mysql: file!("mysql", $each),
         };)*
+        // The others do without, and never see the text.
+        $(pub(in crate::sql) const $postgres: Query = Query {
+            name: stringify!($postgres),
+            sqlite: file!("postgres", $postgres), postgres: file!("postgres", $postgres), mysql: file!("postgres", $postgres),
+        };)*
         /// Every statement, for tests.
         #[cfg(test)]
-        pub(in crate::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)*];
+        pub(in crate::sql) const ALL: &[Query] = &[$($common,)* $($mysql,)* $($both,)* $($each,)* $($postgres,)*];
     };
 }
 
@@ -92,8 +99,8 @@ pub(in crate::sql) mod q {
             migration_insert migration_list migration_step_begin migration_step_get migration_step_insert number_select
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select queue_counts queue_lock queue_paused
-            schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
-            schedule_leased schedule_list schedule_lock schedule_pause schedule_select schedule_unpause
+            schedule_counts schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
+            schedule_leased schedule_list schedule_lock schedule_pause schedule_paused_count schedule_select schedule_unpause
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select
         }
@@ -110,6 +117,9 @@ pub(in crate::sql) mod q {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task
             job_list_unfinished migration_lock migration_unlock migrations_exist schedule_list_task
         }
+        postgres_only {
+            job_take
+        }
     }
 }
 
@@ -118,11 +128,13 @@ pub(in crate::sql) mod q {
 pub(in crate::sql) struct Texts {
     dialect: Dialect,
     made: Mutex<HashMap<(&'static str, usize), Arc<str>>>,
+    /// How many round trips were made, for tests.
+    pub(in crate::sql) round_trips: AtomicU64,
 }
 
 impl Texts {
     pub(in crate::sql) fn new(dialect: Dialect) -> Texts {
-        Texts { dialect, made: Mutex::default() }
+        Texts { dialect, made: Mutex::default(), round_trips: AtomicU64::new(0) }
     }
 
     /// The text of a statement for these arguments, and the arguments in the form that its database takes.
