@@ -113,7 +113,7 @@ pub(super) async fn store(core: &Core, memory: &mut Memory, plans: Vec<Plan>) ->
                     }
                 }
                 Ok(Fired::LeaseLost) => {
-                    tracing::info!(schedule.id = %part.id, "a schedule changed hands while it fired; nothing was stored");
+                    tracing::info!(schedule.id = %part.id, "the lease on a schedule was lost before its fires were stored");
                 }
                 Err(NotStored::Away(error)) => away = Some(error),
                 Err(NotStored::Alone(error)) => set_aside(core, suspects, &plan, &part, &error).await,

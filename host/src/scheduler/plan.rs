@@ -50,6 +50,15 @@ pub(super) struct Standing {
     next_fire_time: Option<Timestamp>,
 }
 
+impl Plan {
+    /// Leaves a schedule as it is, for whoever looks next.
+    pub(super) fn untouched(schedule: &Schedule, token: LeaseToken) -> Plan {
+        let standing = standing(schedule);
+        let parts = VecDeque::from([standing.fire(&schedule.id, token, AfterFire::Free)]);
+        Plan { parts, standing, event: None, skipped: Skipped::default(), put_off: None }
+    }
+}
+
 impl Standing {
     /// Where the trigger stands once that part is stored.
     pub(super) fn after(part: &FireSchedule) -> Standing {
@@ -87,6 +96,11 @@ struct Stored {
 }
 
 impl Planner<'_> {
+    /// Whether planning this schedule may take long.
+    pub(super) fn may_be_costly(&mut self, schedule: &Schedule) -> bool {
+        self.triggers.read(schedule).is_ok_and(|trigger| trigger.can_give_up())
+    }
+
     /// Plans a schedule that is leased under `token`. A trigger that fails pauses its schedule, with the reason.
     pub(super) fn plan(&mut self, leased: &LeasedSchedule, token: LeaseToken) -> Plan {
         let schedule = &leased.schedule;

@@ -1,4 +1,7 @@
 //! Fires due schedules: acquire, plan, store.
+//!
+//! Planning a schedule is computing, and with a trigger that is made of others it may take as long as a second. So those come last, what is
+//! planned is stored as soon as planning has taken a moment, and what is not planned while the leases hold is left to the next round.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,9 @@ use crate::store::{AcquireSchedules, StoreError, Unreadable};
 
 /// Most schedules that one round leases and fires.
 const ACQUIRE_MAX: usize = 1_000;
+
+/// How long planning goes on before what was planned is stored, and other tasks of the thread have their turn.
+const PLANNING_MAX: Duration = Duration::from_millis(100);
 
 /// What a round came to.
 struct Round {
@@ -57,6 +63,7 @@ async fn round(
     let token = LeaseToken::random(&mut fastrand::Rng::new());
     let (holder, lease) = (core.options.identity.clone(), core.options.lease_duration);
     let request = AcquireSchedules { holder, token, now, lease, limit: ACQUIRE_MAX };
+    let asked_at = core.time.monotonic();
     let acquired = core.store.schedule_acquire(request).await?;
     acquired.unreadable.iter().for_each(|bad| publish_unreadable(core, bad));
     // By the time at which they were found due, so that what is due has a fire.
@@ -68,10 +75,35 @@ async fn round(
         random: &mut fastrand::Rng::new(),
         catch_up_max: core.options.catch_up_max,
     };
-    let plans: Vec<Plan> = acquired.schedules.iter().map(|leased| planner.plan(leased, token)).collect();
     let found = acquired.schedules.len() + acquired.unreadable.len();
-    let stored = firing::store(core, memory, plans).await?;
-    Ok(Round { is_full: found >= ACQUIRE_MAX, has_progress: stored + acquired.unreadable.len() > 0 })
+    let (plain, costly): (Vec<_>, Vec<_>) =
+        acquired.schedules.iter().partition(|leased| !planner.may_be_costly(&leased.schedule));
+    let (mut plans, mut stored) = (Vec::new(), 0);
+    let mut since = core.time.monotonic();
+    // Storing what was planned takes time as well.
+    let plan_until = asked_at.saturating_add(lease / 3);
+    let mut left = plain.into_iter().chain(costly);
+    for leased in left.by_ref() {
+        plans.push(planner.plan(leased, token));
+        let now = core.time.monotonic();
+        if now.saturating_since(since) >= PLANNING_MAX {
+            stored += firing::store(core, memory, std::mem::take(&mut plans)).await?;
+            tokio::task::yield_now().await;
+            since = core.time.monotonic();
+        }
+        if now >= plan_until {
+            break;
+        }
+    }
+    let is_cut_short = {
+        let untouched = left.map(|leased| Plan::untouched(&leased.schedule, token));
+        let planned = plans.len();
+        plans.extend(untouched);
+        plans.len() > planned
+    };
+    stored += firing::store(core, memory, plans).await?;
+    let is_full = found >= ACQUIRE_MAX || is_cut_short;
+    Ok(Round { is_full, has_progress: stored + acquired.unreadable.len() > 0 })
 }
 
 fn publish_unreadable(core: &Core, bad: &Unreadable) {

@@ -330,3 +330,27 @@ async fn a_fire_that_has_its_job_already_is_told_of_by_nobody_again() {
     assert_eq!(on.fires(&id).await.len(), 2);
     on.stop(scheduler).await;
 }
+
+#[tokio::test]
+async fn a_trigger_that_is_costly_to_ask_keeps_no_other_from_firing_and_gets_there_in_parts() {
+    // Once a day, and each second of the day is looked at. Twelve days were missed.
+    const COSTLY: &str = r#"{"type":"and","threshold":0,"max_iterations":1000000,"triggers":[
+        {"type":"interval","seconds":1,"start_time":"2026-04-20T00:00:00Z"},
+        {"type":"cron","hour":0,"minute":0,"second":7,"start_time":"2026-04-20T00:00:00Z"}]}"#;
+    let on = Poisoned::new();
+    let task = on.stage.task("t", unlimited(), succeed()).await;
+    let costly = on.stage.schedule("costly", &task, COSTLY, Coalesce::All).await;
+    let plain = on.stage.schedule("plain", &task, TENS, Coalesce::All).await;
+    let scheduler = on.stage.start(Stage::options("one")).await;
+    wait_for("all fires", || async { (on.fires(&costly).await.len() == 12).then_some(()) }).await;
+    let first: host::model::Timestamp = "2026-04-20T00:00:07Z".parse().expect("a time");
+    let days: Vec<_> = (0..12).map(|day| first.saturating_add(Duration::from_secs(day * 86_400))).collect();
+    assert_eq!(on.fires(&costly).await, days);
+    assert_eq!(on.pause_of(&costly).await, None);
+    let jobs = on.stage.jobs().await;
+    let first_of = |id: ScheduleId| {
+        jobs.iter().filter(|job| job.spec.schedule_id.as_ref() == Some(&id)).map(|job| job.spec.id).min()
+    };
+    assert!(first_of(plain) < first_of(costly), "the plain one comes first");
+    on.stop(scheduler).await;
+}

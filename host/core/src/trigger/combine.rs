@@ -186,8 +186,8 @@ impl OrTrigger {
 }
 
 impl Trigger {
-    /// Whether asking for the next time may end with [`TriggerError::MaxIterations`].
-    fn can_give_up(&self) -> bool {
+    /// Whether asking for the next time may take long, and end with [`TriggerError::MaxIterations`].
+    pub fn can_give_up(&self) -> bool {
         match self {
             Trigger::And(_) => true,
             Trigger::Or(or) => or.children.iter().any(Trigger::can_give_up),
