@@ -165,6 +165,29 @@ fn a_day_and_a_weekday_together_are_noted() {
 }
 
 #[test]
+fn what_is_negative_is_refused_as_such() {
+    let refused = Trigger::from_calendar_phrase("-1 month", &options()).expect_err("negative").to_string();
+    assert!(refused.contains("`-1`") && refused.contains("is negative"), "{refused}");
+    let refused = refusal(json!({"type": "interval", "seconds": -5}));
+    assert!(refused.contains("interval is negative"), "{refused}");
+}
+
+#[test]
+fn one_of_a_unit_is_said_as_people_say_it() {
+    for (phrase, said) in [
+        ("1 month", "every month at "),
+        ("1 month and 1 day", "every month and a day at "),
+        ("2 months and 1 day", "every 2 months and a day at "),
+        ("1 year, 1 week and 3 days", "every year, a week and 3 days at "),
+    ] {
+        let described = Trigger::from_calendar_phrase(phrase, &options()).expect("valid").describe();
+        assert!(described.starts_with(said), "{phrase}: {described}");
+    }
+    let described = Trigger::every(Duration::from_secs(90_061), &options()).expect("valid").describe();
+    assert!(described.starts_with("every day, an hour, a minute and a second, "), "{described}");
+}
+
+#[test]
 fn an_interval_of_milliseconds_is_noted() {
     let notes = |millis| Trigger::every(Duration::from_millis(millis), &options()).expect("valid").notes();
     assert_eq!(notes(1).len(), 1);

@@ -19,7 +19,7 @@ pub struct UnitError {
 /// [`UnitError`] where the text has another form, or the span is longer than [`SPAN_MAX`].
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let fault = |reason: String| UnitError { text: text.to_owned(), kind: "duration", reason };
-    if text.trim().strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+    if is_negative(text) {
         return Err(fault("it is negative".to_owned()));
     }
     let span = humantime::parse_duration(text.trim()).map_err(|error| {
@@ -28,6 +28,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         fault(format!("{error}; write it like {example}"))
     })?;
     if span > SPAN_MAX { Err(fault("spans are at most ten years long".to_owned())) } else { Ok(span) }
+}
+
+/// Whether the text is a minus with a number behind it.
+fn is_negative(text: &str) -> bool {
+    text.trim().strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The units of spans, largest first, in nanoseconds.
@@ -75,6 +80,9 @@ const SIZE_UNITS: [(&str, u64); 10] = [
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let fault = |reason: &str| UnitError { text: text.to_owned(), kind: "size", reason: reason.to_owned() };
     let form = "write it like 256MiB, 64MB or 1048576";
+    if is_negative(text) {
+        return Err(fault("it is negative"));
+    }
     let trimmed = text.trim();
     let digits_end = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (digits, unit) = trimmed.split_at(digits_end);
@@ -146,6 +154,8 @@ mod tests {
         for bad in ["", "MiB", "1.5GiB", "-1", "10 apples", "99999999999TiB"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
+        let negative = parse_size("-5").expect_err("negative").to_string();
+        assert_eq!(negative, "`-5` is not a size: it is negative");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn check(result: &Payload) -> Result<(), JobError> {
     read.map_err(|unread| match unread {
         Unread::TooDeep => {
             let message = format!(
-                "the task's result is nested deeper than {JSON_DEPTH_MAX} levels, which is the most for results"
+                "the task's result is nested deeper than {JSON_DEPTH_MAX} levels, the most that a result may have"
             );
             JobError::new(ErrorKind::ResultTooLarge, message)
         }

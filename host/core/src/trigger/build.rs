@@ -161,6 +161,9 @@ fn step(text: &str) -> Result<Step, Box<Invalid>> {
             count = Some(number.ok_or_else(|| refused("is not a number of years, months, weeks or days"))?);
             continue;
         }
+        if word.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit())) {
+            return Err(refused("is negative"));
+        }
         let unit = UNITS.iter().position(|unit| word == *unit || word == &unit[..unit.len() - 1]);
         let slot = match unit {
             Some(0) => &mut step.years,

@@ -37,7 +37,10 @@ const LENGTH_MAX: i128 = 10_000 * 366 * 86_400 * 1_000_000;
 impl IntervalTrigger {
     pub(super) fn new(parts: Parts, start: Fire, end: Option<Fire>) -> Result<Self, Box<Invalid>> {
         let length = parts.micros().ok_or_else(|| Invalid::new("", "interval is longer than 10,000 years"))?;
-        if length <= 0 {
+        if length < 0 {
+            return Err(Invalid::new("", "interval is negative").allowed("a sum of its parts above 0"));
+        }
+        if length == 0 {
             return Err(Invalid::new("", "interval has no length")
                 .allowed("weeks, days, hours, minutes, seconds and microseconds whose sum is at least a microsecond"));
         }
