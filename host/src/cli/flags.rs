@@ -22,7 +22,7 @@ pub(super) struct SettingsArgs {
     #[command(flatten)]
     limits: LimitArgs,
     /// How often a job is tried in all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_attempts)]
     max_attempts: Option<u32>,
     /// Pauses between attempts: `5s`, or `initial=1s,max=10m,factor=2,jitter=10%`
     #[arg(long, value_name = "SPEC", value_parser = parse_backoff)]
@@ -84,6 +84,10 @@ impl LimitArgs {
 }
 
 /// A number with `_` between its digits where that helps to read it.
+fn parse_attempts(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "it is a number from 1".to_owned())
+}
+
 fn parse_count(text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|_| "it is a whole number, such as 50_000_000_000".to_owned())
 }

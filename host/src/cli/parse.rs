@@ -87,14 +87,21 @@ fn with_variable(mut error: Error, command: &Command, words: &[OsString]) -> Err
         let rest = word.as_encoded_bytes().strip_prefix(flag.as_bytes());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
     });
-    let variable = find(command, &flag[2..])
+    let argument = find(command, &flag[2..]);
+    let delimiter = argument.and_then(Arg::get_value_delimiter);
+    let variable = argument
         .and_then(Arg::get_env)
-        .filter(|name| std::env::var_os(name).is_some_and(|found| found == *value));
+        .filter(|name| std::env::var_os(name).is_some_and(|found| found == *value || lists(&found, delimiter, value)));
     if let Some(variable) = variable.filter(|_| !is_typed) {
         let tip = format!("the value comes from the environment variable {}", variable.to_string_lossy());
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
     }
     error
+}
+
+/// Whether a variable that holds a list has this value in it.
+fn lists(found: &OsStr, delimiter: Option<char>, value: &str) -> bool {
+    delimiter.zip(found.to_str()).is_some_and(|(delimiter, found)| found.split(delimiter).any(|part| part == value))
 }
 
 /// The argument of that long name, in the command or one inside of it.

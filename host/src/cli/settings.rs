@@ -77,7 +77,7 @@ pub(super) struct ServeArgs {
     max_catch_up: Option<usize>,
 }
 
-fn parse_positive(text: &str) -> Result<usize, String> {
+pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("it is a number from 1".to_owned()),
         Ok(count) => Ok(count),
@@ -132,7 +132,7 @@ impl GlobalArgs {
 
 fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Outcomes<Serve> {
     let usual = Serve::default();
-    let span = |flag: Option<Duration>, file: Option<Text<Duration>>, usual| {
+    let span = |flag: Option<Duration>, file: Option<Parsed<Duration>>, usual| {
         flag.or_else(|| file.map(|span| span.0)).unwrap_or(usual)
     };
     let count = |flag: Option<usize>, file: Option<Positive>, usual| {
@@ -157,7 +157,7 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Outcomes<Serve> {
 /// The queues to serve, each once; what is said last of one holds.
 fn served(
     flags: Vec<QueueLimit>,
-    file: Option<Vec<Text<QueueLimit>>>,
+    file: Option<Vec<Parsed<QueueLimit>>>,
     usual: Vec<QueueLimit>,
 ) -> Outcomes<Vec<QueueLimit>> {
     let file = file.map(|file| file.into_iter().map(|limit| limit.0).collect());
@@ -222,15 +222,15 @@ struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ServeFile {
-    role: Option<Text<Role>>,
-    identity: Option<Text<SchedulerId>>,
+    role: Option<Parsed<Role>>,
+    identity: Option<Parsed<SchedulerId>>,
     max_concurrent_jobs: Option<Positive>,
     max_memory: Option<Size>,
-    lease_duration: Option<Text<Duration>>,
-    cleanup_interval: Option<Text<Duration>>,
-    drain_timeout: Option<Drain>,
+    lease_duration: Option<Parsed<Duration>>,
+    cleanup_interval: Option<Parsed<Duration>>,
+    drain_timeout: Option<AnyDuration>,
     max_catch_up: Option<Positive>,
-    queues: Option<Vec<Text<QueueLimit>>>,
+    queues: Option<Vec<Parsed<QueueLimit>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -240,17 +240,17 @@ struct TaskDefaultsFile {
     max_running_jobs: Option<toml::Value>,
     /// A number, or `"none"`.
     max_running_per_key: Option<toml::Value>,
-    concurrency_key: Option<Text<ConcurrencyKey>>,
-    queue: Option<Text<QueueName>>,
+    concurrency_key: Option<Parsed<ConcurrencyKey>>,
+    queue: Option<Parsed<QueueName>>,
     misfire_grace_time: Option<String>,
-    executor: Option<Text<ExecutorName>>,
-    timeout: Option<Drain>,
+    executor: Option<Parsed<ExecutorName>>,
+    timeout: Option<AnyDuration>,
     fuel: Option<u64>,
     memory: Option<Size>,
     max_attempts: Option<u32>,
     backoff: Option<String>,
     priority: Option<i32>,
-    result_ttl: Option<Drain>,
+    result_ttl: Option<AnyDuration>,
     #[serde(default)]
     metadata: serde_json::Map<String, serde_json::Value>,
 }
@@ -258,7 +258,7 @@ struct TaskDefaultsFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CapsFile {
-    timeout: Option<Drain>,
+    timeout: Option<AnyDuration>,
     fuel: Option<u64>,
     memory: Option<Size>,
     args: Option<Size>,
@@ -279,15 +279,15 @@ struct CapsFile {
 struct DeclaredCapsFile {
     priority: Option<i32>,
     max_attempts: Option<u32>,
-    backoff: Option<Drain>,
-    result_ttl: Option<Drain>,
+    backoff: Option<AnyDuration>,
+    result_ttl: Option<AnyDuration>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CompilerFile {
     memory: Option<Size>,
-    timeout: Option<Text<Duration>>,
+    timeout: Option<Parsed<Duration>>,
 }
 
 impl CompilerFile {
@@ -393,18 +393,22 @@ impl DeclaredCapsFile {
 /// A value that is written as a text.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String", bound = "T: FromText")]
-struct Text<T: FromText>(T);
+struct Parsed<T: FromText>(T);
 
 /// What can be read from a text in the settings file, with the rules of the flag of that name.
 trait FromText: Sized {
     fn from_text(text: &str) -> Result<Self, String>;
 }
 
-impl<T: FromText> TryFrom<String> for Text<T> {
+impl<T: FromText> TryFrom<String> for Parsed<T> {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        T::from_text(&text).map(Text).map_err(|error| format!("`{text}`: {error}"))
+        T::from_text(&text).map(Parsed).map_err(|error| {
+            // Some errors name the text themselves.
+            let named = format!("`{text}`");
+            if error.starts_with(&named) { error } else { format!("{named}: {error}") }
+        })
     }
 }
 
@@ -450,16 +454,16 @@ impl FromText for Duration {
     }
 }
 
-/// A span that may be as short as one likes.
+/// A duration without a lower bound, unlike `Parsed<Duration>`, which is for what comes round again and again.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Drain(Duration);
+struct AnyDuration(Duration);
 
-impl TryFrom<String> for Drain {
+impl TryFrom<String> for AnyDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        parse_duration(&text).map(Drain).map_err(|error| error.to_string())
+        parse_duration(&text).map(AnyDuration).map_err(|error| error.to_string())
     }
 }
 
@@ -573,6 +577,7 @@ mod tests {
             ("[serve]\nrole = \"boss\"", "`both`, `scheduler` or `worker`"),
             ("[serve]\nmax_concurrent_jobs = 0", "a number from 1"),
             ("[caps]\ntimeout = \"10\"", "10s or 10ms"),
+            ("[serve]\nlease_duration = \"-5s\"", "\n`-5s` is not a duration: it is negative"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(mention), "{text}: {error}");
