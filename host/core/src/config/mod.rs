@@ -4,13 +4,15 @@
 mod server_url;
 mod store_url;
 pub mod units;
+mod url_error;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::server_url::{ClientCertificate, ServerUrl, TlsMode, TlsRoots, TlsSettings};
-pub use self::store_url::{BrokerUrl, SqliteFile, StoreUrl, Synchronous, UrlError};
+pub use self::store_url::{BrokerUrl, SqliteFile, StoreUrl, Synchronous};
+pub use self::url_error::UrlError;
 use crate::model::{QueueName, SchedulerId, Settings, limits};
 
 /// Everything that can be set for a host process.

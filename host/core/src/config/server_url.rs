@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use url::Url;
 
-use super::store_url::{UrlError, malformed};
+use super::url_error::{UrlError, malformed};
 
 /// A kind of database server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +173,25 @@ impl fmt::Debug for ServerUrl {
 
 fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    let mut text = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
+    // With an `@` behind it, `?` may have been a character of the password.
+    if url.query().is_none_or(|query| query.contains('@') || query.contains("%40")) {
+        return text;
+    }
+    let places = url.query_pairs().filter(|(name, value)| PLACES.contains(&&**name) && is_place(value));
+    for (at, (name, value)) in places.enumerate() {
+        let sign = if at == 0 { '?' } else { '&' };
+        text.push_str(&format!("{sign}{name}={value}"));
+    }
+    text
+}
+
+/// The parameters that say where the server is.
+const PLACES: [&str; 4] = ["host", "hostaddr", "port", "socket"];
+
+/// Whether a value has the form of a host's name, an address, a port or a socket's path.
+fn is_place(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:[]".contains(&byte))
 }
 
 /// Whether a parameter has a name that one could have.
@@ -306,6 +324,18 @@ mod tests {
         let url = url.expect("valid");
         assert_eq!((url.tls().mode, &url.tls().roots), (Some(TlsMode::VerifyFull), &Some(TlsRoots::System)));
         assert_eq!(url.expose(), "mysql://u@h/db");
+    }
+
+    #[test]
+    fn where_the_server_is_is_shown_also_where_a_parameter_says_it() {
+        for (text, shown) in [
+            ("postgres:///run?host=/run/postgresql&port=5433", "postgres:///run?host=/run/postgresql&port=5433"),
+            ("postgres://u:secret@/run?host=db.example&password=secret", "postgres:///run?host=db.example"),
+            ("postgres://u@h/db?host=secret%40h&port=5433", "postgres://h/db"),
+            ("postgres://u@h/db?application_name=x", "postgres://h/db"),
+        ] {
+            assert_eq!(postgres(text).expect(text).to_string(), shown, "{text}");
+        }
     }
 
     #[test]

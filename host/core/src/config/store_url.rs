@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::server_url::{ServerKind, ServerUrl};
+use super::url_error::{UrlError, scheme_of};
 
 /// Where a data store is.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,16 +52,6 @@ pub enum BrokerUrl {
     Local,
     /// In a file beside the store of that path.
     Sqlite(PathBuf),
-}
-
-/// A URL that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub struct UrlError {
-    /// What is wrong with it. Shows nothing secret.
-    pub what: String,
-    /// The way out.
-    pub hint: String,
 }
 
 impl StoreUrl {
@@ -112,27 +103,6 @@ fn unknown(kind: &str, scheme: Option<&str>) -> String {
     match scheme {
         Some(scheme) => format!("there is no kind of {kind} called `{scheme}`"),
         None => format!("what is given as {kind} is no URL"),
-    }
-}
-
-/// The scheme, where there is one.
-fn scheme_of(text: &str) -> Option<&str> {
-    let (scheme, _) = text.split_once(':')?;
-    let is_scheme = (1..=32).contains(&scheme.len())
-        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    is_scheme.then_some(scheme)
-}
-
-/// A URL that has not the form of one. Nothing of it is shown but its scheme, as nobody knows what the rest is.
-pub(super) fn malformed(text: &str, reason: &str) -> UrlError {
-    let scheme = scheme_of(text).unwrap_or_default();
-    UrlError {
-        what: format!("the URL `{scheme}://…` cannot be read: {reason}"),
-        hint: format!(
-            "it looks like {scheme}://USER:PASSWORD@HOST:PORT/DATABASE; in user and password, other characters than letters and digits are \
-             written like %2F for `/`, %40 for `@`, %23 for `#`, %3F for `?`"
-        ),
     }
 }
 
