@@ -33,6 +33,7 @@ mod load;
 mod machine;
 mod memory;
 mod names;
+mod open_files;
 mod outline;
 mod output;
 mod poll;

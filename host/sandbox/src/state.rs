@@ -13,9 +13,9 @@ use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiVie
 
 use super::budget::Share;
 use super::denials::Denials;
-use super::files::OpenFiles;
 use super::grants::{Folder, OpenGrants};
 use super::memory::{Kept, MemoryAccount};
+use super::open_files::OpenFiles;
 use super::output::{CapturedStream, Output, Stream};
 use super::processors::TimeSlice;
 use super::quota::Quota;

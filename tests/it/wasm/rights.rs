@@ -39,7 +39,15 @@ async fn nothing_is_granted_by_default() {
     let ended = sandbox.run(Run::new(digest, "reads_file", json!({"path": "/etc/passwd"}))).await;
     assert_eq!(ended.error().kind, ErrorKind::Denied, "{:?}", ended.error());
     assert!(
-        context_mentions(ended.error(), "`/etc/passwd` is in no granted folder; `--allow-dir"),
+        context_mentions(ended.error(), "`/etc/passwd` is in no granted folder; `--allow-dir HOST::GUEST:ro`"),
+        "{:?}",
+        ended.error()
+    );
+    let write = json!({"path": "/srv/out.txt", "text": "x"});
+    let ended = sandbox.run(Run::new(digest, "writes_file", write)).await;
+    assert_eq!(ended.error().kind, ErrorKind::Denied, "{:?}", ended.error());
+    assert!(
+        context_mentions(ended.error(), "`/srv/out.txt` is in no granted folder; `--allow-dir HOST::GUEST:rw`"),
         "{:?}",
         ended.error()
     );

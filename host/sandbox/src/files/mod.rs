@@ -11,7 +11,6 @@
 
 mod opening;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -32,10 +31,12 @@ use wasmtime_wasi::{FsPerms, OpenMode};
 use self::opening::{Listing, OpenRequest, Opened, is_escape};
 use super::denials::named;
 use super::memory::Kept;
+use super::open_files::{HeldDescriptor, Origin};
 use super::quota::Quota;
 use super::state::Guest;
 use super::streams::{Reading, STREAM_BYTES, Writing};
 use super::work::{ENTRY, FILE_CALL};
+use crate::model::DirAccess;
 
 /// What the folder that holds nothing is called.
 const NOWHERE: &str = "/";
@@ -47,30 +48,6 @@ const PATH_BYTES_MAX: usize = 4_096;
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
-}
-
-/// A descriptor that a guest holds.
-#[derive(Debug)]
-struct HeldDescriptor {
-    origin: Origin,
-    /// Its place among the files that all guests have open; a folder that was granted was open before.
-    place: Option<OwnedSemaphorePermit>,
-}
-
-/// Where a descriptor comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// The granted folder of that number.
-    Folder(usize),
-    /// The folder that holds nothing.
-    Nowhere,
-}
-
-/// The descriptors that a guest holds, and the listings that the host keeps for it.
-#[derive(Default)]
-pub(super) struct OpenFiles {
-    descriptors: HashMap<u32, HeldDescriptor>,
-    listings: HashMap<u32, Kept>,
 }
 
 /// A file that is about to be made.
@@ -118,6 +95,14 @@ fn check_path(path: &str) -> FsResult<()> {
 /// What stands for the folder that holds nothing. It is none, so that nothing could be opened in it by mistake.
 fn nowhere() -> io::Result<File> {
     File::open("/dev/null")
+}
+
+/// As `--allow-dir` takes it.
+fn word_of(access: DirAccess) -> &'static str {
+    match access {
+        DirAccess::ReadOnly => "ro",
+        DirAccess::ReadWrite => "rw",
+    }
 }
 
 impl Guest {
@@ -168,16 +153,17 @@ impl Guest {
         if quota.take_file() { Ok(NewFile { quota, is_made: false }) } else { Err(ErrorCode::InsufficientSpace.into()) }
     }
 
-    /// The granted folder that a descriptor comes from; a refusal to use `path` for the one that holds nothing.
-    fn folder_of(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<usize> {
+    /// The granted folder that a descriptor comes from; a refusal to use `path` for the one that holds nothing, with the access that would
+    /// allow it.
+    fn folder_of(&mut self, fd: &Resource<Descriptor>, path: &str, access: DirAccess) -> FsResult<usize> {
         self.work.note(FILE_CALL);
         check_path(path)?;
         match self.origin_of(fd) {
             Origin::Folder(number) => Ok(number),
             Origin::Nowhere => {
+                let (path, access) = (named(path.trim_start_matches('/')), word_of(access));
                 self.denials.refused(format!(
-                    "`/{}` is in no granted folder; `--allow-dir HOST::GUEST:ro` grants one",
-                    named(path.trim_start_matches('/'))
+                    "`/{path}` is in no granted folder; `--allow-dir HOST::GUEST:{access}` grants one"
                 ));
                 Err(ErrorCode::NoEntry.into())
             }
@@ -196,7 +182,7 @@ impl Guest {
 
     /// As [`Guest::folder_of`], for something that changes the folder.
     fn write_in(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<usize> {
-        let number = self.folder_of(fd, path)?;
+        let number = self.folder_of(fd, path, DirAccess::ReadWrite)?;
         let folder = &self.grants.folders()[number];
         if folder.dir.perms == FsPerms::ReadOnly {
             let guest = &folder.guest;
@@ -264,9 +250,10 @@ impl HostDescriptor for Guest {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let request = OpenRequest::new(path_flags, open_flags, flags)?;
-        let number = match request.mode.contains(OpenMode::WRITE) {
-            true => self.write_in(&fd, &path)?,
-            false => self.folder_of(&fd, &path)?,
+        let access = if request.mode.contains(OpenMode::WRITE) { DirAccess::ReadWrite } else { DirAccess::ReadOnly };
+        let number = match access {
+            DirAccess::ReadWrite => self.write_in(&fd, &path)?,
+            DirAccess::ReadOnly => self.folder_of(&fd, &path, access)?,
         };
         let dir = self.dir(&fd)?.clone();
         let place = self.place()?;
@@ -292,7 +279,8 @@ impl HostDescriptor for Guest {
                 if is_escape(&error) {
                     let path = named(&path);
                     self.denials.refused(format!(
-                        "`{path}` leads out of `{guest}`; `--allow-dir HOST::GUEST:ro` grants the folder that it leads to"
+                        "`{path}` leads out of `{guest}`; `--allow-dir HOST::GUEST:{}` grants the folder that it leads to",
+                        word_of(access)
                     ));
                 }
                 return Err(error.into());
@@ -309,7 +297,7 @@ impl HostDescriptor for Guest {
     }
 
     async fn read_directory(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
-        let folder = self.folder_of(&fd, "")?;
+        let folder = self.folder_of(&fd, "", DirAccess::ReadOnly)?;
         let dir = Arc::clone(&self.dir(&fd)?.dir);
         let room = self.memory.room();
         let listing = spawn_blocking(move || Listing::of(&dir, room)).await?;
