@@ -1,21 +1,17 @@
 //! Acquiring jobs: which ones start next, and the claim on them. The module above tells what it looks at.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use super::jobs::{ended_unread, leave_unread, lock_each};
-use super::release::{Releasing, Requeue, release_unsettled};
-use super::take;
-use crate::model::{ErrorKind, JobError, JobId, Outcome, TaskId, Timestamp};
+use super::job_rows::{Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
+use crate::model::{JobId, Outcome, TaskId, Timestamp};
 use crate::rules::Order;
 use crate::sql::drivers::tx::{Fault, Tx};
-use crate::sql::encoding::Encode as _;
 use crate::sql::places::{self, Places, Touched};
 use crate::sql::statements::query::{Dialect, q};
 use crate::sql::statements::row;
 use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
 use crate::sql::time::{Now, Time};
-use crate::{AcquireJobs, AcquiredJobs, Defect, EndedJob, ExchangedJobs, Unreadable, rules};
+use crate::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
 
 /// What there is to look at.
 struct Peek {
@@ -30,35 +26,13 @@ struct Peek {
     keys: HashSet<String>,
 }
 
-pub(in crate::sql) async fn acquire(
-    tx: &mut Tx,
-    (time, request): &(Arc<Time>, AcquireJobs),
-) -> Result<AcquiredJobs, Fault> {
-    acquire_after(tx, time, request, Touched::default()).await
-}
-
-/// Ends attempts, then leases jobs.
-pub(in crate::sql) async fn exchange(
-    tx: &mut Tx,
-    (time, releasing, request): &(Arc<Time>, Releasing, AcquireJobs),
-) -> Result<ExchangedJobs, Fault> {
-    let mut touched = Touched::default();
-    let released = release_unsettled(tx, releasing, &mut touched).await?;
-    let acquired = acquire_after(tx, time, request, touched).await?;
-    Ok(ExchangedJobs { released, acquired })
-}
-
-/// Leases jobs in a transaction that has changed others before. `touched`: the groups of those, which are settled here, together with what
-/// is to be done before a claim: jobs are locked before groups.
-async fn acquire_after(
+/// Leases jobs, see `exchange::acquire_after`.
+pub(super) async fn acquire(
     tx: &mut Tx,
     time: &Time,
     request: &AcquireJobs,
     touched: Touched,
 ) -> Result<AcquiredJobs, Fault> {
-    if tx.dialect == Dialect::Postgres && request.only.is_none() {
-        return take::acquire(tx, time, request, touched).await;
-    }
     let mut peek = peek(tx, time, request).await?;
     // From here on the time stands still: what is decided below fits together.
     let now = peek.now;
@@ -389,10 +363,4 @@ async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Re
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
     places::settle(tx, touched).await
-}
-
-/// The stored form of what stands on a job that cannot be read.
-pub(in crate::sql) fn unreadable_error(defect: &Defect) -> String {
-    let message = format!("what is stored of this job cannot be read: {defect}");
-    JobError::new(ErrorKind::HostError, message).to_json()
 }

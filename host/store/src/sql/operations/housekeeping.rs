@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::acquire;
-use super::jobs::{LockedJob, ended_unread, leave_unread, lock_each};
-use super::release::Requeue;
+use super::job_rows::{LockedJob, Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
 use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::{Encode as _, Work};
@@ -37,7 +35,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
             Ok(job) => job,
             Err(bad) => {
                 let Ok(id) = bad.id.parse() else { continue };
-                ended.push(ended_unread(id, *now, acquire::unreadable_error(&bad.defect)));
+                ended.push(ended_unread(id, *now, unreadable_error(&bad.defect)));
                 unread.push(id);
                 recovered.unreadable.push(bad);
                 continue;

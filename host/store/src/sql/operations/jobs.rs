@@ -1,67 +1,27 @@
 //! Jobs: adding, reading, cancelling, and the implementation of the queue's trait.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{acquire, release};
-use crate::model::limits::RESULT_TTL_DEFAULT;
-use crate::model::{
-    Ability, Job, JobId, JobSettings, JobSpec, JobState, LeaseToken, Outcome, QueueName, SchedulerId, TaskId, Timestamp,
-};
+use super::job_rows::{LockedJob, Requeue, add, lock_each, paused_queues};
+use super::{exchange, release};
+use crate::model::{Ability, Job, JobId, JobSettings, JobSpec, JobState, Outcome, QueueName, Timestamp};
 use crate::rules::QueueCounts;
 use crate::sql::drivers::tx::{Fault, Tx};
-use crate::sql::encoding::known;
-use crate::sql::places::{self, Places, Touched};
-use crate::sql::statements::query::{Dialect, Query, q};
+use crate::sql::places::{self, Touched};
+use crate::sql::statements::query::{Query, q};
 use crate::sql::statements::row;
-use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
+use crate::sql::statements::value::{Arg, args, values};
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
-    AcquireJobs, AcquiredJobs, Cancelled, Defect, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, JobCounts,
-    JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError,
-    Subject, Unreadable, rules,
+    AcquireJobs, AcquiredJobs, Cancelled, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, JobCounts, JobFilter,
+    JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError, Subject,
+    Unreadable, rules,
 };
 
 fn not_found(id: JobId) -> Fault {
     StoreError::NotFound(Subject::Job(id)).into()
-}
-
-/// Queues jobs; those whose id or fire is known are left out. Their groups are the caller's to settle. Answers how many rows the
-/// database says it has touched.
-pub(in crate::sql) async fn add(tx: &mut Tx, specs: &[&JobSpec], touched: &mut Touched) -> Result<u64, Fault> {
-    if specs.is_empty() {
-        return Ok(0);
-    }
-    let known = places::task_rules(tx, specs.iter().map(|spec| &spec.task_id).collect()).await?;
-    let mut rows = Vec::with_capacity(specs.len());
-    for spec in specs {
-        let rules = known.get(&spec.task_id).cloned().unwrap_or_default();
-        rows.push(row::new_job(spec, &rules));
-        if spec.due_at <= spec.created_at {
-            touched.entered(&spec.task_id, spec.settings.concurrency_key.as_deref(), &rules);
-        }
-    }
-    tx.execute_rows(q::job_insert, rows).await
-}
-
-/// As [`add`], and answers those that were left out.
-pub(in crate::sql) async fn add_fires(
-    tx: &mut Tx,
-    specs: &[&JobSpec],
-    touched: &mut Touched,
-) -> Result<HashSet<JobId>, Fault> {
-    let added = add(tx, specs, touched).await?;
-    // MySQL counts a job that was left out as touched.
-    if specs.is_empty() || tx.dialect != Dialect::Mysql && usize::try_from(added) == Ok(specs.len()) {
-        return Ok(HashSet::new());
-    }
-    let mut left_out: HashSet<JobId> = specs.iter().map(|spec| spec.id).collect();
-    for mut row in tx.fetch(q::job_known, vec![list(left_out.iter().copied())]).await? {
-        left_out.remove(&row.job_id()?);
-    }
-    Ok(left_out)
 }
 
 async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<(), Fault> {
@@ -123,92 +83,10 @@ async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> 
     Ok(page)
 }
 
-/// What a change of a job has to know of it. Read without its settings and arguments, so that a job whose content is unreadable
-/// can still be ended.
-#[derive(Debug, Clone)]
-pub(in crate::sql) struct LockedJob {
-    pub(in crate::sql) id: JobId,
-    pub(in crate::sql) state: JobState,
-    pub(in crate::sql) token: Option<Vec<u8>>,
-    pub(in crate::sql) holder: Option<SchedulerId>,
-    pub(in crate::sql) task_id: TaskId,
-    pub(in crate::sql) attempt: u32,
-    pub(in crate::sql) crashes: u32,
-    pub(in crate::sql) cancel_requested: bool,
-    pub(in crate::sql) due_at: Timestamp,
-    pub(in crate::sql) started_at: Option<Timestamp>,
-    pub(in crate::sql) result_ttl: std::time::Duration,
-    pub(in crate::sql) settings: String,
-    pub(in crate::sql) key: Option<String>,
-    pub(in crate::sql) places: Places,
-}
-
-impl LockedJob {
-    pub(in crate::sql) fn holds(&self, token: LeaseToken) -> bool {
-        self.state == JobState::Running && self.token.as_deref() == Some(token.as_bytes())
-    }
-
-    /// Notes that the job no longer waits or runs.
-    pub(in crate::sql) fn leave(&self, touched: &mut Touched) {
-        touched.left(&self.task_id, self.key.as_deref(), self.places);
-    }
-
-    /// The row of `job_end`.
-    pub(in crate::sql) fn ended(&self, outcome: Outcome, now: Timestamp, error: Option<String>) -> Vec<Value> {
-        values![self.id, outcome, now, rules::expiry(now, self.result_ttl), error, self.crashes]
-    }
-}
-
-/// The row of `job_end` for a job of which not even that much can be read.
-pub(in crate::sql) fn ended_unread(id: JobId, now: Timestamp, error: String) -> Vec<Value> {
-    let expires_at = rules::expiry(now, RESULT_TTL_DEFAULT);
-    values![id, Outcome::DeserializationFailed, now, expires_at, error, None::<i64>]
-}
-
-fn read_locked(row: &mut Row, id: JobId) -> Result<LockedJob, Defect> {
-    Ok(LockedJob {
-        id,
-        state: known("state", &row.text()?, JobState::from_name)?,
-        token: row.maybe_bytes()?,
-        holder: row.maybe_text()?.and_then(|holder| SchedulerId::new(&holder).ok()),
-        task_id: row.task_id()?,
-        attempt: row.small()?,
-        crashes: row.small()?,
-        cancel_requested: row.flag()?,
-        due_at: row.time()?,
-        started_at: row.maybe_time()?,
-        result_ttl: row::span(row.int()?),
-        settings: row.text()?,
-        key: row.maybe_text()?,
-        places: Places::read(row)?,
-    })
-}
-
-/// Locks jobs, by id, and reads what a change has to know. Those of which not even that can be read are left out: nobody holds them.
-pub(in crate::sql) async fn lock(tx: &mut Tx, ids: impl IntoIterator<Item = JobId>) -> Result<Vec<LockedJob>, Fault> {
-    Ok(lock_each(tx, ids).await?.into_iter().filter_map(Result::ok).collect())
-}
-
 /// Locks a job that must be there.
 async fn lock_one(tx: &mut Tx, id: JobId) -> Result<LockedJob, Fault> {
     let found = lock_each(tx, [id]).await?.pop().ok_or_else(|| not_found(id))?;
     Ok(found.map_err(row::unreadable(Subject::Job(id)))?)
-}
-
-/// As [`lock`], with those that cannot be read among the others.
-pub(in crate::sql) async fn lock_each(
-    tx: &mut Tx,
-    ids: impl IntoIterator<Item = JobId>,
-) -> Result<Vec<Result<LockedJob, Unreadable>>, Fault> {
-    let mut ids: Vec<JobId> = ids.into_iter().collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = tx.fetch(q::job_lock, vec![list(ids)]).await?;
-    let read = |mut row: Row| row::named(&mut row, Row::job_id, |row, id| read_locked(row, *id));
-    Ok(rows.into_iter().map(read).collect())
 }
 
 async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelled, Fault> {
@@ -236,7 +114,7 @@ async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Faul
         return Err(StoreError::Conflict { subject: Subject::Job(id), state }.into());
     }
     // It has no places, as it is finished; it enters like one that becomes due.
-    let requeue = release::Requeue { due_at: now, now, keeps_deadline: false, ..release::Requeue::of(&job) };
+    let requeue = Requeue { due_at: now, now, keeps_deadline: false, ..Requeue::of(&job) };
     tx.execute_rows(q::job_requeue, vec![requeue.row(&job)]).await?;
     let mut touched = Touched::default();
     enter_again(tx, &job, &mut touched).await?;
@@ -255,20 +133,6 @@ async fn enter_again(tx: &mut Tx, job: &LockedJob, touched: &mut Touched) -> Res
     };
     tx.execute_rows(q::job_claim_key, vec![values![job.id, claim_key]]).await?;
     places::enter(tx, vec![(job.id, Some(job.task_id.clone()), job.key.clone())], touched).await
-}
-
-/// Notes the places of jobs that end although not even what a change has to know of them can be read. What cannot be read of those
-/// either is mended at clean-up.
-pub(in crate::sql) async fn leave_unread(tx: &mut Tx, ids: Vec<JobId>, touched: &mut Touched) -> Result<(), Fault> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    for mut row in tx.fetch(q::job_places_unread, vec![list(ids)]).await? {
-        if let (Ok(task), Ok(key), Ok(places)) = (row.task_id(), row.maybe_text(), Places::read(&mut row)) {
-            touched.left(&task, key.as_deref(), places);
-        }
-    }
-    Ok(())
 }
 
 async fn logs(tx: &mut Tx, request: &ReadLogs) -> Result<LogPage, Fault> {
@@ -320,16 +184,6 @@ async fn queues(tx: &mut Tx) -> Result<Vec<QueueRow>, Fault> {
     Ok(counts.rows())
 }
 
-pub(in crate::sql) async fn paused_queues(tx: &mut Tx) -> Result<Vec<QueueName>, Fault> {
-    let mut paused = Vec::new();
-    for mut row in tx.fetch(q::queue_paused, Vec::new()).await? {
-        paused.extend(QueueName::new(&row.text()?));
-    }
-    // Databases order names in their own ways.
-    paused.sort();
-    Ok(paused)
-}
-
 async fn pause_queue(tx: &mut Tx, (queue, pause): &(QueueName, bool)) -> Result<bool, Fault> {
     let before = tx.fetch_one(q::queue_lock, args![queue]).await?;
     let was_paused = before.map(|mut row| row.flag()).transpose()?.unwrap_or(false);
@@ -354,7 +208,7 @@ impl JobQueue for SqlStore {
     }
 
     async fn job_acquire(&self, request: AcquireJobs) -> Result<AcquiredJobs, StoreError> {
-        write_with!(self, "job_acquire", (Arc::clone(&self.time), request), acquire::acquire)
+        write_with!(self, "job_acquire", (Arc::clone(&self.time), request), exchange::acquire)
     }
 
     async fn job_extend(&self, request: ExtendJobs) -> Result<Vec<Extended>, StoreError> {
@@ -376,7 +230,7 @@ impl JobQueue for SqlStore {
     async fn job_exchange(&self, request: ExchangeJobs) -> Result<ExchangedJobs, StoreError> {
         let ExchangeJobs { release, acquire } = request;
         let data = (Arc::clone(&self.time), release::Releasing::new(release), acquire);
-        write_with!(self, "job_exchange", data, acquire::exchange)
+        write_with!(self, "job_exchange", data, exchange::exchange)
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {

@@ -1,8 +1,10 @@
 //! What each call does, in statements.
 
-pub(in crate::sql) mod acquire;
+mod acquire;
 pub(in crate::sql) mod catalog;
+mod exchange;
 pub(in crate::sql) mod housekeeping;
+pub(in crate::sql) mod job_rows;
 pub(in crate::sql) mod jobs;
 pub(in crate::sql) mod release;
 pub(in crate::sql) mod schedules;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::jobs::{self, LockedJob, lock};
+use super::job_rows::{LockedJob, Requeue, add, lock};
 use super::schedules;
 use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -216,7 +216,7 @@ impl<'a> Writes<'a> {
     /// Writes everything, and answers the groups that are to be settled.
     async fn store(self, tx: &mut Tx) -> Result<Touched, Fault> {
         let mut touched = self.touched;
-        jobs::add(tx, &self.jobs, &mut touched).await?;
+        add(tx, &self.jobs, &mut touched).await?;
         for schedule in self.schedules {
             // An id that is taken leaves the schedule out; the guest's job has succeeded all the same.
             let conflict =
@@ -304,75 +304,6 @@ impl Finish<'_> {
             release.plugin_digest,
             release.started_at,
             release.progress.as_ref().map(|progress| progress.to_json()),
-        ]
-    }
-}
-
-/// A job's way back into the queue.
-pub(in crate::sql) struct Requeue<'a> {
-    pub(in crate::sql) due_at: Timestamp,
-    pub(in crate::sql) now: Timestamp,
-    /// Nobody takes it earlier, although it is due.
-    pub(in crate::sql) not_before: Option<Timestamp>,
-    pub(in crate::sql) attempt: u32,
-    pub(in crate::sql) crashes: u32,
-    pub(in crate::sql) keeps_deadline: bool,
-    pub(in crate::sql) started_at: Option<Timestamp>,
-    pub(in crate::sql) error: Option<&'a JobError>,
-    pub(in crate::sql) release: Option<&'a ReleaseJob>,
-}
-
-impl Requeue<'_> {
-    /// One that changes nothing but the state.
-    pub(in crate::sql) fn of(job: &LockedJob) -> Self {
-        Requeue {
-            due_at: job.due_at,
-            now: job.due_at,
-            not_before: None,
-            attempt: job.attempt,
-            crashes: job.crashes,
-            keeps_deadline: true,
-            started_at: job.started_at,
-            error: None,
-            release: None,
-        }
-    }
-
-    /// When it may start, unless that is now.
-    fn run_at(&self) -> Option<Timestamp> {
-        let run_at = self.not_before.map_or(self.due_at, |not_before| not_before.max(self.due_at));
-        Some(run_at).filter(|run_at| *run_at > self.now)
-    }
-
-    /// The row of `job_requeue`, with what it does to the job's places noted.
-    pub(in crate::sql) fn place(&self, job: &LockedJob, touched: &mut Touched) -> Vec<Value> {
-        if self.run_at().is_none() {
-            touched.returned(&job.task_id, job.key.as_deref(), job.places);
-        } else {
-            job.leave(touched);
-        }
-        self.row(job)
-    }
-
-    /// The row of `job_requeue`.
-    pub(in crate::sql) fn row(&self, job: &LockedJob) -> Vec<Value> {
-        let release = self.release;
-        let run_at = self.run_at();
-        let places = if run_at.is_none() { job.places.again() } else { Places::default() };
-        values![
-            job.id,
-            self.due_at,
-            run_at,
-            places.key,
-            places.task,
-            self.attempt,
-            self.crashes,
-            self.keeps_deadline,
-            self.started_at,
-            self.error.map(|error| error.to_json()),
-            release.and_then(|release| release.usage).map(|usage| usage.to_json()),
-            release.and_then(|release| release.plugin_digest),
-            release.and_then(|release| release.progress.as_ref()).map(|progress| progress.to_json()),
         ]
     }
 }

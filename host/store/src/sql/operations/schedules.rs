@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::jobs;
+use super::job_rows::add_fires;
 use crate::model::{ConflictPolicy, JobSpec, LeaseToken, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::places::{self, Touched};
@@ -212,7 +212,7 @@ async fn fire(tx: &mut Tx, (time, fires): &(Arc<Time>, Vec<FireSchedule>)) -> Re
     let stored = || fires.iter().zip(&held).filter(|(_, held)| **held).map(|(fire, _)| fire);
     let jobs: Vec<&JobSpec> = stored().flat_map(|fire| &fire.jobs).collect();
     let mut touched = Touched::default();
-    let left_out = jobs::add_fires(tx, &jobs, &mut touched).await?;
+    let left_out = add_fires(tx, &jobs, &mut touched).await?;
     tx.execute_rows(q::schedule_fire, stored().map(|fire| fire_row(fire, now)).collect()).await?;
     places::settle(tx, touched).await?;
     let answer = |(fire, held): (&FireSchedule, &bool)| {

@@ -31,7 +31,7 @@ struct Look {
     rows: Vec<Row>,
 }
 
-/// Leases jobs, see `acquire::acquire_after`.
+/// Leases jobs, see `exchange::acquire_after`.
 pub(super) async fn acquire(
     tx: &mut Tx,
     time: &Time,

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
+use super::catalog;
+use super::job_rows::lock;
 use super::snapshot::SqlSnapshot;
-use super::{catalog, jobs};
 use crate::model::{FireKey, Job, JobId, JobState, PluginName, ScheduleLife, TaskId, Timestamp};
 use crate::record::BATCH_RECORDS_MAX;
 use crate::restoring::{Plan, Present, plan, tasks_lost};
@@ -184,7 +185,7 @@ async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Res
 async fn store_jobs(tx: &mut Tx, now: Timestamp, written: &[(&Record, Restored)], gone: &[JobId]) -> Result<(), Fault> {
     let mut touched = Touched::default();
     for ids in gone.chunks(BATCH_RECORDS_MAX) {
-        for job in jobs::lock(tx, ids.iter().copied()).await? {
+        for job in lock(tx, ids.iter().copied()).await? {
             job.leave(&mut touched);
         }
         tx.execute(q::job_log_delete, vec![list(ids.iter().copied())]).await?;

@@ -4,7 +4,7 @@ use super::order::hold;
 use super::{Places, Touched, enter, settle};
 use crate::model::{JobId, TaskId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
-use crate::sql::operations::jobs::{lock, paused_queues};
+use crate::sql::operations::job_rows::{lock, paused_queues};
 use crate::sql::statements::query::q;
 use crate::sql::statements::row;
 use crate::sql::statements::value::{args, list};
