@@ -290,7 +290,7 @@ async fn unreadable_log_lines_are_told_among_the_others_and_reading_goes_on_afte
 async fn an_unreadable_scheduler_hides_no_other() {
     let folder = Folder::new("unreadable-schedulers");
     let store = open(&folder).await;
-    for id in ["bad", "good"] {
+    for id in ["bad", "good", "idle"] {
         let id = SchedulerId::new(id).expect("valid");
         let scheduler = SchedulerRow {
             id,
@@ -307,8 +307,18 @@ async fn an_unreadable_scheduler_hides_no_other() {
     }
     meddle(&store, "UPDATE host_schedulers SET started_at = 9223372036854775807 WHERE id = 'bad'").await;
     let page = store.scheduler_list().await.expect("listed");
-    assert_eq!(page.rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert_eq!(page.rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["good", "idle"]);
     assert_eq!(kinds(&page.unreadable), [("bad", DefectKind::Damaged)]);
+    for (damage, mend) in [
+        ("UPDATE host_schedulers SET work = '{' WHERE id = 'idle'", "UPDATE host_schedulers SET work = NULL"),
+        ("UPDATE host_schedulers SET memory = '{' WHERE id = 'idle'", "UPDATE host_schedulers SET memory = NULL"),
+    ] {
+        meddle(&store, damage).await;
+        let page = store.scheduler_list().await.expect("listed");
+        let expected = [("bad", DefectKind::Damaged), ("idle", DefectKind::Damaged)];
+        assert_eq!(kinds(&page.unreadable), expected, "{damage}");
+        meddle(&store, mend).await;
+    }
     store.close().await;
 }
 

@@ -202,7 +202,7 @@ async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault>
 }
 
 async fn schedulers(tx: &mut Tx) -> Result<Page<SchedulerRow>, Fault> {
-    Ok(Page::whole(tx.fetch(q::scheduler_list, Vec::new()).await?.into_iter().map(row::scheduler)))
+    Ok(Page::whole(tx.fetch(q::scheduler_list, Vec::new()).await?.into_iter().map(row::listed_scheduler)))
 }
 
 /// Takes a lock that writers take.

@@ -365,7 +365,20 @@ pub(in crate::sql) fn new_plugin(version: &PluginVersion) -> Vec<Value> {
     values![&name, digest, size, Details { imports, grants, tasks }.to_json(), registered_at, false]
 }
 
-pub(in crate::sql) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable> {
+/// A scheduler. What it serves and can run, and its memory, are left out where they cannot be read: it may live nevertheless.
+pub(in crate::sql) fn scheduler(row: Row) -> Result<SchedulerRow, Unreadable> {
+    read_scheduler(row).map(|(scheduler, _)| scheduler)
+}
+
+/// As [`scheduler`], but one of which anything cannot be read is unreadable as a whole: nobody is to take it for one that can do nothing.
+pub(in crate::sql) fn listed_scheduler(row: Row) -> Result<SchedulerRow, Unreadable> {
+    match read_scheduler(row)? {
+        (scheduler, None) => Ok(scheduler),
+        (scheduler, Some(defect)) => Err(Unreadable { id: scheduler.id.to_string(), defect }),
+    }
+}
+
+fn read_scheduler(mut row: Row) -> Result<(SchedulerRow, Option<Defect>), Unreadable> {
     named(&mut row, Row::text, |row, id| {
         let scheduler = SchedulerRow {
             id: fit(SchedulerId::new(id))?,
@@ -374,14 +387,14 @@ pub(in crate::sql) fn scheduler(mut row: Row) -> Result<SchedulerRow, Unreadable
             seen_at: row.time()?,
             stopped_at: row.maybe_time()?,
             incarnation: fit(Incarnation::new(&row.text()?))?,
-            // For people only: what cannot be read is left out.
-            memory: row.maybe_text()?.and_then(|text| MemoryLoad::from_json(&text).ok()),
+            memory: None,
             queues: Vec::new(),
             abilities: Vec::new(),
         };
-        // One that says what this program cannot read is shown as one that can do nothing.
-        let work = row.maybe_text()?.and_then(|text| Work::from_json(&text).ok());
-        let Work { queues, abilities } = work.unwrap_or_default();
-        Ok(SchedulerRow { queues, abilities, ..scheduler })
+        let memory = row.maybe_text()?.map(|text| MemoryLoad::from_json(&text)).transpose();
+        let work = row.maybe_text()?.map(|text| Work::from_json(&text)).transpose();
+        let defect = memory.as_ref().err().or_else(|| work.as_ref().err()).cloned();
+        let Work { queues, abilities } = work.ok().flatten().unwrap_or_default();
+        Ok((SchedulerRow { memory: memory.ok().flatten(), queues, abilities, ..scheduler }, defect))
     })
 }
