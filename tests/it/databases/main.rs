@@ -75,6 +75,11 @@ const CASES: Cases = &[
     ("refusals::a_wrong_password_is_told_with_the_way_out_and_ends_with_5", refusals::wrong_password, SERVERS),
     ("refusals::a_missing_database_is_told_with_the_way_out_and_ends_with_5", refusals::missing_database, SERVERS),
     ("refusals::a_server_that_is_not_there_is_told_and_ends_with_5", refusals::no_server, SERVERS),
+    (
+        "refusals::a_table_of_another_program_by_a_name_of_ours_is_told_and_left_alone",
+        refusals::foreign_table,
+        &[Backend::Postgres],
+    ),
     ("refusals::a_missing_schema_is_told_and_made_only_when_asked", refusals::no_schema, SERVERS),
     ("refusals::a_newer_schema_is_told_and_left_alone", refusals::newer_schema, SERVERS),
     ("tls::a_connection_is_protected_as_its_url_says", tls::protects_as_the_url_says, SERVERS),

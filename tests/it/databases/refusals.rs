@@ -65,6 +65,16 @@ pub(crate) fn no_server(backend: Backend) -> Result<()> {
     )
 }
 
+pub(crate) fn foreign_table(backend: Backend) -> Result<()> {
+    let url = url(backend)?;
+    block_on(ask::rows(&url, "CREATE TABLE host_jobs (name text)"))?;
+    let said = said(&url, &["migrate", "--apply"]);
+    ensure!(said.code == Some(5), "{said:?}");
+    ensure!(said.err.contains("a table of a name that is ours") && said.err.contains("hint: use another"), "{said:?}");
+    ensure!(said.err.contains("relation \"host_jobs\" already exists\n"), "with a line of its own source: {said:?}");
+    block_on(ask::rows(&url, "SELECT name FROM host_jobs")).map(|_| ())
+}
+
 pub(crate) fn no_schema(backend: Backend) -> Result<()> {
     let url = url(backend)?;
     let hint = "run `host migrate --apply` (`--plan` shows what it does), or start with --auto-migrate";

@@ -99,6 +99,11 @@ pub(in crate::sql) trait Database: Send + Sync {
     /// The most bytes that one statement may carry with its arguments.
     fn statement_bytes_max(&self) -> usize;
 
+    /// What the database said, in its own words.
+    fn text(&self, error: &sqlx::Error) -> String {
+        error.to_string()
+    }
+
     /// Says that the error means "cannot be used", with the way out, where it does.
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError>;
 
@@ -140,13 +145,13 @@ impl<D: sqlx::Database> Held<D> {
     }
 }
 
-/// A connection that was asked something. Unless the answer comes, it is in the middle of that, and is broken off.
-pub(in crate::sql) struct Asked<D: sqlx::Database>(Option<Held<D>>);
+/// A connection with a request under way. Unless the answer comes, it is in the middle of that, and is broken off.
+pub(in crate::sql) struct InFlight<D: sqlx::Database>(Option<Held<D>>);
 
-impl<D: sqlx::Database> Asked<D> {
+impl<D: sqlx::Database> InFlight<D> {
     /// Takes the connection from its place.
-    pub(in crate::sql) fn take(place: &mut Option<Held<D>>) -> Result<Asked<D>, sqlx::Error> {
-        place.take().map(|held| Asked(Some(held))).ok_or_else(no_connection)
+    pub(in crate::sql) fn take(place: &mut Option<Held<D>>) -> Result<InFlight<D>, sqlx::Error> {
+        place.take().map(|held| InFlight(Some(held))).ok_or_else(no_connection)
     }
 
     pub(in crate::sql) fn driver(&mut self) -> Result<&mut D::Connection, sqlx::Error> {
@@ -166,7 +171,7 @@ impl<D: sqlx::Database> Asked<D> {
     }
 }
 
-impl<D: sqlx::Database> Drop for Asked<D> {
+impl<D: sqlx::Database> Drop for InFlight<D> {
     fn drop(&mut self) {
         if let Some(held) = self.0.take() {
             held.break_off();
@@ -218,8 +223,8 @@ macro_rules! driver_connection {
                 begun
             }
 
-            fn ask(&mut self) -> Result<$crate::sql::drivers::connection::Asked<$driver>, sqlx::Error> {
-                $crate::sql::drivers::connection::Asked::take(&mut self.held)
+            fn send(&mut self) -> Result<$crate::sql::drivers::connection::InFlight<$driver>, sqlx::Error> {
+                $crate::sql::drivers::connection::InFlight::take(&mut self.held)
             }
         }
 
@@ -245,25 +250,25 @@ macro_rules! driver_connection {
         impl Connection for $name {
             async fn fetch(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
                 let args = arguments(args)?;
-                let mut asked = self.ask()?;
+                let mut request = self.send()?;
                 let rows =
-                    within(self.limit, sqlx::query_with::<$driver, _>(text, args).fetch_all(asked.driver()?)).await;
-                let rows = asked.answered(&mut self.held, rows)?;
+                    within(self.limit, sqlx::query_with::<$driver, _>(text, args).fetch_all(request.driver()?)).await;
+                let rows = request.answered(&mut self.held, rows)?;
                 rows.iter().map($crate::sql::statements::value::read_row).collect()
             }
 
             async fn execute(&mut self, text: sqlx::SqlStr, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
                 let args = arguments(args)?;
-                let mut asked = self.ask()?;
+                let mut request = self.send()?;
                 let done =
-                    within(self.limit, sqlx::query_with::<$driver, _>(text, args).execute(asked.driver()?)).await;
-                Ok(asked.answered(&mut self.held, done)?.rows_affected())
+                    within(self.limit, sqlx::query_with::<$driver, _>(text, args).execute(request.driver()?)).await;
+                Ok(request.answered(&mut self.held, done)?.rows_affected())
             }
 
             async fn script(&mut self, text: sqlx::SqlStr) -> Result<(), sqlx::Error> {
-                let mut asked = self.ask()?;
-                let done = within(self.limit, sqlx::raw_sql(text).execute(asked.driver()?)).await;
-                asked.answered(&mut self.held, done).map(|_| ())
+                let mut request = self.send()?;
+                let done = within(self.limit, sqlx::raw_sql(text).execute(request.driver()?)).await;
+                request.answered(&mut self.held, done).map(|_| ())
             }
 
             async fn begin(&mut self) -> Result<(), sqlx::Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgSslMode};
 use sqlx::{Arguments, ConnectOptions as _, PgPool, Postgres};
 
 use super::connection::{
@@ -24,7 +24,6 @@ const CONNECTIONS: u32 = 10;
 /// What a URL looks like.
 const FORM: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
-/// A database.
 pub(in crate::sql) struct PostgresDatabase {
     pool: PgPool,
 }
@@ -100,7 +99,7 @@ impl PostgresDatabase {
         let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
             reason: format!("the URL `{url}` cannot be used"),
             hint: format!("it looks like {FORM}"),
-            source: Some(Arc::new(DriverError(error.to_string()))),
+            source: Some(Arc::new(DriverError(text_of(&error)))),
         })?;
         // The driver takes the brackets of an IPv6 address for a part of it where it compares names.
         let host = options.get_host().trim_matches(['[', ']']).to_owned();
@@ -168,6 +167,17 @@ fn protect(options: PgConnectOptions, tls: &Tls, way: Way) -> PgConnectOptions {
     }
 }
 
+/// What the server said. The driver adds the line of the server's own source, which looks like one of the user's input.
+fn text_of(error: &sqlx::Error) -> String {
+    let text = error.to_string();
+    let line = match error {
+        sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::line),
+        _ => None,
+    };
+    let end = line.map(|line| format!(" at line {line}"));
+    end.and_then(|end| text.strip_suffix(&end).map(str::to_owned)).unwrap_or(text)
+}
+
 /// In which encoding the database keeps texts.
 async fn server_encoding(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     sqlx::query_scalar("SELECT current_setting('server_encoding')").fetch_one(connection).await
@@ -212,7 +222,7 @@ fn refused(place: &str, tls: &Tls, error: sqlx::Error) -> StoreError {
     StoreError::Unusable {
         reason: format!("the PostgreSQL server at {place} {what}"),
         hint: hint.into(),
-        source: Some(Arc::new(DriverError(error.to_string()))),
+        source: Some(Arc::new(DriverError(text_of(&error)))),
     }
 }
 
@@ -266,15 +276,23 @@ impl Database for PostgresDatabase {
         1_000_000_000
     }
 
+    fn text(&self, error: &sqlx::Error) -> String {
+        text_of(error)
+    }
+
     fn explain(&self, error: sqlx::Error) -> Result<sqlx::Error, StoreError> {
         let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
         let (reason, hint) = match code.as_deref() {
             Some("53100") => ("the database's disk is full", "make room; nothing that was stored is lost"),
             Some("25006") => ("the database is read-only", "connect to the primary, not to a replica"),
+            Some("42P07") => (
+                "the database has a table of a name that is ours, and no record that we made it",
+                "use another database or schema (options=-csearch_path%3DNAME in the URL), or remove that table",
+            ),
             Some("42501") => ("the database user lacks a right", "grant it, or use the owner of the schema"),
             _ => return Ok(error),
         };
-        let source: Arc<DriverError> = Arc::new(DriverError(error.to_string()));
+        let source: Arc<DriverError> = Arc::new(DriverError(text_of(&error)));
         Err(StoreError::Unusable { reason: reason.into(), hint: hint.into(), source: Some(source) })
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 
-use super::connection::{Connection, Database, Failure};
+use super::connection::{Connection, Database, DriverError, Failure};
 use crate::record::BATCH_BYTES_MAX;
 use crate::sql::statements::query::{Dialect, Query, Texts};
 use crate::sql::statements::value::{Arg, Row, Value};
@@ -316,12 +316,15 @@ pub(in crate::sql) fn store_error(
     }
     let failure = database.classify(&error);
     if failure == Failure::Rejected {
-        return StoreError::Rejected { operation, source: Arc::new(error) };
+        return StoreError::Rejected { operation, source: Arc::new(DriverError(database.text(&error))) };
     }
     let transient = matches!(failure, Failure::Collision | Failure::Busy | Failure::Gone);
     match database.explain(error) {
         Err(unusable) => unusable,
-        Ok(error) => StoreError::Backend { operation, certainty, transient, source: Arc::new(error) },
+        Ok(error) => {
+            let source = Arc::new(DriverError(database.text(&error)));
+            StoreError::Backend { operation, certainty, transient, source }
+        }
     }
 }
 
