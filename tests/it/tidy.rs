@@ -1,5 +1,6 @@
 //! The house rules that a compiler does not check: the floors inside its crates, the homes of third-party crates, file sizes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,15 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         &[&["broker", "executor"], &["scheduler"], &["app"], &["assemble", "wire"], &["cli", "api"], &["main"]],
     ),
 ];
+
+/// Where the files of each crate lie that must not import each other in a circle.
+const CRATE_ROOTS: &[&str] = &["host/core/src", "host/store/src", "host/sandbox/src", "host/src", "guest-sdk/src"];
+
+/// Circles of imports that there are, with the reason.
+const KNOWN_CIRCLES: &[(&[&str], &str)] = &[(
+    &["guest-sdk/src/bindings.rs", "guest-sdk/src/exports.rs"],
+    "the generated exports name the type that implements them, which implements a generated trait",
+)];
 
 /// Third-party crates and the only places that may name them (prefixes below `host/`).
 const HOMES: &[(&str, &[&str])] = &[
@@ -162,6 +172,163 @@ fn imports_inside_a_crate_go_down_its_floors_only() {
         }
     }
     assert!(wrong.is_empty(), "imports must go down:\n{}", wrong.join("\n"));
+}
+
+/// The words, path separators and signs of a piece of code.
+fn tokens(code: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = code.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let length = match rest.find(|letter| !is_word(letter)) {
+            Some(0) if rest.starts_with("::") => 2,
+            Some(0) => first.len_utf8(),
+            Some(end) => end,
+            None => rest.len(),
+        };
+        found.push(&rest[..length]);
+        rest = rest[length..].trim_start();
+    }
+    found
+}
+
+/// The paths in a piece of code that begin with `crate`, `super` or `self`, with each name of a group in braces in a path of its own.
+fn local_paths(code: &str) -> Vec<Vec<&str>> {
+    let tokens = tokens(code);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let is_first = at == 0 || tokens[at - 1] != "::";
+        let is_local = is_first && matches!(tokens[at], "crate" | "super" | "self");
+        at = if is_local && tokens.get(at + 1) == Some(&"::") { path_at(&tokens, at, &[], &mut found) } else { at + 1 };
+    }
+    found
+}
+
+/// Reads one path, or a group of them, and answers where the next token is.
+fn path_at<'a>(tokens: &[&'a str], mut at: usize, before: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> usize {
+    let mut path = before.to_vec();
+    loop {
+        match tokens.get(at) {
+            Some(&"{") => {
+                at += 1;
+                while tokens.get(at).is_some_and(|token| *token != "}") {
+                    at = path_at(tokens, at, &path, found);
+                    while tokens.get(at).is_some_and(|token| !matches!(*token, "," | "}")) {
+                        at += 1;
+                    }
+                    at += usize::from(tokens.get(at) == Some(&","));
+                }
+                return at + 1;
+            }
+            Some(word) if word.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_') => {
+                path.push(word);
+                at += 1;
+                if tokens.get(at) != Some(&"::") {
+                    found.push(path);
+                    return at;
+                }
+                at += 1;
+            }
+            _ => {
+                found.push(path);
+                return at + 1;
+            }
+        }
+    }
+}
+
+/// The modules of a crate and its files: the module's path below the crate's root, and the file's text.
+fn modules(root: &Path) -> BTreeMap<Vec<String>, String> {
+    let files = rust_files(root).into_iter().filter_map(|path| {
+        let inside = path.strip_prefix(root).expect("found below the root");
+        if is_test_file(inside) {
+            return None;
+        }
+        let mut module: Vec<String> =
+            inside.with_extension("").iter().map(|part| part.to_string_lossy().into()).collect();
+        if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+            module.pop();
+        }
+        let text = fs::read_to_string(&path).expect("a source file is text");
+        let lines = product_lines(&text);
+        Some((module, lines.into_iter().map(|(_, line)| line + "\n").collect()))
+    });
+    files.collect()
+}
+
+/// The modules that a module imports from: for each path the deepest module on it. A module and one inside it are one subject, so that
+/// what they take from each other is left out.
+fn imports(modules: &BTreeMap<Vec<String>, String>, of: &[String]) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    for path in local_paths(&modules[of]) {
+        let mut module = of.to_vec();
+        let mut names = path.iter().peekable();
+        while let Some(name) = names.next_if(|name| matches!(**name, "crate" | "super" | "self")) {
+            match *name {
+                "crate" => module.clear(),
+                "super" => drop(module.pop()),
+                _ => {}
+            }
+        }
+        for name in names {
+            module.push((*name).to_owned());
+            if !modules.contains_key(&module) {
+                module.pop();
+                break;
+            }
+        }
+        if modules.contains_key(&module) && !module.starts_with(of) && !of.starts_with(&module) {
+            found.insert(module);
+        }
+    }
+    found
+}
+
+/// What can be reached from a module, itself only if a circle leads back.
+fn reachable<'a>(
+    imports: &'a BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+    from: &[String],
+) -> BTreeSet<&'a Vec<String>> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<&Vec<String>> = imports[from].iter().collect();
+    while let Some(module) = open.pop() {
+        if found.insert(module) {
+            open.extend(&imports[module]);
+        }
+    }
+    found
+}
+
+#[test]
+fn paths_are_read_from_imports_and_from_code() {
+    let code = "use super::a::{self, b::{C, D as E}, f};\nuse crate::{g, h::*};\nlet x = crate::i::k::<T>(self.l, super::m::n());";
+    let read: Vec<String> = local_paths(code).iter().map(|path| path.join("::")).collect();
+    let paths =
+        ["super::a::self", "super::a::b::C", "super::a::b::D", "super::a::f", "crate::g", "crate::h", "crate::i::k"];
+    assert_eq!(read[..7], paths);
+    assert_eq!(read[7..], ["super::m::n"]);
+}
+
+#[test]
+fn files_of_a_crate_do_not_import_each_other_in_a_circle() {
+    let mut circles = BTreeSet::new();
+    for root in CRATE_ROOTS {
+        let modules = modules(&workspace().join(root));
+        assert!(modules.len() > 10, "the sources of {root} were not found");
+        let imports: BTreeMap<_, _> =
+            modules.keys().map(|module| (module.clone(), imports(&modules, module))).collect();
+        let reachable: BTreeMap<_, _> = modules.keys().map(|module| (module, reachable(&imports, module))).collect();
+        for (module, others) in &reachable {
+            if others.contains(module) {
+                let is_in_it = |other: &&&Vec<String>| reachable[**other].contains(module);
+                let names = others.iter().filter(is_in_it).map(|other| format!("{root}/{}.rs", other.join("/")));
+                circles.insert(names.collect::<BTreeSet<String>>());
+            }
+        }
+    }
+    let known = KNOWN_CIRCLES.iter().map(|(files, _)| files.iter().map(|file| (*file).to_owned()).collect()).collect();
+    assert_eq!(circles, known, "left: the circles that there are; right: those that are known");
 }
 
 /// Whether a line of code names a crate: `name::` or `use name`.

@@ -33,6 +33,16 @@ pub enum Exit {
     Terminated = 143,
 }
 
+impl From<Signal> for Exit {
+    /// As shells count it: 128 and the signal's number.
+    fn from(signal: Signal) -> Exit {
+        match signal {
+            Signal::Interrupt => Exit::Interrupted,
+            Signal::Terminate => Exit::Terminated,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
@@ -95,7 +105,7 @@ impl Failure {
             // Whoever reads has read enough: `host jobs | head -1` is no failure.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Failure::Output(_) => Exit::Unexpected,
-            Failure::Interrupted(signal) => signal.exit(),
+            Failure::Interrupted(signal) => Exit::from(*signal),
             Failure::Silent(exit) => *exit,
         }
     }

@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::log_line;
 use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, GrantArgs, LimitArgs};
-use super::jobs::log_line;
 use super::signals::Signals;
 use crate::app::{Invoke, InvokeReport, invoke};
 use crate::config::units::{format_duration, format_size};

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::answer::{log_line, note_missing_worker, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::{shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
+use super::settings::parse_positive;
 use super::show::{executor_of, run_settings};
-use super::submit::{parse_job_id, tell_of_missing_workers, wait_for_end};
-use crate::app::{App, AppError, CancelJob};
+use crate::app::{AppError, CancelJob};
 use crate::config::units::{format_duration, format_size, parse_duration};
-use crate::model::{Job, JobId, JobState, LogLine, Outcome, ScheduleId, Usage};
+use crate::model::{Job, JobId, JobState, Outcome, ScheduleId, Usage};
 use crate::store::JobFilter;
 use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
 
@@ -39,7 +40,7 @@ struct ListArgs {
     #[arg(long, value_name = "ID")]
     schedule: Option<ScheduleId>,
     /// At most this many
-    #[arg(short, long = "limit", value_name = "N", default_value_t = 100)]
+    #[arg(short, long = "limit", value_name = "N", default_value_t = 100, value_parser = parse_positive)]
     n: usize,
 }
 
@@ -50,13 +51,11 @@ enum JobsCommand {
     /// One job
     Show {
         /// The job
-        #[arg(value_parser = parse_job_id)]
         id: JobId,
     },
     /// What a job logged and printed
     Logs {
         /// The job
-        #[arg(value_parser = parse_job_id)]
         id: JobId,
         /// Go on until the job has ended
         #[arg(short, long)]
@@ -65,13 +64,11 @@ enum JobsCommand {
     /// Cancel a job: a queued one ends, a running one is asked to stop, then stopped
     Cancel {
         /// The job
-        #[arg(value_parser = parse_job_id)]
         id: JobId,
     },
     /// What a job returned, as JSON
     Result {
         /// The job
-        #[arg(value_parser = parse_job_id)]
         id: JobId,
         /// Wait for the job to end
         #[arg(long)]
@@ -83,7 +80,6 @@ enum JobsCommand {
     /// Queue a job that has ended for one more attempt
     Retry {
         /// The job
-        #[arg(value_parser = parse_job_id)]
         id: JobId,
     },
 }
@@ -275,7 +271,7 @@ pub(super) fn usage(usage: &Usage) -> String {
 async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     let app = context.app().await?;
     if follow {
-        tell_of_missing_workers(context, &app, id).await?;
+        note_missing_worker(context, &app, id).await?;
     }
     let mut next = None;
     // Followed, each line is an answer of its own; else the lines are one answer, which is a list.
@@ -297,33 +293,18 @@ async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     if context.out.json && !follow { Ok(context.out.json(&listed)?) } else { Ok(()) }
 }
 
-/// Prints what a job logs beside the answer, until it has ended.
-pub(super) async fn follow_logs(context: &mut Context, app: &App, id: JobId) -> Outcomes {
-    let mut next = None;
-    while let Some(news) = app.job_logs_follow(id, next).await? {
-        for line in &news.lines {
-            context.out.note(&log_line(line))?;
-        }
-        context.out.unreadable("log", &news.unreadable)?;
-        next = news.next;
-    }
-    Ok(())
-}
-
-/// A line of a guest's log.
-pub(super) fn log_line(line: &LogLine) -> String {
-    let mut text = format!("{} {:5} {}: {}", time(line.at), line.level.as_str(), line.target, line.message);
-    for (name, value) in &line.fields {
-        text.push_str(&format!(" {name}={value}"));
-    }
-    text
-}
-
 async fn cancel(context: &mut Context, id: JobId) -> Outcomes {
     let app = context.app().await?;
     let cancelled = app.job_cancel(id).await?;
     if context.out.json {
-        return Ok(context.out.json(&JobWire::from(&app.job_get(id).await?))?);
+        return match app.job_get(id).await {
+            Ok(job) => Ok(context.out.json(&JobWire::from(&job))?),
+            Err(bad @ AppError::Refused { .. }) => {
+                let unreadable = bad.to_string();
+                Ok(context.out.json(&serde_json::json!({"id": id.to_string(), "unreadable": unreadable}))?)
+            }
+            Err(error) => Err(error.into()),
+        };
     }
     Ok(context.out.line(&match cancelled {
         CancelJob::Ended => format!("job {id} is cancelled"),
@@ -342,17 +323,4 @@ async fn result(context: &mut Context, id: JobId, wait: bool, limit: Option<Dura
         Some(Outcome::Success) => print_result(context, &job),
         Some(outcome) => Err(Failure::Job { outcome, error: job.error }),
     }
-}
-
-/// Prints what a job returned: JSON, whatever it is stored as.
-pub(super) fn print_result(context: &mut Context, job: &Job) -> Outcomes {
-    let Some(result) = &job.result else {
-        return Err(Failure::App(
-            AppError::not_found("result of job", job.spec.id)
-                .with_hint("results are kept for `result_ttl`, and not at all where that is zero"),
-        ));
-    };
-    let value = payload_value(result)
-        .map_err(|fault| Failure::App(AppError::Unexpected { what: format!("the result is {fault}"), source: None }))?;
-    Ok(context.out.json(&value)?)
 }

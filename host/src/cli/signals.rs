@@ -2,9 +2,9 @@
 
 use std::future;
 
-use super::exit::{Exit, Outcomes};
 #[cfg(unix)]
 use crate::app::AppError;
+use crate::app::AppResult;
 
 /// A signal that asks the process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,16 +13,6 @@ pub(super) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
-}
-
-impl Signal {
-    /// The exit code of a process that ends for this signal, as shells count it: 128 and the signal's number.
-    pub(super) fn exit(self) -> Exit {
-        match self {
-            Signal::Interrupt => Exit::Interrupted,
-            Signal::Terminate => Exit::Terminated,
-        }
-    }
 }
 
 /// Those signals, from the moment on that this exists: they no longer end the process by themselves, and none is lost between two waits.
@@ -36,7 +26,7 @@ pub(super) struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// Begins to listen.
-    pub(super) fn listen() -> Outcomes<Signals> {
+    pub(super) fn listen() -> AppResult<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
         let both = signal(SignalKind::interrupt()).and_then(|it| Ok((it, signal(SignalKind::terminate())?)));
         let (interrupt, terminate) = both.map_err(|error| AppError::unexpected("signals cannot be heard", error))?;
@@ -60,7 +50,7 @@ impl Signals {
 #[cfg(not(unix))]
 impl Signals {
     #[expect(clippy::unnecessary_wraps, reason = "the same signature on every system")]
-    pub(super) fn listen() -> Outcomes<Signals> {
+    pub(super) fn listen() -> AppResult<Signals> {
         Ok(Signals {})
     }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::answer::{follow_logs, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
-use super::jobs::{follow_logs, print_result};
 use super::signals::{Signal, Signals};
-use crate::app::{App, AppError, AppResult, NewJob};
-use crate::config::units::{format_duration, parse_duration};
-use crate::model::{Job, JobId, JobState, Outcome};
+use crate::app::{AppResult, NewJob};
+use crate::config::units::parse_duration;
+use crate::model::{Job, JobId, Outcome};
 use crate::wire::JobWire;
 
 /// A job that is to be queued.
@@ -70,36 +70,6 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
     context.out.note(&format!("job {id}"))?;
     let job = wait_for_end(context, &app, id, args.wait_timeout).await?;
     print_ended(context, &job)
-}
-
-/// Tells a user who is about to wait for a job that nobody is there who could run it, where that is so.
-pub(super) async fn tell_of_missing_workers(context: &mut Context, app: &App, id: JobId) -> Outcomes {
-    let job = app.job_get(id).await?;
-    if job.state == JobState::Queued && app.workers_alive().await?.is_empty() {
-        context
-            .out
-            .note("note: no worker is running on this store; the job waits for one (`host serve` starts one)")?;
-    }
-    Ok(())
-}
-
-/// Waits for the end of a job.
-pub(super) async fn wait_for_end(
-    context: &mut Context,
-    app: &App,
-    id: JobId,
-    limit: Option<Duration>,
-) -> Outcomes<Job> {
-    tell_of_missing_workers(context, app, id).await?;
-    let job = app.job_wait_within(id, limit).await?;
-    if job.state == JobState::Finished {
-        return Ok(job);
-    }
-    let within = limit.map(format_duration).unwrap_or_default();
-    let refused = AppError::refused(format!("job {id} has not ended within {within}: it is {}", job.state));
-    Err(refused
-        .with_hint(format!("`host jobs result {id} --wait` waits on, `host jobs cancel {id}` cancels it"))
-        .into())
 }
 
 /// Queues a job and runs it in this process. Asked to end by a signal, it cancels the job and waits for that; asked again, it leaves at once, and
@@ -186,9 +156,4 @@ fn print_ended(context: &mut Context, job: &Job) -> Outcomes {
         };
     }
     Err(Failure::Job { outcome, error: job.error.clone() })
-}
-
-/// A job id that the user typed.
-pub(super) fn parse_job_id(text: &str) -> Result<JobId, String> {
-    text.parse().map_err(|error: crate::model::IdError| error.to_string())
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::apart::Apart;
-use super::identity::Life;
+use super::incarnation::Life;
 use super::notifier::Notifier;
 use super::running::Running;
 use super::throttle::Throttle;
@@ -26,7 +26,6 @@ pub(super) struct Core {
     pub(super) life: Life,
     /// The store's time, and the monotonic time for spans.
     pub(super) time: StoreClock,
-    /// The attempts that run here.
     pub(super) running: Running,
     /// Which of them may run beside each other.
     pub(super) apart: Apart,
@@ -46,9 +45,7 @@ pub(super) struct Core {
     pub(super) stop_serving: CancellationToken,
     /// Something that cannot be mended has happened.
     pub(super) fatal: CancellationToken,
-    /// The attempts.
     pub(super) attempts: TaskTracker,
-    /// The loops.
     pub(super) loops: TaskTracker,
     /// The writer, which ends by itself after the last attempt.
     pub(super) writer: TaskTracker,

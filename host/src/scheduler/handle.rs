@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::apart::Apart;
 use super::core::Core;
-use super::identity::Life;
+use super::incarnation::Life;
 use super::notifier::Notifier;
 use super::running::{Interrupt, Running};
 use super::throttle::Throttle;
@@ -45,11 +45,11 @@ pub enum StartError {
         source: StoreError,
     },
     /// Another one has its identity, and lives. It was left alone.
-    #[error("another scheduler `{identity}` is alive: it was heard of at {seen_at}")]
+    #[error("another scheduler `{identity}` is alive: it was last seen at {seen_at}")]
     IdentityInUse {
         /// The identity.
         identity: SchedulerId,
-        /// When the other one was heard of.
+        /// When the other one was last seen.
         seen_at: Timestamp,
     },
 }

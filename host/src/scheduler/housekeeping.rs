@@ -13,7 +13,7 @@ use crate::model::{EventKind, Outcome, SchedulerId, Timestamp};
 use crate::store::{EndedJob, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError};
 
 /// How often at least expired leases are looked for, and a scheduler says that it is alive.
-pub(super) const HEARD_EVERY_MAX: Duration = Duration::from_secs(3);
+pub(super) const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// Most rows that one call recovers or removes, so that no transaction is long.
 const ROWS_MAX: usize = 1_000;
 
@@ -22,7 +22,7 @@ const CLEAN_UP_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// Recovers what others left, until serving ends.
 pub(super) async fn run(core: Arc<Core>, started_at: Timestamp) {
-    let (lease, every) = (core.options.lease_duration, (core.options.lease_duration / 3).min(HEARD_EVERY_MAX));
+    let (lease, every) = (core.options.lease_duration, (core.options.lease_duration / 3).min(HEARTBEAT_MAX));
     let mut recovery = Recovery::new(core.time.monotonic(), lease, every);
     loop {
         tokio::select! {

@@ -34,6 +34,7 @@ mod firing;
 mod handle;
 mod housekeeping;
 mod identity;
+mod incarnation;
 mod job_loop;
 mod lease;
 mod notifier;

@@ -23,6 +23,8 @@ pub(crate) use transfer::CountsWire;
 
 use std::time::Duration;
 
+use crate::model::GraceTime;
+
 /// Whole milliseconds.
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
@@ -31,4 +33,12 @@ fn millis(span: Duration) -> u64 {
 /// Whole microseconds.
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds; `None` is without end.
+fn grace_millis(grace: GraceTime) -> Option<u64> {
+    match grace {
+        GraceTime::Unlimited => None,
+        GraceTime::Within(span) => Some(millis(span)),
+    }
 }

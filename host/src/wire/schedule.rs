@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::settings::{RunSettingsWire, layer};
-use super::task::grace_millis;
-use super::{millis, payload_value};
+use super::{grace_millis, millis, payload_value};
 use crate::model::{Coalesce, Pause, ResolvedSettings, Schedule, Task};
 
 /// A schedule. Grace time and metadata are those that hold, inherited from its task where it says nothing itself.

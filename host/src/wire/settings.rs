@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::millis;
-use super::task::grace_millis;
+use super::{grace_millis, millis};
 use crate::model::{Backoff, JobSettings, Payload, ResolvedSettings, Settings};
 
 /// The settings that hold for what a job runs. `executor` is `null` where none was named.

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::millis;
 use super::settings::{BackoffWire, layer};
-use crate::model::{GraceTime, Target};
+use super::{grace_millis, millis};
+use crate::model::Target;
 use crate::scheduler::Executors;
 use crate::store::TaskRow;
 
@@ -95,12 +95,5 @@ impl From<&TaskRow> for TaskDetails {
             result_schema: json(&row.task.result_schema),
             example_args: json(&row.task.example_args),
         }
-    }
-}
-
-pub(super) fn grace_millis(grace: GraceTime) -> Option<u64> {
-    match grace {
-        GraceTime::Unlimited => None,
-        GraceTime::Within(span) => Some(millis(span)),
     }
 }
