@@ -1,19 +1,22 @@
 //! `host schedules`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{printable, shortened, time_or_dash};
+use super::settings::parse_positive;
 use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
 use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::store::{ScheduleFilter, Unreadable};
 use crate::trigger::Trigger;
-use crate::wire::{ScheduleDetails, ScheduleState, ScheduleWire, coalesce_name, payload_value, settings_of};
+use crate::wire::{
+    ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, payload_value, settings_of,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {
@@ -29,7 +32,7 @@ struct ListArgs {
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
     /// At most this many
-    #[arg(short, long = "limit", value_name = "N", default_value_t = 1_000)]
+    #[arg(short, long = "limit", value_name = "N", default_value_t = 1_000, value_parser = parse_positive)]
     n: usize,
 }
 
@@ -105,29 +108,58 @@ pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes 
     }
 }
 
+/// The tasks that schedules may name.
+struct Tasks {
+    readable: HashMap<TaskId, Task>,
+    unreadable: HashSet<String>,
+}
+
+impl Tasks {
+    async fn read(app: &App) -> Outcomes<Tasks> {
+        let page = app.task_list().await?;
+        Ok(Tasks {
+            readable: page.rows.into_iter().map(|row| (row.task.id.clone(), row.task)).collect(),
+            unreadable: page.unreadable.into_iter().map(|bad| bad.id).collect(),
+        })
+    }
+
+    fn of(&self, schedule: &Schedule) -> Option<&Task> {
+        self.readable.get(&schedule.task_id)
+    }
+
+    fn presence(&self, schedule: &Schedule) -> TaskPresence {
+        if self.of(schedule).is_some() {
+            TaskPresence::Present
+        } else if self.unreadable.contains(schedule.task_id.as_str()) {
+            TaskPresence::Unreadable
+        } else {
+            TaskPresence::Missing
+        }
+    }
+}
+
 async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     let app = context.app().await?;
     let task_id = match args.task {
         Some(task) => Some(task_of_filter(&app, &task).await?),
         None => None,
     };
-    let limit = args.n.max(1);
+    let limit = args.n;
     let filter = ScheduleFilter { task_id, ..ScheduleFilter::default() };
     let (mut schedules, unreadable) = app.schedule_list(filter, limit.saturating_add(1)).await?;
     let is_cut = schedules.len() > limit;
     schedules.truncate(limit);
     context.out.unreadable("schedule", &unreadable)?;
-    let tasks: HashMap<TaskId, Task> =
-        app.task_list().await?.rows.into_iter().map(|row| (row.task.id.clone(), row.task)).collect();
+    let tasks = Tasks::read(&app).await?;
     if context.out.json {
-        let wire = schedules.iter().map(|schedule| ScheduleWire::new(schedule, tasks.get(&schedule.task_id)));
+        let wire = schedules.iter().map(|schedule| ScheduleWire::new(schedule, tasks.of(schedule)));
         context.out.json(&wire.collect::<Vec<_>>())?;
     } else if schedules.is_empty() && unreadable.is_empty() {
         context.out.note("no schedules; `host schedule TASK --interval 30s` adds one")?;
     } else {
         let row = |schedule: &Schedule| {
             let (next, last) = (time_or_dash(schedule.next_fire_time), time_or_dash(schedule.last_fire_time));
-            let state = ScheduleState::of(schedule, tasks.contains_key(&schedule.task_id));
+            let state = ScheduleState::of(schedule, tasks.presence(schedule));
             vec![
                 schedule.id.to_string(),
                 schedule.task_id.to_string(),
@@ -188,19 +220,21 @@ async fn done(context: &mut Context, app: &App, schedule: &Schedule, line: &str)
 }
 
 async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcomes {
-    let task = app.task_list().await?.rows.into_iter().map(|row| row.task).find(|task| task.id == schedule.task_id);
+    let tasks = Tasks::read(app).await?;
+    let (task, presence) = (tasks.of(schedule), tasks.presence(schedule));
     if context.out.json {
-        return Ok(context.out.json(&ScheduleDetails::new(schedule, task.as_ref(), describe(schedule)))?);
+        return Ok(context.out.json(&ScheduleDetails::new(schedule, task, presence, describe(schedule)))?);
     }
-    let state = match (&schedule.pause, ScheduleState::of(schedule, task.is_some())) {
+    let state = match (&schedule.pause, ScheduleState::of(schedule, presence)) {
         (Some(Pause::Failed(reason)), _) => format!("paused, because its trigger failed: {reason}"),
         (_, ScheduleState::TaskMissing) => {
             "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
         }
+        (_, ScheduleState::TaskUnreadable) => "active, but its task is unreadable: `host tasks` says why".to_owned(),
         (_, ScheduleState::Finished) => "finished: its trigger has no more fire times".to_owned(),
         (_, state) => state.as_str().to_owned(),
     };
-    let settings = settings_of(schedule, task.as_ref());
+    let settings = settings_of(schedule, task);
     let layer = |sets| layer_of_schedule(&schedule.settings, sets);
     let mut pairs = vec![
         ("schedule", schedule.id.to_string()),

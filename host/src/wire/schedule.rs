@@ -29,7 +29,7 @@ pub(crate) struct ScheduleDetails {
     #[serde(flatten)]
     pub(crate) schedule: ScheduleWire,
     pub(crate) description: String,
-    /// `active`, `paused`, `failed`, `finished`, or `task_missing`.
+    /// `active`, `paused`, `failed`, `finished`, `task_missing` or `task_unreadable`.
     pub(crate) state: &'static str,
     /// Why its trigger failed, where it did.
     pub(crate) failure: Option<String>,
@@ -53,17 +53,29 @@ pub(crate) enum ScheduleState {
     Finished,
     /// It fires, and its jobs have no task to run.
     TaskMissing,
+    /// It fires, and what is stored of its task cannot be read.
+    TaskUnreadable,
+}
+
+/// What there is of a schedule's task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskPresence {
+    Present,
+    Unreadable,
+    Missing,
 }
 
 impl ScheduleState {
-    /// The state of `schedule`, whose task may be gone.
-    pub(crate) fn of(schedule: &Schedule, has_task: bool) -> ScheduleState {
+    pub(crate) fn of(schedule: &Schedule, task: TaskPresence) -> ScheduleState {
         match (&schedule.pause, schedule.next_fire_time) {
             (Some(Pause::Asked), _) => ScheduleState::Paused,
             (Some(Pause::Failed(_)), _) => ScheduleState::Failed,
             (None, None) => ScheduleState::Finished,
-            (None, Some(_)) if !has_task => ScheduleState::TaskMissing,
-            (None, Some(_)) => ScheduleState::Active,
+            (None, Some(_)) => match task {
+                TaskPresence::Present => ScheduleState::Active,
+                TaskPresence::Unreadable => ScheduleState::TaskUnreadable,
+                TaskPresence::Missing => ScheduleState::TaskMissing,
+            },
         }
     }
 
@@ -74,6 +86,7 @@ impl ScheduleState {
             ScheduleState::Failed => "failed",
             ScheduleState::Finished => "finished",
             ScheduleState::TaskMissing => "task_missing",
+            ScheduleState::TaskUnreadable => "task_unreadable",
         }
     }
 }
@@ -105,11 +118,16 @@ pub(crate) fn settings_of(schedule: &Schedule, task: Option<&Task>) -> ResolvedS
 
 impl ScheduleDetails {
     /// As [`ScheduleWire::new`], with the trigger in words.
-    pub(crate) fn new(schedule: &Schedule, task: Option<&Task>, description: String) -> ScheduleDetails {
+    pub(crate) fn new(
+        schedule: &Schedule,
+        task: Option<&Task>,
+        presence: TaskPresence,
+        description: String,
+    ) -> ScheduleDetails {
         ScheduleDetails {
             schedule: ScheduleWire::new(schedule, task),
             description,
-            state: ScheduleState::of(schedule, task.is_some()).as_str(),
+            state: ScheduleState::of(schedule, presence).as_str(),
             settings: RunSettingsWire::from(&settings_of(schedule, task)),
             own_settings: layer(&schedule.settings),
             failure: match &schedule.pause {

@@ -147,6 +147,17 @@ fn malformed_arguments_are_refused_with_the_path_of_the_fault() {
     ] {
         assert_refused(&user.host([&["submit", "greet"], args].concat()), 2, mention);
     }
+    for (args, mention) in [
+        (&["jobs", "--limit", "0"][..], "it is a number from 1"),
+        (&["schedules", "--limit", "0"], "it is a number from 1"),
+        (&["submit", "greet", "--max-attempts", "-1"], "it is a number from 1"),
+        (&["submit", "greet", "--memory", "-5"], "`-5` is not a size: it is negative"),
+        (&["schedule", "greet", "--calendar", "-1 month"], "is negative"),
+    ] {
+        let said = user.host(args);
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{args:?}: {said:?}");
+        assert!(said.err.contains(mention), "{args:?}: {said:?}");
+    }
     let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
     assert_refused(&user.host(["submit", "greet", "--args", &deep]), 2, "nested deeper");
     let large = format!(r#"{{"name": "{}"}}"#, "x".repeat(2 << 20));
