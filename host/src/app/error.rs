@@ -131,7 +131,7 @@ impl From<StoreError> for AppError {
             StoreError::Unreadable { defect, .. } if defect.is_newer() => {
                 AppError::refused(what).with_hint("use the version of `host` that wrote it, or a later one")
             }
-            StoreError::Unreadable { .. } => AppError::Unexpected { what, source: None },
+            StoreError::Unreadable { subject, .. } => AppError::Refused { what, hint: way_out(&subject) },
             StoreError::Rejected { source, .. } => {
                 let what = "the data store does not take this".to_owned();
                 AppError::Invalid { what, causes: causes(&*source), hint: None }
@@ -159,6 +159,24 @@ impl From<StoreError> for AppError {
 /// An error and what caused it, outermost first.
 fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+}
+
+/// What to do about something stored that is damaged.
+fn way_out(subject: &Subject) -> Option<String> {
+    Some(match subject {
+        Subject::Plugin(name) => {
+            format!("register `{name}` again, which replaces it, or remove it with `host plugins remove {name}`")
+        }
+        Subject::Task(id) => match id.as_str().split_once(':') {
+            Some((plugin, _)) => format!("register the plugin `{plugin}` again: `host register` writes its tasks anew"),
+            None => format!("`host tasks remove {id}` removes it"),
+        },
+        Subject::Schedule(id) => format!("`host schedules remove {id}` removes it"),
+        Subject::Job(id) => {
+            format!("`host jobs cancel {id}` ends it, if it waits; it is removed when its result expires")
+        }
+        Subject::Other(_) => return None,
+    })
 }
 
 fn name_of(subject: &Subject) -> (&'static str, String) {

@@ -7,7 +7,7 @@ use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings};
-use crate::store::{Cancelled, JobFilter, ReadLogs, Unreadable};
+use crate::store::{Cancelled, JobFilter, ReadLogs, StoreError, Unreadable};
 
 /// A job that is to be queued.
 #[derive(Debug, Clone)]
@@ -143,12 +143,18 @@ impl App {
         }
     }
 
-    /// Cancels a job: a queued one ends at once, a running one is asked to stop and stopped after a grace period.
+    /// Cancels a job, whether it can be read or not: a queued one ends at once, a running one is asked to stop and stopped after a grace period.
     ///
     /// # Errors
     /// [`AppError::NotFound`]; [`AppError::Refused`] where it has ended.
     pub async fn job_cancel(&self, id: JobId) -> AppResult<CancelJob> {
-        let before = self.job_get(id).await?;
+        let task_id = match self.store.job_get(id).await {
+            Ok(Some(job)) => Some(job.spec.task_id),
+            Ok(None) => return Err(unknown_job(id)),
+            // It can be ended nevertheless. Nobody hears of that, as an event names the task.
+            Err(StoreError::Unreadable { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
         match self.store.job_cancel(id, self.now().await?).await? {
             Cancelled::AlreadyFinished => Err(AppError::refused(format!("job {id} has ended already"))),
             Cancelled::Asked => {
@@ -156,8 +162,9 @@ impl App {
                 Ok(CancelJob::Asked)
             }
             Cancelled::Ended => {
-                let (task_id, outcome) = (before.spec.task_id, Some(Outcome::Cancelled));
-                self.publish(vec![EventKind::JobReleased { job_id: id, task_id, scheduler_id: None, outcome }]).await;
+                let outcome = Some(Outcome::Cancelled);
+                let released = |task_id| EventKind::JobReleased { job_id: id, task_id, scheduler_id: None, outcome };
+                self.publish(task_id.map(released).into_iter().collect()).await;
                 Ok(CancelJob::Ended)
             }
         }

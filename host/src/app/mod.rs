@@ -37,7 +37,7 @@ pub use plugins::{PluginRemoved, RegisterPlugin, Registration, Verified, digest_
 pub use queues::{QueueState, Unserved};
 pub use schedules::{NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};
-pub use tasks::ConfigureTask;
+pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
 
 use crate::broker::Broker;

@@ -5,7 +5,7 @@ use super::error::candidates;
 use super::plugins::readable;
 use super::{App, AppError, AppResult};
 use crate::model::{EventKind, Settings, Target, Task, TaskId, TaskName};
-use crate::store::{Page, Put, StoreError, Subject, TaskRow};
+use crate::store::{Defect, Page, Put, StoreError, Subject, TaskRow, Unreadable};
 
 /// A change to a task's explicit configuration.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,15 @@ pub struct ConfigureTask {
     pub unset: Vec<SettingName>,
 }
 
+/// A task that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedTask {
+    /// The whole id, which may have been asked for by its end.
+    pub id: TaskId,
+    /// Why it could not be read, where it could not.
+    pub defect: Option<Defect>,
+}
+
 impl App {
     /// The task that `name` means: its id, or the bare name of a function that exactly one plugin offers.
     ///
@@ -29,10 +38,24 @@ impl App {
     /// [`AppError::NotFound`] lists the tasks there are, the likely ones first; [`AppError::Invalid`] lists the tasks that an ambiguous name
     /// may mean.
     pub async fn task_resolve(&self, name: &str) -> AppResult<TaskRow> {
-        if let Ok(id) = TaskId::new(name)
-            && let Some(row) = self.store.task_get(&id).await?
-        {
-            return Ok(row);
+        let found = self.find_task(name).await?;
+        Ok(found.map_err(|Unreadable { id, defect }| {
+            let subject = TaskId::new(&id).map_or(Subject::Other(id), Subject::Task);
+            StoreError::Unreadable { subject, defect }
+        })?)
+    }
+
+    /// As [`App::task_resolve`], with a task that cannot be read as an answer.
+    async fn find_task(&self, name: &str) -> AppResult<Result<TaskRow, Unreadable>> {
+        if let Ok(id) = TaskId::new(name) {
+            match self.store.task_get(&id).await {
+                Ok(Some(row)) => return Ok(Ok(row)),
+                Ok(None) => {}
+                Err(StoreError::Unreadable { defect, .. }) => {
+                    return Ok(Err(Unreadable { id: id.to_string(), defect }));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         let Page { mut rows, unreadable, .. } = self.store.task_list().await?;
         let means = |row: &TaskRow| row.task.target.function().as_str() == name && is_offered(&row.task);
@@ -40,11 +63,8 @@ impl App {
         // One that cannot be read may be meant as well, by what its id says.
         let unread: Vec<_> = unreadable.iter().filter(|bad| bad.id.rsplit(':').next() == Some(name)).collect();
         match (&meant[..], &unread[..]) {
-            (&[at], []) => Ok(rows.swap_remove(at)),
-            ([], [bad]) => {
-                let subject = TaskId::new(&bad.id).map_or_else(|_| Subject::Other(bad.id.clone()), Subject::Task);
-                Err(StoreError::Unreadable { subject, defect: bad.defect.clone() }.into())
-            }
+            (&[at], []) => Ok(Ok(rows.swap_remove(at))),
+            ([], [bad]) => Ok(Err((*bad).clone())),
             ([], []) => {
                 let error = AppError::not_found("task", name);
                 Err(if rows.is_empty() {
@@ -124,21 +144,30 @@ impl App {
         self.task_store(task, known.map_or(0, |row| row.running_jobs)).await
     }
 
-    /// Removes a task that was made by configuration. Its schedules and jobs stay.
+    /// Removes a task that was made by configuration, whether it can be read or not. Its schedules and jobs stay.
     ///
     /// # Errors
     /// [`AppError::NotFound`]; [`AppError::Refused`] for a task that a plugin offers, which goes with its plugin.
-    pub async fn task_remove(&self, id: &str) -> AppResult<TaskId> {
-        let task = self.task_resolve(id).await?.task;
-        if is_offered(&task) {
-            return Err(AppError::refused(format!("task `{}` belongs to its plugin", task.id))
+    pub async fn task_remove(&self, name: &str) -> AppResult<RemovedTask> {
+        let (id, is_offered, defect) = match self.find_task(name).await? {
+            Ok(TaskRow { task, .. }) => (task.id.clone(), is_offered(&task), None),
+            Err(Unreadable { id, defect }) => {
+                let id =
+                    TaskId::new(&id).map_err(|error| AppError::unexpected("a task has an id that is none", error))?;
+                // Only the ids of tasks that plugins offer have a colon.
+                let is_offered = id.as_str().contains(':');
+                (id, is_offered, Some(defect))
+            }
+        };
+        if is_offered {
+            return Err(AppError::refused(format!("task `{id}` belongs to its plugin"))
                 .with_hint("`host plugins remove` removes a plugin with its tasks"));
         }
-        if !self.store.task_remove(&task.id).await? {
-            return Err(AppError::not_found("task", &task.id));
+        if !self.store.task_remove(&id).await? {
+            return Err(AppError::not_found("task", &id));
         }
-        self.publish(vec![EventKind::TaskRemoved { task_id: task.id.clone() }]).await;
-        Ok(task.id)
+        self.publish(vec![EventKind::TaskRemoved { task_id: id.clone() }]).await;
+        Ok(RemovedTask { id, defect })
     }
 
     /// A task `id` over the function of the task `from`, not stored yet.

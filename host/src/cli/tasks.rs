@@ -1,13 +1,14 @@
 //! `host tasks`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
 use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
-use super::output::shortened;
+use super::output::{printable, shortened};
 use super::show::{grace_time, layer_of_task, run_settings};
-use crate::app::{ConfigureTask, SettingName};
+use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{GraceTime, Parallelism, Payload, Settings, Target};
 use crate::store::{Page, TaskRow};
@@ -112,13 +113,23 @@ pub(super) async fn run(context: &mut Context, args: TasksArgs) -> Outcomes {
         }
         TasksCommand::Configure(args) => configure(context, *args).await,
         TasksCommand::Remove { id } => {
-            let id = context.app().await?.task_remove(&id).await?;
-            if context.out.json {
-                return Ok(context.out.json(&serde_json::json!({"id": id.as_str()}))?);
-            }
-            Ok(context.out.line(&format!("task `{id}` is removed"))?)
+            let removed = context.app().await?.task_remove(&id).await?;
+            print_removed(context, &removed)
         }
     }
+}
+
+fn print_removed(context: &mut Context, RemovedTask { id, defect }: &RemovedTask) -> Outcomes {
+    let Some(reason) = defect.as_ref().map(ToString::to_string) else {
+        if context.out.json {
+            return Ok(context.out.json(&json!({"id": id.as_str()}))?);
+        }
+        return Ok(context.out.line(&format!("task `{id}` is removed"))?);
+    };
+    if context.out.json {
+        return Ok(context.out.json(&json!({"id": id.as_str(), "unreadable": reason}))?);
+    }
+    Ok(context.out.line(&printable(&format!("task `{id}` is removed; it was unreadable: {reason}")))?)
 }
 
 async fn list(context: &mut Context) -> Outcomes {

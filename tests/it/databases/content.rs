@@ -239,10 +239,55 @@ pub(crate) fn told_by_commands(backend: Backend) -> Result<()> {
     );
     user.ok(["submit", "greet"]);
     let refused = user.host(["submit", "damaged"]);
-    ensure!(refused.code == Some(1) && refused.err.contains("task `p:damaged` is unreadable"), "{refused:?}");
+    ensure!(refused.code == Some(6) && refused.err.contains("task `p:damaged` is unreadable"), "{refused:?}");
+    ensure!(refused.err.contains("hint: register the plugin `p` again"), "{refused:?}");
+    ensure!(user.host(["tasks", "remove", "damaged"]).code == Some(6));
+    way_out_of_a_derived_task(&user, &place)?;
+    way_out_of_a_job(&user, &place)?;
     let removed = user.host(["schedules", "remove", "bad"]);
     ensure!(removed.code == Some(0) && removed.out.contains("is removed; it was unreadable"), "{removed:?}");
     ensure!(user.host(["schedules", "remove", "bad"]).code == Some(4));
+    Ok(())
+}
+
+/// A task that an operator made is refused by its name, and can be removed.
+fn way_out_of_a_derived_task(user: &User, place: &Place) -> Result<()> {
+    user.ok(["tasks", "configure", "mine", "--from", "p:greet"]);
+    user.ok(["schedule", "mine", "--id", "of mine", "--interval", "1h"]);
+    let damage = r#"UPDATE host_tasks SET declared = '{"max_attempts":"x"}' WHERE id = 'mine'"#;
+    block_on(ask::rows(&place.url, damage))?;
+    for args in
+        [&["tasks", "show", "mine"][..], &["submit", "mine"], &["tasks", "configure", "mine", "--timeout", "3s"]]
+    {
+        let refused = user.host(args);
+        ensure!(refused.code == Some(6), "{args:?}: {refused:?}");
+        ensure!(refused.err.contains("hint: `host tasks remove mine` removes it"), "{args:?}: {refused:?}");
+    }
+    ensure!(user.host(["schedules"]).out.contains("task unreadable"), "the schedule's task is there");
+    let shown = user.json(&["schedules", "show", "of mine"]);
+    ensure!(shown["state"] == "task_unreadable", "{shown}");
+    let removed = user.host(["tasks", "remove", "mine"]);
+    ensure!(removed.code == Some(0) && removed.out.contains("is removed; it was unreadable"), "{removed:?}");
+    ensure!(user.host(["tasks", "remove", "mine"]).code == Some(4));
+    ensure!(user.json(&["schedules", "show", "of mine"])["state"] == "task_missing");
+    Ok(())
+}
+
+/// A waiting job that cannot be read is refused by its id, and can be ended.
+fn way_out_of_a_job(user: &User, place: &Place) -> Result<()> {
+    let id = user.ok(["submit", "greet"]);
+    let latest = "(SELECT id FROM (SELECT id FROM host_jobs ORDER BY id DESC LIMIT 1) AS latest)";
+    block_on(ask::rows(&place.url, &format!("UPDATE host_jobs SET settings = '{{' WHERE id = {latest}")))?;
+    let hint = format!("hint: `host jobs cancel {id}` ends it");
+    for command in ["show", "logs", "result", "retry"] {
+        let refused = user.host(["jobs", command, &id]);
+        ensure!(refused.code == Some(6), "{command}: {refused:?}");
+        ensure!(command == "retry" || refused.err.contains(&hint), "{command}: {refused:?}");
+    }
+    let cancelled = user.host(["jobs", "cancel", &id]);
+    ensure!(cancelled.code == Some(0) && cancelled.out.contains("is cancelled"), "{cancelled:?}");
+    let again = user.host(["jobs", "cancel", &id]);
+    ensure!(again.code == Some(6) && again.err.contains("has ended already"), "{again:?}");
     Ok(())
 }
 
