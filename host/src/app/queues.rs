@@ -104,7 +104,8 @@ fn missing(workers: &[SchedulerRow], queue: &QueueName, needs: &Ability) -> Opti
         return None;
     }
     let is_able = workers.iter().any(|worker| rules::can_run(worker, needs));
-    let serving = if *queue == QueueName::default() { String::new() } else { format!(" that serves queue `{queue}`") };
+    let is_plain = workers.is_empty() && *queue == QueueName::default();
+    let serving = if is_plain { String::new() } else { format!(" that serves queue `{queue}`") };
     if workers.is_empty() || *needs == Ability::Any || is_able {
         return Some(format!("waiting for a worker{serving}"));
     }

@@ -62,7 +62,8 @@ fn a_server_runs_the_jobs_of_its_queues_and_no_others() {
         assert_eq!((&job["outcome"], &job["queue"]), (&json!("success"), &json!(queue)));
     }
     let job = user.json(&["jobs", "show", &usual]);
-    assert_eq!((&job["state"], &job["waits_for"]), (&json!("queued"), &json!("waiting for a worker")));
+    let waits_for = "waiting for a worker that serves queue `default`";
+    assert_eq!((&job["state"], &job["waits_for"]), (&json!("queued"), &json!(waits_for)));
     let waits_for = "waiting for a worker that serves queue `slow`";
     assert_eq!(user.json(&["jobs", "show", &slow])["waits_for"], waits_for);
     assert_eq!(user.json(&["status"])["schedulers"][0]["queues"], json!(["mail", "reports"]));
@@ -72,6 +73,22 @@ fn a_server_runs_the_jobs_of_its_queues_and_no_others() {
     assert_eq!(json!(shown), json!([["default", 1, 0], ["mail", 0, 1], ["reports", 0, 1], ["slow", 1, 0]]));
     server.signal("TERM");
     assert_eq!(server.end().code, Some(0));
+}
+
+#[test]
+fn who_waits_for_a_job_that_no_worker_takes_is_told_why() {
+    let user = with_hello();
+    let _server = user.start(["serve", "--queue", "mail"], "ready");
+    let serving = "waiting for a worker that serves queue `default`";
+    let said = user.host(["submit", "whoami", "--wait", "--wait-timeout", "1s"]);
+    assert_eq!(said.code, Some(6), "{said:?}");
+    assert!(said.err.contains(&format!("note: the job does not start yet: {serving}\n")), "{said:?}");
+    assert!(said.err.contains(&format!("has not ended within 1s: it is queued ({serving})")), "{said:?}");
+    user.ok(["queues", "pause", "mail"]);
+    let id = user.ok(["submit", "whoami", "--queue", "mail"]);
+    let said = user.host(["jobs", "result", &id, "--wait", "--wait-timeout", "1s"]);
+    assert!(said.err.contains("note: the job does not start yet: queue `mail` is paused\n"), "{said:?}");
+    assert!(said.err.contains("it is queued (queue `mail` is paused)"), "{said:?}");
 }
 
 #[test]
@@ -147,6 +164,14 @@ fn queues_and_keys_that_cannot_be_are_refused() {
         assert!(said.err.starts_with("error: "), "{args:?}: {said:?}");
     }
     assert_eq!((user.json(&["jobs"]), user.json(&["queues"])), (json!([]), json!([])));
+}
+
+#[test]
+fn a_name_in_a_list_that_cannot_be_is_told_with_the_variable_that_holds_the_list() {
+    let user = User::new().with_env("HOST_QUEUES", "mail,,reports");
+    let said = user.host(["serve"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("the value comes from the environment variable HOST_QUEUES"), "{said:?}");
 }
 
 #[test]
