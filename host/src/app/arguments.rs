@@ -30,6 +30,8 @@ impl From<Value> for Arguments {
 pub(super) struct Callee<'a> {
     /// Its name, for people.
     pub(super) name: &'a str,
+    /// Whether it is registered, so that commands can show it.
+    pub(super) is_stored: bool,
     /// JSON Schema of its arguments, as JSON text.
     pub(super) schema: Option<&'a str>,
     /// Do not compare the arguments with the schema.
@@ -39,7 +41,7 @@ pub(super) struct Callee<'a> {
 impl<'a> Callee<'a> {
     /// What arguments must know of `task`.
     pub(super) fn of(task: &'a Task, unchecked: bool) -> Callee<'a> {
-        Callee { name: task.id.as_str(), schema: task.args_schema.as_deref(), unchecked }
+        Callee { name: task.id.as_str(), is_stored: true, schema: task.args_schema.as_deref(), unchecked }
     }
 }
 
@@ -68,25 +70,25 @@ impl Arguments {
         };
         let payload = check_args(&value, caps)?;
         match &schema {
-            Some(schema) if !callee.unchecked => check_schema(callee.name, schema, &value)?,
+            Some(schema) if !callee.unchecked => check_schema(callee, schema, &value)?,
             _ => {}
         }
         Ok(payload)
     }
 }
 
-fn check_schema(task: &str, schema: &Value, args: &Value) -> AppResult<()> {
+fn check_schema(callee: Callee<'_>, schema: &Value, args: &Value) -> AppResult<()> {
     let faults = schema::faults_of_arguments(schema, args);
     if faults.is_empty() {
         return Ok(());
     }
+    let task = callee.name;
+    let shows =
+        if callee.is_stored { format!("`host tasks show {task}` shows what it takes; ") } else { String::new() };
     Err(AppError::Invalid {
         what: format!("the arguments do not fit the task `{task}`"),
         causes: faults.iter().map(ToString::to_string).collect(),
-        hint: Some(
-            "`host tasks show TASK` shows what a registered task takes; --unchecked hands it the arguments as they are"
-                .to_owned(),
-        ),
+        hint: Some(format!("{shows}--unchecked hands it the arguments as they are")),
     })
 }
 
@@ -113,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Callee<'_> = Callee { name: "p:t", schema: None, unchecked: false };
+    const PLAIN: Callee<'_> = Callee { name: "p:t", is_stored: true, schema: None, unchecked: false };
 
     fn read(payload: &Payload) -> Value {
         serde_json::from_slice(&payload.data).expect("JSON")
@@ -160,7 +162,11 @@ mod tests {
         };
         assert_eq!(what, "the arguments do not fit the task `p:t`");
         assert_eq!(causes, ["`n`: expected a whole number, found \"seven\""]);
-        assert!(hint.expect("the way out").contains("--unchecked"));
+        let hint = hint.expect("the way out");
+        assert!(hint.starts_with("`host tasks show p:t` shows") && hint.contains("--unchecked"), "{hint}");
+        let of_a_file = Callee { schema, is_stored: false, ..PLAIN };
+        let refused = args.payload(of_a_file, &Caps::default()).expect_err("a text is no number");
+        assert!(refused.hint().is_some_and(|hint| hint.starts_with("--unchecked")), "{refused:?}");
         let unchecked = args.payload(Callee { schema, unchecked: true, ..PLAIN }, &Caps::default());
         assert_eq!(read(&unchecked.expect("nobody looked")), json!({"n": "seven"}));
         assert!(Arguments::Absent.payload(Callee { schema, ..PLAIN }, &Caps::default()).is_err(), "`n` is missing");

@@ -87,7 +87,12 @@ pub async fn invoke(sandbox: &Sandbox, request: Invoke, cancel: CancellationToke
     let inspection = sandbox.inspector.inspect(request.component.clone(), &request.grants).await?;
     let task = find_task(&request, &inspection)?;
     let settings = request.settings.over(&task.settings).over(&request.task_defaults);
-    let callee = Callee { name: task.name.as_str(), schema: task.args_schema.as_deref(), unchecked: request.unchecked };
+    let callee = Callee {
+        name: task.name.as_str(),
+        is_stored: false,
+        schema: task.args_schema.as_deref(),
+        unchecked: request.unchecked,
+    };
     let args = request.args.payload(callee, &request.caps)?;
     let job = job_of(sandbox, &request, &task, args, &settings);
     let limits = Limits::of(&job.spec.settings, &request.caps);
