@@ -36,14 +36,29 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
         signal = signals.next() => return Err(Failure::Interrupted(signal)),
     };
     if report.interrupted > 0 {
-        context.out.note(&format!(
-            "{} were interrupted and go back into the queue",
-            super::output::plural(report.interrupted, "job")
-        ))?;
+        context.out.note(&interruptions(report.interrupted))?;
     }
     if failed {
         let what = "the scheduler stopped by itself; the log says why".to_owned();
         return Err(AppError::Unexpected { what, source: None }.into());
     }
     Ok(context.out.note("stopped")?)
+}
+
+fn interruptions(count: usize) -> String {
+    match count {
+        1 => "1 job was interrupted and goes back into the queue".to_owned(),
+        _ => format!("{count} jobs were interrupted and go back into the queue"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_interrupted_job_is_told_of_as_one() {
+        assert_eq!(interruptions(1), "1 job was interrupted and goes back into the queue");
+        assert_eq!(interruptions(2), "2 jobs were interrupted and go back into the queue");
+    }
 }
