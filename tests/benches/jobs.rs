@@ -67,9 +67,9 @@ async fn measure(
     register(&opened.app, component).await?;
     let (mut best_bare, mut best_ours, mut best_queued) = (Duration::MAX, Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {
-        let lane = Arc::clone(bare);
+        let shared = Arc::clone(bare);
         let time = round(JOBS, 16, move || {
-            let bare = Arc::clone(&lane);
+            let bare = Arc::clone(&shared);
             async move { bare.job(TASK).await }
         });
         best_bare = best_bare.min(time.await?);

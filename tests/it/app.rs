@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use host::app::{
-    App, AppError, ConfigureTask, EventFilter, Heard, NewJob, NewSchedule, Parts, RegisterPlugin, ResumeAt,
+    App, AppError, ConfigureTask, EventFilter, NewJob, NewSchedule, Parts, Received, RegisterPlugin, ResumeAt,
 };
 use host::broker::local::LocalBroker;
 use host::broker::{Broker, BrokerError, Subscription};
@@ -325,7 +325,7 @@ async fn events_are_told_after_the_change_and_only_to_who_asked() {
     let schedule = NewSchedule::new("t", world.every(Duration::from_secs(60)));
     world.app.schedule_add(schedule).await.expect("it is added");
     let job = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
-    let Some(Heard::Event(event)) = added.next().await else { panic!("an event") };
+    let Some(Received::Event(event)) = added.next().await else { panic!("an event") };
     assert_eq!(event.kind.event_type(), EventType::JobAdded);
     assert!(world.app.job_get(job).await.is_ok());
 }

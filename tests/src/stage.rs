@@ -328,7 +328,7 @@ impl Stage {
     }
 
     /// Lets `span` pass, at least five seconds, and waits until every lease of a living worker was extended and every scheduler has been
-    /// heard of again: for a test in which nobody is to be late.
+    /// seen again: for a test in which nobody is to be late.
     pub async fn pass(&self, span: Duration) {
         self.pass_by(|| self.clock.advance(span)).await;
     }
@@ -338,7 +338,7 @@ impl Stage {
         settle().await;
         let before = (self.leases().await, self.heard_of().await);
         advance();
-        wait_for("leases to be extended and schedulers to be heard of", || async {
+        wait_for("leases to be extended and schedulers to be seen", || async {
             let (leases, heard_of) = (self.leases().await, self.heard_of().await);
             // A job that has ended meanwhile has no lease any more.
             let is_extended = before.0.iter().all(|(id, end)| leases.get(id).is_none_or(|now| now != end));
@@ -348,19 +348,19 @@ impl Stage {
         .await;
     }
 
-    /// Lets `span` pass, at least five seconds, and waits until every scheduler has been heard of again.
+    /// Lets `span` pass, at least five seconds, and waits until every scheduler has been seen again.
     pub async fn pass_heard(&self, span: Duration) {
         settle().await;
         let before = self.heard_of().await;
         self.clock.advance(span);
-        wait_for("schedulers to be heard of", || async {
+        wait_for("schedulers to be seen", || async {
             let heard_of = self.heard_of().await;
             before.iter().all(|(id, at)| heard_of.get(id).is_none_or(|now| now != at)).then_some(())
         })
         .await;
     }
 
-    /// The ends of the leases that schedulers hold which were heard of.
+    /// The ends of the leases that schedulers hold which were seen.
     async fn leases(&self) -> HashMap<JobId, Timestamp> {
         let alive = self.heard_of().await;
         let leases = self.jobs().await.into_iter().filter_map(|job| Some((job.spec.id, job.lease?)));
@@ -370,7 +370,7 @@ impl Stage {
             .collect()
     }
 
-    /// When the schedulers that have not stopped were heard of last.
+    /// When the schedulers that have not stopped were last seen.
     async fn heard_of(&self) -> HashMap<SchedulerId, Timestamp> {
         let rows = self.store.scheduler_list().await.expect("the store answers").rows;
         rows.into_iter().filter(|row| row.stopped_at.is_none()).map(|row| (row.id, row.seen_at)).collect()

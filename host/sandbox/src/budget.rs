@@ -121,7 +121,7 @@ impl Budget {
 
     async fn take(&self, bytes: u64) {
         loop {
-            // From here on, so that what is released after the look is heard of.
+            // From here on, so that what is released after the look is noticed.
             let mut released = std::pin::pin!(self.released.notified());
             released.as_mut().enable();
             if self.try_take(bytes) {

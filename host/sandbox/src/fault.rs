@@ -149,7 +149,7 @@ fn panicked(record: PanicRecord, error: &wasmtime::Error, guest: &Guest) -> Verd
 }
 
 /// An error that is no trap: a host function refused what the guest asked, or what the guest returned is not what it says it is, or else
-/// the host itself has trouble.
+/// the host itself fails.
 fn other(phase: Phase, error: &wasmtime::Error) -> JobError {
     let is_inside_guest = error.downcast_ref::<WasmBacktrace>().is_some();
     let (kind, message) = if is_inside_guest {

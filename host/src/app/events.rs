@@ -17,9 +17,9 @@ impl EventFilter {
     }
 }
 
-/// What a listener hears.
+/// What a listener receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// An event.
     Event(Event),
     /// Something changed in another process; this broker cannot say what.
@@ -49,13 +49,13 @@ impl App {
 
 impl EventStream {
     /// What is heard next; `None` once the broker is closed. Keeps its place when dropped.
-    pub async fn next(&mut self) -> Option<Heard> {
+    pub async fn next(&mut self) -> Option<Received> {
         loop {
             match self.subscription.next().await? {
-                Delivery::Event(event) if self.filter.passes(&event) => return Some(Heard::Event(event)),
+                Delivery::Event(event) if self.filter.passes(&event) => return Some(Received::Event(event)),
                 Delivery::Event(_) => {}
-                Delivery::Hint => return Some(Heard::Hint),
-                Delivery::Missed(count) => return Some(Heard::Missed(count)),
+                Delivery::Hint => return Some(Received::Hint),
+                Delivery::Missed(count) => return Some(Received::Missed(count)),
             }
         }
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use arguments::Arguments;
 pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub use error::{AppError, AppResult};
-pub use events::{EventFilter, EventStream, Heard};
+pub use events::{EventFilter, EventStream, Received};
 pub use grants::{grant_dir, grant_env};
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
 pub use jobs::{CancelJob, JobList, NewJob, NewLines};

@@ -25,14 +25,16 @@ const VALUE_SHOWN_MAX: usize = 60;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SchemaFault {
     path: Vec<PathStep>,
-    trouble: Trouble,
+    mismatch: Mismatch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Trouble {
+enum Mismatch {
     /// Something else is wanted: what, each in words, and what is there.
-    Expected { wanted: Vec<String>, found: String },
-    /// A property is not there.
+    Expected {
+        wanted: Vec<String>,
+        found: String,
+    },
     Missing,
     /// There is no such property; the names there are.
     Unknown(String),
@@ -47,12 +49,12 @@ impl fmt::Display for SchemaFault {
             "" => {}
             path => write!(f, "`{path}`: ")?,
         }
-        match &self.trouble {
-            Trouble::Expected { wanted, found } => write!(f, "expected {}, found {found}", wanted.join(" or ")),
-            Trouble::Missing => f.write_str("is missing"),
-            Trouble::Unknown(known) if known.is_empty() => f.write_str("there is no such name; none is taken"),
-            Trouble::Unknown(known) => write!(f, "there is no such name; there are: {known}"),
-            Trouble::Other(trouble) => f.write_str(trouble),
+        match &self.mismatch {
+            Mismatch::Expected { wanted, found } => write!(f, "expected {}, found {found}", wanted.join(" or ")),
+            Mismatch::Missing => f.write_str("is missing"),
+            Mismatch::Unknown(known) if known.is_empty() => f.write_str("there is no such name; none is taken"),
+            Mismatch::Unknown(known) => write!(f, "there is no such name; there are: {known}"),
+            Mismatch::Other(text) => f.write_str(text),
         }
     }
 }
@@ -85,7 +87,7 @@ fn fault_of_positions(schema: &Value, given: usize) -> Option<SchemaFault> {
     };
     Some(SchemaFault {
         path: Vec::new(),
-        trouble: Trouble::Expected { wanted: vec![wanted], found: given.to_string() },
+        mismatch: Mismatch::Expected { wanted: vec![wanted], found: given.to_string() },
     })
 }
 
@@ -106,12 +108,12 @@ struct Check<'s> {
 }
 
 impl<'s> Check<'s> {
-    fn fault(&self, trouble: Trouble) -> SchemaFault {
-        SchemaFault { path: self.path.clone(), trouble }
+    fn fault(&self, mismatch: Mismatch) -> SchemaFault {
+        SchemaFault { path: self.path.clone(), mismatch }
     }
 
     fn expected(&self, wanted: impl Into<String>, value: &Value) -> SchemaFault {
-        self.fault(Trouble::Expected { wanted: vec![wanted.into()], found: shown(value) })
+        self.fault(Mismatch::Expected { wanted: vec![wanted.into()], found: shown(value) })
     }
 
     /// What `schema` finds wrong with the value at the current path.
@@ -178,7 +180,7 @@ impl<'s> Check<'s> {
             return None;
         }
         let wanted = names.into_iter().map(|name| type_name(name).to_owned()).collect();
-        Some(self.fault(Trouble::Expected { wanted, found: shown(value) }))
+        Some(self.fault(Mismatch::Expected { wanted, found: shown(value) }))
     }
 
     /// `enum` and `const`.
@@ -192,7 +194,7 @@ impl<'s> Check<'s> {
             return None;
         }
         let wanted = choices.iter().take(FAULTS_MAX).map(shown).collect();
-        Some(self.fault(Trouble::Expected { wanted, found: shown(value) }))
+        Some(self.fault(Mismatch::Expected { wanted, found: shown(value) }))
     }
 
     /// One of several schemas must fit. Where none does, the one that came furthest says why; those that fail right here are told together.
@@ -208,7 +210,7 @@ impl<'s> Check<'s> {
         let depth = |found: &Vec<SchemaFault>| found.iter().map(|fault| fault.path.len()).max().unwrap_or(0);
         let mut wanted_here = Vec::new();
         for fault in attempts.iter().flatten().filter(|fault| fault.path == self.path) {
-            if let Trouble::Expected { wanted, .. } = &fault.trouble {
+            if let Mismatch::Expected { wanted, .. } = &fault.mismatch {
                 wanted_here.extend(wanted.iter().filter(|one| *one != "nothing").cloned());
             }
         }
@@ -218,7 +220,7 @@ impl<'s> Check<'s> {
             _ if !wanted_here.is_empty() => {
                 wanted_here.dedup();
                 wanted_here.truncate(FAULTS_MAX);
-                vec![self.fault(Trouble::Expected { wanted: wanted_here, found: shown(value) })]
+                vec![self.fault(Mismatch::Expected { wanted: wanted_here, found: shown(value) })]
             }
             found => found.unwrap_or_default(),
         }
@@ -257,12 +259,12 @@ impl<'s> Check<'s> {
     fn items(&mut self, schema: &'s Map<String, Value>, items: &[Value]) -> Vec<SchemaFault> {
         let mut found = Vec::new();
         if let Some(wanted) = self.length(schema, ["minItems", "maxItems"], items.len(), "items") {
-            found.push(self.fault(Trouble::Expected { wanted: vec![wanted], found: items.len().to_string() }));
+            found.push(self.fault(Mismatch::Expected { wanted: vec![wanted], found: items.len().to_string() }));
         }
         if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
             let mut seen = HashSet::new();
             if let Some(twice) = items.iter().find(|item| !seen.insert(item.to_string())) {
-                found.push(self.fault(Trouble::Other(format!("{} comes twice", shown(twice)))));
+                found.push(self.fault(Mismatch::Other(format!("{} comes twice", shown(twice)))));
             }
         }
         let prefix = schema.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -282,11 +284,11 @@ impl<'s> Check<'s> {
     fn fields(&mut self, schema: &'s Map<String, Value>, fields: &Map<String, Value>) -> Vec<SchemaFault> {
         let mut found = Vec::new();
         if let Some(wanted) = self.length(schema, ["minProperties", "maxProperties"], fields.len(), "names") {
-            found.push(self.fault(Trouble::Expected { wanted: vec![wanted], found: fields.len().to_string() }));
+            found.push(self.fault(Mismatch::Expected { wanted: vec![wanted], found: fields.len().to_string() }));
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         for name in required.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name)) {
-            found.push(self.at(name, Trouble::Missing));
+            found.push(self.at(name, Mismatch::Missing));
         }
         let known = schema.get("properties").and_then(Value::as_object);
         // Names that fit a pattern are none of these; which do is not known here.
@@ -299,7 +301,7 @@ impl<'s> Check<'s> {
                 (Some(of_this), _) => found.extend(self.inside(name, of_this, field)),
                 (None, Some(Value::Bool(false))) => {
                     let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
-                    found.push(self.at(name, Trouble::Unknown(candidates(name, names))));
+                    found.push(self.at(name, Mismatch::Unknown(candidates(name, names))));
                 }
                 (None, Some(others)) => found.extend(self.inside(name, others, field)),
                 (None, None) => {}
@@ -308,9 +310,9 @@ impl<'s> Check<'s> {
         found
     }
 
-    fn at(&mut self, name: &str, trouble: Trouble) -> SchemaFault {
+    fn at(&mut self, name: &str, mismatch: Mismatch) -> SchemaFault {
         self.path.push(PathStep::Key(name.to_owned()));
-        let fault = self.fault(trouble);
+        let fault = self.fault(mismatch);
         self.path.pop();
         fault
     }

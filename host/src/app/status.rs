@@ -25,7 +25,7 @@ pub struct Status {
     pub jobs: JobCounts,
     /// Due jobs that no live worker runs.
     pub unserved: Vec<Unserved>,
-    /// The schedulers that were heard of.
+    /// The schedulers that were seen lately, and those that stopped.
     pub schedulers: Vec<SchedulerRow>,
     /// What of all this cannot be read; it is counted among the others. Of the schedules only the first thousand are looked at.
     pub unreadable: Unreads,

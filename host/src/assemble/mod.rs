@@ -224,7 +224,7 @@ fn options_of(config: &Config) -> AppResult<Options> {
 
 /// An identity that nobody has had before: `host-pid-random`.
 fn fresh_identity() -> AppResult<SchedulerId> {
-    // Only for people to read, so a host without a readable name is no trouble.
+    // Only for people to read, so a host without a readable name is no failure.
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String = name.trim().chars().filter(char::is_ascii_graphic).take(64).collect();
     let name = if name.is_empty() { "host".to_owned() } else { name };

@@ -5,7 +5,7 @@ use clap::Args;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::time;
-use crate::app::{AppError, EventFilter, Heard};
+use crate::app::{AppError, EventFilter, Received};
 use crate::model::{Event, EventType};
 use crate::wire;
 
@@ -41,18 +41,18 @@ pub(super) async fn run(context: &mut Context, args: EventsArgs) -> Outcomes {
     let mut is_warned = false;
     loop {
         match stream.next().await {
-            Some(Heard::Event(event)) => {
+            Some(Received::Event(event)) => {
                 print(context, &event)?;
                 if !args.follow {
                     return Ok(());
                 }
             }
-            Some(Heard::Hint) if is_warned => {}
-            Some(Heard::Hint) => {
+            Some(Received::Hint) if is_warned => {}
+            Some(Received::Hint) => {
                 is_warned = true;
                 context.out.note("note: something changed in another process, and this broker cannot say what")?;
             }
-            Some(Heard::Missed(count)) => {
+            Some(Received::Missed(count)) => {
                 context.out.note(&format!("warning: at least {count} events were lost"))?;
             }
             None => {

@@ -61,7 +61,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         Some(stopped) => format!("{} ({}), stopped {}", scheduler.id, scheduler.role, time(stopped)),
         None => {
             let memory = scheduler.memory.map(memory).unwrap_or_default();
-            format!("{} ({}), last heard of {}{memory}", scheduler.id, scheduler.role, time(scheduler.seen_at))
+            format!("{} ({}), last seen {}{memory}", scheduler.id, scheduler.role, time(scheduler.seen_at))
         }
     });
     let schedulers = schedulers.by_ref().collect::<Vec<_>>().join("\n");
@@ -76,7 +76,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         ("next due", time_or_dash(status.next_due)),
         ("jobs", format!("{} queued, {} running, {} finished", jobs.queued, jobs.running, jobs.finished)),
         ("nobody runs", unserved),
-        ("schedulers", if schedulers.is_empty() { "none was heard of".to_owned() } else { schedulers }),
+        ("schedulers", if schedulers.is_empty() { "none".to_owned() } else { schedulers }),
         ("unreadable", status.unreadable.lines().join("\n")),
         ("store's clock", clock.unwrap_or_default()),
     ])?)

@@ -32,7 +32,7 @@ fn pauses() -> Backoff {
 
 /// What the loop remembers from one round to the next.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct LoopState {
     suspects: Suspects,
     /// Fire times without a job, as far as they were not told yet.
     pub(super) skipped: SkippedFires,
@@ -79,8 +79,8 @@ impl Suspects {
 ///
 /// # Errors
 /// The store's, where it takes nothing at all; the leases of what is left run out.
-pub(super) async fn store(core: &Core, memory: &mut Memory, plans: Vec<Plan>) -> Result<usize, StoreError> {
-    let Memory { suspects, skipped } = memory;
+pub(super) async fn store(core: &Core, state: &mut LoopState, plans: Vec<Plan>) -> Result<usize, StoreError> {
+    let LoopState { suspects, skipped } = state;
     let (mut stored, mut left) = (0, plans);
     // A part of each at a time: whoever has much to catch up with comes after the first fire of everybody else.
     while !left.is_empty() {
@@ -176,13 +176,13 @@ fn publish_fired(core: &Core, skipped: &mut SkippedFires, plan: Plan, last: &Fir
         tracing::warn!(schedule.id = %id, reason, times, "a schedule is left to newer schedulers");
     }
     if let Some(sum) = skipped.add(id, plan.skipped, now) {
-        tell_skipped(id, sum);
+        report_skipped(id, sum);
     }
     core.notifier.publish(plan.event);
 }
 
 /// Tells of fire times that passed without a job of their own.
-pub(super) fn tell_skipped(id: &ScheduleId, sum: Skipped) {
+pub(super) fn report_skipped(id: &ScheduleId, sum: Skipped) {
     let Skipped { count, or_more } = sum;
     tracing::warn!(schedule.id = %id, count, or_more, "fire times passed without a job of their own");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::firing::{self, Memory};
+use super::firing::{self, LoopState};
 use super::log_failure;
 use super::plan::{Plan, Planner};
 use super::triggers::Triggers;
@@ -32,13 +32,13 @@ struct Round {
 /// Fires schedules until stopping begins.
 pub(super) async fn run(core: Arc<Core>) {
     let mut ids = JobIdSource::new(fastrand::Rng::new());
-    let mut memory = Memory::default();
+    let mut state = LoopState::default();
     let mut triggers = Triggers::default();
     while !core.stop_taking.is_cancelled() {
-        for (id, sum) in memory.skipped.overdue(core.time.now()) {
-            firing::tell_skipped(&id, sum);
+        for (id, sum) in state.skipped.overdue(core.time.now()) {
+            firing::report_skipped(&id, sum);
         }
-        match round(&core, &mut ids, &mut triggers, &mut memory).await {
+        match round(&core, &mut ids, &mut triggers, &mut state).await {
             Ok(Round { is_full: true, has_progress: true }) => {}
             Ok(round) => wait(&core, round.has_progress).await,
             Err(error) => {
@@ -47,8 +47,8 @@ pub(super) async fn run(core: Arc<Core>) {
             }
         }
     }
-    for (id, sum) in memory.skipped.rest(core.time.now()) {
-        firing::tell_skipped(&id, sum);
+    for (id, sum) in state.skipped.rest(core.time.now()) {
+        firing::report_skipped(&id, sum);
     }
 }
 
@@ -57,7 +57,7 @@ async fn round(
     core: &Core,
     ids: &mut JobIdSource,
     triggers: &mut Triggers,
-    memory: &mut Memory,
+    state: &mut LoopState,
 ) -> Result<Round, StoreError> {
     let now = core.time.now();
     let token = LeaseToken::random(&mut fastrand::Rng::new());
@@ -87,7 +87,7 @@ async fn round(
         plans.push(planner.plan(leased, token));
         let now = core.time.monotonic();
         if now.saturating_since(since) >= PLANNING_MAX {
-            stored += firing::store(core, memory, std::mem::take(&mut plans)).await?;
+            stored += firing::store(core, state, std::mem::take(&mut plans)).await?;
             tokio::task::yield_now().await;
             since = core.time.monotonic();
         }
@@ -101,7 +101,7 @@ async fn round(
         plans.extend(untouched);
         plans.len() > planned
     };
-    stored += firing::store(core, memory, plans).await?;
+    stored += firing::store(core, state, plans).await?;
     let is_full = found >= ACQUIRE_MAX || is_cut_short;
     Ok(Round { is_full, has_progress: stored + acquired.unreadable.len() > 0 })
 }

@@ -8,9 +8,9 @@ use crate::model::{ScheduleId, Timestamp};
 use crate::trigger::Skipped;
 
 /// How often at most a schedule is told of.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether a sum has waited long enough.
-const LOOKED_EVERY: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Most schedules that are remembered. Of those beyond it each fire is told.
 const SCHEDULES_MAX: usize = 10_000;
 
@@ -18,24 +18,24 @@ const SCHEDULES_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct SkippedFires {
     schedules: HashMap<ScheduleId, Entry>,
-    looked_at: Option<Timestamp>,
+    checked_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    told_at: Timestamp,
-    untold: Skipped,
+    reported_at: Timestamp,
+    unreported: Skipped,
 }
 
 impl Entry {
     /// Whether it may be told of. A clock that was set back does not keep it silent.
     fn is_due(&self, now: Timestamp) -> bool {
-        now < self.told_at || now.saturating_since(self.told_at) >= TOLD_EVERY
+        now < self.reported_at || now.saturating_since(self.reported_at) >= REPORT_INTERVAL
     }
 
     fn take(&mut self, now: Timestamp) -> Skipped {
-        self.told_at = now;
-        std::mem::take(&mut self.untold)
+        self.reported_at = now;
+        std::mem::take(&mut self.unreported)
     }
 }
 
@@ -46,23 +46,23 @@ impl SkippedFires {
             return None;
         }
         if let Some(entry) = self.schedules.get_mut(id) {
-            entry.untold.count = entry.untold.count.saturating_add(skipped.count);
-            entry.untold.or_more |= skipped.or_more;
+            entry.unreported.count = entry.unreported.count.saturating_add(skipped.count);
+            entry.unreported.or_more |= skipped.or_more;
             return entry.is_due(now).then(|| entry.take(now));
         }
         if self.schedules.len() < SCHEDULES_MAX {
-            self.schedules.insert(id.clone(), Entry { told_at: now, untold: Skipped::default() });
+            self.schedules.insert(id.clone(), Entry { reported_at: now, unreported: Skipped::default() });
         }
         Some(skipped)
     }
 
     /// The sums that have waited for a minute, of schedules that do not pass over anything any more.
     pub(super) fn overdue(&mut self, now: Timestamp) -> Vec<(ScheduleId, Skipped)> {
-        let is_too_early = self.looked_at.is_some_and(|at| now >= at && now.saturating_since(at) < LOOKED_EVERY);
+        let is_too_early = self.checked_at.is_some_and(|at| now >= at && now.saturating_since(at) < CHECK_INTERVAL);
         if is_too_early {
             return Vec::new();
         }
-        self.looked_at = Some(now);
+        self.checked_at = Some(now);
         self.collect(|entry| entry.is_due(now), now)
     }
 

@@ -302,7 +302,7 @@ pub trait Housekeeping: Send + Sync {
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError>;
 
     /// Removes finished jobs past their `expires_at` with their results and logs, schedules that have no more fire times, no jobs
-    /// and no pause, and schedulers that were not heard of for [`rules::SCHEDULERS_KEPT`].
+    /// and no pause, and schedulers that were not seen for [`rules::SCHEDULERS_KEPT`].
     /// Removes at most `limit` of each, and at most [`rules::LOG_LINES_REMOVED_MAX`] log lines: a job with more of them goes with a later
     /// call. Answers what it removed. A finished schedule that cannot be read stays.
     ///
@@ -317,7 +317,7 @@ pub trait Housekeeping: Send + Sync {
     /// Atomic. Retry: safe.
     async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError>;
 
-    /// The schedulers that were heard of, by identity, on one page.
+    /// The schedulers that were seen, by identity, on one page.
     async fn scheduler_list(&self) -> Result<Page<SchedulerRow>, StoreError>;
 
     /// Whether the store takes writes at the moment: does everything that a write does, and changes nothing.
@@ -334,7 +334,7 @@ pub trait Housekeeping: Send + Sync {
 /// Reading everything that a store holds, and storing it in another one.
 ///
 /// What is read from one store and restored into an empty one is the same again when it is read from there, whatever kinds the two are
-/// of. Only the schedulers that were heard of, and the claims on schedules, stay behind.
+/// of. Only the schedulers that were seen, and the claims on schedules, stay behind.
 #[async_trait]
 pub trait Transfer: Send + Sync {
     /// Begins to read everything as it is at one instant: nothing that is stored later is seen, and nothing is seen without what was

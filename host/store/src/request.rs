@@ -559,7 +559,7 @@ pub struct SchedulerRow {
     pub role: String,
     /// When it started.
     pub started_at: Timestamp,
-    /// When it was last heard of.
+    /// When it was last seen.
     pub seen_at: Timestamp,
     /// When it left in good order, where it did.
     pub stopped_at: Option<Timestamp>,

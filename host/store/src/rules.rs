@@ -33,7 +33,7 @@ pub fn put_off(now: Timestamp, since: Timestamp) -> Timestamp {
 /// How long the row of a scheduler that left, or fell silent, is kept.
 pub const SCHEDULERS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// A scheduler that was not heard of for longer counts as gone.
+/// A scheduler that was not seen for longer counts as gone.
 pub const ALIVE_WITHIN: Duration = Duration::from_secs(15);
 
 /// How often one call of `recover` looks for jobs that nobody runs; each time the next ones in order come to light.

@@ -39,7 +39,7 @@ struct State {
     /// Since when something was asked and nothing was answered.
     silent_since: Option<Instant>,
     failed_at: Option<Instant>,
-    is_told: bool,
+    is_reported: bool,
 }
 
 /// A call that waits for its answer, until it is dropped.
@@ -71,10 +71,10 @@ impl Health {
     }
 
     /// How long from now the silence has lasted too long; `None` where that was told already.
-    fn tell_in(&self) -> Option<Duration> {
+    fn report_in(&self) -> Option<Duration> {
         let state = self.state();
         let silent = state.silent_since.map_or(Duration::ZERO, |since| self.clock.monotonic().saturating_since(since));
-        (!state.is_told).then(|| SILENT_MAX.saturating_sub(silent))
+        (!state.is_reported).then(|| SILENT_MAX.saturating_sub(silent))
     }
 
     /// Begins to count the silence anew where the timer that was to end at `end` ended much later.
@@ -99,10 +99,10 @@ impl Health {
         let now = self.clock.monotonic();
         let mut state = self.state();
         let silent = state.silent_since.map_or(Duration::ZERO, |since| now.saturating_since(since));
-        if state.is_told || silent < SILENT_MAX {
+        if state.is_reported || silent < SILENT_MAX {
             return;
         }
-        state.is_told = true;
+        state.is_reported = true;
         drop(state);
         let for_ms = millis(silent);
         let error = error.map(|error| super::error::chain(error));
@@ -125,7 +125,7 @@ impl Health {
                 // This call is still counted.
                 let others_wait = state.waiting > 1;
                 let silent_since = std::mem::replace(&mut state.silent_since, others_wait.then_some(now));
-                if std::mem::take(&mut state.is_told) {
+                if std::mem::take(&mut state.is_reported) {
                     drop(state);
                     let after_ms = silent_since.map_or(0, |since| millis(now.saturating_since(since)));
                     tracing::info!(after_ms, "the data store answers again");
@@ -144,7 +144,7 @@ impl Health {
         let mut call = std::pin::pin!(call);
         let answer = loop {
             let silence = async {
-                let Some(left) = self.tell_in() else { return std::future::pending().await };
+                let Some(left) = self.report_in() else { return std::future::pending().await };
                 let end = self.clock.monotonic().saturating_add(left);
                 self.clock.sleep(left).await;
                 end

@@ -21,7 +21,7 @@ mod bare {
 /// Fuel of one call: what jobs get by default.
 const FUEL: u64 = host::model::limits::FUEL_DEFAULT;
 
-/// Runs `jobs` jobs, `parallel` at a time, each lane on a task of its own.
+/// Runs `jobs` jobs, `parallel` at a time, each worker on a task of its own.
 pub(crate) async fn round<F, R>(jobs: usize, parallel: usize, job: F) -> anyhow::Result<Duration>
 where
     F: Fn() -> R + Send + Sync + Clone + 'static,
@@ -29,18 +29,18 @@ where
 {
     let left = Arc::new(AtomicUsize::new(jobs));
     let time = Stopwatch::start();
-    let mut lanes = tokio::task::JoinSet::new();
+    let mut workers = tokio::task::JoinSet::new();
     for _ in 0..parallel {
         let (left, job) = (Arc::clone(&left), job.clone());
-        lanes.spawn(async move {
+        workers.spawn(async move {
             while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                 job().await?;
             }
             anyhow::Ok(())
         });
     }
-    while let Some(lane) = lanes.join_next().await {
-        lane??;
+    while let Some(worker) = workers.join_next().await {
+        worker??;
     }
     Ok(time.elapsed())
 }

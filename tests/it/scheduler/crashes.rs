@@ -10,7 +10,7 @@ use tests::doubles::faulty::{Faults, Faulty};
 use tests::stage::{Stage, run_until_killed, succeed, unlimited};
 use tests::wait::wait_for;
 
-/// Leases the next job to a worker that is never heard of again.
+/// Leases the next job to a worker that is never seen again.
 pub(super) async fn lease_and_vanish(stage: &Stage, identity: &str) -> host::model::Job {
     let now = host::clock::Clock::now(&stage.clock);
     let request = AcquireJobs {
