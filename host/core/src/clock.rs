@@ -16,10 +16,10 @@ use crate::model::Timestamp;
 /// Tells the time and waits.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The time of day.
+    /// May be set, and go back.
     fn now(&self) -> Timestamp;
 
-    /// The monotonic time.
+    /// Never goes back, whatever is done to the time of day.
     fn monotonic(&self) -> Instant;
 
     /// Waits for `span` of monotonic time; after a sleep of the machine it may return a second late.

@@ -69,7 +69,7 @@ pub struct Runnable {
 pub struct RunnablePlugin {
     /// The plugin's name.
     pub name: PluginName,
-    /// Its version.
+    /// The SHA-256 of the component.
     pub digest: Digest,
     /// What it may do.
     pub grants: Arc<[Grant]>,

@@ -33,7 +33,6 @@ const FORM: &[u8] = b"host compiled code 2";
 const FILES_MAX: usize = 256;
 /// Most entries of the folder that are looked at: whoever else fills it does not make every compilation slow.
 const ENTRIES_MAX: usize = 10_000;
-/// The name of the key.
 const KEY: &str = "key";
 
 /// The cache of compiled code; without a folder it keeps nothing.

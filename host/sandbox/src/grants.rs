@@ -137,7 +137,6 @@ impl Folders {
 }
 
 impl OpenGrants {
-    /// The granted folders.
     pub(super) fn folders(&self) -> &[Folder] {
         &self.folders
     }

@@ -34,7 +34,6 @@ const LIST_LOG_BYTES: usize = 64 << 10;
 
 /// What a plugin answered.
 pub(super) struct Listing {
-    /// Its tasks.
     pub(super) tasks: Vec<TaskDeclaration>,
     /// Memory that its instance had at the start, in bytes.
     pub(super) initial_memory_bytes: u64,

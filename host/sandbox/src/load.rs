@@ -33,7 +33,6 @@ const REFUSALS_MAX: usize = 64;
 
 /// A plugin version, compiled and linked. What all its instances have in common.
 pub(super) struct Prepared {
-    /// Its digest.
     pub(super) digest: Digest,
     /// What an instance is made of.
     pub(super) plugin: v0_1::PluginPre<Guest>,

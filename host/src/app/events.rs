@@ -20,7 +20,7 @@ impl EventFilter {
 /// What a listener receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// An event.
+    /// Passes the filter.
     Event(Event),
     /// Something changed in another process; this broker cannot say what.
     Hint,

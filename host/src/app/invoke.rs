@@ -38,11 +38,11 @@ pub struct Sandbox {
 pub struct Invoke {
     /// What the plugin is to be called.
     pub name: PluginName,
-    /// The component.
+    /// A WebAssembly component of at most `limits::COMPONENT_BYTES_MAX`.
     pub component: Vec<u8>,
     /// The task, by the name its author gave it, or as `plugin:task`.
     pub task: String,
-    /// Its arguments.
+    /// Compared with the task's schema, unless `unchecked` is set.
     pub args: Arguments,
     /// Hand the arguments to the task as they are, without comparing them with its schema.
     pub unchecked: bool,

@@ -14,7 +14,7 @@ use crate::store::{Cancelled, JobFilter, ReadLogs, StoreError, Unreadable};
 pub struct NewJob {
     /// The task, by id or bare name.
     pub task: String,
-    /// Its arguments.
+    /// Compared with the task's schema, unless `unchecked` is set.
     pub args: Arguments,
     /// Its own settings, over its task's.
     pub settings: Settings,
@@ -32,7 +32,7 @@ impl NewJob {
 /// A page of jobs, youngest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobList {
-    /// The jobs.
+    /// Those that can be read.
     pub jobs: Vec<Job>,
     /// Those that cannot be read.
     pub unreadable: Vec<Unreadable>,

@@ -18,7 +18,7 @@ use crate::store::{ActivatePlugin, Page, PluginPut, Put, PutPlugin, ScheduleFilt
 pub struct RegisterPlugin {
     /// The plugin's name.
     pub name: PluginName,
-    /// The component.
+    /// A WebAssembly component of at most `limits::COMPONENT_BYTES_MAX`.
     pub component: Vec<u8>,
     /// What it may do.
     pub grants: Vec<Grant>,
@@ -31,7 +31,7 @@ pub struct RegisterPlugin {
 /// What registering did, or (planned) would do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registration {
-    /// The version.
+    /// As it is stored, with what it may do and the tasks it offers.
     pub version: PluginVersion,
     /// The version that was current before.
     pub previous: Option<PluginVersion>,

@@ -9,7 +9,7 @@ use crate::store::{QueueRow, SchedulerRow, rules};
 /// A queue and who serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {
-    /// The queue.
+    /// With its due and running jobs, counted.
     pub row: QueueRow,
     /// How many live workers serve it.
     pub workers: usize,

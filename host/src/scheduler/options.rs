@@ -21,7 +21,7 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// What runs the jobs.
     pub executors: Executors,
-    /// The time.
+    /// Durations are measured by its monotonic side; what is due follows the store's clock where it has one.
     pub clock: Arc<dyn Clock>,
 }
 

@@ -121,12 +121,10 @@ impl Running {
         ending.map(|attempt| attempt.interrupt(Interrupt::LeaseRunsOut)).count()
     }
 
-    /// The leases to extend.
     pub(super) fn leases(&self) -> Vec<(JobId, LeaseToken)> {
         self.lock().iter().map(|(id, attempt)| (*id, attempt.token)).collect()
     }
 
-    /// The jobs that run here.
     pub(super) fn ids(&self) -> Vec<JobId> {
         self.lock().keys().copied().collect()
     }

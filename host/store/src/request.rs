@@ -13,7 +13,7 @@ pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
 /// One page of a list, or a whole list that comes without pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// The rows.
+    /// Those that can be read, in the order of the list.
     pub rows: Vec<T>,
     /// Rows whose content cannot be read: what they are and why.
     pub unreadable: Vec<Unreadable>,
@@ -38,7 +38,7 @@ impl<T> Page<T> {
 /// A stored thing that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Its id.
+    /// As a text, for one may be damaged too.
     pub id: String,
     /// What is wrong with it.
     pub defect: Defect,
@@ -372,7 +372,7 @@ pub struct JobReport {
 /// See [`JobQueue::job_release`](super::JobQueue::job_release).
 #[derive(Debug, Clone)]
 pub struct ReleaseJobs {
-    /// The time.
+    /// By the caller's clock; a store with a clock of its own goes by that.
     pub now: Timestamp,
     /// The attempts that ended.
     pub releases: Vec<ReleaseJob>,
@@ -553,13 +553,13 @@ pub struct EndedSchedule {
 /// A scheduler process, as the others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerRow {
-    /// Its identity.
+    /// Kept over restarts, where the operator has given it a name.
     pub id: SchedulerId,
     /// `both`, `scheduler` or `worker`.
     pub role: String,
     /// When it started.
     pub started_at: Timestamp,
-    /// When it was last seen.
+    /// Renewed every few seconds while it lives.
     pub seen_at: Timestamp,
     /// When it left in good order, where it did.
     pub stopped_at: Option<Timestamp>,

@@ -14,7 +14,7 @@ pub struct Effects {
 /// A schedule to be added.
 #[derive(Debug, Clone)]
 pub struct AddSchedule {
-    /// The schedule.
+    /// Complete, with its trigger where that begins.
     pub schedule: Schedule,
     /// What to do where its id is taken.
     pub conflict: ConflictPolicy,

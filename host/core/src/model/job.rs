@@ -13,19 +13,19 @@ use super::settings::ResolvedSettings;
 /// What a job is to do: fixed when it is created.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSpec {
-    /// Its id.
+    /// Made by whoever queues it, so that queueing it twice queues it once.
     pub id: JobId,
     /// The task it runs.
     pub task_id: TaskId,
     /// The schedule that made it, where one did.
     pub schedule_id: Option<ScheduleId>,
-    /// The life of that schedule.
+    /// Tells a fire of this schedule from one of an earlier schedule of the same id.
     pub schedule_life: ScheduleLife,
     /// The fire time it was made for; unique among the jobs of one life of a schedule.
     pub scheduled_fire_time: Option<Timestamp>,
     /// How much later than its fire time it may be started, drawn at random when it was made.
     pub jitter: Duration,
-    /// Its arguments.
+    /// At most `limits::ARGS_BYTES_MAX`, or what the operator set instead.
     pub args: Payload,
     /// The settings it inherited.
     pub settings: JobSettings,
@@ -33,7 +33,7 @@ pub struct JobSpec {
     pub due_at: Timestamp,
     /// After this time it is not started either, and ends as missed.
     pub start_deadline: Option<Timestamp>,
-    /// When it was created.
+    /// By the store's clock where it has one, as all times of a job are.
     pub created_at: Timestamp,
 }
 
@@ -65,11 +65,11 @@ impl JobSpec {
 /// A fire of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FireKey {
-    /// The schedule.
+    /// Need not exist any more.
     pub schedule_id: ScheduleId,
-    /// Its life.
+    /// Which of the schedules that had this id one after the other.
     pub life: ScheduleLife,
-    /// The fire time.
+    /// When it was to fire, whenever it did.
     pub at: Timestamp,
 }
 

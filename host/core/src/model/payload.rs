@@ -23,7 +23,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding of that name.
+    /// As stored and as in the WIT: `json` or `cbor`.
     pub fn from_name(name: &str) -> Option<Encoding> {
         [Encoding::Json, Encoding::Cbor].into_iter().find(|known| known.as_str() == name)
     }

@@ -10,7 +10,7 @@ use super::settings::Settings;
 /// A task with the rule of when it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    /// Its id.
+    /// Chosen by the user, or made of the task's id and a random suffix.
     pub id: ScheduleId,
     /// Which of those that have had this id.
     pub life: ScheduleLife,
@@ -34,7 +34,7 @@ pub struct Schedule {
     pub next_fire_time: Option<Timestamp>,
     /// When it fired last.
     pub last_fire_time: Option<Timestamp>,
-    /// When it was created.
+    /// Where its trigger begins, unless that says otherwise.
     pub created_at: Timestamp,
 }
 

@@ -11,7 +11,7 @@ use super::settings::{ResolvedSettings, Settings};
 pub struct Task {
     /// Its id; `plugin:task` unless it was made by configuration.
     pub id: TaskId,
-    /// What runs.
+    /// Several tasks may have the same.
     pub target: Target,
     /// What it does, for people.
     pub description: String,

@@ -31,10 +31,7 @@ pub(super) struct Request {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     /// Compiled code of that length follows.
-    Compiled {
-        /// Its length.
-        code_bytes: u64,
-    },
+    Compiled { code_bytes: u64 },
     /// There is none.
     Refused {
         /// What is wrong, for people.

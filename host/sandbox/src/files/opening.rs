@@ -22,9 +22,7 @@ pub(super) struct OpenRequest {
 
 /// What was found.
 pub(super) enum Opened {
-    /// A folder.
     Directory(File),
-    /// A regular file.
     File(File),
     /// A file in the place of the folder that was wanted.
     NotDirectory,
@@ -112,7 +110,6 @@ impl OpenRequest {
 
 /// How much there is to list in a folder.
 pub(super) struct Listing {
-    /// Its entries.
     pub(super) entries: u64,
     /// What the host keeps of them.
     pub(super) bytes: u64,

@@ -17,7 +17,7 @@ use crate::sql::statements::value::{Arg, Kind, Value, args, list, values};
 pub struct Known {
     /// Jobs.
     pub jobs: Vec<JobId>,
-    /// A schedule.
+    /// Need not exist: the plan is the same.
     pub schedule: ScheduleId,
     /// A task that may run only so many jobs at once.
     pub task: TaskId,
@@ -25,7 +25,7 @@ pub struct Known {
     pub holder: SchedulerId,
     /// The token of those leases.
     pub token: LeaseToken,
-    /// The time.
+    /// What is due and what has expired is measured by it.
     pub now: Timestamp,
 }
 

@@ -24,7 +24,6 @@ const CONNECTIONS: u32 = 10;
 /// What a URL looks like.
 const FORM: &str = "mysql://USER:PASSWORD@HOST:3306/DATABASE";
 
-/// A database.
 pub(in crate::sql) struct MysqlDatabase {
     pool: MySqlPool,
     /// What the server takes from a client at once; a larger statement costs the connection.

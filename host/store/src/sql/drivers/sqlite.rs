@@ -21,7 +21,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading. SQLite reads from the page cache; more of them would not read faster.
 const READERS: u32 = 4;
 
-/// A database file.
 pub(in crate::sql) struct SqliteDatabase {
     writer: SqlitePool,
     readers: SqlitePool,
