@@ -62,6 +62,7 @@ async fn measure(
         compiler: CompilerLimits::default(),
         serve: Serve::default(),
         auto_migrate: true,
+        require_approval: false,
     };
     let opened = Machine.open(&config).await?;
     register(&opened.app, component).await?;
@@ -97,14 +98,7 @@ async fn measure(
 }
 
 async fn register(app: &App, component: &[u8]) -> anyhow::Result<()> {
-    let request = RegisterPlugin {
-        name: "noop".parse()?,
-        component: component.to_vec(),
-        grants: Vec::new(),
-        expected_digest: None,
-        settings: Settings::default(),
-    };
-    app.plugin_register(request).await?;
+    app.plugin_register(RegisterPlugin::new("noop".parse()?, component.to_vec())).await?;
     Ok(())
 }
 

@@ -113,13 +113,7 @@ impl World {
 }
 
 fn request(plugin: &str, bytes: &[u8]) -> RegisterPlugin {
-    RegisterPlugin {
-        name: PluginName::new(plugin).expect("a name"),
-        component: bytes.to_vec(),
-        grants: Vec::new(),
-        expected_digest: None,
-        settings: Settings::default(),
-    }
+    RegisterPlugin::new(PluginName::new(plugin).expect("a name"), bytes.to_vec())
 }
 
 fn id(text: &str) -> ScheduleId {
@@ -140,7 +134,7 @@ async fn what_an_author_declares_beyond_the_caps_is_cut_and_told_and_an_operator
     let world = world();
     let declared = Settings { priority: Some(i32::MAX), max_attempts: Some(1_000), ..Settings::default() };
     world.register("p", b"bytes", &[("greedy", declared)]).await;
-    let planned = world.app.plugin_plan(request("p", b"bytes")).await.expect("it is fit");
+    let planned = world.app.plugin_plan(request("p", b"bytes")).await.expect("it is fit").registration;
     assert_eq!(planned.notes.len(), 2, "{:?}", planned.notes);
     assert!(planned.notes[0].contains("p:greedy") && planned.notes[0].contains("gets 0"), "{:?}", planned.notes);
     let job = world.app.job_submit(NewJob::new("greedy")).await.expect("it is queued");

@@ -54,14 +54,12 @@ pub fn grant_env(name: &str, value: Option<&str>) -> AppResult<Grant> {
 }
 
 /// Refuses rights that contradict each other.
-pub(super) fn check_grants(grants: &[Grant]) -> AppResult<()> {
+///
+/// # Errors
+/// [`AppError::Invalid`] where two of them stand for the same thing.
+pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
     for (at, grant) in grants.iter().enumerate() {
-        let clashes = |other: &Grant| match (grant, other) {
-            (Grant::Dir { guest: a, .. }, Grant::Dir { guest: b, .. }) => a == b,
-            (Grant::Env { name: a, .. }, Grant::Env { name: b, .. }) => a == b,
-            _ => false,
-        };
-        if grants[..at].iter().any(clashes) {
+        if grants[..at].iter().any(|other| grant.clashes_with(other)) {
             let name = match grant {
                 Grant::Dir { guest, .. } => format!("folder `{guest}`"),
                 Grant::Env { name, .. } => format!("variable `{name}`"),

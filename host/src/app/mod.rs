@@ -16,6 +16,7 @@ mod jobs;
 mod overlap;
 mod plugins;
 mod queues;
+mod review;
 mod run;
 mod schedules;
 mod schema;
@@ -30,11 +31,12 @@ pub use arguments::Arguments;
 pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Received};
-pub use grants::{grant_dir, grant_env};
+pub use grants::{check_grants, grant_dir, grant_env};
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
 pub use jobs::{CancelJob, JobList, NewJob, NewLines};
-pub use plugins::{PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
+pub use plugins::{PluginPlan, PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
 pub use queues::{QueueState, Unserved};
+pub use review::{Approval, Review, TaskChange};
 pub use schedules::{NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
@@ -85,6 +87,7 @@ pub struct App {
     random: Arc<Mutex<fastrand::Rng>>,
     task_defaults: Arc<Settings>,
     caps: Caps,
+    requires_approval: bool,
 }
 
 impl App {
@@ -100,7 +103,14 @@ impl App {
             random: Arc::new(Mutex::new(parts.random)),
             task_defaults: Arc::new(parts.task_defaults),
             caps: parts.caps,
+            requires_approval: false,
         }
+    }
+
+    /// These operations, but plugins are registered only with an [`Approval`] that covers them.
+    #[must_use]
+    pub fn requiring_approval(self) -> App {
+        App { requires_approval: true, ..self }
     }
 
     /// The time by which schedules fire and jobs are due: the store's, whatever this host's clock shows. That the two differ is told in the

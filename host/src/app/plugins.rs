@@ -1,10 +1,13 @@
 //! Plugins: register, list, go back to an older version, remove, verify.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use super::error::candidates;
 use super::grants::check_grants;
 use super::overlap::overlaps;
+use super::review::{Approval, Review};
 use super::{App, AppError, AppResult, check_settings};
 use crate::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use crate::model::limits::COMPONENT_BYTES_MAX;
@@ -26,6 +29,25 @@ pub struct RegisterPlugin {
     pub expected_digest: Option<Digest>,
     /// Settings that the operator gives to each of its tasks, over what they have.
     pub settings: Settings,
+    /// What somebody has approved: then it is refused unless that covers it.
+    pub approval: Option<Approval>,
+}
+
+impl RegisterPlugin {
+    /// A component without rights.
+    pub fn new(name: PluginName, component: Vec<u8>) -> RegisterPlugin {
+        let (grants, settings) = (Vec::new(), Settings::default());
+        RegisterPlugin { name, component, grants, expected_digest: None, settings, approval: None }
+    }
+}
+
+/// A component that was checked and is ready to be stored.
+#[derive(Debug, Clone)]
+pub struct PluginPlan {
+    /// What registering it would do.
+    pub registration: Registration,
+    component: Vec<u8>,
+    configure: Settings,
 }
 
 /// What registering did, or (planned) would do.
@@ -35,6 +57,8 @@ pub struct Registration {
     pub version: PluginVersion,
     /// The version that was current before.
     pub previous: Option<PluginVersion>,
+    /// How the version differs from that one; empty where there was none.
+    pub review: Review,
     /// The version's tasks with all their layers.
     pub tasks: Vec<Task>,
     /// What its memory costs every job.
@@ -75,31 +99,46 @@ impl App {
     /// # Errors
     /// [`AppError::Invalid`] where the component or the settings are not acceptable; [`AppError::Refused`] where the digest is another one.
     pub async fn plugin_register(&self, request: RegisterPlugin) -> AppResult<Registration> {
-        let component = request.component.clone();
-        let configure = request.settings.clone();
-        let mut planned = self.plugin_plan(request).await?;
+        let plan = self.plugin_plan(request).await?;
+        self.plugin_carry_out(plan).await
+    }
+
+    /// Stores what was planned: for callers who look at the plan, or let somebody look, before they go on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn plugin_carry_out(&self, plan: PluginPlan) -> AppResult<Registration> {
+        let PluginPlan { mut registration, component, configure } = plan;
         let put = self.store.plugin_put(PutPlugin {
-            version: planned.version.clone(),
+            version: registration.version.clone(),
             bytes: component,
-            tasks: planned.tasks.clone(),
+            tasks: registration.tasks.clone(),
             configure,
         });
         let changes = put.await?;
-        self.publish(plugin_events(&planned.version, &changes)).await;
-        planned.changes = Some(changes);
-        Ok(planned)
+        self.publish(plugin_events(&registration.version, &changes)).await;
+        registration.changes = Some(changes);
+        Ok(registration)
     }
 
     /// Does everything that [`App::plugin_register`] does, short of storing it.
     ///
     /// # Errors
     /// As [`App::plugin_register`].
-    pub async fn plugin_plan(&self, request: RegisterPlugin) -> AppResult<Registration> {
-        let RegisterPlugin { name, component, grants, expected_digest, settings } = request;
+    pub async fn plugin_plan(&self, request: RegisterPlugin) -> AppResult<PluginPlan> {
+        let RegisterPlugin { name, component, grants, expected_digest, settings, approval } = request;
         check_settings(&settings, &self.caps)?;
         check_grants(&grants)?;
+        match &approval {
+            Some(approval) => approval.check(&name, &digest_of(component.clone()).await?, &grants)?,
+            None if self.requires_approval => {
+                return Err(AppError::refused(format!("plugin `{name}` cannot be registered: nobody has approved it"))
+                    .with_hint("`host plugins approve FILE` writes an approval; register it with --approval"));
+            }
+            None => {}
+        }
         let size_bytes = component.len() as u64;
-        let inspection = self.inspect(component, &grants, expected_digest).await?;
+        let inspection = self.inspect(component.clone(), &grants, expected_digest).await?;
         let previous = readable(self.store.plugin_get(&name).await)?;
         let mut notes: Vec<String> = Vec::new();
         let mut tasks = Vec::with_capacity(inspection.tasks.len());
@@ -122,7 +161,18 @@ impl App {
             tasks: declarations,
             registered_at: self.now().await?,
         };
-        Ok(Registration { version, previous, tasks, footprint, notes, changes: None })
+        let review = previous.as_ref().map(|previous| Review::of(previous, &version)).unwrap_or_default();
+        let registration = Registration { version, previous, review, tasks, footprint, notes, changes: None };
+        Ok(PluginPlan { registration, component, configure: settings })
+    }
+
+    /// Looks into a component, with these rights, for somebody who is to approve them. Nothing is stored.
+    ///
+    /// # Errors
+    /// As [`App::plugin_register`].
+    pub async fn plugin_inspect(&self, component: Vec<u8>, grants: &[Grant]) -> AppResult<Inspection> {
+        check_grants(grants)?;
+        self.inspect(component, grants, None).await
     }
 
     /// The current versions of all plugins, by name.
@@ -131,6 +181,15 @@ impl App {
     /// Those of the store.
     pub async fn plugin_list(&self) -> AppResult<Page<PluginVersion>> {
         Ok(self.store.plugin_list().await?)
+    }
+
+    /// The plugins whose current version is [pure](PluginVersion::is_pure).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn plugins_pure(&self) -> AppResult<BTreeSet<PluginName>> {
+        let versions = self.store.plugin_list().await?.rows.into_iter();
+        Ok(versions.filter(PluginVersion::is_pure).map(|version| version.name).collect())
     }
 
     /// The current version of a plugin.

@@ -105,6 +105,7 @@ impl Machine {
             task_defaults: config.task_defaults.clone(),
             caps: config.caps,
         });
+        let app = if config.require_approval { app.requiring_approval() } else { app };
         Ok(Opened { app, executors, options: options_of(config)? })
     }
 

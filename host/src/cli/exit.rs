@@ -56,6 +56,13 @@ pub(super) enum Failure {
     App(AppError),
     /// It would destroy something.
     NeedsYes(String),
+    /// It would give a plugin rights that its current version does not have.
+    RightsGrow {
+        /// What has to be agreed to.
+        what: String,
+        /// The rights, one line each.
+        rights: Vec<String>,
+    },
     /// The job it waited for ended unsuccessfully.
     Job {
         /// How.
@@ -100,7 +107,7 @@ impl Failure {
             Failure::App(AppError::Refused { .. }) => Exit::Refused,
             Failure::App(AppError::Unreachable { .. }) => Exit::Unreachable,
             Failure::App(AppError::Unexpected { .. }) => Exit::Unexpected,
-            Failure::NeedsYes(_) => Exit::NeedsYes,
+            Failure::NeedsYes(_) | Failure::RightsGrow { .. } => Exit::NeedsYes,
             Failure::Job { .. } => Exit::JobFailed,
             // Whoever reads has read enough: `host jobs | head -1` is no failure.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -115,6 +122,10 @@ impl Failure {
         match self {
             Failure::App(error) => print_app_error(error, to),
             Failure::NeedsYes(what) => print_error(what, &[], Some("add --yes to do it"), to),
+            Failure::RightsGrow { what, rights } => {
+                let hint = "if it is to have them, add --yes, or --approval with the file of whoever approved them";
+                print_error(what, rights, Some(hint), to)
+            }
             Failure::Job { outcome, error: None } => print_error(&format!("the job ended as {outcome}"), &[], None, to),
             Failure::Job { error: Some(error), .. } => print_job_error(error, to),
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -11,6 +11,7 @@
 //! `tests/it/cli`, with the help text among the snapshots.
 
 mod answer;
+mod approval;
 mod component;
 mod context;
 mod events;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::model::Timestamp;
+use crate::model::{Digest, Timestamp};
 use crate::store::Unreadable;
 
 /// The two places a command writes to: the answer, and everything else.
@@ -76,6 +76,12 @@ impl Output {
     pub(super) fn unreadable(&mut self, kind: &str, rows: &[Unreadable]) -> io::Result<()> {
         rows.iter()
             .try_for_each(|row| self.note(&format!("warning: {kind} `{}` is unreadable: {}", row.id, row.defect)))
+    }
+
+    /// A question to whoever sits at the terminal, without a line end.
+    pub(super) fn question(&mut self, question: &str) -> io::Result<()> {
+        write!(self.notes, "{}", printable(question))?;
+        self.notes.flush()
     }
 
     /// A word beside the answer, unless the user wants silence.
@@ -159,6 +165,11 @@ pub(super) fn shortened(text: &str, max: usize) -> String {
         None => text.to_owned(),
         Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect(),
     }
+}
+
+/// The beginning of a digest, enough to tell versions apart.
+pub(super) fn short(digest: &Digest) -> String {
+    digest.to_string().chars().take(12).collect()
 }
 
 /// A time for people: UTC, to the second.

@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 
+use super::approval::{ApproveArgs, approve};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcomes};
-use super::output::{plural, time};
-use super::rights::{asks, granted};
+use super::output::{plural, short, time};
+use super::rights::{PURE, asks, granted};
 use crate::config::units::format_size;
 use crate::model::{PluginName, PluginVersion};
 use crate::store::Page;
@@ -46,6 +47,8 @@ enum PluginsCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Write down the rights of a component for whoever has to approve them; `register --approval` takes what is printed
+    Approve(ApproveArgs),
     /// Check that what is stored is what was registered
     Verify {
         /// The plugin [default: all]
@@ -60,6 +63,7 @@ pub(super) async fn run(context: &mut Context, args: PluginsArgs) -> Outcomes {
         PluginsCommand::History { name } => history(context, &name).await,
         PluginsCommand::Rollback { name, digest } => rollback(context, &name, digest.as_deref()).await,
         PluginsCommand::Remove { name, yes } => remove(context, &name, yes).await,
+        PluginsCommand::Approve(args) => approve(context, args).await,
         PluginsCommand::Verify { name } => verify(context, name.as_ref()).await,
     }
 }
@@ -75,7 +79,7 @@ async fn list(context: &mut Context) -> Outcomes {
     }
     let row = |plugin: &PluginVersion| {
         let tasks: Vec<_> = plugin.tasks.iter().map(|task| task.name.as_str()).collect();
-        let (digest, registered) = (short(&plugin.digest.to_string()), time(plugin.registered_at));
+        let (digest, registered) = (short(&plugin.digest), time(plugin.registered_at));
         vec![plugin.name.to_string(), digest, registered, plugin.grants.len().to_string(), tasks.join(", ")]
     };
     let rows = plugins.iter().map(row).collect();
@@ -96,6 +100,7 @@ async fn show(context: &mut Context, name: &PluginName) -> Outcomes {
         ("size", format_size(plugin.size_bytes)),
         ("registered", time(plugin.registered_at)),
         ("tasks", tasks.join("\n")),
+        ("pure", if plugin.is_pure() { PURE.to_owned() } else { String::new() }),
         ("asks to", asks(&plugin.imports, &plugin.grants).join("\n")),
         ("may use", grants),
     ])?)
@@ -109,7 +114,7 @@ async fn history(context: &mut Context, name: &PluginName) -> Outcomes {
     }
     let row = |version: &PluginVersion| {
         let mark = if Some(version.digest) == current { "current" } else { "" };
-        let (digest, registered) = (short(&version.digest.to_string()), time(version.registered_at));
+        let (digest, registered) = (short(&version.digest), time(version.registered_at));
         vec![digest, registered, format_size(version.size_bytes), version.tasks.len().to_string(), mark.to_owned()]
     };
     let rows = versions.iter().map(row).collect();
@@ -122,9 +127,7 @@ async fn rollback(context: &mut Context, name: &PluginName, digest: Option<&str>
         return Ok(context.out.json(&PluginWire::from(&version))?);
     }
     let registered = time(version.registered_at);
-    Ok(context
-        .out
-        .line(&format!("plugin `{name}` is at version {} of {registered}", short(&version.digest.to_string())))?)
+    Ok(context.out.line(&format!("plugin `{name}` is at version {} of {registered}", short(&version.digest)))?)
 }
 
 async fn remove(context: &mut Context, name: &PluginName, yes: bool) -> Outcomes {
@@ -167,9 +170,4 @@ async fn verify(context: &mut Context, name: Option<&PluginName>) -> Outcomes {
     }
     let is_sound = verified.iter().all(|plugin| plugin.faults.is_empty());
     if is_sound { Ok(()) } else { Err(Failure::Silent(Exit::Unexpected)) }
-}
-
-/// The beginning of a digest, enough to tell versions apart.
-fn short(digest: &str) -> String {
-    digest.chars().take(12).collect()
 }

@@ -1,20 +1,22 @@
 //! `host register`.
 
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::approval::read_approval;
 use super::component::{plugin_name, read_component};
 use super::context::Context;
-use super::exit::Outcomes;
+use super::exit::{Failure, Outcomes};
 use super::flags::{GrantArgs, LimitArgs};
-use super::output::{plural, shortened};
+use super::output::{plural, short, shortened};
 use super::rights::{asks, granted};
-use crate::app::{RegisterPlugin, Registration};
+use crate::app::{AppError, RegisterPlugin, Registration, TaskChange};
 use crate::config::units::{format_duration, format_size};
-use crate::model::{Digest, Parallelism, PluginName, Task};
+use crate::model::{Digest, Parallelism, PluginName, Task, TaskName};
 use crate::store::Put;
-use crate::wire::PluginWire;
+use crate::wire::RegistrationWire;
 
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
@@ -29,6 +31,12 @@ pub(super) struct RegisterArgs {
     /// Check and report, but change nothing
     #[arg(long)]
     plan: bool,
+    /// Agree that this version may do more than the current one
+    #[arg(long)]
+    yes: bool,
+    /// What `plugins approve` has written: the component gets these rights, and is refused if it is another one; the flags below may narrow them and give values
+    #[arg(long, value_name = "FILE")]
+    approval: Option<PathBuf>,
     #[command(flatten)]
     grants: GrantArgs,
     #[command(
@@ -39,27 +47,68 @@ pub(super) struct RegisterArgs {
 }
 
 pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
-    let grants = args.grants.grants()?;
+    let mut grants = args.grants.grants()?;
+    let approval = match &args.approval {
+        Some(path) => Some(read_approval(path).await?),
+        None => None,
+    };
+    if let Some(approval) = &approval {
+        grants = approval.grants(grants)?;
+    }
     let component = read_component(&args.file).await?;
     let name = plugin_name(args.name, &args.file)?;
     let app = context.app().await?;
+    let is_agreed = args.yes || approval.is_some();
+    let (expected_digest, settings) = (args.sha256, args.limits.settings());
     let request =
-        RegisterPlugin { name, component, grants, expected_digest: args.sha256, settings: args.limits.settings() };
-    let registration = match args.plan {
-        true => app.plugin_plan(request).await?,
-        false => app.plugin_register(request).await?,
-    };
+        RegisterPlugin { grants, expected_digest, settings, approval, ..RegisterPlugin::new(name, component) };
+    let plan = app.plugin_plan(request).await?;
+    if args.plan {
+        return print(context, &plan.registration);
+    }
+    if !is_agreed && plan.registration.review.rights_grow() {
+        agree(context, &plan.registration).await?;
+    }
+    print(context, &app.plugin_carry_out(plan).await?)
+}
+
+fn print(context: &mut Context, registration: &Registration) -> Outcomes {
     if context.out.json {
         for note in &registration.notes {
             context.out.note(&format!("note: {note}"))?;
         }
-        return Ok(context.out.json(&PluginWire::from(&registration.version))?);
+        return Ok(context.out.json(&RegistrationWire::from(registration))?);
     }
-    for line in report(&registration) {
+    for line in report(registration) {
         context.out.line(&line)?;
     }
     Ok(())
 }
+
+/// Asks whoever sits at the terminal whether the plugin may have more rights than before; where nobody does, the answer is no.
+async fn agree(context: &mut Context, registration: &Registration) -> Outcomes {
+    let name = &registration.version.name;
+    let refusal = || Failure::RightsGrow {
+        what: format!("this version of plugin `{name}` would have rights that the current one does not have"),
+        rights: registration.review.rights_added.iter().map(granted).collect(),
+    };
+    if context.out.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(refusal());
+    }
+    for line in report(registration) {
+        context.out.note(&line)?;
+    }
+    context.out.question("Register it with these rights? [y/N] ")?;
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await.map_err(|error| Failure::App(AppError::unexpected("nothing was answered", error)))??;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(refusal()) }
+}
+
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: u64 = 1_000;
 
 /// What an operator should know about what was registered.
 fn report(registration: &Registration) -> Vec<String> {
@@ -69,8 +118,8 @@ fn report(registration: &Registration) -> Vec<String> {
     lines.push(String::new());
     lines.push(plural(registration.tasks.len(), "task") + ":");
     lines.extend(registration.tasks.iter().map(|task| format!("  {}", task_line(task))));
-    if let Some(changes) = &registration.changes {
-        lines.extend(changes.tasks_removed.iter().map(|id| format!("  {id} is gone: this version does not offer it")));
+    if version.is_pure() {
+        lines.push("They are pure: they can only compute, log and return".to_owned());
     }
     lines.push(String::new());
     lines.push("It asks to:".to_owned());
@@ -83,7 +132,7 @@ fn report(registration: &Registration) -> Vec<String> {
     });
     lines.extend(version.grants.iter().map(|grant| format!("  {}", granted(grant))));
     lines.extend(registration.notes.iter().map(|note| format!("  note: {note}")));
-    lines.extend(new_imports(registration));
+    lines.extend(differences(registration));
     lines.push(String::new());
     lines.push(footprint(registration));
     lines
@@ -114,20 +163,35 @@ fn task_line(task: &Task) -> String {
     }
 }
 
-/// What this version imports and the one before did not: the thing to look at in an update.
-fn new_imports(registration: &Registration) -> Vec<String> {
-    let Some(previous) = registration.previous.as_ref().filter(|old| old.digest != registration.version.digest) else {
-        return Vec::new();
-    };
-    // Without the version: an interface in a newer version is no new wish.
-    let bare = |interface: &str| interface.split('@').next().unwrap_or(interface).to_owned();
-    let known: Vec<String> = previous.imports.iter().map(|import| bare(&import.interface)).collect();
-    let news = registration.version.imports.iter().filter(|import| !known.contains(&bare(&import.interface)));
-    let news: Vec<String> = news.map(|import| format!("  {}", import.interface)).collect();
-    if news.is_empty() {
-        return Vec::new();
+/// How this version differs from the current one: the thing to look at in an update.
+fn differences(registration: &Registration) -> Vec<String> {
+    let Registration { version, previous, review, .. } = registration;
+    let Some(previous) = previous else { return Vec::new() };
+    let mut lines = vec![String::new(), format!("Compared with version {}:", short(&previous.digest))];
+    if review.is_empty() {
+        lines.push(match version.digest == previous.digest {
+            true => "  nothing is different".to_owned(),
+            false => "  the same tasks, imports and rights".to_owned(),
+        });
+        return lines;
     }
-    [vec![String::new(), "New since the version before:".to_owned()], news].concat()
+    let id = |name: &TaskName| format!("{}:{name}", version.name);
+    lines.extend(review.tasks_added.iter().map(|name| format!("  {} is new", id(name))));
+    lines.extend(
+        review.tasks_removed.iter().map(|name| format!("  {} is gone: this version does not offer it", id(name))),
+    );
+    let parts = |change: &TaskChange| change.parts.join(", ");
+    lines.extend(
+        review.tasks_changed.iter().map(|it| format!("  {} is declared otherwise: {}", id(&it.name), parts(it))),
+    );
+    lines.extend(review.imports_added.iter().map(|import| format!("  asks for {}", import.interface)));
+    lines.extend(review.imports_removed.iter().map(|import| format!("  asks no longer for {}", import.interface)));
+    lines.extend(review.rights_added.iter().map(|grant| format!("  MAY NOW: {}", granted(grant))));
+    lines.extend(review.rights_removed.iter().map(|grant| format!("  may no longer: {}", granted(grant))));
+    if !review.rights_grow() {
+        lines.push("  its rights do not grow".to_owned());
+    }
+    lines
 }
 
 /// Memory above which the cost of wiping it for every job is worth a word: what a plugin with the stack that `host new` sets has.

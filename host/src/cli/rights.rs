@@ -3,6 +3,9 @@
 use crate::config::units::format_size;
 use crate::model::{DirAccess, Grant, Import};
 
+/// What a pure task can do.
+pub(super) const PURE: &str = "yes: it can only compute, log and return";
+
 /// A family of interfaces, in words.
 #[derive(Debug, PartialEq, Eq)]
 struct Ability {

@@ -34,6 +34,9 @@ pub(super) struct GlobalArgs {
     /// Bring the schema of a database server up to date where it is older (SQLite's always is)
     #[arg(long, global = true, env = "HOST_AUTO_MIGRATE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     auto_migrate: bool,
+    /// Register plugins only with `--approval`: what nobody has approved is refused
+    #[arg(long, global = true, env = "HOST_REQUIRE_APPROVAL", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    require_approval: bool,
     /// Print the answer as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -126,6 +129,7 @@ impl GlobalArgs {
             compiler: file.compiler.limits(),
             serve,
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
+            require_approval: self.require_approval || file.require_approval.unwrap_or(false),
         })
     }
 }
@@ -209,6 +213,7 @@ struct File {
     broker: Option<String>,
     data_dir: Option<PathBuf>,
     auto_migrate: Option<bool>,
+    require_approval: Option<bool>,
     #[serde(default)]
     serve: ServeFile,
     #[serde(default)]
@@ -315,7 +320,7 @@ impl File {
 }
 
 /// What is wrong, and where. Without the line itself, which `toml` would print: it may hold a password.
-fn located(error: &toml::de::Error, text: &str) -> String {
+pub(super) fn located(error: &toml::de::Error, text: &str) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -510,6 +515,7 @@ mod tests {
             broker = "sqlite:///srv/host.db"
             data_dir = "/srv"
             auto_migrate = true
+            require_approval = true
 
             [serve]
             role = "worker"

@@ -1,5 +1,7 @@
 //! `host tasks`.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -7,10 +9,11 @@ use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
 use super::output::{printable, shortened};
+use super::rights::PURE;
 use super::show::{grace_time, layer_of_task, run_settings};
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
-use crate::model::{GraceTime, Parallelism, Payload, Settings, Target};
+use crate::model::{GraceTime, Parallelism, Payload, PluginName, Settings, Target};
 use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
 
@@ -109,7 +112,7 @@ pub(super) async fn run(context: &mut Context, args: TasksArgs) -> Outcomes {
         TasksCommand::List => list(context).await,
         TasksCommand::Show { id } => {
             let row = context.app().await?.task_resolve(&id).await?;
-            print(context, &row)
+            print(context, &row).await
         }
         TasksCommand::Configure(args) => configure(context, *args).await,
         TasksCommand::Remove { id } => {
@@ -136,7 +139,9 @@ async fn list(context: &mut Context) -> Outcomes {
     let Page { rows, unreadable, .. } = context.app().await?.task_list().await?;
     context.out.unreadable("task", &unreadable)?;
     if context.out.json {
-        return Ok(context.out.json(&rows.iter().map(TaskWire::from).collect::<Vec<_>>())?);
+        let pure = context.app().await?.plugins_pure().await?;
+        let wire = |row: &TaskRow| TaskWire::new(row, is_pure(row, &pure));
+        return Ok(context.out.json(&rows.iter().map(wire).collect::<Vec<_>>())?);
     }
     if rows.is_empty() && unreadable.is_empty() {
         return Ok(context.out.note("no tasks; `host register FILE` registers a plugin with its tasks")?);
@@ -172,12 +177,17 @@ async fn configure(context: &mut Context, args: ConfigureArgs) -> Outcomes {
         unset: args.unset.into_iter().map(SettingName::from).collect(),
     };
     let row = context.app().await?.task_configure(request).await?;
-    print(context, &row)
+    print(context, &row).await
 }
 
-fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
+fn is_pure(row: &TaskRow, pure: &BTreeSet<PluginName>) -> bool {
+    row.task.target.plugin().is_some_and(|plugin| pure.contains(plugin))
+}
+
+async fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
+    let is_pure = is_pure(row, &context.app().await?.plugins_pure().await?);
     if context.out.json {
-        return Ok(context.out.json(&TaskDetails::from(row))?);
+        return Ok(context.out.json(&TaskDetails::new(row, is_pure))?);
     }
     let task = &row.task;
     let settings = task.resolved();
@@ -195,6 +205,7 @@ fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
         ("task", task.id.to_string()),
         ("runs", runs),
         ("description", task.description.clone()),
+        ("pure", if is_pure { PURE.to_owned() } else { String::new() }),
         (
             "running",
             format!("{} of at most {parallelism}{}", row.running_jobs, layer(|layer| layer.max_running_jobs.is_some())),
@@ -205,7 +216,7 @@ fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
     ];
-    pairs.extend(run_settings(&TaskWire::from(row).executor, &settings.for_job(&Payload::no_args()), layer));
+    pairs.extend(run_settings(&TaskWire::new(row, is_pure).executor, &settings.for_job(&Payload::no_args()), layer));
     pairs.extend([
         ("example", task.example_args.clone().unwrap_or_default()),
         ("arguments", task.args_schema.clone().unwrap_or_default()),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::app::{Registration, Review, TaskChange};
 use crate::model::{DirAccess, Grant, Import, PluginVersion};
 
 #[derive(Serialize)]
@@ -13,6 +14,38 @@ pub(crate) struct PluginWire {
     pub(crate) imports: Vec<ImportWire>,
     pub(crate) grants: Vec<GrantWire>,
     pub(crate) registered_at: String,
+    /// Whether its tasks can do nothing but compute, log and return.
+    pub(crate) pure: bool,
+}
+
+/// What `register` prints beside the plugin itself.
+#[derive(Serialize)]
+pub(crate) struct RegistrationWire {
+    #[serde(flatten)]
+    pub(crate) plugin: PluginWire,
+    /// The digest of the version that was current before.
+    pub(crate) previous: Option<String>,
+    pub(crate) changes: ReviewWire,
+    pub(crate) notes: Vec<String>,
+}
+
+/// How a version differs from the one that was current before.
+#[derive(Serialize)]
+pub(crate) struct ReviewWire {
+    tasks_added: Vec<String>,
+    tasks_removed: Vec<String>,
+    tasks_changed: Vec<TaskChangeWire>,
+    imports_added: Vec<ImportWire>,
+    imports_removed: Vec<ImportWire>,
+    rights_added: Vec<GrantWire>,
+    rights_removed: Vec<GrantWire>,
+    rights_grow: bool,
+}
+
+#[derive(Serialize)]
+struct TaskChangeWire {
+    name: String,
+    parts: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +71,35 @@ impl From<&PluginVersion> for PluginWire {
             imports: version.imports.iter().map(ImportWire::from).collect(),
             grants: version.grants.iter().map(GrantWire::from).collect(),
             registered_at: version.registered_at.to_string(),
+            pure: version.is_pure(),
+        }
+    }
+}
+
+impl From<&Registration> for RegistrationWire {
+    fn from(registration: &Registration) -> RegistrationWire {
+        RegistrationWire {
+            plugin: PluginWire::from(&registration.version),
+            previous: registration.previous.as_ref().map(|previous| previous.digest.to_string()),
+            changes: ReviewWire::from(&registration.review),
+            notes: registration.notes.clone(),
+        }
+    }
+}
+
+impl From<&Review> for ReviewWire {
+    fn from(review: &Review) -> ReviewWire {
+        let changed =
+            |change: &TaskChange| TaskChangeWire { name: change.name.to_string(), parts: change.parts.clone() };
+        ReviewWire {
+            tasks_added: review.tasks_added.iter().map(ToString::to_string).collect(),
+            tasks_removed: review.tasks_removed.iter().map(ToString::to_string).collect(),
+            tasks_changed: review.tasks_changed.iter().map(changed).collect(),
+            imports_added: review.imports_added.iter().map(ImportWire::from).collect(),
+            imports_removed: review.imports_removed.iter().map(ImportWire::from).collect(),
+            rights_added: review.rights_added.iter().map(GrantWire::from).collect(),
+            rights_removed: review.rights_removed.iter().map(GrantWire::from).collect(),
+            rights_grow: review.rights_grow(),
         }
     }
 }

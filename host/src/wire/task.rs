@@ -29,6 +29,8 @@ pub(crate) struct TaskWire {
     pub(crate) priority: i32,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) running_jobs: u64,
+    /// Whether it can do nothing but compute, log and return.
+    pub(crate) pure: bool,
 }
 
 /// What `tasks show` prints beside the task itself.
@@ -49,8 +51,9 @@ pub(crate) struct TaskDetails {
     pub(crate) example_args: Option<Value>,
 }
 
-impl From<&TaskRow> for TaskWire {
-    fn from(row: &TaskRow) -> TaskWire {
+impl TaskWire {
+    /// Whether a task is pure is known of its plugin.
+    pub(crate) fn new(row: &TaskRow, is_pure: bool) -> TaskWire {
         let task = &row.task;
         let settings = task.resolved();
         let usual_executor = match task.target {
@@ -75,17 +78,19 @@ impl From<&TaskRow> for TaskWire {
             priority: settings.priority,
             metadata: settings.metadata.0,
             running_jobs: row.running_jobs,
+            pure: is_pure,
         }
     }
 }
 
-impl From<&TaskRow> for TaskDetails {
-    fn from(row: &TaskRow) -> TaskDetails {
+impl TaskDetails {
+    /// As [`TaskWire::new`].
+    pub(crate) fn new(row: &TaskRow, is_pure: bool) -> TaskDetails {
         let settings = row.task.resolved();
         // Registration has checked that these texts are JSON.
         let json = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
         TaskDetails {
-            task: TaskWire::from(row),
+            task: TaskWire::new(row, is_pure),
             backoff: settings.backoff.into(),
             result_ttl_ms: millis(settings.result_ttl),
             configured: layer(&row.task.configured),

@@ -32,9 +32,11 @@ fn first(list: &Value) -> &Value {
     &list.as_array().expect("a list")[0]
 }
 
-const PLUGIN: &str = "name digest tasks imports grants registered_at";
+const PLUGIN: &str = "name digest tasks imports grants registered_at pure";
+/// What `register` prints beside the plugin.
+const REGISTRATION: &str = " previous changes notes";
 const TASK: &str = "id plugin name description max_running_jobs max_running_per_key concurrency_key queue \
-    misfire_grace_time_ms executor timeout_ms fuel memory_bytes max_attempts priority metadata running_jobs";
+    misfire_grace_time_ms executor timeout_ms fuel memory_bytes max_attempts priority metadata running_jobs pure";
 const SCHEDULE: &str = "id task_id trigger args paused coalesce misfire_grace_time_ms max_jitter_ms metadata next_fire_time \
     last_fire_time";
 const JOB: &str = "id task_id schedule_id state outcome result error attempt max_attempts priority queue concurrency_key \
@@ -49,10 +51,14 @@ fn plugins_and_tasks_have_their_documented_keys() {
     let grant = format!("{temp}::work:rw");
     let registered =
         user.json(&["register", file, "--allow-dir", &grant, "--allow-env", "TOKEN=secret", "--timeout", "7s"]);
-    assert_keys(&registered, PLUGIN);
-    assert_eq!(first(&user.json(&["plugins"])), &registered);
-    assert_eq!(user.json(&["plugins", "show", "hello"]), registered);
-    assert_eq!(first(&user.json(&["plugins", "history", "hello"])), &registered);
+    assert_keys(&registered, &[PLUGIN, REGISTRATION].concat());
+    let shown = user.json(&["plugins", "show", "hello"]);
+    assert_keys(&shown, PLUGIN);
+    for (key, value) in shown.as_object().expect("an object") {
+        assert_eq!(value, &registered[key], "{key}");
+    }
+    assert_eq!(first(&user.json(&["plugins"])), &shown);
+    assert_eq!(first(&user.json(&["plugins", "history", "hello"])), &shown);
     assert!(registered["tasks"].as_array().expect("a list").contains(&json!("greet")));
     let real = std::fs::canonicalize(&temp).expect("it exists").display().to_string();
     let grants = json!([

@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "",
     "register",
     "plugins",
+    "plugins approve",
     "tasks",
     "tasks configure",
     "schedule",

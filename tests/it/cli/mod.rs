@@ -6,6 +6,7 @@ mod help;
 mod interrupts;
 mod new;
 mod queues;
+mod review;
 mod secrets;
 mod serving;
 mod settings;

@@ -173,21 +173,6 @@ fn what_is_negative_is_refused_as_such() {
 }
 
 #[test]
-fn one_of_a_unit_is_said_as_people_say_it() {
-    for (phrase, said) in [
-        ("1 month", "every month at "),
-        ("1 month and 1 day", "every month and a day at "),
-        ("2 months and 1 day", "every 2 months and a day at "),
-        ("1 year, 1 week and 3 days", "every year, a week and 3 days at "),
-    ] {
-        let described = Trigger::from_calendar_phrase(phrase, &options()).expect("valid").describe();
-        assert!(described.starts_with(said), "{phrase}: {described}");
-    }
-    let described = Trigger::every(Duration::from_secs(90_061), &options()).expect("valid").describe();
-    assert!(described.starts_with("every day, an hour, a minute and a second, "), "{described}");
-}
-
-#[test]
 fn an_interval_of_milliseconds_is_noted() {
     let notes = |millis| Trigger::every(Duration::from_millis(millis), &options()).expect("valid").notes();
     assert_eq!(notes(1).len(), 1);

@@ -64,6 +64,7 @@ pub const PROGRAMS: &[Program] = &[
     row("env",                Debian("coreutils"),            Build,        "set-up, behind sudo"),
     row("kill",               Debian("procps"),               Build,        "the demonstration and the tests, to stop servers"),
     row("bash",               Debian("bash"),                 Tests,        "the test that runs the README; tests with limited memory, and with a umask"),
+    row("sh",                 Debian("dash"),                 Tests,        "a test that runs in little address space"),
     row("cat",                Debian("coreutils"),            Tests,        "the README"),
     row("mktemp",             Debian("coreutils"),            Tests,        "the README"),
     row("timeout",            Debian("coreutils"),            Tests,        "the README"),

@@ -34,6 +34,8 @@ pub struct Config {
     pub serve: Serve,
     /// Bring the schema of a database server up to date without being asked. SQLite's always is.
     pub auto_migrate: bool,
+    /// Register plugins only with an approval that covers them.
+    pub require_approval: bool,
 }
 
 /// What no job may exceed on this host. Where a plugin or a task asks for more, it gets the cap; where an operator does, it is refused.

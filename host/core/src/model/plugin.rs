@@ -35,6 +35,24 @@ pub struct Import {
     pub by_adapter: bool,
 }
 
+/// What a component may import and still be pure.
+const PURE_INTERFACES: [&str; 3] = ["jobs:plugin/types", "jobs:plugin/context", "jobs:plugin/log"];
+
+impl PluginVersion {
+    /// Whether its tasks are pure: see nothing but their arguments and the job that they are, and do nothing but log and return. That holds
+    /// whatever is granted, because a component can call only what it imports; what the WASI adapter imports counts as well.
+    pub fn is_pure(&self) -> bool {
+        self.imports.iter().all(|import| PURE_INTERFACES.contains(&import.name()))
+    }
+}
+
+impl Import {
+    /// The interface without its version: one in a newer version is no new wish.
+    pub fn name(&self) -> &str {
+        self.interface.split_once('@').map_or(&*self.interface, |(name, _)| name)
+    }
+}
+
 /// A task as the plugin's author declared it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskDeclaration {
@@ -75,6 +93,51 @@ pub enum Grant {
         /// Its value, where the operator fixed one.
         value: Option<String>,
     },
+}
+
+impl Grant {
+    /// Whether the two stand for the same thing inside the guest, so that a plugin can have only one of them.
+    pub fn clashes_with(&self, other: &Grant) -> bool {
+        match (self, other) {
+            (Grant::Dir { guest: a, .. }, Grant::Dir { guest: b, .. }) => a == b,
+            (Grant::Env { name: a, .. }, Grant::Env { name: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether whoever has this right may do all that `other` would let them do.
+    ///
+    /// A folder covers those in it, by their paths and whatever they are called inside the guest. A variable that the host has covers one
+    /// with a fixed value, not the other way round; which value was fixed is not looked at, because it is the operator's own.
+    pub fn covers(&self, other: &Grant) -> bool {
+        match (self, other) {
+            (
+                Grant::Dir { host, access, quota, .. },
+                Grant::Dir { host: other_host, access: other_access, quota: other_quota, .. },
+            ) => {
+                let is_enough = match other_access {
+                    DirAccess::ReadOnly => true,
+                    DirAccess::ReadWrite => *access == DirAccess::ReadWrite && quota.covers(*other_quota),
+                };
+                is_enough && other_host.starts_with(host)
+            }
+            (Grant::Env { name, value }, Grant::Env { name: other_name, value: other_value }) => {
+                name == other_name && (value.is_none() || other_value.is_some())
+            }
+            _ => false,
+        }
+    }
+}
+
+impl WriteQuota {
+    fn covers(self, other: WriteQuota) -> bool {
+        let is_within = |bound: Option<u64>, other: Option<u64>| match (bound, other) {
+            (None, _) => true,
+            (Some(bound), Some(other)) => other <= bound,
+            (Some(_), None) => false,
+        };
+        is_within(self.bytes, other.bytes) && is_within(self.files, other.files)
+    }
 }
 
 /// What one attempt may write into a folder. What is not set has no bound but the disk.
@@ -138,6 +201,69 @@ impl fmt::Display for Grant {
             }
             Grant::Env { name, value: None } => write!(f, "--allow-env {name}"),
             Grant::Env { name, value: Some(_) } => write!(f, "--allow-env {name}=…"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(host: &str, access: DirAccess, bytes: Option<u64>) -> Grant {
+        let quota = WriteQuota { bytes, files: None };
+        Grant::Dir { host: host.into(), guest: "in".to_owned(), access, identity: None, quota }
+    }
+
+    fn env(name: &str, value: Option<&str>) -> Grant {
+        Grant::Env { name: name.to_owned(), value: value.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_right_covers_what_lets_a_plugin_do_no_more() {
+        use DirAccess::{ReadOnly, ReadWrite};
+        let covers = [
+            (dir("/srv", ReadOnly, None), dir("/srv", ReadOnly, None)),
+            (dir("/srv", ReadOnly, None), dir("/srv/in", ReadOnly, None)),
+            (dir("/srv", ReadWrite, None), dir("/srv", ReadWrite, Some(5))),
+            (dir("/srv", ReadWrite, Some(5)), dir("/srv", ReadOnly, None)),
+            (dir("/srv", ReadWrite, Some(5)), dir("/srv", ReadWrite, Some(5))),
+            (env("A", None), env("A", None)),
+            (env("A", None), env("A", Some("1"))),
+            (env("A", Some("1")), env("A", Some("2"))),
+        ];
+        for (has, asks) in covers {
+            assert!(has.covers(&asks), "{has} covers {asks}");
+        }
+        let grows = [
+            (dir("/srv/in", ReadOnly, None), dir("/srv", ReadOnly, None)),
+            (dir("/srv", ReadOnly, None), dir("/srv2", ReadOnly, None)),
+            (dir("/srv", ReadOnly, None), dir("/srv", ReadWrite, Some(1))),
+            (dir("/srv", ReadWrite, Some(5)), dir("/srv", ReadWrite, Some(6))),
+            (dir("/srv", ReadWrite, Some(5)), dir("/srv", ReadWrite, None)),
+            (env("A", Some("1")), env("A", None)),
+            (env("A", None), env("B", None)),
+            (env("A", None), dir("/srv", ReadOnly, None)),
+        ];
+        for (has, asks) in grows {
+            assert!(!has.covers(&asks), "{has} does not cover {asks}");
+        }
+    }
+
+    #[test]
+    fn a_component_is_pure_if_it_can_call_nothing_but_context_and_log() {
+        let version = |interfaces: &[&str]| PluginVersion {
+            name: PluginName::new("p").expect("valid"),
+            digest: Digest::from_bytes([0; 32]),
+            size_bytes: 1,
+            imports: interfaces.iter().map(|it| Import { interface: (*it).to_owned(), by_adapter: true }).collect(),
+            grants: Vec::new(),
+            tasks: Vec::new(),
+            registered_at: Timestamp::EPOCH,
+        };
+        assert!(version(&[]).is_pure());
+        assert!(version(&["jobs:plugin/types@0.1.0", "jobs:plugin/context@0.1.0", "jobs:plugin/log@0.2.0"]).is_pure());
+        for more in ["jobs:plugin/scheduler@0.1.0", "wasi:random/random@0.2.0", "jobs:plugin/logger@0.1.0"] {
+            assert!(!version(&["jobs:plugin/log@0.1.0", more]).is_pure(), "{more}");
         }
     }
 }

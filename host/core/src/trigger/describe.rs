@@ -136,10 +136,10 @@ fn elapsed(micros: i64) -> String {
     if parts.is_empty() { "no time".to_owned() } else { list(&parts, "and") }
 }
 
-/// `every 1 minute` is said as `every minute`, `every 1 month and 1 day` as `every month and a day`.
-fn each(text: &str) -> String {
-    let text = text.strip_prefix("1 ").unwrap_or(text);
-    text.replace(" 1 hour", " an hour").replace(" 1 ", " a ")
+/// `every 1 minute` is said as `every minute`.
+fn each(text: &str) -> &str {
+    let rest = text.strip_prefix("1 ").filter(|rest| !rest.contains(' '));
+    rest.unwrap_or(text)
 }
 
 fn counted(count: i64, unit: &str) -> String {
