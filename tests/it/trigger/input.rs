@@ -275,7 +275,7 @@ fn descriptions_read_as_english() {
     assert_eq!(describe(json!({"type": "date", "run_time": "2026-03-29T01:30:00Z"})), "once, 2026-03-29 01:30:00 UTC");
     assert_eq!(
         describe(json!({"type": "interval", "hours": 1, "minutes": 30, "start_time": "2026-01-01T00:00:00+01:00"})),
-        "every 1 hour and 30 minutes, counted from 2026-01-01 00:00:00+01:00"
+        "every hour and 30 minutes, counted from 2026-01-01 00:00:00+01:00"
     );
     assert_eq!(
         describe(
