@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use host::clock::{Clock, Instant, SystemClock};
 use host::executor::Verdict;
-use host::model::{Coalesce, Job, JobState, Outcome, Payload, Timestamp};
+use host::executor::inline::{InlineExecutor, NativeContext, NativeError};
+use host::model::{Coalesce, Job, JobState, Outcome, Payload, Settings, TaskName, Timestamp};
 use host::scheduler::{Options, Parts, Scheduler};
+use serde_json::Value;
 use tests::backends::{Backend, open_as_programs};
 use tests::stage::{Script, Stage, unlimited};
 use tests::wait::wait_for;
@@ -64,6 +66,16 @@ fn long_job() -> Script {
     })
 }
 
+/// Those of a task that one of the schedulers runs, with a time limit that is kept.
+fn limited(executor: &str) -> Result<Settings> {
+    Ok(Settings { executor: Some(executor.parse()?), timeout: Some(Duration::from_secs(60)), ..unlimited() })
+}
+
+async fn brief_job(_: NativeContext, _: Value) -> Result<Value, NativeError> {
+    SystemClock.sleep(Duration::from_millis(10)).await;
+    Ok(Value::Null)
+}
+
 /// Three schedulers, one with the right time: every job runs once, none is taken from another, and no fire comes early.
 pub(crate) fn an_hour_wrong(backend: Backend) -> Result<()> {
     block_on(async {
@@ -82,13 +94,18 @@ pub(crate) fn an_hour_wrong(backend: Backend) -> Result<()> {
         for (name, seconds) in [("ahead", 3_600), ("behind", -3_600), ("right", 0)] {
             // A few jobs each at most, so that all of them get some.
             let options = Options { lease_duration: LEASE, max_concurrent_jobs: 4, ..Stage::options(name) };
-            let clock = Arc::new(WrongBy { seconds });
-            let parts = Parts { clock, ..stage.parts(Arc::clone(&stage.executor)) };
+            let clock: Arc<dyn Clock> = Arc::new(WrongBy { seconds });
+            let brief = stage.task(&format!("brief_{name}"), limited(name)?, long_job()).await;
+            stage.submit(stage.job(&brief).await).await;
+            let executor = InlineExecutor::new(Arc::clone(&clock)).with(TaskName::new(brief.as_str())?, brief_job);
+            let parts = stage.parts(Arc::clone(&stage.executor));
+            let executors = parts.executors.with(name.parse()?, Arc::new(executor));
+            let parts = Parts { clock, executors, ..stage.parts(Arc::clone(&stage.executor)) };
             schedulers.push(Scheduler::start(parts, options).await?);
         }
         let enough = wait_for("jobs to end", || async {
             let jobs = stage.jobs().await;
-            Some(jobs).filter(|jobs| jobs.iter().filter(|job| job.state == JobState::Finished).count() >= 9)
+            Some(jobs).filter(|jobs| jobs.iter().filter(|job| job.state == JobState::Finished).count() >= 12)
         });
         enough.await;
         // One after the other: the last one still works while the first drains.
@@ -98,6 +115,9 @@ pub(crate) fn an_hour_wrong(backend: Backend) -> Result<()> {
         let ended = SystemClock.now();
         let jobs = stage.jobs().await;
         jobs.iter().try_for_each(|job| harmless(job, began, ended))?;
+        let is_done = |job: &&Job| job.outcome == Some(Outcome::Success);
+        let brief = jobs.iter().filter(|job| job.spec.settings.executor.is_some());
+        ensure!(brief.filter(is_done).count() == 3, "time limits are not kept by the hosts' clocks: {jobs:?}");
         let of_schedule = jobs.iter().filter(|job| job.spec.schedule_id.is_some()).count();
         let elapsed = usize::try_from(ended.saturating_since(began).as_secs())?;
         ensure!((2..=elapsed + 40).contains(&of_schedule), "{of_schedule} fires in {elapsed} s");
