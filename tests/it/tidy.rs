@@ -33,7 +33,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "sandbox/src/streams.rs",
         ],
     ),
-    ("url", &["core/src/config/"]),
+    ("url", &["core/src/config/", "core/src/model/http/"]),
     ("base64", &["store/src/archive/"]),
     ("wasmtime", &["sandbox/src/"]),
     ("wasmtime_wasi", &["sandbox/src/"]),
