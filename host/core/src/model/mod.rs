@@ -49,7 +49,7 @@ pub use id::{
 };
 pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
 pub use memory::MemoryLoad;
-pub use outcome::{ErrorKind, JobError, Outcome, Usage};
+pub use outcome::{ErrorKind, HttpUsage, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
 pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration, WriteQuota};
 pub use retry::Backoff;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Timestamp;
+use super::http::HttpPattern;
 use super::id::{Digest, PluginName, TaskName};
 use super::settings::Settings;
 
@@ -75,6 +76,8 @@ pub enum Grant {
         /// Its value, where the operator fixed one.
         value: Option<String>,
     },
+    /// HTTP requests.
+    Http(HttpPattern),
 }
 
 /// What one attempt may write into a folder. What is not set has no bound but the disk.
@@ -138,6 +141,7 @@ impl fmt::Display for Grant {
             }
             Grant::Env { name, value: None } => write!(f, "--allow-env {name}"),
             Grant::Env { name, value: Some(_) } => write!(f, "--allow-env {name}=…"),
+            Grant::Http(pattern) => write!(f, "--allow-http '{pattern}'"),
         }
     }
 }
