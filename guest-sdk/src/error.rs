@@ -2,10 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::http;
 
 /// Why an attempt did not succeed, and whether another one might.
 ///
@@ -175,10 +178,22 @@ impl fmt::Display for TaskError {
 }
 
 impl<E: Into<Box<dyn Error>>> From<E> for TaskError {
-    /// A plain error is retryable; [`Cancelled`] stays what it is.
+    /// A plain error is retryable; [`Cancelled`] stays what it is, and one of [`http`] knows whether another attempt makes sense.
     fn from(error: E) -> Self {
         let error = error.into();
-        if error.is::<Cancelled>() { TaskError::cancelled() } else { TaskError::retryable(error) }
+        if error.is::<Cancelled>() {
+            return TaskError::cancelled();
+        }
+        // Reading an answer fails with an error of I/O around it.
+        let inner = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref()?.downcast_ref());
+        let Some(http) = error.downcast_ref::<http::Error>().or(inner) else { return TaskError::retryable(error) };
+        let (code, delay, is_retryable) = (http.kind().as_str(), http.retry_after(), http.is_retryable());
+        let error = match delay {
+            Some(delay) if is_retryable => TaskError::retry_after(delay, error),
+            _ if is_retryable => TaskError::retryable(error),
+            _ => TaskError::permanent(error),
+        };
+        error.code(code)
     }
 }
 

@@ -67,6 +67,11 @@
 //!
 //! Durations are written as `500ms`, `30s`, `1h30m`, `2d`; sizes as `64KiB`, `64MiB`, `1GiB` or in bytes.
 //!
+//! # The world outside
+//!
+//! A component has what the operator granted: folders through [`std::fs`], variables through [`std::env`], requests to servers through
+//! [`http`]. It has no sockets, so that clients from crates.io that open some find none.
+//!
 //! # Limits of a component
 //!
 //! - Every attempt runs in a fresh instance: statics begin anew each time.
@@ -80,11 +85,14 @@ mod bindings;
 mod convert;
 #[cfg(target_family = "wasm")]
 mod exports;
+#[cfg(target_family = "wasm")]
+mod http_bindings;
 
 mod arguments;
 mod context;
 mod error;
 mod host;
+pub mod http;
 pub mod log;
 mod payload;
 mod registry;

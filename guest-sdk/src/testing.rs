@@ -30,10 +30,12 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::context::{Context, Job};
 use crate::error::TaskError;
+use crate::http;
 use crate::log::Level;
 use crate::payload::{Encoding, Payload};
 use crate::registry;
@@ -62,6 +64,7 @@ pub struct Host {
     remaining: Duration,
     scheduler_granted: bool,
     job_results: Vec<(String, JobResult)>,
+    answers: Vec<PlannedAnswer>,
 }
 
 impl Default for Host {
@@ -93,7 +96,14 @@ impl Host {
             metadata: serde_json::Map::new(),
             scheduler_id: "test".to_owned(),
         };
-        Host { job, cancel_after: None, remaining, scheduler_granted: false, job_results: Vec::new() }
+        Host {
+            job,
+            cancel_after: None,
+            remaining,
+            scheduler_granted: false,
+            job_results: Vec::new(),
+            answers: Vec::new(),
+        }
     }
 
     /// The job's ID.
@@ -158,6 +168,23 @@ impl Host {
         self
     }
 
+    /// Grants requests with that method and URL, query included, and says what they are answered with. Several answers to one
+    /// request come one after the other, and the last of them from then on. Requests that nothing is said about are denied.
+    ///
+    /// ```
+    /// use guest_sdk::testing::{Host, HttpAnswer};
+    /// use guest_sdk::http;
+    ///
+    /// let host = Host::new().http("GET", "https://a.example/?of=me", HttpAnswer::json(200, &[1, 2]));
+    /// let attempt = host.enter(|_| http::get("https://a.example/").query("of", "me").send()?.json::<Vec<u8>>());
+    /// assert_eq!(attempt.returned.unwrap(), [1, 2]);
+    /// assert_eq!(attempt.http[0].url(), "https://a.example/?of=me");
+    /// ```
+    pub fn http(mut self, method: &str, url: &str, answer: HttpAnswer) -> Self {
+        self.answers.push(PlannedAnswer { method: method.to_owned(), url: url.to_owned(), answer });
+        self
+    }
+
     /// Calls `body` inside the job, with its context.
     pub fn enter<T>(&self, body: impl FnOnce(&Context) -> T) -> Attempt<T> {
         self.clone().attempt_with(|| body(&Context::current()))
@@ -168,7 +195,13 @@ impl Host {
         let args = Payload { encoding: Encoding::Json, data: args.to_string().into_bytes() };
         let attempt = self.run_payload(task, &args);
         let returned = attempt.returned.and_then(|result| Ok(result.decode()?));
-        Attempt { returned, logs: attempt.logs, progress: attempt.progress, requests: attempt.requests }
+        Attempt {
+            returned,
+            logs: attempt.logs,
+            progress: attempt.progress,
+            requests: attempt.requests,
+            http: attempt.http,
+        }
     }
 
     /// As [`Host::run`], for any encoding.
@@ -186,6 +219,8 @@ impl Host {
             remaining: self.remaining,
             scheduler_granted: self.scheduler_granted,
             job_results: self.job_results,
+            answers: self.answers,
+            http: Vec::new(),
             logs: Vec::new(),
             progress: Vec::new(),
             requests: Vec::new(),
@@ -194,7 +229,7 @@ impl Host {
         let returned = body();
         let state = CURRENT.take().expect("only the guard takes the state, and it is dropped after this");
         drop(entered);
-        Attempt { returned, logs: state.logs, progress: state.progress, requests: state.requests }
+        Attempt { returned, logs: state.logs, progress: state.progress, requests: state.requests, http: state.http }
     }
 }
 
@@ -209,6 +244,8 @@ pub struct Attempt<T> {
     pub progress: Vec<Progress>,
     /// What it asked of the scheduler. The host forgets these if the attempt fails.
     pub requests: Vec<Request>,
+    /// The requests over HTTP that it made, those that were denied included.
+    pub http: Vec<http::Request>,
 }
 
 /// A line of the log.
@@ -259,6 +296,55 @@ pub enum Request {
     RemoveSchedule(String),
 }
 
+/// What a request over HTTP is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer(Result<Answered, http::ErrorKind>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl HttpAnswer {
+    /// An answer with that status and body.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        HttpAnswer(Ok(Answered { status, headers: Vec::new(), body: body.into() }))
+    }
+
+    /// An answer with that status, and a value as JSON.
+    ///
+    /// # Panics
+    ///
+    /// If the value has no form in JSON.
+    pub fn json(status: u16, value: &(impl Serialize + ?Sized)) -> Self {
+        let body = serde_json::to_vec(value).expect("the value has a form in JSON");
+        HttpAnswer::new(status, body).header("content-type", "application/json")
+    }
+
+    /// No answer, for that reason.
+    pub fn failure(kind: http::ErrorKind) -> Self {
+        HttpAnswer(Err(kind))
+    }
+
+    /// The same answer with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Ok(answered) = &mut self.0 {
+            answered.headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+}
+
+#[derive(Debug, Clone)]
+struct PlannedAnswer {
+    method: String,
+    url: String,
+    answer: HttpAnswer,
+}
+
 /// The state of the fake host while a task runs.
 pub(crate) struct Fake {
     pub(crate) job: Job,
@@ -269,6 +355,8 @@ pub(crate) struct Fake {
     logs: Vec<Line>,
     pub(crate) progress: Vec<Progress>,
     requests: Vec<Request>,
+    answers: Vec<PlannedAnswer>,
+    http: Vec<http::Request>,
 }
 
 thread_local! {
@@ -319,6 +407,19 @@ impl Fake {
     pub(crate) fn job_result(&self, job_id: &str) -> Result<Option<JobResult>, SchedulerError> {
         self.check_grant()?;
         Ok(self.job_results.iter().find(|(id, _)| id == job_id).map(|(_, result)| result.clone()))
+    }
+
+    pub(crate) fn answer(&mut self, request: &http::Request) -> Result<Answered, http::Error> {
+        self.http.push(request.clone());
+        let is_for = |planned: &PlannedAnswer| planned.method == request.method() && planned.url == request.url();
+        let Some(first) = self.answers.iter().position(is_for) else {
+            let what = "it is not granted; see `testing::Host::http`";
+            return Err(http::Error::new(http::ErrorKind::Denied, what));
+        };
+        let is_last = !self.answers[first + 1..].iter().any(is_for);
+        let HttpAnswer(answer) =
+            if is_last { self.answers[first].answer.clone() } else { self.answers.remove(first).answer };
+        answer.map_err(|kind| http::Error::new(kind, "the test says so"))
     }
 
     fn check_grant(&self) -> Result<(), SchedulerError> {

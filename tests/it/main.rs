@@ -5,6 +5,7 @@ mod cli;
 mod features;
 mod generated;
 mod hostile;
+mod http_patterns;
 mod inline;
 mod programs;
 mod readme;

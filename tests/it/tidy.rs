@@ -32,7 +32,12 @@ const KNOWN_CIRCLES: &[(&[&str], &str)] = &[(
 /// Third-party crates and the only places that may name them (prefixes below `host/`).
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
-    ("rustls", &["store/src/sql/drivers/tls.rs"]),
+    ("rustls", &["store/src/sql/drivers/tls.rs", "sandbox/src/http/tls.rs"]),
+    ("rustls_native_certs", &["sandbox/src/http/tls.rs"]),
+    ("tokio_rustls", &["sandbox/src/http/tls.rs"]),
+    ("hyper", &["sandbox/src/http/"]),
+    ("http_body", &["sandbox/src/http/"]),
+    ("http_body_util", &["sandbox/src/http/"]),
     (
         "rustix",
         &[
@@ -43,10 +48,11 @@ const HOMES: &[(&str, &[&str])] = &[
             "sandbox/src/streams.rs",
         ],
     ),
-    ("url", &["core/src/config/"]),
+    ("url", &["core/src/config/", "core/src/model/http/"]),
     ("base64", &["store/src/archive/"]),
     ("wasmtime", &["sandbox/src/"]),
     ("wasmtime_wasi", &["sandbox/src/"]),
+    ("wasmtime_wasi_http", &["sandbox/src/http/"]),
     ("wasmtime_wasi_io", &["sandbox/src/poll.rs"]),
     ("wasmparser", &["sandbox/src/"]),
     ("cap_primitives", &["sandbox/src/"]),

@@ -8,10 +8,10 @@ use host::broker::local::LocalBroker;
 use host::clock::SystemClock;
 use host::config::Caps;
 use host::model::{
-    Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, Import, Job, JobError,
-    JobId, JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause, Payload,
-    PluginName, PluginVersion, Progress, Schedule, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage,
-    WriteQuota,
+    Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage, Import,
+    Job, JobError, JobId, JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause,
+    Payload, PluginName, PluginVersion, Progress, Schedule, Settings, Target, Task, TaskDeclaration, TaskName,
+    Timestamp, Usage, WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -160,6 +160,7 @@ impl Content<'_> {
                     },
                     Grant::Env { name: "TOKEN".into(), value: Some("s€cret".into()) },
                     Grant::Env { name: "HOME".into(), value: None },
+                    Grant::Http("GET,POST https://*.bücher.example:8443/v1".parse().expect("a pattern")),
                 ],
                 tasks: vec![declared("work"), declared("limited")],
                 registered_at: self.at(day),
@@ -259,6 +260,7 @@ impl Content<'_> {
                     fuel: u64::MAX,
                     peak_memory_bytes: 1 << 40,
                     wall: Duration::from_micros(3),
+                    http: HttpUsage { requests: 3, sent_bytes: 1 << 33, received_bytes: u64::MAX },
                     ..Usage::default()
                 }),
                 plugin_digest: Some(Digest::from_bytes([9; 32])),

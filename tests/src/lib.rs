@@ -13,3 +13,4 @@ pub mod logs;
 pub mod stage;
 pub mod trials;
 pub mod wait;
+pub mod web;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::context::Job;
+use crate::http::{self, Inbound, Outbound};
 use crate::log::Level;
 use crate::scheduler::{JobRequest, JobResult, ResumeFrom, ScheduleRequest, SchedulerError};
 use crate::testing::{Progress, Request, fake};
@@ -58,6 +59,25 @@ pub(crate) fn unpause_schedule(id: &str, from: ResumeFrom) -> Result<(), Schedul
 
 pub(crate) fn remove_schedule(id: &str) -> Result<(), SchedulerError> {
     ask(Request::RemoveSchedule(id.to_owned())).map(drop)
+}
+
+/// The body of an answer, all of which is there.
+pub(crate) struct Body(Vec<u8>);
+
+impl Body {
+    pub(crate) fn chunk(&mut self, most: usize) -> Result<Vec<u8>, http::Error> {
+        let rest = self.0.split_off(most.min(self.0.len()));
+        Ok(std::mem::replace(&mut self.0, rest))
+    }
+}
+
+pub(crate) fn http_send(outbound: &Outbound<'_>) -> Result<Inbound, http::Error> {
+    let answer = fake(|host| host.answer(outbound.request)).unwrap_or_else(|| {
+        let what = "nobody sends requests outside the sandbox; see `guest_sdk::testing::Host::http`";
+        Err(http::Error::new(http::ErrorKind::Unavailable, what))
+    })?;
+    let headers = answer.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+    Ok(Inbound { status: answer.status, headers, body: Body(answer.body) })
 }
 
 fn ask(request: Request) -> Result<String, SchedulerError> {

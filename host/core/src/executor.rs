@@ -139,6 +139,10 @@ pub struct Limits {
     pub log_lines: usize,
     /// Files and folders open at the same time.
     pub open_files: usize,
+    /// Connections of HTTP open at the same time.
+    pub http_connections: usize,
+    /// Size of the body of an HTTP request or response, in bytes.
+    pub http_body_bytes: u64,
 }
 
 impl Limits {
@@ -155,6 +159,8 @@ impl Limits {
             log_bytes: caps.log_bytes.min(share(caps.job_log_bytes, ATTEMPT_LOG_MIN.0)),
             log_lines: caps.log_lines.min(share(caps.job_log_lines, ATTEMPT_LOG_MIN.1)),
             open_files: caps.open_files,
+            http_connections: caps.http_connections,
+            http_body_bytes: caps.http_body_bytes,
         }
     }
 }

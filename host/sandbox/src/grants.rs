@@ -1,4 +1,4 @@
-//! Grants made ready: folders opened, variables looked up.
+//! Grants made ready: folders opened, variables looked up, requests to be held against patterns.
 //!
 //! A folder is opened once for a plugin version and its grants, and every job is handed that open folder: nobody can put
 //! another folder in its place by moving names around, and no job pays for the opening.
@@ -10,21 +10,26 @@
 //! then no link can lead anywhere else, and refusing would stop every plugin with folders on all machines but one.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Semaphore;
 use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use crate::model::{DirAccess, FolderIdentity, Grant, WriteQuota};
+use super::http::lookup_places;
+use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, WriteQuota};
 use host_core::files::{FolderError, identity_of, open_folder};
 
 /// The grants of one plugin version, ready to be handed to instances.
-#[derive(Default)]
 pub(super) struct OpenGrants {
     folders: Vec<Folder>,
     variables: Vec<Variable>,
+    requests: Vec<HttpPattern>,
+    /// The places for its lookups of names.
+    lookups: Arc<Semaphore>,
 }
 
 /// A granted folder, open.
@@ -35,6 +40,13 @@ pub(super) struct Folder {
     pub(super) guest: String,
     /// What one attempt may write there.
     pub(super) quota: WriteQuota,
+}
+
+impl Default for OpenGrants {
+    /// None.
+    fn default() -> OpenGrants {
+        OpenGrants { folders: Vec::new(), variables: Vec::new(), requests: Vec::new(), lookups: lookup_places() }
+    }
 }
 
 struct Variable {
@@ -102,6 +114,7 @@ impl Folders {
                 Grant::Env { name, value } => {
                     open.variables.push(Variable { name: name.clone(), fixed: value.clone() });
                 }
+                Grant::Http(pattern) => open.requests.push(pattern.clone()),
             }
         }
         Ok(open)
@@ -147,6 +160,21 @@ impl OpenGrants {
             let value = variable.fixed.clone().or_else(|| std::env::var(&variable.name).ok())?;
             Some((variable.name.as_str(), value))
         })
+    }
+
+    /// Whether a request is allowed, as far as its text goes.
+    pub(super) fn allows(&self, target: &HttpTarget) -> bool {
+        self.requests.iter().any(|pattern| pattern.allows(target))
+    }
+
+    /// Whether the same request to that very address is allowed.
+    pub(super) fn allows_address(&self, target: &HttpTarget, address: IpAddr) -> bool {
+        self.requests.iter().any(|pattern| pattern.allows_address(target, address))
+    }
+
+    /// The places for its lookups of names.
+    pub(super) fn lookups(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.lookups)
     }
 
     /// Whether every folder still exists. One system call for each; none without folders.

@@ -12,6 +12,7 @@ use super::abi::v0_1::{self, TaskDescriptor};
 use super::budget::Share;
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
+use super::http::{HttpLimits, HttpService};
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
@@ -48,6 +49,7 @@ pub(super) struct Listing {
 pub(super) async fn list_tasks(
     prepared: &Prepared,
     memory_bytes_max: u64,
+    http: Arc<HttpService>,
     clock: Arc<dyn Clock>,
 ) -> Result<Listing, InspectError> {
     let initial = prepared.largest_memory_bytes();
@@ -60,6 +62,8 @@ pub(super) async fn list_tasks(
         log_bytes: LIST_LOG_BYTES,
         log_lines: LIST_LOG_BYTES,
         open_files: 0,
+        http_connections: 0,
+        http_body_bytes: 0,
     };
     let started_at = clock.now();
     let clock = AttemptClock::begin(clock, started_at);
@@ -84,6 +88,8 @@ pub(super) async fn list_tasks(
         share: Share::unlimited(),
         open_files: limits.open_files,
         file_places: Arc::new(Semaphore::new(0)),
+        http,
+        http_limits: HttpLimits { connections: limits.http_connections, body_bytes: limits.http_body_bytes },
         fuel: limits.fuel,
         result_bytes: limits.result_bytes,
         output: output.clone(),

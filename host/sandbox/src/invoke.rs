@@ -22,6 +22,7 @@ use super::abi::v0_1;
 use super::budget::{Budget, Share};
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
+use super::http::{HttpLimits, HttpService};
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
@@ -51,8 +52,10 @@ pub(super) struct Attempt {
     pub(super) share: Share,
     /// That memory.
     pub(super) budget: Arc<Budget>,
-    /// The places for files that all attempts may have open.
+    /// The places for files and connections that all attempts may have open.
     pub(super) file_places: Arc<Semaphore>,
+    /// What makes connections.
+    pub(super) http: Arc<HttpService>,
 }
 
 /// Runs an attempt to its end, on the guests' threads.
@@ -75,6 +78,8 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
             share: attempt.share,
             open_files: limits.open_files,
             file_places: attempt.file_places,
+            http: attempt.http,
+            http_limits: HttpLimits { connections: limits.http_connections, body_bytes: limits.http_body_bytes },
             fuel: limits.fuel,
             result_bytes: limits.result_bytes,
             output: output.clone(),
@@ -103,6 +108,7 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
     let fuel = burned.saturating_add(store.data().work.done()).min(limits.fuel);
     let memory = &store.data().memory;
     let peak_memory_bytes = memory.peak();
+    let http = store.data().http_usage();
     if let Some(plugin) = &attempt.invocation.runnable.plugin {
         let was_refused = memory.denied().is_some_and(|denied| denied.by_budget);
         attempt.budget.ended(
@@ -116,7 +122,7 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
     drop(store);
     drop(attempt.place);
     flush(&output).await;
-    let usage = Usage { fuel, peak_memory_bytes, wall: elapsed.elapsed(), queued: Duration::ZERO };
+    let usage = Usage { fuel, peak_memory_bytes, wall: elapsed.elapsed(), http, ..Usage::default() };
     Finished { usage, ..Finished::of(verdict) }
 }
 

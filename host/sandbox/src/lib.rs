@@ -27,6 +27,7 @@ mod engine;
 mod fault;
 mod files;
 mod grants;
+mod http;
 mod inspect;
 mod invoke;
 mod load;
@@ -58,11 +59,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 pub use self::compiler::{ChildCompiler, Compiler, serve_if_asked};
+pub use self::http::Resolver;
 
 use self::budget::{Budget, Share};
 use self::cache::CodeCache;
 use self::engine::Threads;
 use self::grants::{FolderUnavailable, OpenGrants};
+use self::http::HttpService;
 use self::invoke::Attempt;
 use self::load::{Loader, Prepared};
 use self::pool::Pool;
@@ -96,6 +99,10 @@ pub struct WasmOptions {
     pub source: Arc<dyn PluginSource>,
     /// The time of day, for log lines.
     pub clock: Arc<dyn Clock>,
+    /// What looks up the names of servers that plugins speak to; `None`: the system.
+    pub resolver: Option<Arc<dyn Resolver>>,
+    /// Authorities, in a PEM file, that may vouch for those servers besides the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 impl WasmOptions {
@@ -111,6 +118,8 @@ impl WasmOptions {
             loading_max: LOADING_MAX_DEFAULT,
             source,
             clock,
+            resolver: None,
+            authorities: None,
         }
     }
 }
@@ -142,6 +151,7 @@ pub struct WasmExecutor {
     budget: Arc<Budget>,
     file_places: Arc<Semaphore>,
     processors: Arc<Processors>,
+    http: Arc<HttpService>,
     loading_max: Duration,
     clock: Arc<dyn Clock>,
     // Last: guests hold stores, which must not outlive what they were made of.
@@ -163,6 +173,7 @@ impl WasmExecutor {
         let guests = Threads::for_guests().map_err(no_threads)?;
         let loading = Threads::for_loading().map_err(no_threads)?;
         let opening = Pool::start("granted-folders", FOLDER_THREADS_MAX).map_err(no_threads)?;
+        let http = HttpService::new(options.resolver, options.authorities).map_err(no_threads)?;
         let cache = CodeCache::open(options.cache_dir);
         let loader = Loader::new(engine, cache, options.compiler, loading.handle().clone()).map_err(reason)?;
         Ok(WasmExecutor {
@@ -174,6 +185,7 @@ impl WasmExecutor {
             budget: Budget::new(options.memory_total.unwrap_or_else(usual_memory_total)),
             file_places: Arc::new(Semaphore::new(machine::open_files_max() / 2)),
             processors: Processors::new(engine::guest_threads()),
+            http,
             loading_max: options.loading_max,
             clock: options.clock,
             guests,
@@ -296,6 +308,7 @@ impl Executor for WasmExecutor {
             share,
             budget: Arc::clone(&self.budget),
             file_places: Arc::clone(&self.file_places),
+            http: Arc::clone(&self.http),
         };
         let task_id = attempt.invocation.job.spec.task_id.clone();
         let slice = TimeSlice::new();
@@ -361,9 +374,9 @@ impl PluginInspector for WasmExecutor {
         let prepared = Arc::new(prepared);
         // The semaphore is never closed.
         let _place = self.inspections.acquire().await.ok();
-        let (memory, clock) = (self.memory_bytes_max, Arc::clone(&self.clock));
+        let (memory, http, clock) = (self.memory_bytes_max, Arc::clone(&self.http), Arc::clone(&self.clock));
         let listed = Arc::clone(&prepared);
-        let task = self.guests.handle().spawn(async move { inspect::list_tasks(&listed, memory, clock).await });
+        let task = self.guests.handle().spawn(async move { inspect::list_tasks(&listed, memory, http, clock).await });
         let listing = AbortOnDrop(task)
             .join()
             .await

@@ -204,6 +204,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     super::random::add_to_linker(&mut linker)?;
     super::poll::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
+    super::http::interface::add_to_linker(&mut linker)?;
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)
 }

@@ -55,6 +55,8 @@ pub(super) const HOST_INTERFACES: &[HostInterface] = &[
     wasi("wasi:clocks/wall-clock"),
     wasi("wasi:filesystem/preopens"),
     wasi("wasi:filesystem/types"),
+    wasi("wasi:http/outgoing-handler"),
+    wasi("wasi:http/types"),
     wasi("wasi:io/error"),
     wasi("wasi:io/poll"),
     wasi("wasi:io/streams"),
@@ -72,7 +74,7 @@ pub(super) const HOST_INTERFACES: &[HostInterface] = &[
 
 /// Packages that plugins may reasonably ask for and this host does not have, with what to say about them.
 const KNOWN_ABSENT: &[(&str, &str)] = &[
-    ("wasi:http/", "HTTP is not available to plugins yet"),
+    ("wasi:http/", "of HTTP a plugin has `outgoing-handler` and `types`"),
     ("wasi:keyvalue/", "key-value storage is not available to plugins yet"),
     ("wasi:config/", "configuration values are not available to plugins yet; use `--allow-env`"),
     ("wasi:nn/", "machine learning is not available to plugins"),
@@ -309,13 +311,15 @@ mod tests {
 
     #[test]
     fn a_missing_import_is_listed_with_what_is_known_of_it() {
-        let imports = ["wasi:io/poll@0.2.0", "wasi:http/types@0.2.4", "jobs:plugin/log@0.2.0", "a:b/c"];
+        let imports = ["wasi:io/poll@0.2.0", "wasi:http/incoming-handler@0.2.4", "jobs:plugin/log@0.2.0", "a:b/c"];
         let outline = Outline { imports: imports.map(str::to_owned).to_vec(), ..Outline::default() };
         let reason = outline.check_imports().expect_err("refused").reason;
         assert!(!reason.contains("wasi:io"), "{reason}");
-        for part in
-            ["wasi:http/types@0.2.4 (HTTP is not available", "jobs:plugin/log@0.2.0 (this host has 0.1.0)", "a:b/c"]
-        {
+        for part in [
+            "wasi:http/incoming-handler@0.2.4 (of HTTP a plugin has",
+            "jobs:plugin/log@0.2.0 (this host has 0.1.0)",
+            "a:b/c",
+        ] {
             assert!(reason.contains(part), "{part} is not in: {reason}");
         }
     }

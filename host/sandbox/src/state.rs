@@ -14,6 +14,7 @@ use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiVie
 use super::budget::Share;
 use super::denials::Denials;
 use super::grants::{Folder, OpenGrants};
+use super::http::{Http, HttpLimits, HttpService};
 use super::memory::{Kept, MemoryAccount};
 use super::open_files::OpenFiles;
 use super::output::{CapturedStream, Output, Stream};
@@ -22,7 +23,7 @@ use super::quota::Quota;
 use super::work::{CALL, Work};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Invocation};
-use crate::model::Timestamp;
+use crate::model::{HttpUsage, Timestamp};
 
 /// Most that a guest may hand to the host in one call, in bytes.
 pub(super) const HOSTCALL_BYTES_MAX: usize = 8 << 20;
@@ -42,12 +43,14 @@ pub(super) struct Guest {
     pub(super) grants: Arc<OpenGrants>,
     /// What it has open.
     pub(super) files: OpenFiles,
-    /// The places for files that all guests may have open.
+    /// The places for files and connections that all guests may have open.
     pub(super) file_places: Arc<Semaphore>,
     /// What it may still write into each granted folder.
     pub(super) quotas: Vec<Quota>,
     /// How many files and folders it may have open.
     pub(super) open_files: usize,
+    /// Its requests to servers.
+    pub(super) http: Http,
     /// Fuel that it may burn, what the host does for it included.
     pub(super) fuel: u64,
     /// What the host did for it.
@@ -101,8 +104,12 @@ pub(super) struct GuestOptions {
     pub(super) share: Share,
     /// Files and folders that it may have open at the same time.
     pub(super) open_files: usize,
-    /// The places for files that all guests may have open.
+    /// The places for files and connections that all guests may have open.
     pub(super) file_places: Arc<Semaphore>,
+    /// What makes connections, and how many and how large they may be.
+    pub(super) http: Arc<HttpService>,
+    /// Likewise.
+    pub(super) http_limits: HttpLimits,
     /// Fuel.
     pub(super) fuel: u64,
     /// Size of a result, in bytes; what the guest may hand over at once is never less.
@@ -138,6 +145,7 @@ impl Guest {
             file_places: options.file_places,
             quotas,
             open_files: options.open_files,
+            http: Http::new(options.http, options.http_limits),
             fuel: options.fuel,
             work: options.output.work(),
             denials,
@@ -159,6 +167,11 @@ impl Guest {
 }
 
 impl Guest {
+    /// What it did over HTTP.
+    pub(super) fn http_usage(&self) -> HttpUsage {
+        self.http.usage()
+    }
+
     /// Counts what a call handed over, and the host holds while the call waits.
     ///
     /// # Errors

@@ -21,6 +21,10 @@ pub(super) const KEPT_LINE: u64 = 2_000;
 pub(super) const ENTRY: u64 = 1_000;
 /// Fuel for each thing that a guest waits for, every time that it asks.
 pub(super) const POLLED: u64 = 1_000;
+/// Fuel for a request over HTTP, beside its bytes.
+pub(super) const HTTP_REQUEST: u64 = 100_000;
+/// Fuel for a TLS handshake: signatures of the server, and of its authorities.
+pub(super) const TLS_HANDSHAKE: u64 = 2_000_000;
 /// Fuel for a call that goes to the file system.
 pub(super) const FILE_CALL: u64 = 5_000;
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{AppError, AppResult};
 use crate::files::{identity_of, open_folder};
-use crate::model::{DirAccess, Grant, WriteQuota};
+use crate::model::limits::HTTP_PATTERNS_MAX;
+use crate::model::{DirAccess, Grant, HttpPattern, HttpPatternError, WriteQuota};
 
 /// Longest name of a folder inside a guest, or of a variable, in bytes.
 const NAME_BYTES_MAX: usize = 4_096;
@@ -53,6 +54,19 @@ pub fn grant_env(name: &str, value: Option<&str>) -> AppResult<Grant> {
     Ok(Grant::Env { name: name.to_owned(), value: value.map(str::to_owned) })
 }
 
+/// The right to HTTP requests: `[METHODS ]URL-PATTERN`.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the text is no pattern.
+pub fn grant_http(text: &str) -> AppResult<Grant> {
+    let pattern: HttpPattern = text.parse().map_err(|error: HttpPatternError| {
+        AppError::invalid(error.to_string()).with_hint(
+            "write it like https://api.example.com, 'GET,HEAD https://*.example.com/v1' or http://10.0.0.7:8080",
+        )
+    })?;
+    Ok(Grant::Http(pattern))
+}
+
 /// Refuses rights that contradict each other.
 ///
 /// # Errors
@@ -63,9 +77,15 @@ pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
             let name = match grant {
                 Grant::Dir { guest, .. } => format!("folder `{guest}`"),
                 Grant::Env { name, .. } => format!("variable `{name}`"),
+                Grant::Http(pattern) => format!("right to `{pattern}`"),
             };
             return Err(AppError::invalid(format!("the {name} is granted twice")));
         }
+    }
+    let patterns = grants.iter().filter(|grant| matches!(grant, Grant::Http(_))).count();
+    if patterns > HTTP_PATTERNS_MAX {
+        let what = format!("{patterns} patterns of HTTP requests are granted; a plugin may have {HTTP_PATTERNS_MAX}");
+        return Err(AppError::invalid(what).with_hint("`https://*.example.com` stands for all names below example.com"));
     }
     Ok(())
 }

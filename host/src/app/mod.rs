@@ -31,7 +31,7 @@ pub use arguments::Arguments;
 pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Received};
-pub use grants::{check_grants, grant_dir, grant_env};
+pub use grants::{check_grants, grant_dir, grant_env, grant_http};
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
 pub use jobs::{CancelJob, JobList, NewJob, NewLines};
 pub use plugins::{PluginPlan, PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};

@@ -12,7 +12,7 @@ use super::flags::GrantArgs;
 use super::output::printable;
 use super::rights::asks;
 use super::settings::located;
-use crate::app::{AppError, Approval, check_grants, grant_dir, grant_env};
+use crate::app::{AppError, Approval, check_grants, grant_dir, grant_env, grant_http};
 use crate::model::{Digest, DirAccess, Grant, Import, PluginName, WriteQuota};
 
 #[derive(Debug, Args)]
@@ -79,6 +79,9 @@ pub(super) struct ApprovalFile {
     /// What the component imports, for whoever reads the file or the difference between two of them. The digest holds it already.
     #[serde(default)]
     imports: Vec<String>,
+    /// The requests over HTTP that it may make, as `--allow-http` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    http: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dir: Vec<DirFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,7 +128,7 @@ enum ValueFile {
 impl ApprovalFile {
     /// The file for a component with these rights.
     pub(super) fn new(plugin: &PluginName, digest: &Digest, imports: &[Import], grants: &[Grant]) -> ApprovalFile {
-        let (mut dir, mut env) = (Vec::new(), Vec::new());
+        let (mut dir, mut env, mut http) = (Vec::new(), Vec::new(), Vec::new());
         for grant in grants {
             match grant {
                 Grant::Dir { host, guest, access, quota, .. } => dir.push(DirFile {
@@ -142,10 +145,12 @@ impl ApprovalFile {
                     name: name.clone(),
                     value: if value.is_some() { ValueFile::Fixed } else { ValueFile::Host },
                 }),
+                Grant::Http(pattern) => http.push(pattern.to_string()),
             }
         }
         let imports = imports.iter().map(|import| import.interface.clone()).collect();
-        ApprovalFile { version: VERSION, plugin: plugin.to_string(), digest: digest.to_string(), imports, dir, env }
+        let (plugin, digest) = (plugin.to_string(), digest.to_string());
+        ApprovalFile { version: VERSION, plugin, digest, imports, http, dir, env }
     }
 
     /// The text of the file, with `remarks` for people at its head.
@@ -223,7 +228,8 @@ fn approved(file: ApprovalFile) -> Result<Approval, Fault> {
         ValueFile::Host => Ok(grant_env(&env.name, None)?),
         ValueFile::Fixed => Ok(grant_env(&env.name, Some(""))?),
     });
-    let grants = dirs.chain(variables).collect::<Outcomes<Vec<Grant>>>()?;
+    let requests = file.http.into_iter().map(|pattern| Ok(grant_http(&pattern)?));
+    let grants = dirs.chain(variables).chain(requests).collect::<Outcomes<Vec<Grant>>>()?;
     Ok(Approval { plugin, digest, grants })
 }
 

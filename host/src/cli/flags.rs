@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
-use crate::app::{AppError, Arguments, grant_dir, grant_env};
+use crate::app::{AppError, Arguments, grant_dir, grant_env, grant_http};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
     Backoff, ConcurrencyKey, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism,
@@ -164,8 +164,8 @@ pub(super) struct GrantArgs {
     /// Show an environment variable, with a value given here or the one the host has when a job runs; may be repeated
     #[arg(long, value_name = "NAME[=VALUE]")]
     allow_env: Vec<String>,
-    /// Not available yet, and refused rather than ignored
-    #[arg(long, hide = true, value_name = "PATTERN")]
+    /// Allow HTTP requests by scheme, host, port and beginning of the path, of any method or of those named in front: `https://api.example.com`, `GET,HEAD https://*.example.com:8443/v1`; private addresses only by the very address; may be repeated
+    #[arg(long, value_name = "[METHODS ]URL-PATTERN")]
     allow_http: Vec<String>,
     /// Not available yet, and refused rather than ignored
     #[arg(long, hide = true, value_name = "GLOB")]
@@ -174,18 +174,17 @@ pub(super) struct GrantArgs {
 
 impl GrantArgs {
     pub(super) fn grants(&self) -> Outcomes<Vec<Grant>> {
-        for (flag, given) in [("--allow-http", &self.allow_http), ("--allow-schedule", &self.allow_schedule)] {
-            if !given.is_empty() {
-                let what = format!("{flag} is not available yet in this version");
-                return Err(Failure::usage(what, "leave it out; the plugin's calls that need it are denied"));
-            }
+        if !self.allow_schedule.is_empty() {
+            let what = "--allow-schedule is not available yet in this version";
+            return Err(Failure::usage(what, "leave it out; the plugin's calls that need it are denied"));
         }
         let dirs = self.allow_dir.iter().map(|text| dir_grant(text));
         let variables = self.allow_env.iter().map(|text| match text.split_once('=') {
             Some((name, value)) => Ok(grant_env(name, Some(value))?),
             None => Ok(grant_env(text, None)?),
         });
-        dirs.chain(variables).collect()
+        let requests = self.allow_http.iter().map(|text| Ok(grant_http(text)?));
+        dirs.chain(variables).chain(requests).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, GrantArgs, LimitArgs};
+use super::jobs::http_usage;
 use super::signals::Signals;
 use crate::app::{Invoke, InvokeReport, invoke};
 use crate::config::units::{format_duration, format_size};
@@ -131,6 +132,9 @@ fn print_words(context: &mut Context, report: &InvokeReport) -> Outcomes {
         format!("memory  {}, {memory} {}", format_size(usage.peak_memory_bytes), format_size(limits.memory_bytes)),
     ] {
         context.out.note(&line)?;
+    }
+    if let Some(http) = http_usage(&usage.http) {
+        context.out.note(&format!("http    {http}"))?;
     }
     if let Some(progress) = &report.progress {
         context.out.note(&format!("progress {} {}", progress.done, progress.note))?;

@@ -7,13 +7,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::answer::{log_line, note_missing_worker, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{shortened, time, time_or_dash};
+use super::output::{plural, shortened, time, time_or_dash};
 use super::schedules::task_of_filter;
 use super::settings::parse_positive;
 use super::show::{executor_of, run_settings};
 use crate::app::{AppError, CancelJob};
 use crate::config::units::{format_duration, format_size, parse_duration};
-use crate::model::{Job, JobId, JobState, Outcome, ScheduleId, Usage};
+use crate::model::{HttpUsage, Job, JobId, JobState, Outcome, ScheduleId, Usage};
 use crate::store::JobFilter;
 use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
 
@@ -265,7 +265,16 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
 /// What an attempt cost, in a line.
 pub(super) fn usage(usage: &Usage) -> String {
     let (wall, memory) = (readable(usage.wall), format_size(usage.peak_memory_bytes));
-    format!("{wall}, {} fuel, {memory} of memory at most, queued for {}", usage.fuel, readable(usage.queued))
+    let own = format!("{wall}, {} fuel, {memory} of memory at most, queued for {}", usage.fuel, readable(usage.queued));
+    [own].into_iter().chain(http_usage(&usage.http)).collect::<Vec<_>>().join(", ")
+}
+
+/// What an attempt did over HTTP, if anything.
+pub(super) fn http_usage(usage: &HttpUsage) -> Option<String> {
+    let HttpUsage { requests, sent_bytes, received_bytes } = *usage;
+    let (sent, received) = (format_size(sent_bytes), format_size(received_bytes));
+    let requests = plural(usize::try_from(requests).unwrap_or(usize::MAX), "HTTP request");
+    (*usage != HttpUsage::default()).then(|| format!("{requests} ({sent} sent, {received} received)"))
 }
 
 async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {

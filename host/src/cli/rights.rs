@@ -26,6 +26,8 @@ enum Gift {
     Dir,
     /// A variable; without one, there simply are none.
     Env,
+    /// Requests to servers.
+    Http,
     /// It cannot be had in this version.
     Unavailable,
 }
@@ -39,7 +41,7 @@ const ABILITIES: &[Ability] = &[
     Ability { prefix: "wasi:io/", words: "use streams", gift: Gift::Free },
     Ability { prefix: "wasi:clocks/", words: "read clocks", gift: Gift::Free },
     Ability { prefix: "wasi:random/", words: "get random numbers", gift: Gift::Free },
-    Ability { prefix: "wasi:http/", words: "call other servers over HTTP", gift: Gift::Unavailable },
+    Ability { prefix: "wasi:http/", words: "call other servers over HTTP", gift: Gift::Http },
     Ability { prefix: "wasi:sockets/", words: "open network connections", gift: Gift::Unavailable },
 ];
 
@@ -53,6 +55,7 @@ pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
         }
         let words = ability.words;
         let has_dir = grants.iter().any(|grant| matches!(grant, Grant::Dir { .. }));
+        let has_http = grants.iter().any(|grant| matches!(grant, Grant::Http(_)));
         let has_env = grants.iter().any(|grant| matches!(grant, Grant::Env { .. }));
         lines.push(match ability.gift {
             _ if asked.iter().all(|import| import.by_adapter) => {
@@ -63,6 +66,8 @@ pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
             Gift::Dir => format!("{words}: not granted; --allow-dir HOST::GUEST[:ro|rw] would allow a folder"),
             Gift::Env if has_env => format!("{words}: only those granted below"),
             Gift::Env => format!("{words}: none granted; --allow-env NAME[=VALUE] would show it one"),
+            Gift::Http if has_http => format!("{words}: only those granted below"),
+            Gift::Http => format!("{words}: not granted; --allow-http '[METHODS ]URL' would allow some"),
             Gift::Unavailable => format!("{words}: denied; this version has no grant for it"),
         });
     }
@@ -97,6 +102,7 @@ pub(super) fn granted(grant: &Grant) -> String {
         }
         Grant::Env { name, value: None } => format!("the variable {name}, as the host has it when a job runs"),
         Grant::Env { name, value: Some(_) } => format!("the variable {name}, with a fixed value"),
+        Grant::Http(pattern) => format!("HTTP requests to `{pattern}`"),
     }
 }
 

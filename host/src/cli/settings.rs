@@ -274,6 +274,8 @@ struct CapsFile {
     job_log: Option<Size>,
     job_log_lines: Option<Positive>,
     open_files: Option<Positive>,
+    http_connections: Option<Positive>,
+    http_body: Option<Size>,
     #[serde(default)]
     declared: DeclaredCapsFile,
 }
@@ -379,6 +381,8 @@ impl CapsFile {
             job_log_bytes: bytes(self.job_log, usual.job_log_bytes),
             job_log_lines: self.job_log_lines.map_or(usual.job_log_lines, |count| count.0),
             open_files: self.open_files.map_or(usual.open_files, |count| count.0),
+            http_connections: self.http_connections.map_or(usual.http_connections, |count| count.0),
+            http_body_bytes: self.http_body.map_or(usual.http_body_bytes, |size| size.0),
             declared: self.declared.over(usual.declared),
         }
     }
@@ -541,6 +545,8 @@ mod tests {
             args = "64KiB"
             log_lines = 100
             open_files = 16
+            http_connections = 2
+            http_body = "1MiB"
 
             [caps.declared]
             priority = 5
@@ -557,6 +563,7 @@ mod tests {
         let caps = file.caps.over(Caps::default());
         assert_eq!((caps.memory_bytes, caps.args_bytes, caps.log_lines), (1 << 30, 65_536, 100));
         assert_eq!((caps.open_files, caps.declared.priority, caps.declared.max_attempts), (16, 5, 3));
+        assert_eq!((caps.http_connections, caps.http_body_bytes), (2, 1 << 20));
         let compiler = file.compiler.limits();
         assert_eq!((compiler.memory_bytes, compiler.timeout), (1 << 30, Duration::from_secs(30)));
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };

@@ -83,6 +83,9 @@ pub(crate) struct UsageWire {
     peak_memory_bytes: u64,
     wall_us: u64,
     queued_us: u64,
+    http_requests: u64,
+    http_sent_bytes: u64,
+    http_received_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -178,6 +181,9 @@ impl From<&Usage> for UsageWire {
             peak_memory_bytes: usage.peak_memory_bytes,
             wall_us: micros(usage.wall),
             queued_us: micros(usage.queued),
+            http_requests: usage.http.requests,
+            http_sent_bytes: usage.http.sent_bytes,
+            http_received_bytes: usage.http.received_bytes,
         }
     }
 }

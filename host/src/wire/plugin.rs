@@ -60,6 +60,7 @@ pub(crate) struct ImportWire {
 pub(crate) enum GrantWire {
     Dir { host: String, guest: String, access: &'static str, max_bytes: Option<u64>, max_files: Option<u64> },
     Env { name: String, has_value: bool },
+    Http { pattern: String },
 }
 
 impl From<&PluginVersion> for PluginWire {
@@ -124,6 +125,7 @@ impl From<&Grant> for GrantWire {
                 max_files: quota.files,
             },
             Grant::Env { name, value } => GrantWire::Env { name: name.clone(), has_value: value.is_some() },
+            Grant::Http(pattern) => GrantWire::Http { pattern: pattern.to_string() },
         }
     }
 }

@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 use super::defect::Defect;
 
 use crate::model::{
-    Ability, Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, Import, JobError,
-    JobSettings, MemoryLoad, Metadata, Parallelism, Progress, QueueName, Settings, TaskDeclaration, TaskName,
-    Timestamp, Usage, WriteQuota,
+    Ability, Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, HttpPatternError,
+    HttpUsage, Import, JobError, JobSettings, MemoryLoad, Metadata, Parallelism, Progress, QueueName, Settings,
+    TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 
 /// A type with a stored form.
@@ -280,19 +280,35 @@ pub(in crate::store) struct UsageEncoded {
     peak_memory_bytes: u64,
     wall: u64,
     queued: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http: Option<HttpUsageEncoded>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HttpUsageEncoded {
+    requests: u64,
+    sent: u64,
+    received: u64,
 }
 
 impl Encode for Usage {
     type Encoded = UsageEncoded;
 
     fn encoded(&self) -> UsageEncoded {
-        let Usage { fuel, peak_memory_bytes, wall, queued } = *self;
-        UsageEncoded { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued) }
+        let Usage { fuel, peak_memory_bytes, wall, queued, http } = *self;
+        let HttpUsage { requests, sent_bytes: sent, received_bytes: received } = http;
+        let http = (http != HttpUsage::default()).then_some(HttpUsageEncoded { requests, sent, received });
+        UsageEncoded { fuel, peak_memory_bytes, wall: micros(wall), queued: micros(queued), http }
     }
 
     fn decode(form: UsageEncoded) -> Result<Usage, Defect> {
-        let UsageEncoded { fuel, peak_memory_bytes, wall, queued } = form;
-        Ok(Usage { fuel, peak_memory_bytes, wall: span(wall), queued: span(queued) })
+        let UsageEncoded { fuel, peak_memory_bytes, wall, queued, http } = form;
+        let http = http.map_or_else(HttpUsage::default, |HttpUsageEncoded { requests, sent, received }| HttpUsage {
+            requests,
+            sent_bytes: sent,
+            received_bytes: received,
+        });
+        Ok(Usage { fuel, peak_memory_bytes, wall: span(wall), queued: span(queued), http })
     }
 }
 
@@ -421,6 +437,12 @@ pub(in crate::store) enum GrantEncoded {
         #[serde(flatten)]
         more: Map<String, Value>,
     },
+    Http {
+        /// As the flag takes it.
+        pattern: String,
+        #[serde(flatten)]
+        more: Map<String, Value>,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -518,6 +540,7 @@ fn grant(grant: &Grant) -> GrantEncoded {
             more: Map::new(),
         },
         Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone(), more: Map::new() },
+        Grant::Http(pattern) => GrantEncoded::Http { pattern: pattern.to_string(), more: Map::new() },
     }
 }
 
@@ -548,6 +571,11 @@ fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
         GrantEncoded::Env { name, value, more } => {
             all_known(&more)?;
             Grant::Env { name, value }
+        }
+        GrantEncoded::Http { pattern, more } => {
+            all_known(&more)?;
+            let pattern = pattern.parse().map_err(|error: HttpPatternError| Defect::damaged(error.to_string()))?;
+            Grant::Http(pattern)
         }
         GrantEncoded::Unknown => return Err(Defect::newer("unknown kind of grant")),
     })

@@ -3,6 +3,7 @@
 //! A fault that the optimiser could see through is hidden from it by [`black_box`].
 
 mod endings;
+mod http;
 mod output;
 mod resources;
 mod rights;

@@ -72,6 +72,8 @@ impl Sandboxed {
             log_bytes: 1 << 20,
             log_lines: 10_000,
             open_files: 64,
+            http_connections: 16,
+            http_body_bytes: 64 << 20,
         };
         let settings = JobSettings {
             executor: None,

@@ -49,8 +49,9 @@ fn plugins_and_tasks_have_their_documented_keys() {
     let file = file.to_str().expect("the path is UTF-8");
     let temp = user.home().to_str().expect("the path is UTF-8").to_owned();
     let grant = format!("{temp}::work:rw");
-    let registered =
-        user.json(&["register", file, "--allow-dir", &grant, "--allow-env", "TOKEN=secret", "--timeout", "7s"]);
+    let http = "GET https://*.Example.org:443/v1";
+    let flags = ["--allow-dir", &grant, "--allow-env", "TOKEN=secret", "--allow-http", http, "--timeout", "7s"];
+    let registered = user.json(&[&["register", file][..], &flags].concat());
     assert_keys(&registered, &[PLUGIN, REGISTRATION].concat());
     let shown = user.json(&["plugins", "show", "hello"]);
     assert_keys(&shown, PLUGIN);
@@ -64,6 +65,7 @@ fn plugins_and_tasks_have_their_documented_keys() {
     let grants = json!([
         {"type": "dir", "host": real, "guest": "work", "access": "rw", "max_bytes": null, "max_files": null},
         {"type": "env", "name": "TOKEN", "has_value": true},
+        {"type": "http", "pattern": "GET https://*.example.org/v1"},
     ]);
     assert_eq!(registered["grants"], grants, "and the value of a variable is never shown");
 
@@ -136,7 +138,10 @@ fn jobs_have_their_documented_keys_and_end_with_result_and_usage() {
     assert_keys(&ran, JOB);
     assert_eq!((&ran["state"], &ran["outcome"]), (&json!("finished"), &json!("success")));
     assert_eq!((&ran["result"], &ran["error"]), (&json!("Hello, Ada!"), &Value::Null));
-    assert_keys(&ran["usage"], "fuel peak_memory_bytes wall_us queued_us");
+    assert_keys(
+        &ran["usage"],
+        "fuel peak_memory_bytes wall_us queued_us http_requests http_sent_bytes http_received_bytes",
+    );
     assert!(ran["usage"]["fuel"].as_u64() > Some(0), "{ran}");
     let id = ran["id"].as_str().expect("a text");
     assert_eq!(user.ok(["jobs", "result", id]), r#""Hello, Ada!""#);

@@ -91,7 +91,19 @@ fn a_grant_that_cannot_be_given_is_refused() {
     assert_refused(&register(&["--allow-dir", "/tmp::in:rx"]), 2, "no grant of a folder");
     assert_refused(&register(&["--allow-dir", "/tmp::in", "--allow-dir", "/var::in"]), 2, "granted twice");
     assert_refused(&register(&["--allow-env", "=x"]), 2, "environment variable");
-    assert_refused(&register(&["--allow-http", "GET https://example.org/*"]), 2, "not available yet");
+    for (pattern, reason) in [
+        ("GET https://example.org/*", "a path has no `*`"),
+        ("example.org", "it does not begin with http:// or https://"),
+        ("https://user@example.org", "in front of the host cannot be granted"),
+        ("http://2130706433", "looks like an address"),
+        ("get https://example.org", "in capitals"),
+    ] {
+        let said = register(&["--allow-http", pattern]);
+        assert_refused(&said, 2, reason);
+        assert!(said.err.contains("hint: write it like"), "{said:?}");
+    }
+    let twice = register(&["--allow-http", "https://example.org", "--allow-http", "HTTPS://Example.ORG:443/"]);
+    assert_refused(&twice, 2, "the right to `https://example.org` is granted twice");
     assert_refused(&register(&["--allow-schedule", "hello:*"]), 2, "not available yet");
     assert_eq!(user.json(&["plugins"]), serde_json::json!([]));
 }

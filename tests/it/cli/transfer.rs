@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use host::app::Import;
-use host::model::{ConflictPolicy, Grant, QueueName, ScheduleLife, Settings};
+use host::model::{ConflictPolicy, Grant, HttpUsage, QueueName, ScheduleLife, Settings};
 use host::store::memory::MemoryStore;
 use host::store::{JobQueue as _, Record, Store};
 use serde_json::{Value, json};
@@ -313,13 +313,17 @@ fn without_queues(settings: &mut Settings) {
     (settings.queue, settings.concurrency_key, settings.max_running_per_key) = (None, None, None);
 }
 
-/// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues and
-/// concurrency keys came later.
+/// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
+/// concurrency keys and requests over HTTP came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
             plugin.version.tasks.iter_mut().for_each(|task| without_queues(&mut task.settings));
-            plugin.version.grants.retain(|grant| !matches!(grant, Grant::Dir { host, .. } if host == "/srv/out"));
+            plugin.version.grants.retain(|grant| match grant {
+                Grant::Dir { host, .. } => host != "/srv/out",
+                Grant::Env { .. } => true,
+                Grant::Http(_) => false,
+            });
             for grant in &mut plugin.version.grants {
                 if let Grant::Dir { identity, .. } = grant {
                     *identity = None;
@@ -336,6 +340,7 @@ fn as_version_1(mut record: Record) -> Record {
         Record::Job(job) => {
             job.spec.schedule_life = ScheduleLife::default();
             (job.spec.settings.queue, job.spec.settings.concurrency_key) = (QueueName::default(), None);
+            job.usage.iter_mut().for_each(|usage| usage.http = HttpUsage::default());
         }
         Record::Log { .. } => {}
     }

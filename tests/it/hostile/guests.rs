@@ -8,16 +8,42 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 use tests::artifacts::plugin;
-use tests::cli::User;
+use tests::cli::{Said, User};
 
 /// How it ends for a guest.
-enum Ends {
+pub(super) enum Ends {
     /// As an error of this kind, with these words.
     Fails(&'static str, &'static str),
     /// Well, with no more than that many of what it wanted.
     Gets(u64),
     /// Well, with this answer.
     Answers(&'static str),
+}
+
+impl Ends {
+    /// Whether the program said that it ended so.
+    pub(super) fn are(&self, said: &Said) -> bool {
+        match self {
+            Ends::Fails(kind, words) => {
+                said.code == Some(7)
+                    && said.err.contains(&format!("the job failed: {kind}: "))
+                    && said.err.contains(words)
+            }
+            Ends::Gets(most) => {
+                said.code == Some(0) && said.out.trim().parse().is_ok_and(|got: u64| (1..=*most).contains(&got))
+            }
+            Ends::Answers(answer) => said.code == Some(0) && said.out.trim() == *answer,
+        }
+    }
+
+    /// As it stands in the table.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Ends::Fails(kind, words) => format!("`{kind}`: “… {words} …”"),
+            Ends::Gets(most) => format!("it gets {most} at most"),
+            Ends::Answers(answer) => format!("it gets `{answer}`"),
+        }
+    }
 }
 
 struct Attack {
@@ -423,18 +449,7 @@ impl Attack {
         let mut command = vec!["invoke", faults.to_str().expect("UTF-8"), task, "--args", &args, "--allow-dir", &grant];
         command.extend(*flags);
         let said = user.host(command);
-        let is_as_expected = match ends {
-            Ends::Fails(kind, words) => {
-                said.code == Some(7)
-                    && said.err.contains(&format!("the job failed: {kind}: "))
-                    && said.err.contains(words)
-            }
-            Ends::Gets(most) => {
-                said.code == Some(0) && said.out.trim().parse().is_ok_and(|got: u64| (1..=*most).contains(&got))
-            }
-            Ends::Answers(answer) => said.code == Some(0) && said.out.trim() == *answer,
-        };
-        if !is_as_expected {
+        if !ends.are(&said) {
             return Err(format!("{attack}: {said:?}"));
         }
         let written: u64 = fs::read_dir(&data)
@@ -454,12 +469,7 @@ impl Attack {
 fn table() -> String {
     let mut table = "| what a guest does | limit | outcome |\n|---|---|---|\n".to_owned();
     for Attack { attack, limit, ends, .. } in ATTACKS {
-        let outcome = match ends {
-            Ends::Fails(kind, words) => format!("`{kind}`: “… {words} …”"),
-            Ends::Gets(most) => format!("it gets {most} at most"),
-            Ends::Answers(answer) => format!("it gets `{answer}`"),
-        };
-        table.push_str(&format!("| {attack} | {limit} | {outcome} |\n"));
+        table.push_str(&format!("| {attack} | {limit} | {} |\n", ends.told()));
     }
     table
 }

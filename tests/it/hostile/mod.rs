@@ -8,6 +8,8 @@ mod components;
 #[cfg(unix)]
 mod guests;
 mod modules;
+#[cfg(unix)]
+mod web;
 mod words;
 
 use std::io::Read as _;

@@ -6,6 +6,8 @@ mod cache;
 mod compiler;
 mod faults;
 mod fresh;
+mod http;
+mod http_limits;
 mod inspect;
 mod output;
 mod rights;
@@ -83,6 +85,8 @@ const LIMITS: Limits = Limits {
     log_bytes: 1 << 20,
     log_lines: 10_000,
     open_files: 64,
+    http_connections: 4,
+    http_body_bytes: 1 << 20,
 };
 
 impl Sandbox {

@@ -63,6 +63,10 @@ pub struct Caps {
     pub job_log_lines: usize,
     /// Files and folders that one attempt may have open.
     pub open_files: usize,
+    /// Connections of HTTP that one attempt may have open.
+    pub http_connections: usize,
+    /// Size of the body of an HTTP request or response, in bytes.
+    pub http_body_bytes: u64,
     /// What authors may declare for their tasks.
     pub declared: DeclaredCaps,
 }
@@ -145,6 +149,8 @@ impl Default for Caps {
             job_log_bytes: limits::JOB_LOG_BYTES_MAX,
             job_log_lines: limits::JOB_LOG_LINES_MAX,
             open_files: limits::OPEN_FILES_MAX,
+            http_connections: limits::HTTP_CONNECTIONS_MAX,
+            http_body_bytes: limits::HTTP_BODY_BYTES_MAX,
             declared: DeclaredCaps::default(),
         }
     }

@@ -76,6 +76,13 @@ pub const QUEUES_SERVED_MAX: usize = 64;
 /// Files and folders that one attempt may have open at the same time.
 pub const OPEN_FILES_MAX: usize = 64;
 
+/// Rights of one plugin to HTTP requests: each request is held against all of them.
+pub const HTTP_PATTERNS_MAX: usize = 100;
+/// Connections of HTTP that one attempt may have open at the same time. Default; an operator may move it.
+pub const HTTP_CONNECTIONS_MAX: usize = 16;
+/// Largest body of an HTTP request or response, in bytes. Default; an operator may move it.
+pub const HTTP_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Captured log of all attempts at a job, in bytes. Default; see [`LOG_BYTES_MAX`].
 pub const JOB_LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Captured log of all attempts at a job, in lines. Default; see [`LOG_BYTES_MAX`].

@@ -23,6 +23,7 @@ pub mod ability;
 pub mod concurrency;
 pub mod effects;
 pub mod event;
+pub mod http;
 pub mod id;
 pub mod job;
 pub mod json;
@@ -41,13 +42,14 @@ pub use ability::Ability;
 pub use concurrency::ConcurrencyKey;
 pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
+pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
     Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, LeaseToken, PluginName, QueueName, ScheduleId,
     ScheduleLife, SchedulerId, TaskId, TaskName, unseen_character,
 };
 pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
 pub use memory::MemoryLoad;
-pub use outcome::{ErrorKind, JobError, Outcome, Usage};
+pub use outcome::{ErrorKind, HttpUsage, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
 pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration, WriteQuota};
 pub use retry::Backoff;

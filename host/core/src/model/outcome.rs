@@ -141,4 +141,17 @@ pub struct Usage {
     pub wall: Duration,
     /// How long the job was due before the attempt started.
     pub queued: Duration,
+    /// What it did over HTTP.
+    pub http: HttpUsage,
+}
+
+/// What one attempt did over HTTP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HttpUsage {
+    /// Requests that were sent, whatever came of them.
+    pub requests: u64,
+    /// Bytes that were sent, those of requests and headers included, as they are before encryption.
+    pub sent_bytes: u64,
+    /// Bytes that came back, likewise.
+    pub received_bytes: u64,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Timestamp;
+use super::http::HttpPattern;
 use super::id::{Digest, PluginName, TaskName};
 use super::settings::Settings;
 
@@ -93,6 +94,8 @@ pub enum Grant {
         /// Its value, where the operator fixed one.
         value: Option<String>,
     },
+    /// HTTP requests.
+    Http(HttpPattern),
 }
 
 impl Grant {
@@ -101,6 +104,7 @@ impl Grant {
         match (self, other) {
             (Grant::Dir { guest: a, .. }, Grant::Dir { guest: b, .. }) => a == b,
             (Grant::Env { name: a, .. }, Grant::Env { name: b, .. }) => a == b,
+            (Grant::Http(a), Grant::Http(b)) => a == b,
             _ => false,
         }
     }
@@ -124,6 +128,7 @@ impl Grant {
             (Grant::Env { name, value }, Grant::Env { name: other_name, value: other_value }) => {
                 name == other_name && (value.is_none() || other_value.is_some())
             }
+            (Grant::Http(pattern), Grant::Http(other)) => pattern.covers(other),
             _ => false,
         }
     }
@@ -201,6 +206,7 @@ impl fmt::Display for Grant {
             }
             Grant::Env { name, value: None } => write!(f, "--allow-env {name}"),
             Grant::Env { name, value: Some(_) } => write!(f, "--allow-env {name}=…"),
+            Grant::Http(pattern) => write!(f, "--allow-http '{pattern}'"),
         }
     }
 }

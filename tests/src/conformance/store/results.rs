@@ -41,7 +41,7 @@ async fn a_result_is_kept_with_what_the_attempt_cost(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
     let result = Payload { encoding: Encoding::Cbor, data: vec![0xf6].into() };
-    let usage = Usage { fuel: 7, peak_memory_bytes: 1 << 40, wall: Duration::from_micros(3), queued: Duration::ZERO };
+    let usage = Usage { fuel: 7, peak_memory_bytes: 1 << 40, wall: Duration::from_micros(3), ..Usage::default() };
     let ending =
         Ending::Finished { outcome: Outcome::Success, result: Some(result.clone()), error: None, expires_at: t(77) };
     let mut done = release(id, token, ending);
