@@ -69,7 +69,7 @@
 //!
 //! # The world outside
 //!
-//! A component has what the operator granted: folders through [`std::fs`], variables through [`std::env`], requests to servers through
+//! A component has what the operator granted: folders through [`std::fs`], variables through [`std::env`](mod@std::env), requests to servers through
 //! [`http`]. It has no sockets, so that clients from crates.io that open some find none.
 //!
 //! # Limits of a component

@@ -617,7 +617,7 @@ mod tests {
             Details::from_json(&text).map(|details| details.grants.len()).map_err(|defect| defect.kind)
         };
         assert_eq!(details(r#"{"right":"env","name":"A","value":null}"#), Ok(1));
-        assert_eq!(details(r#"{"right":"http","pattern":"*"}"#), Err(DefectKind::Newer));
+        assert_eq!(details(r#"{"right":"mail","to":"*"}"#), Err(DefectKind::Newer));
         assert_eq!(details(r#"{"right":"env","name":"A","value":null,"secret":true}"#), Err(DefectKind::Newer));
         assert_eq!(details(r#"{"right":"env","name":5}"#), Err(DefectKind::Damaged));
     }

@@ -330,7 +330,7 @@ mod tests {
     fn where_the_server_is_is_shown_also_where_a_parameter_says_it() {
         for (text, shown) in [
             ("postgres:///run?host=/run/postgresql&port=5433", "postgres:///run?host=/run/postgresql&port=5433"),
-            ("postgres://u:secret@/run?host=db.example&password=secret", "postgres:///run?host=db.example"),
+            ("postgres:///run?host=db.example&user=u&password=secret", "postgres:///run?host=db.example"),
             ("postgres://u@h/db?host=secret%40h&port=5433", "postgres://h/db"),
             ("postgres://u@h/db?application_name=x", "postgres://h/db"),
         ] {

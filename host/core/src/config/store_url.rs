@@ -188,7 +188,7 @@ mod tests {
             ("postgres://ada:secret@db.example:6432/jobs?sslmode=require", "postgres://db.example:6432/jobs"),
             ("postgres://ada:se@cret@db.example/jobs", "postgres://db.example/jobs"),
             ("postgres://db.example/jobs?user=ada&password=secret", "postgres://db.example/jobs"),
-            ("postgres:///jobs?host=/run/postgresql", "postgres:///jobs"),
+            ("postgres:///jobs?host=/run/postgresql", "postgres:///jobs?host=/run/postgresql"),
             ("mysql://ada:secret@[::1]:3307/jobs", "mysql://[::1]:3307/jobs"),
             ("mariadb://ada@db/jobs", "mariadb://db/jobs"),
             ("sqlite:///var/lib/host/a:b@c.db", "sqlite:///var/lib/host/a:b@c.db"),
