@@ -132,7 +132,12 @@ impl Registry {
             return Ok(open);
         }
         let open = Arc::new(self.open(Arc::clone(&plugin.grants)).await?);
-        self.entries().keep_grants(plugin, &open);
+        // Of several that were opened at the same time all use one: what it bounds is bounded for the plugin, not for each attempt.
+        let mut entries = self.entries();
+        if let Some(other) = entries.open_grants(plugin) {
+            return Ok(other);
+        }
+        entries.keep_grants(plugin, &open);
         Ok(open)
     }
 
