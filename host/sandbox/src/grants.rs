@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use super::http::lookup_places;
+use super::http::lookup::lookup_places;
 use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, WriteQuota};
 use host_core::files::{FolderError, identity_of, open_folder};
 

@@ -10,6 +10,13 @@ use super::super::pool::Pool;
 
 /// Threads that look up names.
 const LOOKUP_THREADS_MAX: usize = 64;
+/// Lookups of names of one plugin at the same time.
+const PLUGIN_LOOKUPS_MAX: usize = 8;
+
+/// A bound on the lookups of one plugin, so that names which take long to look up do not keep all threads from others.
+pub(in super::super) fn lookup_places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(PLUGIN_LOOKUPS_MAX))
+}
 
 /// Looks up names of servers.
 pub trait Resolver: Send + Sync {

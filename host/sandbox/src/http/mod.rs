@@ -15,7 +15,7 @@
 
 mod connection;
 pub(super) mod interface;
-mod lookup;
+pub(super) mod lookup;
 mod meter;
 mod served;
 mod tls;
@@ -24,7 +24,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 pub use self::lookup::Resolver;
@@ -45,13 +44,6 @@ const HEADERS_MAX: usize = 128;
 const CONNECTION_BYTES: u64 = 256 << 10;
 /// Most bytes of a body that a guest writes at once.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
-/// Lookups of names of one plugin at the same time.
-const PLUGIN_LOOKUPS_MAX: usize = 8;
-
-/// A bound on the lookups of one plugin, so that names which take long to look up do not keep all threads from others.
-pub(super) fn lookup_places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(PLUGIN_LOOKUPS_MAX))
-}
 
 /// What all attempts share.
 pub(super) struct HttpService {
