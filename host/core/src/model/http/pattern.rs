@@ -93,10 +93,7 @@ impl HttpPattern {
         };
         let is_method = self.methods.is_empty()
             || !other.methods.is_empty() && other.methods.iter().all(|method| self.methods.contains(method));
-        let rest = other.path.strip_prefix(self.path.as_str());
-        let is_path = self.path == "/"
-            || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/'));
-        is_host && is_port && is_method && is_path && self.scheme == other.scheme
+        is_host && is_port && is_method && self.is_beginning_of(&other.path) && self.scheme == other.scheme
     }
 
     fn allows_rest(&self, target: &HttpTarget) -> bool {
@@ -109,12 +106,13 @@ impl HttpPattern {
     }
 
     fn allows_path(&self, target: &HttpTarget) -> bool {
-        if self.path == "/" {
-            return true;
-        }
-        let rest = target.path().strip_prefix(self.path.as_str());
-        let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/'));
-        is_below && target.is_plain()
+        self.path == "/" || self.is_beginning_of(target.path()) && target.is_plain()
+    }
+
+    /// Whether its path is the beginning of another one, by whole segments.
+    fn is_beginning_of(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/'))
     }
 }
 
