@@ -95,12 +95,9 @@ async fn round(
             break;
         }
     }
-    let is_cut_short = {
-        let untouched = left.map(|leased| Plan::untouched(&leased.schedule, token));
-        let planned = plans.len();
-        plans.extend(untouched);
-        plans.len() > planned
-    };
+    let planned = plans.len();
+    plans.extend(left.map(|leased| Plan::untouched(&leased.schedule, token)));
+    let is_cut_short = plans.len() > planned;
     stored += firing::store(core, state, plans).await?;
     let is_full = found >= ACQUIRE_MAX || is_cut_short;
     Ok(Round { is_full, has_progress: stored + acquired.unreadable.len() > 0 })
