@@ -11,9 +11,10 @@ use host::executor::{
     RunnablePlugin,
 };
 use host::model::{
-    Backoff, Digest, Encoding, Job, JobIdSource, JobSettings, JobSpec, JobState, Metadata, Payload, PluginName,
-    QueueName, SchedulerId, Target, TaskId, TaskName,
+    Digest, Encoding, Job, JobIdSource, JobSettings, JobSpec, JobState, Payload, PluginName, SchedulerId, Target,
+    TaskId, TaskName,
 };
+use tests::factory::job_settings;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -76,18 +77,10 @@ impl Sandboxed {
             http_body_bytes: 64 << 20,
         };
         let settings = JobSettings {
-            executor: None,
-            queue: QueueName::default(),
-            concurrency_key: None,
             timeout: limits.timeout,
             fuel: limits.fuel,
             memory_bytes: limits.memory_bytes,
-            max_attempts: 1,
-            crash_retries: 1,
-            backoff: Backoff::default(),
-            priority: 0,
-            result_ttl: Duration::from_secs(60),
-            metadata: Metadata::default(),
+            ..job_settings()
         };
         let id = JobIdSource::new(fastrand::Rng::new()).next(now);
         let task_id = TaskId::of_plugin(&self.plugin, &function);

@@ -26,10 +26,11 @@ use host::executor::{
     Runnable, RunnablePlugin, Verdict,
 };
 use host::model::{
-    Backoff, Digest, ErrorKind, Grant, Job, JobError, JobIdSource, JobSettings, JobSpec, JobState, LogLine, Metadata,
-    Payload, PluginName, QueueName, SchedulerId, Target, TaskId, TaskName,
+    Digest, ErrorKind, Grant, Job, JobError, JobIdSource, JobSettings, JobSpec, JobState, LogLine, Payload, PluginName,
+    SchedulerId, Target, TaskId, TaskName,
 };
 use serde_json::{Value, json};
+use tests::factory::job_settings;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -171,20 +172,7 @@ impl Run {
 }
 
 fn settings(limits: &Limits) -> JobSettings {
-    JobSettings {
-        executor: None,
-        queue: QueueName::default(),
-        concurrency_key: None,
-        timeout: limits.timeout,
-        fuel: limits.fuel,
-        memory_bytes: limits.memory_bytes,
-        max_attempts: 1,
-        crash_retries: 1,
-        backoff: Backoff::default(),
-        priority: 0,
-        result_ttl: Duration::from_secs(60),
-        metadata: Metadata::default(),
-    }
+    JobSettings { timeout: limits.timeout, fuel: limits.fuel, memory_bytes: limits.memory_bytes, ..job_settings() }
 }
 
 fn running(spec: JobSpec) -> Job {
