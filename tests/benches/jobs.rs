@@ -116,7 +116,7 @@ async fn batch(opened: &Opened) -> anyhow::Result<(Duration, Duration)> {
     let store = parts(opened).store;
     let task_id: TaskId = "noop:noop".parse()?;
     let task = store.task_get(&task_id).await?.ok_or_else(|| anyhow::anyhow!("the task is there"))?.task;
-    let clock = parts(opened).clock;
+    let clock = parts(opened).time;
     let mut ids = host::model::JobIdSource::new(fastrand::Rng::new());
     let settings = task.resolved().for_job(&Payload::no_args());
     let job = |ids: &mut host::model::JobIdSource| {

@@ -18,6 +18,7 @@ use host::model::{
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler, StopReport};
 use host::store::memory::MemoryStore;
+use host::store::store_clock::StoreClock;
 use host::store::{AddSchedule, Store};
 use host::trigger::Trigger;
 
@@ -223,7 +224,7 @@ impl Stage {
             store: Arc::clone(&self.store),
             broker: Arc::clone(&self.broker),
             executors: Executors::default().with(Executors::INLINE.parse().expect("a name"), executor),
-            clock: Arc::new(self.clock.clone()),
+            time: Arc::new(StoreClock::new(Arc::new(self.clock.clone()))),
         }
     }
 

@@ -187,7 +187,7 @@ pub fn both(clock: &dyn Clock) -> (Instant, Timestamp) {
 }
 
 /// Notices when somebody sets the time of day.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StepWatch {
     seen: (Instant, Timestamp),
 }

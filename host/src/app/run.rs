@@ -1,5 +1,7 @@
 //! Run a job right here.
 
+use std::sync::Arc;
+
 use super::{App, AppResult};
 use crate::model::{Job, JobId};
 use crate::scheduler::{self, Executors, Options, run_one};
@@ -23,7 +25,7 @@ impl App {
             store: self.store.clone(),
             broker: self.broker.clone(),
             executors,
-            clock: self.clock.clone(),
+            time: Arc::clone(&self.time),
         }
     }
 }

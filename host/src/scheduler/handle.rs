@@ -17,7 +17,6 @@ use super::throttle::Throttle;
 use super::{Options, Parts, housekeeping, identity, job_loop, lease, log_failure, schedule_loop, wake, writer};
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{EventKind, SchedulerId, Timestamp};
-use crate::store::store_clock::StoreClock;
 use crate::store::{PutScheduler, StoreError};
 
 /// How long a killed attempt may take to come back before stopping goes on without it. An executor that keeps its contract needs
@@ -99,12 +98,12 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
     Core {
         store: Arc::clone(&parts.store),
         executors: parts.executors.clone(),
-        time: StoreClock::new(Arc::clone(&parts.clock)),
+        time: parts.time.fork(),
         running: Running::default(),
         apart: Apart::default(),
         has_backlog: AtomicBool::new(false),
         throttle: Throttle::default(),
-        notifier: Notifier::new(Arc::clone(&parts.clock)),
+        notifier: Notifier::new(Arc::clone(parts.time.machine())),
         schedules_changed: Notify::new(),
         jobs_changed: Notify::new(),
         stop_taking: CancellationToken::new(),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::Broker;
-use crate::clock::Clock;
 use crate::config::{Caps, QueueLimit, Role, Serve};
 use crate::executor::{Executor, Offers};
 use crate::model::{Ability, ExecutorName, MemoryLoad, SchedulerId, Target, ability};
 use crate::store::Store;
+use crate::store::store_clock::StoreClock;
 
 /// What a scheduler works with. All of it may be shared with other schedulers and with the program around them.
 #[derive(Clone)]
@@ -21,8 +21,8 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// What runs the jobs.
     pub executors: Executors,
-    /// Durations are measured by its monotonic side; what is due follows the store's clock where it has one.
-    pub clock: Arc<dyn Clock>,
+    /// What tells the time. Each scheduler follows the store's clock by a fork of its own.
+    pub time: Arc<StoreClock>,
 }
 
 /// The executors of a scheduler, by name.

@@ -32,14 +32,14 @@ pub struct StoreClock {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
     /// The store's time at an instant; `None` where it has no clock of its own, or was not asked yet.
     reading: Option<Reading>,
     /// The last instant at which the store answered.
     asked_at: Option<Instant>,
     machine: StepWatch,
-    is_difference_told: bool,
+    is_difference_reported: bool,
 }
 
 /// What a store's clock showed.
@@ -74,8 +74,15 @@ impl StoreClock {
     /// A clock that shows the machine's time until the store is asked.
     pub fn new(machine: Arc<dyn Clock>) -> StoreClock {
         let watch = StepWatch::start(&*machine);
-        let state = State { reading: None, asked_at: None, machine: watch, is_difference_told: false };
+        let state = State { reading: None, asked_at: None, machine: watch, is_difference_reported: false };
         StoreClock { machine, state: Mutex::new(state) }
+    }
+
+    /// A clock of the same store for someone else, who learns of each later step by asking for himself. It starts with what this one knows, and
+    /// does not repeat what was told.
+    #[must_use]
+    pub fn fork(&self) -> StoreClock {
+        StoreClock { machine: Arc::clone(&self.machine), state: Mutex::new(self.state().clone()) }
     }
 
     /// The clock of the machine, for spans.
@@ -103,13 +110,13 @@ impl StoreClock {
             None => state.machine.step_micros(&*self.machine),
         };
         measured.was_set = is_suspicious(step);
-        let tells_difference = state.tells_difference(&*self.machine);
+        let unreported_difference = state.unreported_difference(&*self.machine);
         drop(state);
         if measured.was_set {
             let by_ms = step / 1_000;
             tracing::warn!(by_ms, "the clock that the data store goes by was set; what is due follows the new time");
         }
-        if let Some(offset_ms) = tells_difference {
+        if let Some(offset_ms) = unreported_difference {
             tracing::warn!(offset_ms, "the clock of this host differs from the data store's, whose time is used");
         }
         Ok(measured)
@@ -176,12 +183,12 @@ impl State {
     }
 
     /// How many milliseconds the store's clock is ahead of the machine's, where that is much and nobody was told.
-    fn tells_difference(&mut self, machine: &dyn Clock) -> Option<i64> {
+    fn unreported_difference(&mut self, machine: &dyn Clock) -> Option<i64> {
         let reading = self.reading?;
         let (instant, now) = both(machine);
         let offset = reading.time_at(instant).as_micros().saturating_sub(now.as_micros());
-        let was_told = std::mem::replace(&mut self.is_difference_told, is_suspicious(offset));
-        (self.is_difference_told && !was_told).then_some(offset / 1_000)
+        let was_reported = std::mem::replace(&mut self.is_difference_reported, is_suspicious(offset));
+        (self.is_difference_reported && !was_reported).then_some(offset / 1_000)
     }
 }
 

@@ -11,6 +11,7 @@ use host::executor::Verdict;
 use host::executor::inline::{InlineExecutor, NativeContext, NativeError};
 use host::model::{Coalesce, Job, JobState, Outcome, Payload, Settings, TaskName, Timestamp};
 use host::scheduler::{Options, Parts, Scheduler};
+use host::store::store_clock::StoreClock;
 use serde_json::Value;
 use tests::backends::{Backend, open_as_programs};
 use tests::stage::{Script, Stage, unlimited};
@@ -100,7 +101,8 @@ pub(crate) fn an_hour_wrong(backend: Backend) -> Result<()> {
             let executor = InlineExecutor::new(Arc::clone(&clock)).with(TaskName::new(brief.as_str())?, brief_job);
             let parts = stage.parts(Arc::clone(&stage.executor));
             let executors = parts.executors.with(name.parse()?, Arc::new(executor));
-            let parts = Parts { clock, executors, ..stage.parts(Arc::clone(&stage.executor)) };
+            let parts =
+                Parts { time: Arc::new(StoreClock::new(clock)), executors, ..stage.parts(Arc::clone(&stage.executor)) };
             schedulers.push(Scheduler::start(parts, options).await?);
         }
         let enough = wait_for("jobs to end", || async {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use host::clock::{Clock as _, SystemClock};
 use host::model::{Coalesce, Job, JobState, Outcome, TaskId, Timestamp};
 use host::scheduler::{Options, Parts, Scheduler};
+use host::store::store_clock::StoreClock;
 use tests::backends::{Backend, OwnServer, open_as_programs};
 use tests::logs::Logs;
 use tests::stage::{Stage, run_until, succeed, unlimited};
@@ -122,7 +123,8 @@ fn work(url: &str, name: &str, stage: &Stage, stop: &CancellationToken) -> Resul
     runtime.block_on(async {
         let store = open_as_programs(url).await?;
         let parts = stage.parts(Arc::clone(&stage.executor));
-        let parts = Parts { store: Arc::clone(&store), clock: Arc::new(SystemClock), ..parts };
+        let parts =
+            Parts { store: Arc::clone(&store), time: Arc::new(StoreClock::new(Arc::new(SystemClock))), ..parts };
         let options = Options { max_concurrent_jobs: SLOTS, has_lease_thread: true, ..Stage::options(name) };
         let scheduler = Scheduler::start(parts, options).await?;
         tokio::select! {

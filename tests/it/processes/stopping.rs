@@ -14,6 +14,7 @@ use host::executor::inline::{InlineExecutor, NativeContext, NativeError};
 use host::model::{JobId, JobSpec, JobState, Outcome, Payload, Settings, Target, Task, TaskName};
 use host::scheduler::{Executors, Options, Parts, Scheduler};
 use host::store::JobFilter;
+use host::store::store_clock::StoreClock;
 use serde_json::Value;
 use std::sync::Arc;
 use tests::backends::{Backend, open};
@@ -60,7 +61,7 @@ pub(crate) async fn work(url: &str, name: &str, gate: &str) -> Result<()> {
         store: open(url).await?,
         broker: Arc::new(LocalBroker::new()),
         executors: Executors::default().with(Executors::INLINE.parse()?, Arc::new(executor)),
-        clock,
+        time: Arc::new(StoreClock::new(clock)),
     };
     let options = Options { lease_duration: LEASE, max_concurrent_jobs: JOBS, ..Options::new(name.parse()?) };
     let scheduler = Scheduler::start(parts, options).await?;

@@ -9,6 +9,7 @@ use host::executor::Verdict;
 use host::model::{Coalesce, EventKind, JobState, Outcome, Payload, SchedulerId, Settings};
 use host::scheduler::{Options, Parts, Scheduler};
 use host::store::memory::MemoryStore;
+use host::store::store_clock::StoreClock;
 use host::store::watched::Watched;
 use host::store::{Catalog as _, JobQueue as _, Store, guarded};
 use tests::doubles::stalling::{Stall, Stalling};
@@ -223,7 +224,7 @@ async fn tasks_that_hold_every_thread_for_longer_than_a_lease_run_once() {
     };
     let task = stage.task("t", unlimited(), blocks).await;
     let options = Options { lease_duration: SECOND, has_lease_thread: true, ..Stage::options("one") };
-    let parts = Parts { clock, ..stage.parts(Arc::clone(&stage.executor)) };
+    let parts = Parts { time: Arc::new(StoreClock::new(clock)), ..stage.parts(Arc::clone(&stage.executor)) };
     let scheduler = Scheduler::start(parts, options).await.expect("it starts");
     let ids = [stage.submit(stage.job(&task).await).await, stage.submit(stage.job(&task).await).await];
     for id in ids {

@@ -8,6 +8,7 @@ use host::model::{Coalesce, JobState, Outcome, Settings};
 use host::scheduler::{Options, Parts, Scheduler};
 use host::store::Store;
 use host::store::memory::MemoryStore;
+use host::store::store_clock::StoreClock;
 use tests::logs::Logs;
 use tests::stage::{Stage, at, run_until, run_until_killed, settle, succeed, unlimited};
 use tests::wait::wait_for;
@@ -149,6 +150,24 @@ async fn the_operator_is_told_once_that_the_clock_was_set() {
     assert_eq!(logs.warnings(), 1, "{logs}");
 }
 
+/// The operations ask for the store's time before a scheduler does; see `App::scheduler_parts`.
+#[tokio::test]
+async fn a_host_whose_clock_is_wrong_says_so_once_however_many_parts_of_it_ask() {
+    let logs = Logs::of_this_thread();
+    let server = ManualClock::new(at("12:00:00"));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::server(Arc::new(server.clone())));
+    let stage = Stage::with_store(store).by(server.clone());
+    let host = ManualClock::new(at("11:00:00"));
+    let time = Arc::new(StoreClock::new(Arc::new(host.clone())));
+    time.measure(&*stage.store, SECOND).await.expect("the store answers");
+    assert_eq!(logs.warnings_about("differs"), 1, "{logs}");
+    let parts = Parts { time, ..stage.parts(Arc::clone(&stage.executor)) };
+    let scheduler = Scheduler::start(parts, Stage::options("one")).await.expect("it starts");
+    settle().await;
+    stop_with(scheduler, |span| [&server, &host].into_iter().for_each(|clock| clock.advance(span))).await;
+    assert_eq!(logs.warnings(), 1, "{logs}");
+}
+
 /// A server with a clock of its own, and a scheduler on a host whose time of day differs and is set as it likes.
 #[tokio::test]
 async fn a_host_whose_clock_is_wrong_and_is_set_fires_by_the_servers_time_and_harms_nobody() {
@@ -164,7 +183,10 @@ async fn a_host_whose_clock_is_wrong_and_is_set_fires_by_the_servers_time_and_ha
         let hosts = [ManualClock::new(at("11:00:00")), ManualClock::new(at("12:30:00"))];
         let mut schedulers = Vec::new();
         for (name, host) in ["behind", "ahead"].into_iter().zip(&hosts) {
-            let parts = Parts { clock: Arc::new(host.clone()), ..stage.parts(Arc::clone(&stage.executor)) };
+            let parts = Parts {
+                time: Arc::new(StoreClock::new(Arc::new(host.clone()))),
+                ..stage.parts(Arc::clone(&stage.executor))
+            };
             schedulers.push(Scheduler::start(parts, Stage::options(name)).await.expect("it starts"));
         }
         settle().await;
