@@ -113,13 +113,13 @@ impl Arguments {
     fn by_position<V>(&mut self, list: Vec<V>, wrap: impl Fn(V) -> Value) -> Result<(), TaskError> {
         let (given, taken) = (list.len(), self.parameters.len());
         if given > taken {
-            let trouble = match taken {
+            let fault = match taken {
                 0 => "the task takes no arguments".to_owned(),
                 _ => format!("an argument too many; {}", self.takes()),
             };
             let path = format!("$[{taken}]");
             return Err(
-                TaskError::invalid_args(format!("{path}: {trouble}")).details(serde_json::json!({ "path": path }))
+                TaskError::invalid_args(format!("{path}: {fault}")).details(serde_json::json!({ "path": path }))
             );
         }
         for (slot, value) in self.values.iter_mut().zip(list) {
@@ -133,10 +133,10 @@ impl Arguments {
             Value::Json(value) => Traced::deserialize(value).map_err(|error| error.to_string()),
             Value::Cbor(value) => value.deserialized::<Traced<T>>().map_err(|error| error.to_string()),
         };
-        let (inner, trouble) = match converted {
+        let (inner, fault) = match converted {
             Ok(Traced(Ok(value))) => return Ok(value),
-            Ok(Traced(Err((path, trouble)))) => (path, trouble),
-            Err(trouble) => (".".to_owned(), trouble),
+            Ok(Traced(Err((path, fault)))) => (path, fault),
+            Err(fault) => (".".to_owned(), fault),
         };
         // The path inside the argument is `.` for the argument itself, and begins with `[` in a list.
         let name = self.parameters[index].name;
@@ -145,8 +145,8 @@ impl Arguments {
             list if list.starts_with('[') => format!("$.{name}{list}"),
             field => format!("$.{name}.{field}"),
         };
-        Err(TaskError::invalid_args(format!("{path}: {trouble}"))
-            .details(serde_json::json!({ "path": path, "trouble": trouble })))
+        Err(TaskError::invalid_args(format!("{path}: {fault}"))
+            .details(serde_json::json!({ "path": path, "fault": fault })))
     }
 
     fn neither(&self, found: &str) -> TaskError {

@@ -126,7 +126,7 @@ impl TaskError {
         self
     }
 
-    /// The one line that names the trouble.
+    /// The one line that says what is wrong.
     pub fn message(&self) -> &str {
         &self.failure.message
     }

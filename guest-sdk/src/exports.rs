@@ -17,7 +17,7 @@ impl Guest for Plugin {
         report_panics();
         match registry::descriptions() {
             Ok(tasks) => tasks.into_iter().map(Into::into).collect(),
-            Err(trouble) => panic!("{trouble}"),
+            Err(fault) => panic!("{fault}"),
         }
     }
 

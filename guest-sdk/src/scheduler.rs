@@ -233,7 +233,7 @@ pub struct JobResult {
     pub outcome: Outcome,
     /// What the task returned, with success and if results of this job are kept.
     pub value: Option<Payload>,
-    /// The host's word for why it did not succeed, and the trouble in words.
+    /// The host's word for why it did not succeed, and the error in words.
     pub error: Option<(String, String)>,
     /// The attempts that were made.
     pub attempts: u32,

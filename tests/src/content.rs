@@ -332,7 +332,7 @@ impl Content<'_> {
         })
         .await;
         let (id, token) = self.start(self.job("native")).await;
-        self.end(release(id, token, Ending::GivenBack { not_before: None })).await;
+        self.end(release(id, token, Ending::Requeued { not_before: None })).await;
         // Its worker vanished, and it was queued again.
         self.start(self.job("native")).await;
         self.recover().await;

@@ -218,7 +218,7 @@ impl Entry {
 
 fn task_name(entry: &Entry) -> syn::Result<LitStr> {
     let name = entry.text("the task's name, such as \"copy-files\"")?;
-    check_name(&name.value()).map_err(|trouble| syn::Error::new(name.span(), trouble))?;
+    check_name(&name.value()).map_err(|fault| syn::Error::new(name.span(), fault))?;
     Ok(name)
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn expand(function: &ItemFn, attributes: &Attributes, signature: &Sig
         Some(name) => name.clone(),
         None => LitStr::new(ident.to_string().trim_start_matches("r#"), ident.span()),
     };
-    if let Err(trouble) = check_name(&name.value()) {
-        let message = format!("{trouble}; give another by `name = \"…\"`");
+    if let Err(fault) = check_name(&name.value()) {
+        let message = format!("{fault}; give another by `name = \"…\"`");
         return syn::Error::new(name.span(), message).to_compile_error();
     }
     let description = &signature.description;

@@ -50,7 +50,7 @@ impl ErrorKind {
     pub const fn is_retryable(self) -> bool {
         match self {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Protocol => true,
-            // Too early, too often, or a trouble of the server.
+            // Too early, too often, or a fault of the server.
             ErrorKind::Status(status) => matches!(status, 408 | 425 | 429) || status >= 500,
             _ => false,
         }

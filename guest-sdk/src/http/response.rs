@@ -60,7 +60,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Status`], which is tried again after trouble of the server, and after the time that it asked for.
+    /// [`ErrorKind::Status`], which is tried again after an error of the server, and after the time that it asked for.
     pub fn error_for_status(self) -> Result<Response, Error> {
         if self.status < 400 {
             return Ok(self);

@@ -33,7 +33,7 @@ pub(super) enum Ending {
     Broke(Phase, wasmtime::Error),
     /// The time limit ran out while it waited for the host.
     TimedOut,
-    /// Its reins were pulled while it waited for the host.
+    /// It was killed while it waited for the host.
     Killed,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn verdict(ending: Ending, guest: &Guest, limits: &Limits) -> Verdict
         },
         Ending::Returned(Err(error)) => refused(error, guest),
         Ending::TimedOut => failure(timed_out(limits), Retry::Backoff),
-        // Somebody asked for that, else the reins would not have been pulled.
+        // Somebody asked for that, else it would not have been killed.
         Ending::Killed => Verdict::Cancelled,
         Ending::Broke(phase, error) => match error.downcast_ref::<Interrupted>() {
             Some(Interrupted::TimedOut) => failure(with_stack(timed_out(limits), &error), Retry::Backoff),
@@ -75,7 +75,7 @@ fn failure(error: JobError, retry: Retry) -> Verdict {
 /// The guest's own error.
 fn refused(error: TaskError, guest: &Guest) -> Verdict {
     let (words, retry) = match error {
-        TaskError::Cancelled if guest.reins.cancel.is_cancelled() || guest.reins.kill.is_cancelled() => {
+        TaskError::Cancelled if guest.control.cancel.is_cancelled() || guest.control.kill.is_cancelled() => {
             return Verdict::Cancelled;
         }
         TaskError::Cancelled => {
@@ -247,11 +247,11 @@ fn explain_denial(mut error: JobError, guest: &Guest) -> JobError {
     if guest.denials.is_last() {
         error.kind = ErrorKind::Denied;
     }
-    let is_told = |denial: &String| error.message.contains(denial) || error.context.contains(denial);
-    let untold: Vec<String> = guest.denials.sentences().into_iter().filter(|denial| !is_told(denial)).collect();
+    let is_named = |denial: &String| error.message.contains(denial) || error.context.contains(denial);
+    let missing: Vec<String> = guest.denials.sentences().into_iter().filter(|denial| !is_named(denial)).collect();
     // What was denied helps more than the last of many causes.
-    error.context.truncate(ERROR_CONTEXT_MAX.saturating_sub(untold.len()));
-    error.context.extend(untold);
+    error.context.truncate(ERROR_CONTEXT_MAX.saturating_sub(missing.len()));
+    error.context.extend(missing);
     error
 }
 
@@ -284,9 +284,9 @@ mod tests {
 
     #[test]
     fn sizes_and_spans_are_told_in_the_unit_they_were_given_in() {
-        let told: Vec<String> = [0, 1000, 1024, 256 << 20, 2 << 30].map(size).into();
-        assert_eq!(told, ["0 bytes", "1000 bytes", "1 KiB", "256 MiB", "2 GiB"]);
-        let told: Vec<String> = [250, 90_000, 300_000, 7_200_000].map(|ms| span(Duration::from_millis(ms))).into();
-        assert_eq!(told, ["250ms", "90s", "5m", "2h"]);
+        let shown: Vec<String> = [0, 1000, 1024, 256 << 20, 2 << 30].map(size).into();
+        assert_eq!(shown, ["0 bytes", "1000 bytes", "1 KiB", "256 MiB", "2 GiB"]);
+        let shown: Vec<String> = [250, 90_000, 300_000, 7_200_000].map(|ms| span(Duration::from_millis(ms))).into();
+        assert_eq!(shown, ["250ms", "90s", "5m", "2h"]);
     }
 }

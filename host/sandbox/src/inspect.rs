@@ -17,7 +17,7 @@ use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
 use super::refusal::{Refusal as _, refused};
-use super::state::{Guest, GuestOptions, Reins};
+use super::state::{Control, Guest, GuestOptions};
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{AttemptClock, InspectError, Limits, Verdict};
 use crate::model::limits::{DESCRIPTION_BYTES_MAX, SCHEMA_BYTES_MAX, TASKS_PER_PLUGIN_MAX};
@@ -74,7 +74,7 @@ pub(super) async fn list_tasks(
         reports: None,
         clock: clock.clone(),
     });
-    let reins = Reins {
+    let control = Control {
         cancel: CancellationToken::new(),
         kill: CancellationToken::new(),
         timeout: limits.timeout,
@@ -96,7 +96,7 @@ pub(super) async fn list_tasks(
         clock,
         job: None,
         slice: TimeSlice::new(),
-        reins,
+        control,
     };
     let mut store = Guest::store(prepared.plugin.engine(), options)
         .map_err(|error| refused("the host could not prepare the plugin's sandbox").because_of(&error))?;

@@ -5,7 +5,7 @@
 //! Four layers, each of which catches what the one before cannot:
 //!
 //! 1. Fuel: the same budget on every machine, checked in compiled code.
-//! 2. The epoch: compiled code looks up every few milliseconds, sees that its reins were pulled or its time is over, and
+//! 2. The epoch: compiled code looks up every few milliseconds, sees that it was killed or its time is over, and
 //!    else lets others run.
 //! 3. A timeout around everything, which covers the waiting inside host calls, where no guest code runs.
 //! 4. The store is dropped, whatever state it is in, and never used again.
@@ -26,7 +26,7 @@ use super::http::{HttpLimits, HttpService};
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
-use super::state::{Guest, GuestOptions, Reins};
+use super::state::{Control, Guest, GuestOptions};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Finished, Invocation, Retry, RunControl, Verdict};
 use crate::model::{ErrorKind, JobError, Usage};
@@ -42,7 +42,7 @@ pub(super) struct Attempt {
     pub(super) grants: Arc<OpenGrants>,
     /// Which job it runs, and within which limits.
     pub(super) invocation: Arc<Invocation>,
-    /// Its reins.
+    /// What ends it.
     pub(super) control: RunControl,
     /// The time.
     pub(super) clock: AttemptClock,
@@ -86,7 +86,7 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
             clock: attempt.clock.clone(),
             job: Some(Arc::clone(&attempt.invocation)),
             slice,
-            reins: Reins {
+            control: Control {
                 cancel: attempt.control.cancel,
                 kill: attempt.control.kill,
                 timeout: limits.timeout,

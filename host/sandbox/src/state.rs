@@ -66,11 +66,11 @@ pub(super) struct Guest {
     /// The time for which it has had a processor.
     slice: TimeSlice,
     /// What ends it.
-    pub(super) reins: Reins,
+    pub(super) control: Control,
 }
 
 /// What ends a guest that does not end by itself.
-pub(super) struct Reins {
+pub(super) struct Control {
     /// Asks it to stop.
     pub(super) cancel: CancellationToken,
     /// Stops it.
@@ -86,7 +86,7 @@ pub(super) struct Reins {
 /// Why a guest was stopped at a tick of the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Interrupted {
-    /// Its reins were pulled.
+    /// It was killed.
     #[error("stopped")]
     Killed,
     /// Its time is over.
@@ -123,7 +123,7 @@ pub(super) struct GuestOptions {
     /// The time for which it has had a processor.
     pub(super) slice: TimeSlice,
     /// What ends it.
-    pub(super) reins: Reins,
+    pub(super) control: Control,
 }
 
 impl Guest {
@@ -153,7 +153,7 @@ impl Guest {
             output: options.output,
             job: options.job,
             slice: options.slice,
-            reins: options.reins,
+            control: options.control,
         };
         let mut store = Store::try_new(engine, guest)?;
         store.limiter_async(|guest| &mut guest.memory);
@@ -187,7 +187,7 @@ impl Guest {
 /// starve the other tasks of its thread.
 fn at_tick(cx: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = cx.data();
-    guest.reins.check()?;
+    guest.control.check()?;
     guest.output.send_pending();
     // What it burns now is still in its registers. What it burned when it last called the host is enough to know.
     let burned = guest.fuel.saturating_sub(cx.get_fuel()?);
@@ -201,7 +201,7 @@ fn at_tick(cx: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     })
 }
 
-impl Reins {
+impl Control {
     fn check(&self) -> Result<(), Interrupted> {
         if self.kill.is_cancelled() {
             return Err(Interrupted::Killed);

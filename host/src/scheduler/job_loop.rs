@@ -342,7 +342,7 @@ fn given_back(id: JobId, token: LeaseToken, not_before: Option<Timestamp>) -> Re
     ReleaseJob {
         id,
         token,
-        ending: Ending::GivenBack { not_before },
+        ending: Ending::Requeued { not_before },
         usage: None,
         plugin_digest: None,
         started_at: None,

@@ -221,7 +221,7 @@ impl Runner {
                 self.finished(Outcome::Cancelled, None, Some(error))
             }
             // Where the lease holds after all, the job goes back without having lost an attempt.
-            (_, Some(Interrupt::Stopping | Interrupt::LeaseRunsOut)) => Ending::GivenBack { not_before: None },
+            (_, Some(Interrupt::Stopping | Interrupt::LeaseRunsOut)) => Ending::Requeued { not_before: None },
             (Verdict::Cancelled, _) => self.finished(Outcome::Cancelled, None, None),
             (Verdict::Failure { error, retry }, _) => match self.pause(retry) {
                 Some(pause) if self.job.has_attempt_left() => {
@@ -267,7 +267,7 @@ fn log_end(ending: &Ending) {
         Ending::Retry { due_at, error } => {
             tracing::info!(error.kind = %error.kind, %due_at, "attempt failed; the job will be tried again");
         }
-        Ending::GivenBack { .. } => {
+        Ending::Requeued { .. } => {
             tracing::info!("attempt given back: the scheduler stops, or the lease could not be renewed")
         }
     }

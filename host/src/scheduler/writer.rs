@@ -265,7 +265,7 @@ fn replace_with_error(release: &mut ReleaseJob, cause: &StoreError, now: Timesta
     let expires_at = match &release.ending {
         Ending::Finished { error: Some(error), .. } if error.kind == ErrorKind::HostError => return false,
         Ending::Finished { expires_at, .. } => *expires_at,
-        Ending::Retry { .. } | Ending::GivenBack { .. } => now.saturating_add(crate::model::limits::RESULT_TTL_DEFAULT),
+        Ending::Retry { .. } | Ending::Requeued { .. } => now.saturating_add(crate::model::limits::RESULT_TTL_DEFAULT),
     };
     let mut error = JobError::new(ErrorKind::HostError, "the job ended, but how it ended could not be stored");
     error.context.push(super::chain(cause));
@@ -287,7 +287,7 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) {
         has_effects |= !release.effects.schedules.is_empty();
         let outcome = match &release.ending {
             Ending::Finished { outcome, .. } => Some(*outcome),
-            Ending::Retry { .. } | Ending::GivenBack { .. } => None,
+            Ending::Retry { .. } | Ending::Requeued { .. } => None,
         };
         let scheduler_id = Some(core.options.identity.clone());
         core.notifier.publish([EventKind::JobReleased { job_id: release.id, task_id, scheduler_id, outcome }]);

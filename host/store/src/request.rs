@@ -423,7 +423,7 @@ pub enum Ending {
         error: JobError,
     },
     /// The attempt was given back and does not count: the worker is stopping, or could not begin it.
-    GivenBack {
+    Requeued {
         /// Nobody takes the job before this time. It stays due since when it was.
         not_before: Option<Timestamp>,
     },

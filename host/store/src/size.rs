@@ -41,7 +41,7 @@ impl PayloadBytes for ReleaseJob {
         let (result, error) = match &self.ending {
             Ending::Finished { result, error, .. } => (result.as_ref(), error.as_ref()),
             Ending::Retry { error, .. } => (None, Some(error)),
-            Ending::GivenBack { .. } => (None, None),
+            Ending::Requeued { .. } => (None, None),
         };
         let error = error.map_or(0, |error| {
             let texts = error.context.iter().chain(&error.backtrace).chain([&error.message]);

@@ -30,7 +30,7 @@ pub fn dependencies(
     #[arg(default = "/out/dependencies.md")]
     output: String,
 ) -> Result<Dependencies, TaskError> {
-    let text = fs::read_to_string(&input).map_err(|error| trouble(error, "read", &input))?;
+    let text = fs::read_to_string(&input).map_err(|error| failed(error, "read", &input))?;
     let figures =
         dependencies::read(&text).or_permanent().map_err(|e| e.context(format!("{input} is no lock file")))?;
     write(&output, &figures.to_markdown())?;
@@ -52,8 +52,8 @@ pub fn log_summary(
     #[arg(default = 10)]
     top: usize,
 ) -> Result<LogFigures, TaskError> {
-    let file = File::open(&input).map_err(|error| trouble(error, "open", &input))?;
-    let size = file.metadata().map_err(|error| trouble(error, "look at", &input))?.len();
+    let file = File::open(&input).map_err(|error| failed(error, "open", &input))?;
+    let size = file.metadata().map_err(|error| failed(error, "look at", &input))?.len();
     let mut counter = log_lines::Counter::default();
     let (mut reader, mut line, mut done) = (BufReader::new(file), Vec::new(), 0_u64);
     for number in 0_u64.. {
@@ -63,7 +63,7 @@ pub fn log_summary(
             ctx.progress(done, size);
         }
         line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(|error| trouble(error, "read", &input))?;
+        let read = reader.read_until(b'\n', &mut line).map_err(|error| failed(error, "read", &input))?;
         if read == 0 {
             break;
         }
@@ -80,12 +80,12 @@ pub fn log_summary(
 /// Writes the whole file or none of it: a reader never sees half a summary.
 fn write(output: &str, text: &str) -> Result<(), TaskError> {
     let draft = format!("{output}.part");
-    fs::write(&draft, text).map_err(|error| trouble(error, "write", &draft))?;
-    fs::rename(&draft, output).map_err(|error| trouble(error, "write", output))
+    fs::write(&draft, text).map_err(|error| failed(error, "write", &draft))?;
+    fs::rename(&draft, output).map_err(|error| failed(error, "write", output))
 }
 
 /// What went wrong with a file. What the operator must grant or create will not come by itself; the rest may pass.
-fn trouble(error: std::io::Error, doing: &str, path: &str) -> TaskError {
+fn failed(error: std::io::Error, doing: &str, path: &str) -> TaskError {
     use std::io::ErrorKind::{NotFound, PermissionDenied};
     let lasting = matches!(error.kind(), NotFound | PermissionDenied);
     let folder = top_folder(path);

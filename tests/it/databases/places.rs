@@ -108,7 +108,7 @@ impl Caller {
         match self.random.u8(0..6) {
             0 => Ending::Retry { due_at: t(10_000), error: error() },
             1 => Ending::Retry { due_at: t(0), error: error() },
-            2 => Ending::GivenBack { not_before: None },
+            2 => Ending::Requeued { not_before: None },
             _ => success(9_999),
         }
     }

@@ -170,7 +170,7 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
             0 | 1 => success(9_000),
             2 => Ending::Finished { outcome: Outcome::Error, result: None, error: Some(error), expires_at: t(9_000) },
             3 => Ending::Retry { due_at: t(5), error },
-            _ => Ending::GivenBack { not_before: None },
+            _ => Ending::Requeued { not_before: None },
         };
         let mut released = ReleaseJob { lines: vec![line(attempt, held.lines)], ..release(id, held.token, ending) };
         let effects = (kind == 0).then(|| self.effects(&mut released));

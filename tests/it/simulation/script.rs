@@ -15,7 +15,7 @@ const STEPS_APART: Duration = Duration::from_secs(8);
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Trouble {
+pub(super) enum Fault {
     /// A process is killed, and comes back under its identity after a while.
     Crash {
         host: usize,
@@ -74,7 +74,7 @@ pub(super) struct Script {
     pub(super) is_combined: bool,
     pub(super) submits: Vec<(Duration, usize)>,
     pub(super) cancels: Vec<Duration>,
-    pub(super) troubles: Vec<(Duration, Trouble)>,
+    pub(super) faults: Vec<(Duration, Fault)>,
 }
 
 /// The tasks and how many of their jobs may run at once.
@@ -89,8 +89,8 @@ impl Script {
         let ahead = (0..hosts).map(|_| if is_server { random.i64(-300_000_000..300_000_000) } else { 0 }).collect();
         let abilities = (0..hosts).map(|host| if host == 0 { TASKS.len() } else { random.usize(1..=TASKS.len()) });
         let abilities = abilities.collect();
-        let troubles =
-            (0..random.usize(0..=5)).map(|_| (at(&mut random), Trouble::draw(&mut random, hosts, is_server))).collect();
+        let faults =
+            (0..random.usize(0..=5)).map(|_| (at(&mut random), Fault::draw(&mut random, hosts, is_server))).collect();
         Script {
             hosts,
             temper: if random.bool() { Temper::Calm } else { Temper::Rough },
@@ -102,42 +102,42 @@ impl Script {
             is_combined: random.bool(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
             cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
-            troubles: apart(troubles),
+            faults: apart(faults),
         }
     }
 }
 
 /// Leaves out steps of the store's clock that come soon after another one: a scheduler looks at that clock every few seconds, and sees nothing
 /// of a step that was undone meanwhile.
-fn apart(mut troubles: Vec<(Duration, Trouble)>) -> Vec<(Duration, Trouble)> {
-    troubles.sort_by_key(|(at, _)| *at);
+fn apart(mut faults: Vec<(Duration, Fault)>) -> Vec<(Duration, Fault)> {
+    faults.sort_by_key(|(at, _)| *at);
     let mut last = None;
-    troubles.retain(|(at, trouble)| {
-        let is_step = matches!(trouble, Trouble::StoreClock { .. });
+    faults.retain(|(at, fault)| {
+        let is_step = matches!(fault, Fault::StoreClock { .. });
         let is_too_soon = is_step && last.is_some_and(|last| *at < last + STEPS_APART);
         if is_step && !is_too_soon {
             last = Some(*at);
         }
         !is_too_soon
     });
-    troubles
+    faults
 }
 
-impl Trouble {
-    fn draw(random: &mut fastrand::Rng, hosts: usize, is_server: bool) -> Trouble {
+impl Fault {
+    fn draw(random: &mut fastrand::Rng, hosts: usize, is_server: bool) -> Fault {
         let host = random.usize(..hosts);
         let span = Duration::from_millis(random.u64(500..20_000));
         let seconds = [-600, -30, 30, 600][random.usize(..4)];
         match random.u8(0..12) {
-            0 | 1 => Trouble::Crash { host, back_after: span },
-            2 | 3 => Trouble::Stop { host, span, is_taking: random.bool() },
-            4 => Trouble::Partition { host, span },
-            5 => Trouble::Restart { host },
-            6 | 7 => Trouble::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
-            8 if is_server => Trouble::HostClock { host, seconds: seconds * 12 },
-            8 | 9 => Trouble::StoreClock { seconds },
-            10 => [Trouble::DamagedJob, Trouble::DamagedSchedule, Trouble::DamagedTask][random.usize(..3)],
-            _ => Trouble::RefusedFire,
+            0 | 1 => Fault::Crash { host, back_after: span },
+            2 | 3 => Fault::Stop { host, span, is_taking: random.bool() },
+            4 => Fault::Partition { host, span },
+            5 => Fault::Restart { host },
+            6 | 7 => Fault::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
+            8 if is_server => Fault::HostClock { host, seconds: seconds * 12 },
+            8 | 9 => Fault::StoreClock { seconds },
+            10 => [Fault::DamagedJob, Fault::DamagedSchedule, Fault::DamagedTask][random.usize(..3)],
+            _ => Fault::RefusedFire,
         }
     }
 }

@@ -15,6 +15,7 @@ use host::model::{
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
 use host::store::memory::MemoryStore;
+use host::store::store_clock::StoreClock;
 use host::store::{AddSchedule, Defect, JobFilter, PauseSchedule, Store, guarded};
 use host::trigger::Trigger;
 use tests::doubles::damaged::{Damaged, Refusal};
@@ -22,7 +23,7 @@ use tests::doubles::damaged::{Damaged, Refusal};
 use super::history::{Course, History};
 use super::machine::{Power, ProcessClock, Timeline, Wall};
 use super::network::{Link, Network};
-use super::script::{Script, TASKS, TROUBLE, Trouble};
+use super::script::{Fault, Script, TASKS, TROUBLE};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -224,12 +225,12 @@ impl World {
             world.timeline.sleep(*at).await;
             world.cancel().await;
         });
-        let troubles = world.script.troubles.iter().map(|(at, trouble)| async move {
+        let faults = world.script.faults.iter().map(|(at, fault)| async move {
             world.timeline.sleep(*at).await;
-            world.strike(*trouble).await;
+            world.inject(*fault).await;
         });
         let all_of_it = async {
-            tokio::join!(join_all(submits), join_all(cancels), join_all(troubles));
+            tokio::join!(join_all(submits), join_all(cancels), join_all(faults));
             let left = TROUBLE.saturating_sub(world.timeline.now());
             world.timeline.sleep(left).await;
         };
@@ -263,7 +264,7 @@ impl World {
             store,
             broker: Arc::clone(&self.broker) as Arc<dyn host::broker::Broker>,
             executors: Executors::default().with(Executors::INLINE.parse().expect("a name"), Arc::new(attempts)),
-            clock,
+            time: Arc::new(StoreClock::new(clock)),
         };
         let identity = format!("host {number}").parse().expect("an identity");
         let options = Options {
@@ -328,10 +329,10 @@ impl World {
         }
     }
 
-    async fn strike(&self, trouble: Trouble) {
-        self.history.note(format_args!("{trouble:?}"));
-        match trouble {
-            Trouble::Crash { host, back_after } => {
+    async fn inject(&self, fault: Fault) {
+        self.history.note(format_args!("{fault:?}"));
+        match fault {
+            Fault::Crash { host, back_after } => {
                 let Some(Host { process, handle, .. }) = self.take_host(host) else { return };
                 self.history.disturbed();
                 process.set_power(Power::Dead);
@@ -339,7 +340,7 @@ impl World {
                 self.timeline.sleep(back_after).await;
                 self.start(host).await;
             }
-            Trouble::Stop { host, span, is_taking } => {
+            Fault::Stop { host, span, is_taking } => {
                 let found = self.with_host(host, |host| (host.process.clone(), Arc::clone(&host.link)));
                 let Some((process, link)) = found else { return };
                 self.history.disturbed();
@@ -355,14 +356,14 @@ impl World {
                 self.history.goes_on(&process);
                 self.history.settled().await;
             }
-            Trouble::Partition { host, span } => {
+            Fault::Partition { host, span } => {
                 let Some(link) = self.with_host(host, |host| Arc::clone(&host.link)) else { return };
                 self.history.disturbed();
                 link.connect(false);
                 self.timeline.sleep(span).await;
                 link.connect(true);
             }
-            Trouble::Restart { host } => {
+            Fault::Restart { host } => {
                 let Some(Host { process, handle: Some(handle), .. }) = self.take_host(host) else { return };
                 let began = self.timeline.now();
                 let was_well = self.network.is_well();
@@ -375,41 +376,41 @@ impl World {
                 self.history.note(format_args!("host {host} has stopped within {took:?}: {report:?}"));
                 let was_stopped = self
                     .script
-                    .troubles
+                    .faults
                     .iter()
-                    .any(|(_, other)| matches!(other, Trouble::Stop { host: of, .. } if *of == host));
+                    .any(|(_, other)| matches!(other, Fault::Stop { host: of, .. } if *of == host));
                 if took > DRAIN + GRACE + STOPPED_WITHIN && !was_stopped {
                     self.history.violation(format_args!("stopping took {took:?}"));
                 }
                 process.set_power(Power::Dead);
                 self.start(host).await;
             }
-            Trouble::ServerStops { span } => {
+            Fault::ServerStops { span } => {
                 self.network.set_up(false);
                 self.timeline.sleep(span).await;
                 self.network.set_up(true);
             }
-            Trouble::HostClock { host, seconds } => {
+            Fault::HostClock { host, seconds } => {
                 let Some(wall) = self.with_host(host, |host| host.process.wall.clone()) else { return };
                 wall.step(seconds * 1_000_000);
             }
-            Trouble::StoreClock { seconds } => self.wall.step(seconds * 1_000_000),
-            Trouble::DamagedJob => {
+            Fault::StoreClock { seconds } => self.wall.step(seconds * 1_000_000),
+            Fault::DamagedJob => {
                 let Some(id) = self.some_job() else { return };
                 self.damaged.damage().jobs.insert(id, Defect::damaged("a bit has changed"));
                 self.spoilt_jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
             }
-            Trouble::DamagedSchedule => {
+            Fault::DamagedSchedule => {
                 let Some(id) = self.schedules.last().cloned() else { return };
                 self.damaged.damage().schedules.insert(id.clone(), Defect::damaged("a bit has changed"));
                 self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
             }
-            Trouble::DamagedTask => {
+            Fault::DamagedTask => {
                 let (name, _) = TASKS[TASKS.len() - 1];
                 let id = TaskId::new(name).expect("an id");
                 self.damaged.damage().tasks.insert(id, Defect::damaged("a bit has changed"));
             }
-            Trouble::RefusedFire => {
+            Fault::RefusedFire => {
                 let Some(id) = self.schedules.last().cloned() else { return };
                 self.damaged.damage().refused_fires.insert(id.clone(), Refusal::Rejected);
                 self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).insert(id);

@@ -137,7 +137,7 @@ impl Damaged {
     async fn set_job_aside(&self, job: &Job, defect: &Defect, now: Timestamp) -> Result<(), StoreError> {
         let Some(lease) = &job.lease else { return Ok(()) };
         let ending = if defect.is_newer() {
-            Ending::GivenBack { not_before: Some(rules::put_off(now, job.spec.due_at)) }
+            Ending::Requeued { not_before: Some(rules::put_off(now, job.spec.due_at)) }
         } else {
             let expires_at = now.saturating_add(job.spec.settings.result_ttl);
             let error = Some(JobError::new(ErrorKind::HostError, defect.to_string()));

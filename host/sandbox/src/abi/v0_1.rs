@@ -55,7 +55,7 @@ impl context::Host for Guest {
             jitter_us: u64::try_from(spec.jitter.as_micros()).unwrap_or(u64::MAX),
             created_at: datetime(spec.created_at),
             started_at: datetime(invocation.started_at),
-            deadline: datetime(self.reins.deadline),
+            deadline: datetime(self.control.deadline),
             metadata: spec.settings.metadata.to_json(),
             scheduler_id: invocation.scheduler_id.to_string(),
         })
@@ -63,12 +63,12 @@ impl context::Host for Guest {
 
     fn is_cancelled(&mut self) -> wasmtime::Result<bool> {
         self.job.as_ref().ok_or_else(no_job)?;
-        Ok(self.reins.cancel.is_cancelled() || self.reins.kill.is_cancelled())
+        Ok(self.control.cancel.is_cancelled() || self.control.kill.is_cancelled())
     }
 
     fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
         self.job.as_ref().ok_or_else(no_job)?;
-        let left = self.reins.timeout.saturating_sub(self.reins.elapsed.elapsed());
+        let left = self.control.timeout.saturating_sub(self.control.elapsed.elapsed());
         Ok(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 }

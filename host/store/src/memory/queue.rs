@@ -133,7 +133,7 @@ impl State {
         }
         self.jobs.log(release.id, release.lines);
         let not_before = match &release.ending {
-            Ending::GivenBack { not_before } => *not_before,
+            Ending::Requeued { not_before } => *not_before,
             _ => None,
         };
         self.jobs.change(release.id, now, |job| {
@@ -167,11 +167,11 @@ fn settle(job: &mut Job, ending: Ending, now: Timestamp) {
                 requeue(job, due_at);
             }
         }
-        Ending::GivenBack { .. } if job.cancel_requested => {
+        Ending::Requeued { .. } if job.cancel_requested => {
             end(job, Outcome::Cancelled, now);
             job.error = None;
         }
-        Ending::GivenBack { .. } => {
+        Ending::Requeued { .. } => {
             job.attempt = job.attempt.saturating_sub(1);
             job.started_at = None;
             let due_at = job.spec.due_at;

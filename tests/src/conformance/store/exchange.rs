@@ -108,7 +108,7 @@ async fn jobs_that_are_given_back_can_be_leased_by_the_same_call(rig: Rig) {
     let (id, token) = rig.acquire_one(0).await;
     // It comes before the one that waits, as it is older.
     rig.add(rig.make.job("p:one")).await;
-    let ends = vec![release(id, token, Ending::GivenBack { not_before: None })];
+    let ends = vec![release(id, token, Ending::Requeued { not_before: None })];
     let acquired = done(&*rig.a, exchange(&rig, 1, ends, 5)).await.acquired;
     assert_eq!(ids(&acquired.jobs), [given_back.id]);
     assert_eq!(acquired.jobs[0].attempt, 1);

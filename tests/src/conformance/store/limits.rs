@@ -120,7 +120,7 @@ async fn a_job_given_back_keeps_its_turn(rig: Rig) {
     let first = rig.queued(0).await;
     rig.queued(0).await;
     let running = rig.acquire(0, 9).await;
-    rig.end(&running[0], Ending::GivenBack { not_before: None }).await;
+    rig.end(&running[0], Ending::Requeued { not_before: None }).await;
     assert_eq!(ids(&rig.acquire(1, 9).await), [first]);
 }
 
@@ -128,7 +128,7 @@ async fn a_job_that_is_put_off_leaves_its_place_to_the_next(rig: Rig) {
     rig.limited(Some(1), Some(1)).await;
     let (first, second) = (rig.keyed("a", 0).await, rig.keyed("a", 0).await);
     let running = rig.acquire(0, 9).await;
-    rig.end(&running[0], Ending::GivenBack { not_before: Some(t(50)) }).await;
+    rig.end(&running[0], Ending::Requeued { not_before: Some(t(50)) }).await;
     let next = rig.acquire(2, 9).await;
     assert_eq!(ids(&next), [second]);
     rig.end(&next[0], success(99)).await;

@@ -308,7 +308,7 @@ fn draw_ending(random: &mut fastrand::Rng, now: i64) -> Ending {
     let error = || JobError::new(ErrorKind::GuestError, "no");
     match random.u8(0..6) {
         0 => Ending::Retry { due_at: t(now + random.i64(0..5)), error: error() },
-        1 => Ending::GivenBack { not_before: (random.u8(0..2) == 0).then(|| t(now + random.i64(0..6))) },
+        1 => Ending::Requeued { not_before: (random.u8(0..2) == 0).then(|| t(now + random.i64(0..6))) },
         2 => Ending::Finished { outcome: Outcome::Error, result: None, error: Some(error()), expires_at: t(now + 5) },
         _ => success(now + random.i64(0..30)),
     }

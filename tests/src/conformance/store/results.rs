@@ -119,7 +119,7 @@ async fn a_retry_is_not_missed_for_the_first_start_deadline(rig: Rig) {
 async fn an_attempt_given_back_does_not_count(rig: Rig) {
     rig.add(JobSpec { start_deadline: Some(t(20)), ..rig.make.job("p:work") }).await;
     let (id, token) = rig.acquire_one(0).await;
-    rig.a.job_release(releases(1, release(id, token, Ending::GivenBack { not_before: None }))).await.expect("released");
+    rig.a.job_release(releases(1, release(id, token, Ending::Requeued { not_before: None }))).await.expect("released");
     let job = rig.job(id).await;
     assert_eq!((job.state, job.attempt, job.started_at, job.lease), (JobState::Queued, 0, None, None));
     assert_eq!(rig.acquire(20, 1).await[0].attempt, 1);
@@ -130,7 +130,7 @@ async fn a_job_given_back_for_a_while_waits_and_loses_neither_an_attempt_nor_its
     let younger = rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
     assert_eq!(id, job.id);
-    let ending = Ending::GivenBack { not_before: Some(t(50)) };
+    let ending = Ending::Requeued { not_before: Some(t(50)) };
     rig.a.job_release(releases(1, release(id, token, ending))).await.expect("released");
     let stored = rig.job(id).await;
     assert_eq!((stored.state, stored.attempt, stored.started_at, stored.spec), (JobState::Queued, 0, None, job));
@@ -140,7 +140,7 @@ async fn a_job_given_back_for_a_while_waits_and_loses_neither_an_attempt_nor_its
     assert_eq!((again.spec.id, again.attempt), (id, 1));
     let token = again.lease.expect("it is leased").token;
     rig.a
-        .job_release(releases(51, release(id, token, Ending::GivenBack { not_before: Some(t(40)) })))
+        .job_release(releases(51, release(id, token, Ending::Requeued { not_before: Some(t(40)) })))
         .await
         .expect("released");
     assert_eq!(ids(&rig.acquire(51, 1).await), [id], "a time that has passed holds nobody up");
@@ -164,7 +164,7 @@ async fn an_attempt_given_back_of_a_job_asked_to_stop_ends_it(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
     rig.b.job_cancel(id, t(1)).await.expect("asked");
-    rig.a.job_release(releases(2, release(id, token, Ending::GivenBack { not_before: None }))).await.expect("released");
+    rig.a.job_release(releases(2, release(id, token, Ending::Requeued { not_before: None }))).await.expect("released");
     assert_eq!(rig.job(id).await.outcome, Some(Outcome::Cancelled));
 }
 
@@ -175,7 +175,7 @@ async fn what_failed_an_earlier_attempt_is_not_the_error_of_a_job_that_was_cance
     rig.a.job_release(releases(1, release(id, token, ending))).await.expect("released");
     let (id, token) = rig.acquire_one(3).await;
     rig.b.job_cancel(id, t(4)).await.expect("asked");
-    rig.a.job_release(releases(5, release(id, token, Ending::GivenBack { not_before: None }))).await.expect("released");
+    rig.a.job_release(releases(5, release(id, token, Ending::Requeued { not_before: None }))).await.expect("released");
     let job = rig.job(id).await;
     assert_eq!((job.outcome, job.error), (Some(Outcome::Cancelled), None));
 }
@@ -197,7 +197,7 @@ async fn what_a_guest_asked_for_comes_with_its_success(rig: Rig) {
 
 async fn what_a_failed_guest_asked_for_is_dropped(rig: Rig) {
     for ending in
-        [failed("no"), Ending::Retry { due_at: t(50), error: error("no") }, Ending::GivenBack { not_before: None }]
+        [failed("no"), Ending::Retry { due_at: t(50), error: error("no") }, Ending::Requeued { not_before: None }]
     {
         rig.add(rig.make.job("p:work")).await;
         let (id, token) = rig.acquire_one(0).await;

@@ -252,7 +252,7 @@ fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob,
         Ending::Retry { error, .. } if job.cancel_requested => {
             writes.finished.push(cancelled(Some(error)).row(release, now));
         }
-        Ending::GivenBack { .. } if job.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
+        Ending::Requeued { .. } if job.cancel_requested => writes.finished.push(cancelled(None).row(release, now)),
         Ending::Retry { due_at, error } => {
             let requeue = Requeue {
                 due_at: *due_at,
@@ -265,7 +265,7 @@ fn settle<'a>(writes: &mut Writes<'a>, job: &LockedJob, release: &'a ReleaseJob,
             let row = requeue.place(job, &mut writes.touched);
             writes.requeued.push(row);
         }
-        Ending::GivenBack { not_before } => {
+        Ending::Requeued { not_before } => {
             let requeue = Requeue {
                 now,
                 not_before: *not_before,
