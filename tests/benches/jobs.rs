@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use host::app::{App, NewJob, RegisterPlugin};
 use host::assemble::{Machine, Opened};
-use host::clock::Stopwatch;
+use host::clock::{Clock as _, Stopwatch};
 use host::config::{Caps, CompilerLimits, Config, Serve};
 use host::model::{JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Handle, Options, Parts, Scheduler};

@@ -15,8 +15,8 @@ use host::model::{
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
-    AcquireJobs, AfterFire, Effects, Ending, FireSchedule, JobReport, PauseSchedule, PutPlugin, Record, Recover,
-    ReleaseJob, ReleaseJobs, Restore, Restored, Store,
+    AcquireJobs, AfterFire, Choice, Effects, Ending, FireSchedule, JobReport, PauseSchedule, PutPlugin, Record,
+    Recover, ReleaseJob, ReleaseJobs, Restore, Restored, Store,
 };
 use host::trigger::{RuleOptions, Trigger, TriggerState};
 use serde_json::json;
@@ -216,7 +216,7 @@ impl Content<'_> {
             limit: 1,
             queues: Vec::new(),
             abilities: vec!["wasm".parse().expect("an ability"), "inline:native".parse().expect("an ability")],
-            only: Some(id),
+            choice: Choice::Only(id),
         };
         let jobs: Vec<Job> = self.store.job_acquire(request.clone()).await.expect("jobs are acquired").jobs;
         assert_eq!(jobs.len(), 1, "{id} can start");

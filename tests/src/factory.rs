@@ -10,8 +10,8 @@ use host::model::{
     SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
 use host::store::{
-    AcquireJobs, AcquireSchedules, AddSchedule, Ending, ExtendJobs, PutPlugin, PutScheduler, Recover, ReleaseJob,
-    ReleaseJobs, SchedulerRow, ServedQueue,
+    AcquireJobs, AcquireSchedules, AddSchedule, Choice, Ending, ExtendJobs, PutPlugin, PutScheduler, Recover,
+    ReleaseJob, ReleaseJobs, SchedulerRow, ServedQueue,
 };
 
 /// Makes things; ids and tokens come from a seeded generator.
@@ -180,7 +180,7 @@ impl Factory {
             limit,
             queues: vec![served("default", limit)],
             abilities: vec!["wasm".parse().expect("an ability")],
-            only: None,
+            choice: Choice::InOrder,
         }
     }
 

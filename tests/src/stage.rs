@@ -215,7 +215,7 @@ impl Stage {
     /// The usual options for a scheduler of that identity, all of which runs on the runtime of the test.
     pub fn options(identity: &str) -> Options {
         let options = Options::new(SchedulerId::new(identity).expect("an identity"));
-        Options { has_lease_thread: false, ..options }
+        Options { has_lease_thread: false, spare_slots: Some(0), ..options }
     }
 
     /// What schedulers on this stage work with, and this executor.

@@ -6,7 +6,8 @@
 //! so that attempts which wait for each other do not wait for ever. The next attempt of the task begins with room for more.
 //!
 //! Attempts begin in the order in which they ask: a large one is not passed by small ones for ever. One that runs and grows
-//! does not queue behind them, as it holds what they wait for.
+//! does not queue behind them, as it holds what they wait for. A task leaves a part of the memory to others, and one of which no attempt
+//! has memory does not queue behind those that have some: however much the attempts of one task want, others begin.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,20 +29,31 @@ const ATTEMPT_BYTES_MIN: u64 = 1 << 20;
 /// The memory of all attempts.
 pub(super) struct Budget {
     total: u64,
-    free: Mutex<u64>,
+    held: Mutex<Held>,
     released: Notify,
-    /// Held by the attempt whose turn it is to begin.
+    /// Held by the attempt whose turn it is to begin, of those whose tasks have memory.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the attempt whose turn it is to begin, of those whose tasks have none.
+    first_turn: tokio::sync::Mutex<()>,
     /// Attempts that wait to begin.
     waiting: AtomicUsize,
     growth_wait_max: Duration,
-    peaks: Mutex<HashMap<(Digest, TaskName), u64>>,
+    peaks: Mutex<HashMap<TaskKey, u64>>,
+}
+
+type TaskKey = (Digest, TaskName);
+
+/// Who has what.
+struct Held {
+    free: u64,
+    /// What the attempts of a task have, if they have anything.
+    by_task: HashMap<TaskKey, u64>,
 }
 
 /// What one attempt has of it; given back when dropped.
 pub(super) struct Share {
-    /// `None`: as much as it likes.
-    budget: Option<Arc<Budget>>,
+    /// Where it is from, and for which task; `None`: as much as it likes.
+    budget: Option<(Arc<Budget>, TaskKey)>,
     bytes: u64,
     /// How long its growth may still wait.
     patience: Duration,
@@ -52,9 +64,10 @@ impl Budget {
     pub(super) fn new(total: u64) -> Arc<Budget> {
         Arc::new(Budget {
             total,
-            free: Mutex::new(total),
+            held: Mutex::new(Held { free: total, by_task: HashMap::new() }),
             released: Notify::new(),
             turn: tokio::sync::Mutex::default(),
+            first_turn: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             growth_wait_max: GROWTH_WAIT_MAX,
             peaks: Mutex::default(),
@@ -65,25 +78,28 @@ impl Budget {
     pub(super) fn load(&self) -> MemoryLoad {
         MemoryLoad {
             total_bytes: self.total,
-            reserved_bytes: self.total.saturating_sub(*self.free()),
+            reserved_bytes: self.total.saturating_sub(self.held().free),
             waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 
     /// Waits for room for an attempt of a task that may use `limit` bytes.
     pub(super) async fn admit(self: &Arc<Self>, digest: Digest, task: &TaskName, limit: u64) -> Share {
-        let known = self.peaks().get(&(digest, task.clone())).copied();
+        let task = (digest, task.clone());
+        let known = self.peaks().get(&task).copied();
         // A quarter more than was seen, so that not every attempt that uses a little more has to ask.
         let wanted = known.map_or(limit, |peak| peak.saturating_add(peak / 4)).max(ATTEMPT_BYTES_MIN).min(limit);
         // An attempt that may use more than there is gets all there is.
         let bytes = wanted.min(self.total);
-        let is_taken = self.turn.try_lock().is_ok_and(|_turn| self.try_take(bytes));
+        let has_some = self.held().by_task.contains_key(&task);
+        let turn = if has_some { &self.turn } else { &self.first_turn };
+        let is_taken = turn.try_lock().is_ok_and(|_turn| self.try_begin(&task, bytes));
         if !is_taken {
             let _waiting = Waiting::begin(self);
-            let _turn = self.turn.lock().await;
-            self.take(bytes).await;
+            let _turn = turn.lock().await;
+            self.until(|| self.try_begin(&task, bytes)).await;
         }
-        Share { budget: Some(Arc::clone(self)), bytes, patience: self.growth_wait_max }
+        Share { budget: Some((Arc::clone(self), task)), bytes, patience: self.growth_wait_max }
     }
 
     /// Remembers what an attempt used at most. One that was refused more than its share would have used an unknown amount.
@@ -102,38 +118,68 @@ impl Budget {
         *known = peak.max(*known);
     }
 
-    fn peaks(&self) -> MutexGuard<'_, HashMap<(Digest, TaskName), u64>> {
+    fn peaks(&self) -> MutexGuard<'_, HashMap<TaskKey, u64>> {
         // The map is whole between any two of its statements.
         self.peaks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn free(&self) -> MutexGuard<'_, u64> {
-        // A number is always whole.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing that can panic happens between its statements.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_take(&self, bytes: u64) -> bool {
-        let mut free = self.free();
-        let left = free.checked_sub(bytes);
-        *free = left.unwrap_or(*free);
-        left.is_some()
+    /// Takes what an attempt begins with.
+    fn try_begin(&self, task: &TaskKey, bytes: u64) -> bool {
+        let mut held = self.held();
+        let left_to_others = if held.by_task.contains_key(task) { MemoryLoad::kept_for_others(self.total) } else { 0 };
+        bytes.saturating_add(left_to_others) <= held.free && held.take(task, bytes)
     }
 
-    async fn take(&self, bytes: u64) {
+    /// Takes what an attempt grows by.
+    fn try_grow(&self, task: &TaskKey, bytes: u64) -> bool {
+        self.held().take(task, bytes)
+    }
+
+    /// Waits until there was enough.
+    async fn until(&self, mut try_take: impl FnMut() -> bool) {
         loop {
             // From here on, so that what is released after the look is noticed.
             let mut released = std::pin::pin!(self.released.notified());
             released.as_mut().enable();
-            if self.try_take(bytes) {
+            if try_take() {
                 return;
             }
             released.await;
         }
     }
 
-    fn give_back(&self, bytes: u64) {
-        *self.free() += bytes;
+    fn give_back(&self, task: &TaskKey, bytes: u64) {
+        self.held().give_back(task, bytes);
         self.released.notify_waiters();
+    }
+}
+
+impl Held {
+    fn take(&mut self, task: &TaskKey, bytes: u64) -> bool {
+        let Some(left) = self.free.checked_sub(bytes) else { return false };
+        self.free = left;
+        match self.by_task.get_mut(task) {
+            Some(held) => *held += bytes,
+            None => {
+                self.by_task.insert(task.clone(), bytes);
+            }
+        }
+        true
+    }
+
+    fn give_back(&mut self, task: &TaskKey, bytes: u64) {
+        self.free += bytes;
+        if let Some(held) = self.by_task.get_mut(task) {
+            *held -= bytes;
+            if *held == 0 {
+                self.by_task.remove(task);
+            }
+        }
     }
 }
 
@@ -158,8 +204,8 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.give_back(self.bytes);
+        if let Some((budget, task)) = &self.budget {
+            budget.give_back(task, self.bytes);
         }
     }
 }
@@ -172,8 +218,8 @@ impl Share {
 
     /// Makes the share cover `bytes`, if there is room now.
     pub(super) fn extend_now(&mut self, bytes: u64) -> bool {
-        let Some((budget, more)) = self.missing(bytes) else { return true };
-        let is_taken = budget.try_take(more);
+        let Some((budget, task, more)) = self.missing(bytes) else { return true };
+        let is_taken = budget.try_grow(task, more);
         self.bytes += if is_taken { more } else { 0 };
         is_taken
     }
@@ -185,7 +231,7 @@ impl Share {
         if self.extend_now(bytes) {
             return true;
         }
-        let Some((budget, more)) = self.missing(bytes) else { return true };
+        let Some((budget, task, more)) = self.missing(bytes) else { return true };
         if self.patience.is_zero() {
             return false;
         }
@@ -194,17 +240,18 @@ impl Share {
             "a job that runs waits for memory; `--max-memory` gives all of them more"
         );
         let waited = Stopwatch::start();
-        let is_taken = tokio::time::timeout(self.patience, budget.take(more)).await.is_ok();
+        let taken = budget.until(|| budget.try_grow(task, more));
+        let is_taken = tokio::time::timeout(self.patience, taken).await.is_ok();
         self.patience = if is_taken { self.patience.saturating_sub(waited.elapsed()) } else { Duration::ZERO };
         self.bytes += if is_taken { more } else { 0 };
         is_taken
     }
 
     /// What is missing to cover `bytes`. An attempt that has all there is lacks nothing: its own limit holds it.
-    fn missing(&self, bytes: u64) -> Option<(Arc<Budget>, u64)> {
-        let budget = self.budget.as_ref()?;
+    fn missing(&self, bytes: u64) -> Option<(&Arc<Budget>, &TaskKey, u64)> {
+        let (budget, task) = self.budget.as_ref()?;
         let more = bytes.min(budget.total).saturating_sub(self.bytes);
-        (more > 0).then(|| (Arc::clone(budget), more))
+        (more > 0).then_some((budget, task, more))
     }
 }
 
@@ -254,6 +301,45 @@ mod tests {
         let second = second.await.expect("admitted");
         assert_eq!((budget.load().reserved_bytes, budget.load().waiting), (60 * MIB, 0));
         drop(second);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_wants_all_there_is_leaves_some_to_others_and_keeps_none_waiting() {
+        let budget = Budget::new(80 * MIB);
+        let flood: Vec<_> = (0..10)
+            .map(|_| {
+                let budget = Arc::clone(&budget);
+                tokio_util::task::TaskTracker::new()
+                    .spawn(async move { budget.admit(digest(), &task("flood"), 10 * MIB).await })
+            })
+            .collect();
+        while budget.load().waiting < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(budget.load().reserved_bytes, 70 * MIB);
+        assert!(budget.load().has_room_for_others());
+        let other = budget.admit(digest(), &task("other"), 10 * MIB).await;
+        assert_eq!((budget.load().reserved_bytes, budget.load().waiting), (80 * MIB, 3));
+        assert!(!budget.load().has_room_for_others());
+        drop(other);
+        for share in flood {
+            drop(share.await.expect("admitted"));
+        }
+        assert_eq!((budget.load().reserved_bytes, budget.held().by_task.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_wants_all_there_is_begins_once_its_task_has_nothing() {
+        let budget = Budget::new(80 * MIB);
+        let small = budget.admit(digest(), &task("t"), 10 * MIB).await;
+        let waiting = Arc::clone(&budget);
+        let large = tokio_util::task::TaskTracker::new()
+            .spawn(async move { waiting.admit(digest(), &task("t"), 1 << 40).await });
+        while budget.load().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(small);
+        drop(large.await.expect("admitted"));
     }
 
     #[tokio::test]

@@ -30,7 +30,8 @@ impl LazySandbox {
     pub(super) fn new(config: &Config, plugins: Arc<dyn PluginSource>, clock: Arc<dyn Clock>) -> LazySandbox {
         LazySandbox {
             cache_dir: config.data_dir.join("cache"),
-            concurrency: u32::try_from(config.serve.max_concurrent_jobs).unwrap_or(u32::MAX),
+            concurrency: u32::try_from(config.serve.max_concurrent_jobs.saturating_add(config.serve.spare_slots()))
+                .unwrap_or(u32::MAX),
             memory_bytes_max: config.caps.memory_bytes,
             memory_total: config.serve.max_memory,
             compiler: config.compiler,

@@ -60,6 +60,9 @@ pub(super) struct ServeArgs {
     /// Most jobs that run at once in this process [default: 100]
     #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_concurrent_jobs: Option<usize>,
+    /// How many more jobs run, of tasks that others keep from starting [default: half of --max-concurrent-jobs]
+    #[arg(long, env = "HOST_SPARE_SLOTS", value_name = "N", hide_env_values = true)]
+    spare_slots: Option<usize>,
     /// A queue whose jobs it runs, with a limit of its own after `=`; may be repeated [default: default]
     #[arg(long = "queue", env = "HOST_QUEUES", value_name = "NAME[=N]", value_delimiter = ',', hide_env_values = true)]
     queues: Vec<QueueLimit>,
@@ -146,6 +149,7 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Outcomes<Serve> {
         role: flags.role.or_else(|| file.role.map(|role| role.0)).unwrap_or(usual.role),
         identity: flags.identity.clone().or_else(|| file.identity.map(|identity| identity.0)),
         max_concurrent_jobs: count(flags.max_concurrent_jobs, file.max_concurrent_jobs, usual.max_concurrent_jobs),
+        spare_slots: flags.spare_slots.or(file.spare_slots),
         max_memory: flags.max_memory.or_else(|| file.max_memory.map(|size| size.0)),
         lease_duration: span(flags.lease_duration, file.lease_duration, usual.lease_duration),
         cleanup_interval: span(flags.cleanup_interval, file.cleanup_interval, usual.cleanup_interval),
@@ -230,6 +234,7 @@ struct ServeFile {
     role: Option<Parsed<Role>>,
     identity: Option<Parsed<SchedulerId>>,
     max_concurrent_jobs: Option<Positive>,
+    spare_slots: Option<usize>,
     max_memory: Option<Size>,
     lease_duration: Option<Parsed<Duration>>,
     cleanup_interval: Option<Parsed<Duration>>,
@@ -525,6 +530,7 @@ mod tests {
             role = "worker"
             identity = "worker-1"
             max_concurrent_jobs = 8
+            spare_slots = 0
             max_memory = "2GiB"
             lease_duration = "20s"
             cleanup_interval = "1h"
@@ -571,6 +577,7 @@ mod tests {
         assert_eq!(defaults.metadata.to_json(), r#"{"team":"ops"}"#);
         let Ok(serve) = serve_settings(&ServeArgs::default(), file.serve) else { panic!("valid") };
         assert_eq!((serve.role, serve.max_concurrent_jobs, serve.catch_up_max), (Role::Worker, 8, 10));
+        assert_eq!(serve.spare_slots(), 0);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::core::Core;
 use crate::clock::{Clock as _, Instant};
-use crate::model::{EventKind, JobId, LeaseToken, Outcome};
-use crate::store::{AcquireJobs, AcquiredJobs, ServedQueue, StoreError, Unreadable};
+use crate::model::{EventKind, LeaseToken, Outcome};
+use crate::store::{AcquireJobs, AcquiredJobs, Choice, ServedQueue, StoreError, Unreadable};
 
 /// A wish for jobs.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(super) struct Ask {
     pub(super) limit: usize,
     /// Of these queues, and of each no more than there is room for.
     pub(super) queues: Vec<ServedQueue>,
+    pub(super) choice: Choice,
     /// Where the answer goes.
     pub(super) reply: oneshot::Sender<Result<Leased, StoreError>>,
 }
@@ -42,14 +43,13 @@ impl Acquisition {
         Acquisition { token: LeaseToken::random(&mut fastrand::Rng::new()), asked_at: None }
     }
 
-    /// The request for up to `limit` due jobs of these queues that this worker can run, or only for the one that is named. To be made at
-    /// once: the leases count from now on.
+    /// The request for up to `limit` due jobs of these queues that this worker can run. To be made at once: the leases count from now on.
     pub(super) fn request(
         &mut self,
         core: &Core,
         limit: usize,
         queues: Vec<ServedQueue>,
-        only: Option<JobId>,
+        choice: Choice,
     ) -> AcquireJobs {
         self.asked_at.get_or_insert_with(|| core.time.monotonic());
         AcquireJobs {
@@ -60,7 +60,7 @@ impl Acquisition {
             limit,
             queues,
             abilities: core.executors.abilities(),
-            only,
+            choice,
         }
     }
 
@@ -90,9 +90,9 @@ pub(super) async fn acquire(
     acquisition: &mut Acquisition,
     limit: usize,
     queues: Vec<ServedQueue>,
-    only: Option<JobId>,
+    choice: Choice,
 ) -> Result<Leased, StoreError> {
-    let request = acquisition.request(core, limit, queues, only);
+    let request = acquisition.request(core, limit, queues, choice);
     let acquired = core.store.job_acquire(request).await?;
     Ok(acquisition.answered(core, acquired))
 }

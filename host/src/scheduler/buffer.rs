@@ -28,6 +28,8 @@ pub(super) struct Buffered {
 /// Jobs that were taken and wait for a slot. Their leases are kept, as those of running ones are.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
+    /// Those that start before the others.
+    first: VecDeque<Buffered>,
     /// The queues with jobs, the one whose turn it is first.
     queues: VecDeque<(QueueName, BTreeMap<Order, Buffered>)>,
     count: usize,
@@ -52,13 +54,21 @@ impl Buffer {
 
     /// How many of a queue there are.
     pub(super) fn of_queue(&self, queue: &QueueName) -> usize {
-        self.queues.iter().find(|(name, _)| name == queue).map_or(0, |(_, jobs)| jobs.len())
+        let first = self.first.iter().filter(|job| job.held.job.spec.settings.queue == *queue).count();
+        first + self.queues.iter().find(|(name, _)| name == queue).map_or(0, |(_, jobs)| jobs.len())
+    }
+
+    /// Adds a job that starts before all that are not added so.
+    pub(super) fn add_first(&mut self, job: Buffered) {
+        self.note_since(job.since);
+        self.count += 1;
+        self.first.push_back(job);
     }
 
     pub(super) fn add(&mut self, job: Buffered) {
         let spec = &job.held.job.spec;
         let (queue, order) = (spec.settings.queue.clone(), rules::order(spec));
-        self.since = Some(self.since.map_or(job.since, |since| since.min(job.since)));
+        self.note_since(job.since);
         let at = self.queues.iter().position(|(name, _)| *name == queue).unwrap_or_else(|| {
             self.queues.push_back((queue, BTreeMap::new()));
             self.queues.len() - 1
@@ -68,6 +78,10 @@ impl Buffer {
 
     /// The job that starts next: the queues take turns, and each gives its first.
     pub(super) fn next(&mut self) -> Option<Buffered> {
+        if let Some(first) = self.first.pop_front() {
+            self.took_out(1);
+            return Some(first);
+        }
         let (queue, mut jobs) = self.queues.pop_front()?;
         let next = jobs.pop_first().map(|(_, job)| job);
         if !jobs.is_empty() {
@@ -84,20 +98,28 @@ impl Buffer {
 
     /// Takes out those that were taken by then.
     pub(super) fn older_than(&mut self, by: Instant) -> Vec<Buffered> {
-        let mut old = Vec::new();
+        let (old, young): (VecDeque<_>, _) =
+            std::mem::take(&mut self.first).into_iter().partition(|job| job.since <= by);
+        self.first = young;
+        let mut old = Vec::from(old);
         for (_, jobs) in &mut self.queues {
             old.extend(jobs.extract_if(.., |_, job| job.since <= by).map(|(_, job)| job));
         }
         self.queues.retain(|(_, jobs)| !jobs.is_empty());
         self.took_out(old.len());
-        self.since = self.queues.iter().flat_map(|(_, jobs)| jobs.values()).map(|job| job.since).min();
+        let left = self.first.iter().chain(self.queues.iter().flat_map(|(_, jobs)| jobs.values()));
+        self.since = left.map(|job| job.since).min();
         old
     }
 
     /// Takes out all.
     pub(super) fn drain(&mut self) -> Vec<Buffered> {
         let all = std::mem::take(self);
-        all.queues.into_iter().flat_map(|(_, jobs)| jobs.into_values()).collect()
+        all.first.into_iter().chain(all.queues.into_iter().flat_map(|(_, jobs)| jobs.into_values())).collect()
+    }
+
+    fn note_since(&mut self, since: Instant) {
+        self.since = Some(self.since.map_or(since, |oldest| oldest.min(since)));
     }
 
     fn took_out(&mut self, count: usize) {

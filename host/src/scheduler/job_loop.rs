@@ -8,6 +8,8 @@
 //!
 //! There is one ask at a time, and while it is under way what is in the buffer starts. What waits there for too long, or when the worker
 //! stops or must leave the others to somebody else, is given back, and loses no attempt.
+//!
+//! While the slots are taken, some asks are for those tasks that the others keep from starting ([`super::shares`]).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,11 +24,12 @@ use super::catalog::{CatalogCache, Found, Resolved, Unresolved};
 use super::core::Core;
 use super::log_failure;
 use super::queues::Queues;
-use super::runner;
+use super::runner::{self, Held};
+use super::shares::Shares;
 use super::writer::Write;
 use crate::clock::{Clock as _, Instant};
-use crate::model::{Effects, Job, JobId, LeaseToken, TaskId, Timestamp};
-use crate::store::{Ending, ReleaseJob, StoreError};
+use crate::model::{Effects, Job, JobId, LeaseToken, MemoryLoad, TaskId, Timestamp};
+use crate::store::{Choice, Ending, ReleaseJob, StoreError};
 
 /// Most jobs that one call leases.
 const ASK_MAX: usize = 1_000;
@@ -48,6 +51,7 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
         queues: Queues::new(&core.options.queues),
         buffer: Buffer::default(),
         pace: Pace::new(core.time.monotonic(), core.options.take_ahead),
+        shares: Shares::new(core.options.spare_slots(), core.time.monotonic()),
         started: 0,
         asked: None,
         rest: Rest::None,
@@ -60,12 +64,15 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
         match taker.wait().await {
             Step::Stop => break,
             Step::Answered(limit, answer) => taker.take(limit, answer).await,
+            Step::AnsweredForOthers(answer) => taker.take_for_others(answer).await,
             Step::Slot(permit) => taker.start_next(permit),
             Step::WaitedTooLong(by) => {
                 let old = taker.buffer.older_than(by);
                 taker.give_back_buffered(old, None).await;
             }
+            Step::LookForOthers => {}
             Step::Look => taker.rest = Rest::None,
+            Step::LookSoon => taker.look_soon(),
         }
     }
     taker.give_everything_back().await;
@@ -79,11 +86,18 @@ struct Taker {
     queues: Queues,
     buffer: Buffer,
     pace: Pace,
-    /// Attempts so far.
+    shares: Shares,
+    /// Attempts in slots so far, without those in spare ones.
     started: u64,
-    /// For how many jobs the store is being asked.
-    asked: Option<(usize, oneshot::Receiver<Result<Leased, StoreError>>)>,
+    asked: Option<Asked>,
     rest: Rest,
+}
+
+/// What the store is being asked for.
+struct Asked {
+    limit: usize,
+    is_for_others: bool,
+    answer: oneshot::Receiver<Result<Leased, StoreError>>,
 }
 
 /// Until when the store is not asked.
@@ -102,15 +116,33 @@ enum Rest {
 enum Step {
     Stop,
     Answered(usize, Result<Leased, StoreError>),
+    AnsweredForOthers(Result<Leased, StoreError>),
     Slot(OwnedSemaphorePermit),
     WaitedTooLong(Instant),
+    LookForOthers,
     Look,
+    /// There may be new jobs.
+    LookSoon,
 }
 
 impl Taker {
     /// Asks the store for jobs, where there is room for more.
     async fn ask(&mut self) {
-        if self.asked.is_some() || !matches!(self.rest, Rest::None) || self.room() == 0 {
+        if self.asked.is_some() {
+            return;
+        }
+        let is_due = self.core.time.monotonic() >= self.shares.look_at();
+        if is_due && self.may_look_for_others() && self.room_for_others() > 0 {
+            return self.ask_for_others().await;
+        }
+        if !matches!(self.rest, Rest::None) || self.room() == 0 {
+            return;
+        }
+        if self.is_short_of_memory() {
+            // Another worker may run the next ones.
+            let buffered = self.buffer.drain();
+            self.give_back_buffered(buffered, None).await;
+            self.rest = Rest::For { until: self.core.time.monotonic().saturating_add(LOOK_FOR_MEMORY_EVERY) };
             return;
         }
         self.leave_to_others().await;
@@ -118,29 +150,62 @@ impl Taker {
         if limit == 0 || self.core.stop_taking.is_cancelled() {
             return;
         }
+        self.send(limit, Choice::InOrder).await;
+    }
+
+    /// There may be new jobs. What is in the way otherwise stays there.
+    fn look_soon(&mut self) {
+        self.shares.hurry();
+        if matches!(self.rest, Rest::UntilChange { .. }) {
+            self.rest = Rest::None;
+        }
+    }
+
+    async fn send(&mut self, limit: usize, choice: Choice) {
+        let is_for_others = choice != Choice::InOrder;
         let queues = self.queues.turn(limit, |queue| self.buffer.of_queue(queue));
         let (reply, answer) = oneshot::channel();
         // The writer ends after the last sender, and this is one.
-        let _closed = self.writes.send(Write::Acquire(Ask { limit, queues, reply })).await;
-        self.asked = Some((limit, answer));
+        let _closed = self.writes.send(Write::Acquire(Ask { limit, queues, choice, reply })).await;
+        self.asked = Some(Asked { limit, is_for_others, answer });
     }
 
-    /// Waits while jobs that were taken wait for memory, and while a job runs alone: another worker may run the next ones.
+    /// Whether there may be tasks that others keep from starting, and nothing else is in their way.
+    fn may_look_for_others(&self) -> bool {
+        let is_pressed = self.slots.available_permits() == 0 || !self.buffer.is_empty() || self.is_short_of_memory();
+        is_pressed
+            && !self.buffer.has_suspect()
+            && !self.core.apart.has_turn()
+            && !self.core.stop_taking.is_cancelled()
+            && self.core.executors.memory_load().is_none_or(MemoryLoad::has_room_for_others)
+    }
+
+    fn room_for_others(&mut self) -> usize {
+        (self.slots.available_permits() + self.shares.spare_slots() + self.ahead()).min(ASK_MAX)
+    }
+
+    async fn ask_for_others(&mut self) {
+        let except = self.shares.look(self.core.time.monotonic());
+        let limit = self.room_for_others();
+        self.send(limit, Choice::EachTask { except }).await;
+    }
+
+    /// Waits while a job runs alone: another worker may run the next ones.
     async fn leave_to_others(&mut self) {
         let core = Arc::clone(&self.core);
-        let is_short = || core.executors.memory_load().is_some_and(|load| load.waiting > 0);
-        if is_short() || core.apart.has_turn() {
+        if core.apart.has_turn() {
             let buffered = self.buffer.drain();
             self.give_back_buffered(buffered, None).await;
-        }
-        while is_short() && !core.stop_taking.is_cancelled() {
-            super::pause(&core, LOOK_FOR_MEMORY_EVERY).await;
         }
         tokio::select! {
             biased;
             () = core.stop_taking.cancelled() => {}
             () = core.apart.is_over() => {}
         }
+    }
+
+    fn is_short_of_memory(&self) -> bool {
+        self.core.executors.memory_load().is_some_and(|load| load.waiting > 0)
     }
 
     /// How many more jobs to ask for: as many as there are free slots, and some ahead when half of those have gone.
@@ -150,17 +215,24 @@ impl Taker {
         if self.buffer.has_suspect() {
             return 0;
         }
-        let running = self.core.options.max_concurrent_jobs - free;
-        let ended = self.started.saturating_sub(running as u64);
-        let ahead = self.pace.ahead(self.core.time.monotonic(), ended);
+        let ahead = self.ahead();
         if buffered >= free && buffered - free > ahead / 2 {
             return 0;
         }
         (free + ahead).saturating_sub(buffered).min(ASK_MAX).min((free + BUFFERED_MAX).saturating_sub(buffered))
     }
 
+    /// How many jobs to take before there are slots for them.
+    fn ahead(&mut self) -> usize {
+        let running = self.core.options.max_concurrent_jobs - self.slots.available_permits();
+        let ended = self.started.saturating_sub(running as u64);
+        self.pace.ahead(self.core.time.monotonic(), ended)
+    }
+
     async fn wait(&mut self) -> Step {
         self.find_next_due().await;
+        let may_look = self.asked.is_none() && self.may_look_for_others();
+        let look_at = (may_look && self.room_for_others() > 0).then(|| self.shares.look_at());
         let core = &self.core;
         let wants_slot = !self.buffer.is_empty() || self.asked.is_none() && matches!(self.rest, Rest::None);
         let waited_max = core.options.take_ahead.saturating_mul(WAITED_MAX);
@@ -168,9 +240,10 @@ impl Taker {
         let (rest, is_asking) = (self.rest, self.asked.is_some());
         let answer = async {
             match &mut self.asked {
-                Some((limit, answer)) => {
+                Some(Asked { limit, is_for_others, answer }) => {
                     // The writer answers everyone, also on its way out.
-                    (*limit, answer.await.unwrap_or(Err(StoreError::Closed)))
+                    let answer = answer.await.unwrap_or(Err(StoreError::Closed));
+                    if *is_for_others { Step::AnsweredForOthers(answer) } else { Step::Answered(*limit, answer) }
                 }
                 None => std::future::pending().await,
             }
@@ -178,8 +251,11 @@ impl Taker {
         tokio::select! {
             biased;
             () = core.stop_taking.cancelled() => Step::Stop,
-            (limit, answer) = answer => Step::Answered(limit, answer),
+            step = answer => step,
             Ok(permit) = Arc::clone(&self.slots).acquire_owned(), if wants_slot => Step::Slot(permit),
+            () = super::sleep_until(core, look_at) => Step::LookForOthers,
+            () = self.shares.spare_slot_is_free(), if may_look && look_at.is_none() => Step::LookForOthers,
+            () = core.jobs_changed.notified(), if look_at.is_some() => Step::LookSoon,
             () = rest.is_over(core), if !is_asking => Step::Look,
             () = super::sleep_until(core, give_back_at) => {
                 Step::WaitedTooLong(core.time.monotonic().saturating_sub(waited_max))
@@ -202,16 +278,8 @@ impl Taker {
 
     /// Takes an answer: what there are slots for starts, the rest goes into the buffer.
     async fn take(&mut self, limit: usize, answer: Result<Leased, StoreError>) {
-        self.asked = None;
         let now = self.core.time.monotonic();
-        let Leased { acquired, held_until } = match answer {
-            Ok(leased) => leased,
-            Err(error) => {
-                log_failure!(&error, "jobs could not be acquired; trying again");
-                self.rest = Rest::For { until: now.saturating_add(self.core.options.poll_interval) };
-                return;
-            }
-        };
+        let Some(Leased { acquired, held_until }) = self.answered(answer) else { return };
         let found_at = acquired.now;
         let is_full = acquired.jobs.len() == limit || !acquired.unreadable.is_empty();
         let Found { resolved, unresolved } =
@@ -225,6 +293,42 @@ impl Taker {
         let (resolved, suspects) = resolved.into_iter().partition(|(job, _): &(Job, Resolved)| job.crashes == 0);
         self.hold(resolved, held_until);
         self.start_what_can_start();
+        self.hold_suspect(suspects, held_until).await;
+        give_back(&self.core, unresolved, &self.writes).await;
+    }
+
+    /// What was leased. After a failure there is a pause.
+    fn answered(&mut self, answer: Result<Leased, StoreError>) -> Option<Leased> {
+        self.asked = None;
+        answer
+            .inspect_err(|error| {
+                log_failure!(error, "jobs could not be acquired; trying again");
+                let until = self.core.time.monotonic().saturating_add(self.core.options.poll_interval);
+                self.rest = Rest::For { until };
+                self.shares.put_off(until);
+            })
+            .ok()
+    }
+
+    /// Takes jobs of tasks that others keep from starting: they start before what is in the buffer, as far as there are slots.
+    async fn take_for_others(&mut self, answer: Result<Leased, StoreError>) {
+        let Some(Leased { acquired, held_until }) = self.answered(answer) else { return };
+        self.shares.found(acquired.jobs.len());
+        let Found { resolved, unresolved } =
+            self.catalog.resolve(acquired.jobs, acquired.catalog_revision, self.core.time.now()).await;
+        let (resolved, suspects): (Vec<_>, Vec<_>) = resolved.into_iter().partition(|(job, _)| job.crashes == 0);
+        for (job, resolved) in resolved {
+            let Some(held) = runner::hold(&self.core, job, held_until) else { continue };
+            if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+                self.started += 1;
+                self.start(held, resolved, permit);
+            } else if let Some(permit) = self.shares.spare_slot() {
+                self.start(held, resolved, permit);
+            } else {
+                self.buffer.add_first(Buffered { held, resolved, since: self.core.time.monotonic() });
+            }
+        }
+        self.tell_backlog();
         self.hold_suspect(suspects, held_until).await;
         give_back(&self.core, unresolved, &self.writes).await;
     }
@@ -264,16 +368,21 @@ impl Taker {
         }
     }
 
-    /// Starts an attempt. It holds its slot until its end is on its way to the store.
     fn start_next(&mut self, permit: OwnedSemaphorePermit) {
         let Some(Buffered { held, resolved, .. }) = self.buffer.next() else { return };
         self.started += 1;
+        self.start(held, resolved, permit);
+    }
+
+    /// Starts an attempt. It holds its slot until its end is on its way to the store.
+    fn start(&mut self, held: Held, resolved: Resolved, permit: OwnedSemaphorePermit) {
+        let share = self.shares.start(&held.job.spec.task_id);
         let queue_permit = self.queues.slot(&held.job.spec.settings.queue);
         let place = self.core.apart.place(held.job.crashes);
         let attempt = runner::run(Arc::clone(&self.core), held, place, resolved, self.writes.clone());
         self.core.attempts.spawn(async move {
             drop(attempt.await);
-            drop((permit, queue_permit));
+            drop((permit, queue_permit, share));
         });
         self.tell_backlog();
     }
@@ -294,7 +403,7 @@ impl Taker {
     async fn give_everything_back(&mut self) {
         let buffered = self.buffer.drain();
         self.give_back_buffered(buffered, None).await;
-        let Some((_, answer)) = self.asked.take() else { return };
+        let Some(Asked { answer, .. }) = self.asked.take() else { return };
         if let Ok(Ok(Leased { acquired, .. })) = answer.await {
             for job in acquired.jobs {
                 give_back_until(None, &job, &self.writes).await;

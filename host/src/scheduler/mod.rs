@@ -46,6 +46,7 @@ mod run_one;
 mod runner;
 mod running;
 mod schedule_loop;
+mod shares;
 mod skipped;
 mod throttle;
 mod triggers;

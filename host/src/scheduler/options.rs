@@ -107,6 +107,9 @@ pub struct Options {
     pub role: Role,
     /// How many jobs it runs at the same time, at least 1.
     pub max_concurrent_jobs: usize,
+    /// How many more jobs it runs at the same time, of tasks that others keep from starting; `None`: half of
+    /// [`Options::max_concurrent_jobs`].
+    pub spare_slots: Option<usize>,
     /// The queues whose jobs it runs.
     pub queues: Vec<QueueLimit>,
     /// How long its leases last. They are extended at a third of this; when it dies, others wait for this long.
@@ -147,6 +150,10 @@ impl Options {
         }
     }
 
+    pub(super) fn spare_slots(&self) -> usize {
+        self.spare_slots.unwrap_or(self.max_concurrent_jobs / 2)
+    }
+
     /// How long to wait before looking again at what could not be had: others may hold it for long.
     pub(super) fn look_again(&self) -> Duration {
         (self.poll_interval / 8).max(LOOK_AGAIN_MIN)
@@ -163,6 +170,7 @@ impl Options {
             identity,
             role: serve.role,
             max_concurrent_jobs: serve.max_concurrent_jobs,
+            spare_slots: serve.spare_slots,
             queues: serve.queues.clone(),
             lease_duration: serve.lease_duration,
             cleanup_interval: serve.cleanup_interval,

@@ -12,7 +12,7 @@ use super::running::Interrupt;
 use super::{Options, Parts, job_loop, runner, wake, writer};
 use crate::clock::Clock as _;
 use crate::model::{Job, JobId, JobState, Outcome};
-use crate::store::{StoreError, Subject};
+use crate::store::{Choice, StoreError, Subject};
 
 /// Runs the job `id` to its end, all its attempts, and answers it as it is stored then; with its result also where that is not kept, if its
 /// last attempt ran here.
@@ -58,7 +58,7 @@ async fn attempts(
     // What the last attempt that ran here returned, and which one that was.
     let mut returned = (0, None);
     loop {
-        let Leased { acquired, held_until } = acquire(core, &mut acquisition, 1, Vec::new(), Some(id)).await?;
+        let Leased { acquired, held_until } = acquire(core, &mut acquisition, 1, Vec::new(), Choice::Only(id)).await?;
         let revision = acquired.catalog_revision;
         let has_run = !acquired.jobs.is_empty();
         let found = catalog.resolve(acquired.jobs, revision, core.time.now()).await;

@@ -126,15 +126,15 @@ async fn gather_more(core: &Core, receiver: &mut mpsc::Receiver<Write>, batch: &
 
 /// Stores ends and leases jobs for whoever asks, in one call where that succeeds. Answers the ends that are to be tried again.
 async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, ask: Ask) -> Vec<End> {
-    let Ask { limit, queues, reply } = ask;
+    let Ask { limit, queues, choice, reply } = ask;
     let size = |end: &End| end.release.payload_bytes();
     let mut first = ends;
     let rest = batch::cut_first(&mut first, size);
     let answer = if first.is_empty() {
-        acquire(core, acquisition, limit, queues, None).await
+        acquire(core, acquisition, limit, queues, choice).await
     } else {
         let releases = first.iter().map(|end| end.release.clone()).collect();
-        let acquire_request = acquisition.request(core, limit, queues.clone(), None);
+        let acquire_request = acquisition.request(core, limit, queues.clone(), choice.clone());
         let release = ReleaseJobs { now: core.time.now(), releases };
         match core.store.job_exchange(ExchangeJobs { release, acquire: acquire_request }).await {
             Ok(ExchangedJobs { released, acquired }) => {
@@ -144,7 +144,7 @@ async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, as
             }
             Err(error) if batch::is_away(&*core.store, &error).await => Err(error),
             // Perhaps one of the ends is to blame, which is found by those that are left alone.
-            Err(_) => acquire(core, acquisition, limit, queues, None).await,
+            Err(_) => acquire(core, acquisition, limit, queues, choice).await,
         }
     };
     // Whoever is gone takes nothing any more; what was leased is given back when its lease is over.

@@ -70,7 +70,7 @@ use host_core::{clock, config, model};
 
 pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
-pub use exchange::{ExchangeJobs, ExchangedJobs};
+pub use exchange::{AcquireJobs, AcquiredJobs, Choice, ExchangeJobs, ExchangedJobs};
 pub use open::{OpenOptions, guarded, open};
 pub use queues::{QueueRow, ServedQueue};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::defect::Defect;
-use super::queues::ServedQueue;
 use crate::model::{
-    Ability, Digest, Incarnation, Job, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
+    Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
     PluginVersion, Progress, QueueName, Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
 };
 pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
@@ -265,51 +264,6 @@ pub struct JobFilter {
     pub after: Option<String>,
     /// At most this many, 1 to [`PAGE_ROWS_MAX`](crate::model::limits::PAGE_ROWS_MAX).
     pub limit: usize,
-}
-
-/// See [`JobQueue::job_acquire`](super::JobQueue::job_acquire).
-#[derive(Debug, Clone)]
-pub struct AcquireJobs {
-    /// Who leases.
-    pub holder: SchedulerId,
-    /// The token of the leases; a new one for each call that is not a retry.
-    pub token: LeaseToken,
-    /// The time, for a store that has none of its own.
-    pub now: Timestamp,
-    /// How long the leases last.
-    pub lease: Duration,
-    /// At most this many.
-    pub limit: usize,
-    /// The queues that the caller serves, the one whose turn it is first, with how many more jobs of each it has room for.
-    pub queues: Vec<ServedQueue>,
-    /// What the caller can run.
-    pub abilities: Vec<Ability>,
-    /// Only this job, whatever stands before it: what `host run` asks for, in any queue, paused or not. The limits on
-    /// running jobs hold all the same, and so does what it needs.
-    pub only: Option<JobId>,
-}
-
-/// What leasing jobs found.
-#[derive(Debug, Clone)]
-pub struct AcquiredJobs {
-    /// The time by which it was decided what is due.
-    pub now: Timestamp,
-    /// The leased ones, in the order in which they are to start. Their attempt is counted, their lease set.
-    pub jobs: Vec<Job>,
-    /// Those that ended because their start deadline had passed.
-    pub missed: Vec<EndedJob>,
-    /// Those that cannot be read. Damaged ones have ended; those of a newer version are queued as they were and put off, see
-    /// [`rules::put_off`](super::rules::put_off).
-    pub unreadable: Vec<Unreadable>,
-    /// See [`Catalog::catalog_revision`](super::Catalog::catalog_revision).
-    pub catalog_revision: i64,
-}
-
-impl AcquiredJobs {
-    /// Nothing, at that time and in that state of the catalogue.
-    pub fn none(now: Timestamp, catalog_revision: i64) -> AcquiredJobs {
-        AcquiredJobs { now, jobs: Vec::new(), missed: Vec::new(), unreadable: Vec::new(), catalog_revision }
-    }
 }
 
 /// A job that ended inside the store, for the event that tells so.

@@ -18,6 +18,9 @@ pub const MISSED_MAX: usize = 1_000;
 /// at one instant (a store that slept for long), priorities hold among those moved so far.
 pub const WOKEN_MAX: usize = 10_000;
 
+/// Most tasks of one kind of jobs that are looked at for [`Choice::EachTask`](super::Choice::EachTask).
+pub const SHARING_TASKS_MAX: usize = 1_000;
+
 /// Most log lines that one call of `cleanup` removes: a job may have many thousands.
 pub const LOG_LINES_REMOVED_MAX: usize = 10_000;
 

@@ -1,11 +1,12 @@
 //! Places: what is counted of running jobs must be what the jobs say, after whatever has happened.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use host::model::{JobId, JobSettings, JobSpec, LeaseToken, Parallelism, Task};
-use host::store::{AcquireJobs, Ending, ReleaseJobs, Store, StoreError};
+use host::store::{AcquireJobs, Choice, Ending, ReleaseJobs, Store, StoreError};
 use tests::backends::{Backend, open};
 use tests::factory::{Factory, recover, release, scheduler, success, t, task};
 
@@ -61,9 +62,13 @@ impl Caller {
             }
             30..55 => {
                 let holder = scheduler(&self.name);
-                let only = (self.random.u8(0..8) == 0).then_some(some_job);
+                let choice = match self.random.u8(0..8) {
+                    0 => Choice::Only(some_job),
+                    1 => Choice::EachTask { except: BTreeSet::new() },
+                    _ => Choice::InOrder,
+                };
                 let limit = self.random.usize(1..4);
-                let request = AcquireJobs { holder, only, ..self.make.acquire(now, limit) };
+                let request = AcquireJobs { holder, choice, ..self.make.acquire(now, limit) };
                 let token = request.token;
                 let acquired = self.store.job_acquire(request).await?;
                 self.leases.extend(acquired.jobs.iter().map(|job| (job.spec.id, token)));

@@ -1,6 +1,7 @@
 //! Jobs that are taken before there are slots for them, and ends that go to the store together with the wish for the next jobs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use host::executor::Verdict;
@@ -23,6 +24,15 @@ fn short(stage: &Stage) -> Script {
     Arc::new(move |_, _| {
         clock.advance(Duration::from_millis(1));
         Box::pin(async { Verdict::Success(Payload::no_args()) })
+    })
+}
+
+/// The first `count` attempts do the one thing, the others the other one.
+fn first_then(count: usize, first: Script, then: Script) -> Script {
+    let begun = AtomicUsize::new(0);
+    Arc::new(move |job, control| {
+        let script = if begun.fetch_add(1, Ordering::Relaxed) < count { &first } else { &then };
+        script(job, control)
     })
 }
 
@@ -87,10 +97,8 @@ async fn short_jobs_are_taken_ahead_in_few_calls_and_start_in_order() {
 
 /// A scheduler with two slots, both of which run a job that waits for the gate, and with others that it has taken ahead.
 async fn with_jobs_taken_ahead(stage: &Stage, gate: &Arc<tokio::sync::Semaphore>) -> Handle {
-    let (quick, long) =
-        (stage.task("quick", unlimited(), short(stage)).await, stage.task("long", unlimited(), run_until(gate)).await);
-    submit(stage, &quick, 200).await;
-    submit(stage, &long, 40).await;
+    let task = stage.task("t", unlimited(), first_then(200, short(stage), run_until(gate))).await;
+    submit(stage, &task, 240).await;
     let scheduler = stage.start(Options { max_concurrent_jobs: 2, ..Stage::options("one") }).await;
     let are_taken = || async {
         let is_full = stage.executor.running() == 2;
@@ -146,10 +154,8 @@ async fn the_leases_of_jobs_that_wait_for_a_slot_are_kept() {
         clock.advance(Duration::from_secs(1));
         Box::pin(async { Verdict::Success(Payload::no_args()) })
     });
-    let (quick, long) =
-        (stage.task("quick", unlimited(), seconds).await, stage.task("long", unlimited(), run_until(&gate)).await);
-    submit(&stage, &quick, 40).await;
-    submit(&stage, &long, 10).await;
+    let task = stage.task("t", unlimited(), first_then(40, seconds, run_until(&gate))).await;
+    submit(&stage, &task, 50).await;
     let scheduler = stage.start(options).await;
     let is_full = || async {
         let finished = in_state(&stage, JobState::Finished).await.len();

@@ -7,5 +7,6 @@ mod liveness;
 mod poison;
 mod running;
 mod schedules;
+mod shares;
 mod stopping;
 mod time;

@@ -225,6 +225,8 @@ pub struct Serve {
     pub identity: Option<SchedulerId>,
     /// Most jobs that run at once in this process.
     pub max_concurrent_jobs: usize,
+    /// How many more jobs run, of tasks that others keep from starting; `None`: half as many as [`Serve::max_concurrent_jobs`].
+    pub spare_slots: Option<usize>,
     /// Memory that all jobs of this process may have together, in bytes; `None`: three quarters of what the machine or the control group
     /// has.
     pub max_memory: Option<u64>,
@@ -268,12 +270,20 @@ impl std::str::FromStr for QueueLimit {
     }
 }
 
+impl Serve {
+    /// How many more jobs than [`Serve::max_concurrent_jobs`] run at once, of tasks that others keep from starting.
+    pub fn spare_slots(&self) -> usize {
+        self.spare_slots.unwrap_or(self.max_concurrent_jobs / 2)
+    }
+}
+
 impl Default for Serve {
     fn default() -> Serve {
         Serve {
             role: Role::Both,
             identity: None,
             max_concurrent_jobs: 100,
+            spare_slots: None,
             max_memory: None,
             lease_duration: Duration::from_secs(15),
             cleanup_interval: Duration::from_secs(15 * 60),

@@ -51,7 +51,39 @@ pub(super) struct Places {
     rules: HashMap<TaskId, TaskRules>,
     gates: HashMap<TaskId, Gates>,
     /// What may be claimed, by what it is claimed by.
-    pub(super) ready: BTreeMap<Arc<str>, BTreeSet<Order>>,
+    pub(super) ready: BTreeMap<Arc<str>, Ready>,
+}
+
+/// What may be claimed by one key.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    pub(super) jobs: BTreeSet<Order>,
+    /// The same jobs by task.
+    pub(super) tasks: BTreeMap<TaskId, BTreeSet<Order>>,
+}
+
+impl Ready {
+    fn insert(&mut self, task: &TaskId, order: Order) {
+        self.jobs.insert(order);
+        match self.tasks.get_mut(task) {
+            Some(jobs) => {
+                jobs.insert(order);
+            }
+            None => {
+                self.tasks.insert(task.clone(), BTreeSet::from([order]));
+            }
+        }
+    }
+
+    fn remove(&mut self, task: &TaskId, order: Order) {
+        self.jobs.remove(&order);
+        if let Some(jobs) = self.tasks.get_mut(task) {
+            jobs.remove(&order);
+            if jobs.is_empty() {
+                self.tasks.remove(task);
+            }
+        }
+    }
 }
 
 fn size(max: u32) -> usize {
@@ -111,14 +143,14 @@ impl Places {
         self.pass(&spec.task_id, passed);
         let gate = self.gates.get_mut(&spec.task_id).and_then(|gates| gates.all.as_mut());
         let passed = gate.map(|gate| gate.run(is_there)).unwrap_or_default();
-        self.show(passed);
+        self.show(&spec.task_id, passed);
         self.forget_idle(spec);
     }
 
     /// Shows, or hides, a job that is set aside: a worker may come upon it although it has passed no gate.
     pub(super) fn set_aside(&mut self, spec: &JobSpec, key: &Arc<str>, is_there: bool) {
         let due = (rules::order(spec), Arc::clone(key));
-        self.show(vec![if is_there { Passed::In(due) } else { Passed::Out(due) }]);
+        self.show(&spec.task_id, vec![if is_there { Passed::In(due) } else { Passed::Out(due) }]);
     }
 
     /// The jobs that have passed a gate and do not run, of those that are claimed by these keys.
@@ -146,19 +178,19 @@ impl Places {
                 passed.into_iter().flat_map(through).collect()
             }
         };
-        self.show(passed);
+        self.show(task, passed);
     }
 
-    fn show(&mut self, passed: Vec<Passed>) {
+    fn show(&mut self, task: &TaskId, passed: Vec<Passed>) {
         for passed in passed {
             match passed {
                 Passed::In((order, key)) => {
-                    self.ready.entry(key).or_default().insert(order);
+                    self.ready.entry(key).or_default().insert(task, order);
                 }
                 Passed::Out((order, key)) => {
                     if let Some(ready) = self.ready.get_mut(&key) {
-                        ready.remove(&order);
-                        if ready.is_empty() {
+                        ready.remove(task, order);
+                        if ready.jobs.is_empty() {
                             self.ready.remove(&key);
                         }
                     }

@@ -9,9 +9,9 @@ use super::{MemoryStore, Now, State};
 use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
 use crate::rules::{Order, QueueCounts};
 use crate::{
-    AcquireJobs, AcquiredJobs, Cancelled, EndedJob, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, Hold,
-    JobCounts, JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob, ReleaseJobs,
-    Released, StoreError, Subject, rules,
+    AcquireJobs, AcquiredJobs, Cancelled, Choice, EndedJob, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended,
+    Hold, JobCounts, JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob,
+    ReleaseJobs, Released, StoreError, Subject, rules,
 };
 
 fn not_found(id: JobId) -> StoreError {
@@ -61,8 +61,8 @@ impl State {
             leased.sort_by_key(|job| (Reverse(job.spec.settings.priority), job.spec.id));
             return AcquiredJobs { jobs: leased, ..none };
         }
-        let missed = self.jobs.end_missed(now.due, request.only);
-        match request.only {
+        let missed = self.jobs.end_missed(now.due, request.choice.only());
+        match request.choice.only() {
             Some(only) => self.jobs.wake_one(only, now.due),
             None => self.jobs.wake(now.due),
         }
@@ -73,7 +73,7 @@ impl State {
 
     /// The jobs that start next, in order. Those that were set aside while nobody ran them wait for their turn again first.
     fn next_jobs(&mut self, request: &AcquireJobs) -> Vec<JobId> {
-        if let Some(only) = request.only {
+        if let Some(only) = request.choice.only() {
             return self.only(only, request).into_iter().take(request.limit).collect();
         }
         let mut rounds = 0;
@@ -94,9 +94,19 @@ impl State {
         let ready = &self.jobs.places.ready;
         let queues = rules::ready_keys(request).into_iter();
         let open = queues.filter(|(served, _)| !self.paused_queues.contains(&served.queue));
+        let first_of = |key: &String| -> Vec<Order> {
+            match (ready.get(key.as_str()), &request.choice) {
+                (None, _) => Vec::new(),
+                (Some(ready), Choice::EachTask { except }) => {
+                    let tasks = ready.tasks.iter().take(rules::SHARING_TASKS_MAX);
+                    let others = tasks.filter(|(task, _)| !except.contains(*task));
+                    others.filter_map(|(_, jobs)| jobs.first().copied()).collect()
+                }
+                (Some(ready), _) => ready.jobs.iter().copied().take(request.limit).collect(),
+            }
+        };
         let heads = open.map(|(served, keys)| {
-            let of_key = |key: String| ready.get(key.as_str()).into_iter().flatten().copied().take(request.limit);
-            let mut heads: Vec<Order> = keys.into_iter().flat_map(of_key).collect();
+            let mut heads: Vec<Order> = keys.iter().flat_map(first_of).collect();
             heads.sort_unstable();
             (served.limit, heads)
         });

@@ -102,7 +102,7 @@ pub(super) fn acquire(limit: usize) -> AcquireJobs {
         limit,
         queues: vec![ServedQueue { queue: QueueName::default(), limit }],
         abilities: Vec::new(),
-        only: None,
+        choice: Choice::InOrder,
     }
 }
 

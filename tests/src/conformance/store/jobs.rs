@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use host::model::{JobSettings, JobSpec, JobState, Metadata, Outcome, Payload};
-use host::store::{AcquireJobs, Cancelled, JobCounts, JobFilter, StoreError};
+use host::store::{AcquireJobs, Cancelled, Choice, JobCounts, JobFilter, StoreError};
 
 use super::{Rig, cases, ids};
 use crate::factory::{release, releases, schedule_id, success, t, task, task_id};
@@ -234,14 +234,14 @@ async fn a_job_that_waits_for_its_task_is_missed_too(rig: Rig) {
 async fn one_job_can_be_asked_for_by_id(rig: Rig) {
     rig.add(rig.make.urgent("p:work", 9)).await;
     let mine = rig.add(rig.make.job("p:work")).await.id;
-    let request = AcquireJobs { only: Some(mine), ..rig.make.acquire(0, 1) };
+    let request = AcquireJobs { choice: Choice::Only(mine), ..rig.make.acquire(0, 1) };
     assert_eq!(ids(&rig.a.job_acquire(request.clone()).await.expect("acquired").jobs), [mine]);
     let again = AcquireJobs { token: rig.make.token(), ..request };
     assert!(rig.b.job_acquire(again).await.expect("asked").jobs.is_empty());
     let later = rig.add(JobSpec { due_at: t(5), ..rig.make.job("p:work") }).await.id;
-    let early = AcquireJobs { only: Some(later), ..rig.make.acquire(4, 1) };
+    let early = AcquireJobs { choice: Choice::Only(later), ..rig.make.acquire(4, 1) };
     assert!(rig.a.job_acquire(early).await.expect("asked").jobs.is_empty(), "it is not due");
-    let due = AcquireJobs { only: Some(later), ..rig.make.acquire(5, 1) };
+    let due = AcquireJobs { choice: Choice::Only(later), ..rig.make.acquire(5, 1) };
     assert_eq!(ids(&rig.a.job_acquire(due).await.expect("acquired").jobs), [later]);
 }
 
@@ -250,7 +250,7 @@ async fn asking_for_one_job_respects_the_limit_of_its_task(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let mine = rig.add(rig.make.job("p:work")).await.id;
     let (first, token) = rig.acquire_one(0).await;
-    let request = AcquireJobs { only: Some(mine), ..rig.make.acquire(0, 1) };
+    let request = AcquireJobs { choice: Choice::Only(mine), ..rig.make.acquire(0, 1) };
     assert!(rig.a.job_acquire(request.clone()).await.expect("asked").jobs.is_empty());
     rig.a.job_release(releases(1, release(first, token, success(9)))).await.expect("released");
     assert_eq!(ids(&rig.b.job_acquire(request).await.expect("acquired").jobs), [mine]);
@@ -259,7 +259,7 @@ async fn asking_for_one_job_respects_the_limit_of_its_task(rig: Rig) {
 async fn asking_for_one_job_respects_its_deadline(rig: Rig) {
     let other = rig.add(JobSpec { start_deadline: Some(t(2)), ..rig.make.job("p:work") }).await.id;
     let mine = rig.add(JobSpec { start_deadline: Some(t(5)), ..rig.make.job("p:work") }).await.id;
-    let request = AcquireJobs { only: Some(mine), ..rig.make.acquire(6, 1) };
+    let request = AcquireJobs { choice: Choice::Only(mine), ..rig.make.acquire(6, 1) };
     assert!(rig.a.job_acquire(request).await.expect("asked").jobs.is_empty());
     assert_eq!(rig.job(mine).await.outcome, Some(Outcome::MissedStartDeadline));
     assert_eq!(rig.job(other).await.state, JobState::Queued, "nobody asked about the other one");

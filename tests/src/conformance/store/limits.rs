@@ -1,7 +1,7 @@
 //! How many jobs of a task, and of a concurrency key, run at once.
 
 use host::model::{Job, JobId, JobSettings, JobSpec, LeaseToken, Parallelism, Settings, Task};
-use host::store::{AcquireJobs, Ending, Recover, SchedulerRow};
+use host::store::{AcquireJobs, Choice, Ending, Recover, SchedulerRow};
 
 use super::{Rig, cases, ids};
 use crate::factory::{heard_of, incarnation, recover, release, releases, scheduler, served, success, t, task, task_id};
@@ -288,7 +288,7 @@ async fn a_job_that_is_asked_for_by_its_id_overtakes_what_has_not_begun_but_no_l
     rig.limited(Some(1), Some(1)).await;
     let first = rig.keyed("a", 0).await;
     let (mine, last) = (rig.keyed("a", 0).await, rig.keyed("b", 0).await);
-    let ask = |only| AcquireJobs { only: Some(only), ..rig.make.acquire(0, 1) };
+    let ask = |only| AcquireJobs { choice: Choice::Only(only), ..rig.make.acquire(0, 1) };
     let running = rig.a.job_acquire(ask(mine)).await.expect("asked").jobs;
     assert_eq!(ids(&running), [mine]);
     assert!(rig.b.job_acquire(ask(last)).await.expect("asked").jobs.is_empty());

@@ -1,7 +1,7 @@
 //! Lists: every filter, in pages.
 
 use host::model::{Encoding, ErrorKind, Job, JobError, JobSpec, JobState, Outcome, Payload, Schedule};
-use host::store::{Ending, JobFilter, ScheduleFilter};
+use host::store::{AcquireJobs, Choice, Ending, JobFilter, ScheduleFilter};
 
 use super::{Rig, cases, ids};
 use crate::factory::{add, release, releases, schedule, schedule_id, success, t, task, task_id};
@@ -45,7 +45,7 @@ async fn assortment(rig: &Rig) -> Vec<Job> {
             // Stays running.
             _ => None,
         };
-        let request = host::store::AcquireJobs { only: Some(id), ..rig.make.acquire(1, 1) };
+        let request = AcquireJobs { choice: Choice::Only(id), ..rig.make.acquire(1, 1) };
         let token = request.token;
         rig.a.job_acquire(request).await.expect("acquired");
         if let Some(ending) = ending {

@@ -31,6 +31,7 @@ mod queues;
 mod recovery;
 mod results;
 mod schedules;
+mod shares;
 mod tasks;
 mod text;
 mod time;
@@ -101,6 +102,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("schedules", schedules::CASES),
     ("jobs", jobs::CASES),
     ("queues", queues::CASES),
+    ("shares", shares::CASES),
     ("limits", limits::CASES),
     ("lists", lists::CASES),
     ("leases", leases::CASES),

@@ -9,8 +9,8 @@ use host::model::{
 };
 use host::store::memory::MemoryStore;
 use host::store::{
-    AcquireJobs, AddSchedule, AfterFire, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, FireSchedule, JobFilter,
-    PauseSchedule, Recover, ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
+    AcquireJobs, AddSchedule, AfterFire, Choice, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, FireSchedule,
+    JobFilter, PauseSchedule, Recover, ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -240,7 +240,13 @@ fn draw_acquisition(
 ) -> AcquireJobs {
     AcquireJobs {
         holder: scheduler(["one", "two"][random.usize(..2)]),
-        only: (random.u8(0..6) == 0).then(|| some_job(random)),
+        choice: match random.u8(0..6) {
+            0 => Choice::Only(some_job(random)),
+            1 => {
+                Choice::EachTask { except: TASKS.iter().filter(|_| random.bool()).map(|task| task_id(task)).collect() }
+            }
+            _ => Choice::InOrder,
+        },
         queues: draw_queues(random),
         abilities: draw_abilities(random),
         ..rig.make.acquire(now, random.usize(0..6))

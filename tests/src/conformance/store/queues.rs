@@ -1,7 +1,7 @@
 //! Queues, and what a worker must have to be given a job.
 
 use host::model::{Ability, Job, JobSettings, JobSpec, Target, Task, TaskName};
-use host::store::{AcquireJobs, QueueRow};
+use host::store::{AcquireJobs, Choice, QueueRow};
 
 use super::{Rig, cases, ids};
 use crate::factory::{plugin, served, t, task, task_id};
@@ -165,7 +165,7 @@ async fn a_job_asked_for_by_its_id_needs_its_executor_but_no_queue(rig: Rig) {
     let ask = |have: &[&str]| AcquireJobs {
         abilities: abilities(have),
         queues: Vec::new(),
-        only: Some(job.id),
+        choice: Choice::Only(job.id),
         ..rig.make.acquire(0, 1)
     };
     assert!(rig.a.job_acquire(ask(&["wasm"])).await.expect("asked").jobs.is_empty());

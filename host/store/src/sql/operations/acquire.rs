@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::job_rows::{Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
+use super::shares;
 use crate::model::{JobId, Outcome, TaskId, Timestamp};
 use crate::rules::Order;
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -11,7 +12,7 @@ use crate::sql::statements::query::{Dialect, q};
 use crate::sql::statements::row;
 use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
 use crate::sql::time::{Now, Time};
-use crate::{AcquireJobs, AcquiredJobs, Defect, EndedJob, Unreadable, rules};
+use crate::{AcquireJobs, AcquiredJobs, Choice, Defect, EndedJob, Unreadable, rules};
 
 /// What there is to look at.
 struct Peek {
@@ -42,7 +43,7 @@ pub(super) async fn acquire(
         claimed_before(tx, request, &mut acquired).await?;
         return Ok(acquired);
     }
-    let chosen = match request.only {
+    let chosen = match request.choice.only() {
         Some(only) => {
             places::settle(tx, touched).await?;
             choose_one(tx, request, only, &mut acquired).await?
@@ -250,11 +251,13 @@ async fn choose(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> R
     let mut rounds = 0;
     loop {
         let (mut chosen, mut aside) = (Vec::new(), Vec::new());
-        for (key, quota) in quotas(tx, request, open).await? {
-            for mut row in tx.fetch(q::job_ready_claim, args![key, quota]).await? {
-                let id = row.job_id()?;
-                if Places::read(&mut row)?.is_aside { aside.push(id) } else { chosen.push(id) }
-            }
+        let rows = match &request.choice {
+            Choice::EachTask { except } => shares::first_of_each_task(tx, request, open, except).await?,
+            Choice::InOrder | Choice::Only(_) => first_in_order(tx, request, open).await?,
+        };
+        for mut row in rows {
+            let id = row.job_id()?;
+            if Places::read(&mut row)?.is_aside { aside.push(id) } else { chosen.push(id) }
         }
         if aside.is_empty() || rounds == rules::COME_BACK_ROUNDS_MAX {
             return Ok(chosen);
@@ -262,6 +265,15 @@ async fn choose(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> R
         places::come_back(tx, aside).await?;
         rounds += 1;
     }
+}
+
+/// The first jobs in the order of starting, locked: their ids and places.
+async fn first_in_order(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> Result<Vec<Row>, Fault> {
+    let mut first = Vec::new();
+    for (key, quota) in quotas(tx, request, open).await? {
+        first.extend(tx.fetch(q::job_ready_claim, args![key, quota]).await?);
+    }
+    Ok(first)
 }
 
 /// How many jobs to take by each key. Where several have jobs ready, that needs a look at the first of each.

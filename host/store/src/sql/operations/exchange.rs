@@ -8,7 +8,7 @@ use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::places::Touched;
 use crate::sql::statements::query::Dialect;
 use crate::sql::time::Time;
-use crate::{AcquireJobs, AcquiredJobs, ExchangedJobs};
+use crate::{AcquireJobs, AcquiredJobs, Choice, ExchangedJobs};
 
 pub(in crate::sql) async fn acquire(
     tx: &mut Tx,
@@ -36,7 +36,7 @@ async fn acquire_after(
     request: &AcquireJobs,
     touched: Touched,
 ) -> Result<AcquiredJobs, Fault> {
-    if tx.dialect == Dialect::Postgres && request.only.is_none() {
+    if tx.dialect == Dialect::Postgres && request.choice == Choice::InOrder {
         take::acquire(tx, time, request, touched).await
     } else {
         acquire::acquire(tx, time, request, touched).await

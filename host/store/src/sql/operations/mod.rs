@@ -8,6 +8,7 @@ pub(in crate::sql) mod job_rows;
 pub(in crate::sql) mod jobs;
 pub(in crate::sql) mod release;
 pub(in crate::sql) mod schedules;
+mod shares;
 pub(in crate::sql) mod snapshot;
 mod take;
 pub(in crate::sql) mod transfer;

@@ -95,7 +95,7 @@ pub(in crate::sql) mod q {
             group_limit group_list_task group_lock group_of_jobs job_cancel_ask job_claimed job_counts job_delete job_extend
             job_fire_select job_get job_gone_select job_holder_counts job_known job_leases job_list job_lock job_lock_free job_log_delete
             job_log_delete_to job_log_key_list job_log_line_delete job_log_list job_log_page job_log_select job_missed_select
-            job_next_due job_only_select job_places_unread job_range job_regroup job_restore job_select job_sizes job_wake_select
+            job_next_due job_only_select job_places_unread job_range job_ready_lock job_regroup job_restore job_select job_sizes job_wake_select
             migration_insert migration_list migration_step_begin migration_step_get migration_step_insert number_select
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select queue_counts queue_lock queue_paused
@@ -106,12 +106,12 @@ pub(in crate::sql) mod q {
         }
         mysql_differs {
             group_insert group_update job_claim job_claim_key job_end job_idle_select job_insert job_log_insert job_peek
-            job_place job_place_lock job_place_wait job_places job_progress job_ready_claim job_ready_keys job_requeue
+            job_place job_place_lock job_place_wait job_places job_progress job_ready_claim job_ready_keys job_ready_tasks job_requeue
             number_put plugin_put queue_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off
             scheduler_insert task_get task_put
         }
         both_differ {
-            job_finish job_ready_heads key_first key_last task_first task_last
+            job_finish job_ready_heads job_task_heads key_first key_last task_first task_last
         }
         all_differ {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task

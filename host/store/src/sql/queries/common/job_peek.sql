@@ -8,6 +8,6 @@ SELECT
     CASE WHEN EXISTS (SELECT 1 FROM host_jobs WHERE run_at <= ?now) THEN 1 ELSE 0 END,
     (SELECT value FROM host_numbers WHERE name = 'catalog_revision'), ?now,
     v.ready_key,
-    CASE WHEN (SELECT 1 FROM host_jobs WHERE host_jobs.ready_key = v.ready_key LIMIT 1) IS NOT NULL
+    CASE WHEN (SELECT 1 FROM host_jobs WHERE host_jobs.ready_key = v.ready_key ORDER BY sort_key, id LIMIT 1) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM host_queues WHERE host_queues.name = v.queue AND host_queues.paused = 1) THEN 1 ELSE 0 END
 FROM ?table(ready_key t, queue t)

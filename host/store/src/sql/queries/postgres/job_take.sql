@@ -15,7 +15,7 @@ WITH look AS MATERIALIZED (
     FROM look CROSS JOIN ?table(ready_key t, queue t, turn i, quota i)
     CROSS JOIN (SELECT ?::bigint AS takes) AS asked
     WHERE NOT look.is_repeated AND (asked.takes = 2 OR asked.takes = 1 AND NOT look.has_missed AND NOT look.has_woken)
-        AND (SELECT 1 FROM host_jobs WHERE host_jobs.ready_key = v.ready_key LIMIT 1) IS NOT NULL
+        AND (SELECT 1 FROM host_jobs WHERE host_jobs.ready_key = v.ready_key ORDER BY sort_key, id LIMIT 1) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM host_queues WHERE host_queues.name = v.queue AND host_queues.paused = 1)
 ), heads AS (
     SELECT open.ready_key, open.turn, open.quota,
