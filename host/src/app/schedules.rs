@@ -290,6 +290,14 @@ impl App {
         })
     }
 
+    /// An ID for a new schedule of a task, for those who have to know it before the schedule is made.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] for the task.
+    pub async fn schedule_new_id(&self, task: &str) -> AppResult<ScheduleId> {
+        self.generated_id(&self.task_resolve(task).await?.task.id)
+    }
+
     fn generated_id(&self, task_id: &TaskId) -> AppResult<ScheduleId> {
         // Task ids may be as long as schedule ids; the suffix must fit behind them.
         let stem: String = task_id.as_str().chars().take(80).collect();

@@ -12,7 +12,9 @@ use crate::app::NewSchedule;
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, GraceTime, Schedule, ScheduleId, Settings, Timestamp};
 use crate::store::ScheduleAdded;
-use crate::trigger::{DstFold, DstGap, DstPolicy, Fire, LocalTime, RuleOptions, Trigger, TriggerError};
+use crate::trigger::{
+    DayMatch, Dialect, DstFold, DstGap, DstPolicy, Fire, LocalTime, RuleOptions, Trigger, TriggerError,
+};
 use crate::wire::ScheduleWire;
 
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ pub(super) struct ScheduleArgs {
     /// Fire every so often, such as `30s` or `1h30m`; the first time at once
     #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "When (one of)")]
     interval: Option<Duration>,
-    /// Fire by crontab: five fields, six with seconds first, or a name such as `@daily`
+    /// Fire by crontab: five fields, six with seconds first, seven with the year last, or a name such as `@daily`
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true, help_heading = "When (one of)")]
     cron: Option<String>,
     /// Fire once, at an RFC 3339 time, or at a local time such as 2026-12-01T10:00 of --timezone
@@ -36,6 +38,8 @@ pub(super) struct ScheduleArgs {
     #[arg(long, value_name = "JSON", help_heading = "When (one of)")]
     trigger: Option<String>,
 
+    #[command(flatten)]
+    dialect: DialectArgs,
     /// Time zone of --cron, --calendar and local times, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
@@ -74,6 +78,50 @@ pub(super) struct ScheduleArgs {
     paused: bool,
     #[command(flatten)]
     settings: SettingsArgs,
+}
+
+/// How the expression of `--cron` is read.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct DialectArgs {
+    /// How --cron is read; weekday 5 is Friday in crontab and Thursday in Quartz
+    #[arg(long, value_name = "D", value_enum)]
+    dialect: Option<DialectArg>,
+    /// Of day and weekday in --cron, let either match, as classic cron does [default: both must]
+    #[arg(long)]
+    day_or_weekday: bool,
+}
+
+impl DialectArgs {
+    /// Refuses them where there is no cron expression. The parser of flags would not, beside a flag that excludes `--cron`.
+    pub(super) fn only_with(self, cron: Option<&str>) -> Outcomes {
+        let flag = match (self.dialect, self.day_or_weekday) {
+            _ if cron.is_some() => return Ok(()),
+            (None, false) => return Ok(()),
+            (Some(_), _) => "--dialect",
+            (None, true) => "--day-or-weekday",
+        };
+        Err(Failure::usage(format!("{flag} has no meaning without --cron"), "leave it out, or say it inside the JSON"))
+    }
+
+    /// The options of a rule with these in them.
+    pub(super) fn put_into(self, options: RuleOptions) -> RuleOptions {
+        RuleOptions {
+            dialect: match self.dialect {
+                None | Some(DialectArg::Extended) => Dialect::Extended,
+                Some(DialectArg::Quartz) => Dialect::Quartz,
+            },
+            day_match: if self.day_or_weekday { DayMatch::Or } else { DayMatch::And },
+            ..options
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DialectArg {
+    /// Crontab's fields, with L, LW, 15W, 5#2, 5L, ? and H (the default)
+    Extended,
+    /// Quartz's six or seven fields; weekdays count from 1, which is Sunday
+    Quartz,
 }
 
 /// A point in time, or one on the clock of a zone that is named beside it.
@@ -125,15 +173,20 @@ enum DstFoldArg {
 
 pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
     // Looked at before anything is opened; what counts from now counts from the store's time.
-    args.trigger(context.machine.clock().now())?;
+    args.trigger(context.machine.clock().now(), args.id.as_ref().map_or("", ScheduleId::as_str))?;
     let arguments = args.arguments.arguments()?;
     let settings = Settings { misfire_grace_time: args.misfire_grace_time, ..args.settings.settings()? };
     let app = context.app().await?;
     let now = app.now().await?;
-    let trigger = args.trigger(now)?;
+    // The `H` of a cron expression takes its value from the ID.
+    let id = match args.id.clone() {
+        None if args.cron.is_some() => Some(app.schedule_new_id(&args.task).await?),
+        id => id,
+    };
+    let trigger = args.trigger(now, id.as_ref().map_or("", ScheduleId::as_str))?;
     let created = app
         .schedule_add(NewSchedule {
-            id: args.id,
+            id,
             task: args.task,
             trigger: trigger.clone(),
             args: arguments,
@@ -195,19 +248,23 @@ fn replacement_notes(old: &Schedule, new: &Schedule) -> Vec<String> {
 
 impl ScheduleArgs {
     /// The trigger that the flags describe.
-    fn trigger(&self, now: Timestamp) -> Outcomes<Trigger> {
-        let dst = self.dst();
-        let options = RuleOptions {
+    fn trigger(&self, now: Timestamp, id: &str) -> Outcomes<Trigger> {
+        self.dialect.only_with(self.cron.as_deref())?;
+        let options = self.dialect.put_into(RuleOptions {
             timezone: self.timezone.clone(),
             start: self.instant("--start", self.start)?,
             end: self.instant("--end", self.end)?,
-            dst,
-            created_at: now,
-        };
+            dst: self.dst(),
+            hash_key: Some(id.to_owned()),
+            ..RuleOptions::new(now)
+        });
         let trigger = if let Some(length) = self.interval {
             self.only_where("--interval", &["--start", "--end"])?;
             Trigger::every(length, &options)
         } else if let Some(expression) = &self.cron {
+            if expression.contains("@every") {
+                self.only_where("@every", &["--start", "--end"])?;
+            }
             return Trigger::from_cron_expression(expression, &options).map_err(|error| cron_fault(expression, &error));
         } else if let Some(phrase) = &self.calendar {
             Trigger::from_calendar_phrase(phrase, &options)
@@ -279,27 +336,16 @@ impl ScheduleArgs {
     }
 }
 
-/// A fault in a cron expression. What other crons take and this one has a flag for is answered with the flag.
-fn cron_fault(expression: &str, error: &TriggerError) -> Failure {
-    let text = expression.trim();
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let first = words.first().copied().unwrap_or_default();
-    if let Some((_, zone)) = first.split_once('=').filter(|(name, _)| matches!(*name, "TZ" | "CRON_TZ")) {
-        let what = format!("cron: `{first}` at character 1 is no field, but a time zone");
-        return Failure::usage(what, format!("name the zone with --timezone {zone}"));
+/// A fault in a cron expression. What other crons take and this one has no place for is answered with where it belongs.
+pub(super) fn cron_fault(expression: &str, error: &TriggerError) -> Failure {
+    if expression.trim().eq_ignore_ascii_case("@reboot") {
+        let hint = "a job for each start of a machine is `host submit` in one of its start-up scripts";
+        return Failure::usage(error.to_string(), hint);
     }
-    let hint = if let Some(length) = text.strip_prefix("@every ") {
-        format!("--interval {} fires every so often", length.trim())
-    } else if text.eq_ignore_ascii_case("@reboot") {
-        "a job for each start of a machine is `host submit` in one of its start-up scripts".to_owned()
-    } else if words.iter().any(|word| word.starts_with(['H', 'h'])) {
-        "for times that are spread, write one that suits, or add --max-jitter".to_owned()
-    } else if words.len() == 7 {
-        r#"years are for --trigger, as in {"type":"cron","year":2030,"month":1}"#.to_owned()
-    } else {
-        return trigger_fault(error.clone());
-    };
-    Failure::usage(error.to_string(), hint)
+    Failure::usage(
+        error.to_string(),
+        "`host trigger next --cron EXPR -n 5` shows what an expression does before it is used",
+    )
 }
 
 /// A fault in a trigger that somebody typed.

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::schedule::trigger_fault;
+use super::schedule::{DialectArgs, cron_fault, trigger_fault};
 use crate::app::AppError;
-use crate::model::Timestamp;
-use crate::trigger::{Fire, Trigger, batch};
+use crate::model::{ScheduleId, Timestamp};
+use crate::trigger::{Fire, RuleOptions, Trigger, batch};
 
 #[derive(Debug, Args)]
 pub(super) struct TriggerArgs {
@@ -26,8 +26,19 @@ enum TriggerCommand {
 #[derive(Debug, Args)]
 struct NextArgs {
     /// The trigger in its JSON form
-    #[arg(value_name = "JSON", required_unless_present = "batch")]
+    #[arg(value_name = "JSON", required_unless_present_any = ["cron", "batch"], conflicts_with = "cron")]
     trigger: Option<String>,
+    /// The trigger as a cron expression, as for `host schedule`
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    cron: Option<String>,
+    #[command(flatten)]
+    dialect: DialectArgs,
+    /// Time zone of --cron [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    timezone: Option<String>,
+    /// The ID of the schedule, which the H of --cron takes its value from
+    #[arg(long, value_name = "ID", requires = "cron")]
+    id: Option<ScheduleId>,
     /// How many
     #[arg(short, long = "count", value_name = "N", default_value_t = 1)]
     n: usize,
@@ -35,7 +46,7 @@ struct NextArgs {
     #[arg(long, value_name = "T")]
     after: Option<Timestamp>,
     /// Read JSON lines {"id","trigger","count"} from standard input, answer each with a line
-    #[arg(long, conflicts_with_all = ["trigger", "n", "after"])]
+    #[arg(long, conflicts_with_all = ["trigger", "cron", "n", "after"])]
     batch: bool,
 }
 
@@ -48,7 +59,7 @@ pub(super) async fn run(context: &mut Context, args: TriggerArgs) -> Outcomes {
         let answered = answering.await;
         return answered.map_err(|error| Failure::App(AppError::unexpected("the batch was not answered", error)))?;
     }
-    let trigger = Trigger::from_json(args.trigger.as_deref().unwrap_or_default(), now).map_err(trigger_fault)?;
+    let trigger = args.trigger(now)?;
     let (fires, is_exhausted) = next(&trigger, args.n, args.after).map_err(trigger_fault)?;
     if context.out.json {
         return Ok(context.out.json(&fires.iter().map(ToString::to_string).collect::<Vec<_>>())?);
@@ -60,6 +71,21 @@ pub(super) async fn run(context: &mut Context, args: TriggerArgs) -> Outcomes {
         context.out.note("there are no more fire times")?;
     }
     Ok(())
+}
+
+impl NextArgs {
+    fn trigger(&self, now: Timestamp) -> Outcomes<Trigger> {
+        self.dialect.only_with(self.cron.as_deref())?;
+        let Some(expression) = &self.cron else {
+            return Trigger::from_json(self.trigger.as_deref().unwrap_or_default(), now).map_err(trigger_fault);
+        };
+        let options = self.dialect.put_into(RuleOptions {
+            timezone: self.timezone.clone(),
+            hash_key: self.id.as_ref().map(ToString::to_string),
+            ..RuleOptions::new(now)
+        });
+        Trigger::from_cron_expression(expression, &options).map_err(|error| cron_fault(expression, &error))
+    }
 }
 
 /// The first `count` fires after `after`, and whether there are fewer.

@@ -329,20 +329,20 @@ fn a_store_url_that_cannot_be_read_is_bad_input() {
 }
 
 #[test]
-fn what_other_crons_take_is_refused_with_the_flag_that_does_it_here() {
+fn what_is_no_cron_expression_is_refused_with_the_place_and_the_way_out() {
     let (user, before) = with_hello();
     for (expression, mention, hint) in [
-        ("TZ=Europe/Berlin 0 9 * * *", "`TZ=Europe/Berlin` at character 1 is no field", "--timezone Europe/Berlin"),
-        ("CRON_TZ=UTC 0 9 * * *", "at character 1", "--timezone UTC"),
-        ("@every 5m", "is not a nickname", "--interval 5m"),
-        ("@reboot", "is not a nickname", "host submit"),
-        ("H H * * *", "`H` at character 1", "--max-jitter"),
+        ("TZ=Europe/Berln 0 9 * * *", "`Europe/Berln` at character 4 is not a time zone", "host trigger next"),
+        ("@every 5", "`5` at character 8 is not a duration", "host trigger next"),
+        ("@reboot", "is the start of a machine", "host submit"),
+        ("H(9-4) * * * *", "`H(9-4)` at character 1", "host trigger next"),
+        ("0 9 32W * *", "`32W` at character 5", "host trigger next"),
+        ("0 9 * * 5#6", "`6` at character 11", "host trigger next"),
         (
-            "0 0 12 * * ? 2030",
-            "has 7 fields where a crontab string has five, or six with the seconds first",
-            "\"year\":2030",
+            "* * *",
+            "has 3 fields where a crontab string has five, six with the seconds first, or seven",
+            "host trigger next",
         ),
-        ("* * *", "has 3 fields where a crontab string has five, or six with the seconds first", "host trigger next"),
         ("61 25 * * *", "`61` at character 1", "host trigger next"),
         ("0 61 25 * * mon", "`61` at character 3", "host trigger next"),
     ] {
@@ -350,6 +350,19 @@ fn what_other_crons_take_is_refused_with_the_flag_that_does_it_here() {
         assert_refused(&said, 2, mention);
         let (_, hinted) = said.err.split_once("hint: ").expect("there is a way out");
         assert!(hinted.contains(hint), "{expression}: {said:?}");
+    }
+    for (flags, mention) in [
+        (&["--cron", "@every 5m", "--timezone", "Europe/Berlin"][..], "--timezone has no meaning with @every"),
+        (
+            &["--cron", "TZ=Asia/Tokyo 0 9 * * *", "--timezone", "Europe/Berlin"],
+            "another time zone than `Europe/Berlin`",
+        ),
+        (&["--cron", "0 9 * * 5", "--dialect", "quartz"], "has 5 fields where a Quartz expression has six"),
+        (&["--interval", "5m", "--dialect", "quartz"], "--dialect"),
+        (&["--interval", "5m", "--day-or-weekday"], "--day-or-weekday"),
+    ] {
+        let said = user.host([&["schedule", "greet", "--arg", "name=Ada"][..], flags].concat());
+        assert_refused(&said, 2, mention);
     }
     assert_eq!(state(&user), before);
 }

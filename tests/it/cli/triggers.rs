@@ -105,3 +105,50 @@ fn a_schedule_that_fires_all_the_time_or_means_and_where_cron_means_or_is_noted(
     }
     assert!(!notes(&["--cron", "0 0 0 13 * *"]).contains("note:"));
 }
+
+#[test]
+fn a_cron_expression_of_another_dialect_is_shown_scheduled_and_kept() {
+    let user = User::new();
+    user.ok(["register".as_ref(), tests::artifacts::plugin("hello").as_os_str()]);
+    let quartz = ["--cron", "0 0 9 ? * 6L 2040-2041", "--dialect", "quartz", "--timezone", "Europe/Berlin"];
+    let next = user.ok([&["trigger", "next", "-n", "2"][..], &quartz].concat());
+    assert_eq!(next, "2040-01-27T09:00:00+01:00\n2040-02-24T09:00:00+01:00");
+    let schedule = |id: &str, when: &[&str]| {
+        let said = user.host([&["schedule", "greet", "--arg", "name=Ada", "--id", id][..], when].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        (said.err, user.ok(["schedules", "preview", id, "-n", "2"]))
+    };
+    let (words, preview) = schedule("last-friday", &quartz);
+    assert_eq!(preview, next);
+    assert!(words.contains("greet: at 09:00 on the last Friday in 2040 to 2041, Europe/Berlin; first "), "{words}");
+    let either = ["--cron", "0 12 13 3 fri", "--day-or-weekday", "--start", "2040-01-01T00:00:00Z"];
+    let (words, preview) = schedule("either", &either);
+    assert_eq!(preview, "2040-03-02T12:00:00+00:00\n2040-03-09T12:00:00+00:00");
+    assert!(words.contains("on day 13 as well as on Friday, in March") && !words.contains("note:"), "{words}");
+    let (words, _) = schedule("often", &["--cron", "@every 90s"]);
+    assert!(words.contains("every 1 minute and 30 seconds"), "{words}");
+}
+
+#[test]
+fn h_takes_its_value_from_the_id_and_keeps_it() {
+    let user = User::new();
+    user.ok(["register".as_ref(), tests::artifacts::plugin("hello").as_os_str()]);
+    let rule = |id: &str| {
+        user.ok(["schedule", "greet", "--arg", "name=Ada", "--cron", "H H * * *", "--id", id, "--conflict", "replace"]);
+        user.json(&["schedules", "show", id])["trigger"]["expression"].clone()
+    };
+    let (first, other) = (rule("nightly"), rule("weekly"));
+    assert_ne!(first, other);
+    assert_eq!(rule("nightly"), first);
+    let next = ["trigger", "next", "--cron", "H H * * *", "--id", "nightly", "-n", "1"];
+    assert_eq!(user.ok(next), user.ok(["schedules", "preview", "nightly", "-n", "1"]));
+    // Without an ID the one that is made gives the value.
+    let made = user.ok(["schedule", "greet", "--arg", "name=Ada", "--cron", "H 3 * * *"]);
+    assert_eq!(
+        user.ok(["trigger", "next", "--cron", "H 3 * * *", "--id", &made]),
+        user.ok(["schedules", "preview", &made, "-n", "1"])
+    );
+    let said = user.host(["trigger", "next", "--cron", "H 3 * * *"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("takes its value from the ID of a schedule"), "{said:?}");
+}

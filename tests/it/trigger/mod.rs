@@ -5,6 +5,7 @@ mod calendar;
 mod catch_up;
 mod combine;
 mod defects;
+mod dialects;
 mod dst;
 mod input;
 mod state;

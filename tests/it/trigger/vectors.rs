@@ -1,5 +1,5 @@
 //! The recorded cases: what APScheduler 4 answers where it is right, what is right where it is not, and what both must
-//! refuse.
+//! refuse; and for the dialects of cron what others answer, each case with its source.
 
 use host::model::Timestamp;
 use host::trigger::{Trigger, TriggerError, batch};
@@ -8,6 +8,7 @@ use serde_json::Value;
 const ANSWERS: &str = include_str!("../../fixtures/trigger/triggers.jsonl");
 const CORRECTED: &str = include_str!("../../fixtures/trigger/triggers-corrected.jsonl");
 const REFUSED: &str = include_str!("../../fixtures/trigger/trigger-errors.jsonl");
+const DIALECTS: &str = include_str!("../../fixtures/trigger/dialects.jsonl");
 
 fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().expect("a valid time")
@@ -54,6 +55,15 @@ fn every_corrected_answer_is_given() {
 }
 
 #[test]
+fn every_answer_of_other_crons_is_given_in_their_dialects() {
+    assert_eq!(DIALECTS.lines().count(), 236);
+    let wrong = wrong_answers(DIALECTS);
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let of = |source: &str| DIALECTS.lines().filter(|line| line.contains(&format!("\"source\": \"{source}"))).count();
+    assert_eq!((of("Quartz"), of("cronsim"), of("croniter"), of("corrected")), (155, 45, 34, 2));
+}
+
+#[test]
 fn every_faulty_input_is_refused_and_the_refusal_names_its_field() {
     assert_eq!(REFUSED.lines().count(), 111);
     for line in REFUSED.lines() {
@@ -70,7 +80,7 @@ fn every_faulty_input_is_refused_and_the_refusal_names_its_field() {
 
 #[test]
 fn every_recorded_trigger_survives_being_written_and_read() {
-    for line in ANSWERS.lines().chain(CORRECTED.lines()) {
+    for line in ANSWERS.lines().chain(CORRECTED.lines()).chain(DIALECTS.lines()) {
         let case: Value = serde_json::from_str(line).expect("a JSON line");
         let trigger = Trigger::from_value(&case["trigger"], now()).expect("a valid trigger");
         // Read with another time of creation: what is written must not depend on it.
@@ -82,7 +92,7 @@ fn every_recorded_trigger_survives_being_written_and_read() {
 
 #[test]
 fn every_recorded_trigger_has_a_description_without_loose_ends() {
-    for line in ANSWERS.lines().chain(CORRECTED.lines()) {
+    for line in ANSWERS.lines().chain(CORRECTED.lines()).chain(DIALECTS.lines()) {
         let case: Value = serde_json::from_str(line).expect("a JSON line");
         let text = Trigger::from_value(&case["trigger"], now()).expect("a valid trigger").describe();
         assert!(!text.is_empty() && !text.contains("  ") && !text.contains(" ,") && !text.ends_with(' '), "{text:?}");

@@ -7,7 +7,7 @@ use super::Trigger;
 use super::calendar::{CalendarTrigger, PART_MAX, Step, TimeOfDay};
 use super::civil::{DAY_SECONDS, Date};
 use super::codec::first_date;
-use super::cron::{Bounds, CronTrigger};
+use super::cron::{Bounds, CronTrigger, DayMatch, Dialect, Reading, nickname, words};
 use super::error::{Invalid, TriggerError, nearest};
 use super::fire::{Fire, MICROS};
 use super::interval::{IntervalTrigger, Parts};
@@ -17,7 +17,7 @@ use crate::model::Timestamp;
 /// Where and when a rule holds, for the constructors of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleOptions {
-    /// An IANA name such as `Europe/Berlin`; `None` is UTC. Of no meaning for intervals.
+    /// An IANA name such as `Europe/Berlin`; `None` is UTC, or what a cron expression names itself. Of no meaning for intervals.
     pub timezone: Option<String>,
     /// The first instant that counts; `None` is the time of creation.
     pub start: Option<Fire>,
@@ -27,12 +27,29 @@ pub struct RuleOptions {
     pub dst: DstPolicy,
     /// The time of creation.
     pub created_at: Timestamp,
+    /// The dialect of a cron expression.
+    pub dialect: Dialect,
+    /// How the day of the month and the weekday of a cron expression work together.
+    pub day_match: DayMatch,
+    /// What the `H` of a cron expression takes its value from: the ID of the schedule. The value stays as it is when the schedule is
+    /// renamed; only the numbers are kept with the trigger.
+    pub hash_key: Option<String>,
 }
 
 impl RuleOptions {
-    /// UTC, from `created_at` on without end, default policies.
+    /// UTC, from `created_at` on without end, default policies; cron expressions in [`Dialect::Extended`], days and weekdays both demanded,
+    /// no `H`.
     pub fn new(created_at: Timestamp) -> Self {
-        RuleOptions { timezone: None, start: None, end: None, dst: DstPolicy::default(), created_at }
+        RuleOptions {
+            timezone: None,
+            start: None,
+            end: None,
+            dst: DstPolicy::default(),
+            created_at,
+            dialect: Dialect::Extended,
+            day_match: DayMatch::And,
+            hash_key: None,
+        }
     }
 
     fn start(&self) -> Fire {
@@ -44,43 +61,52 @@ impl RuleOptions {
     }
 }
 
-/// The nicknames of classic cron and what they stand for.
-const NICKNAMES: [(&str, &str); 7] = [
-    ("@hourly", "0 * * * *"),
-    ("@daily", "0 0 * * *"),
-    ("@midnight", "0 0 * * *"),
-    ("@weekly", "0 0 * * 0"),
-    ("@monthly", "0 0 1 * *"),
-    ("@yearly", "0 0 1 1 *"),
-    ("@annually", "0 0 1 1 *"),
-];
-
 /// The longest phrase that is read.
 const PHRASE_MAX: usize = 200;
 
 impl Trigger {
-    /// A cron rule from five crontab fields (`minute hour day month day_of_week`), six (seconds first), or a nickname
-    /// such as `@daily`.
+    /// A cron rule from an expression of [`RuleOptions::dialect`]: five crontab fields (`minute hour day month day_of_week`), six (seconds
+    /// first), seven (year last), or a nickname such as `@daily`. `@every 5m` is an interval. `CRON_TZ=` or `TZ=` and a zone may stand in front.
     ///
     /// # Errors
     /// [`TriggerError::Invalid`], with the token, its position in the string and what is allowed.
     pub fn from_cron_expression(expression: &str, options: &RuleOptions) -> Result<Trigger, TriggerError> {
         const KEY: &str = "cron";
-        let bounds = Bounds { zone: options.zone()?, start: options.start(), end: options.end, policy: options.dst };
-        let text = expression.trim();
-        let cron = if text.starts_with('@') {
-            let names = NICKNAMES.map(|(name, _)| name);
-            let found = NICKNAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-            let (_, crontab) = found.ok_or_else(|| {
-                Invalid::new(KEY, "is not a nickname")
-                    .token(text)
-                    .allowed(names.join(", "))
-                    .suggestion(nearest(text, names))
-            })?;
-            CronTrigger::from_crontab(KEY, crontab, bounds)?
-        } else {
-            CronTrigger::from_five_or_six_fields(KEY, expression, bounds)?
+        let mut words = words(expression);
+        let named = words.first().and_then(|(at, word)| zone_prefix(*at, word));
+        let zone = match named {
+            None => options.zone()?,
+            Some((at, name)) => {
+                words.remove(0);
+                let zone = Zone::parse(KEY, name).map_err(|invalid| invalid.position(at + 1))?;
+                if options.timezone.is_some() && options.zone()? != zone {
+                    let other = options.timezone.as_deref().unwrap_or_default();
+                    let problem = format!("is another time zone than `{other}`, which is named beside the expression");
+                    return Err(Invalid::new(KEY, problem).token(name).position(at + 1).into());
+                }
+                zone
+            }
         };
+        let bounds = Bounds { zone, start: options.start(), end: options.end, policy: options.dst };
+        let reading = Reading { dialect: options.dialect, day_match: options.day_match };
+        let classic = Reading { dialect: Dialect::Classic, ..reading };
+        if let [(at, first), rest @ ..] = words.as_slice()
+            && first.starts_with('@')
+        {
+            if first.eq_ignore_ascii_case("@every") {
+                return every(KEY, rest, options);
+            }
+            let fields = nickname(KEY, first).map_err(|invalid| invalid.position(at + 1))?;
+            if let [(at, more), ..] = rest {
+                return Err(Invalid::new(KEY, "is more than belongs behind a nickname")
+                    .token(*more)
+                    .position(at + 1)
+                    .into());
+            }
+            return Ok(Trigger::Cron(Box::new(CronTrigger::from_expression(KEY, fields, classic, None, bounds)?)));
+        }
+        let hash_key = options.hash_key.as_deref();
+        let cron = CronTrigger::from_words(KEY, expression, &words, reading, hash_key, bounds)?;
         Ok(Trigger::Cron(Box::new(cron)))
     }
 
@@ -132,6 +158,46 @@ impl Trigger {
             policy: options.dst,
         };
         Ok(Trigger::Calendar(Box::new(calendar.checked()?)))
+    }
+}
+
+/// The place and the name of the zone in `CRON_TZ=Europe/Berlin` or `TZ=Europe/Berlin`.
+fn zone_prefix(at: usize, word: &str) -> Option<(usize, &str)> {
+    let (variable, zone) = word.split_once('=')?;
+    matches!(variable, "CRON_TZ" | "TZ").then_some((at + variable.len() + 1, zone))
+}
+
+/// `@every 5m`, of which `rest` is what follows the first word.
+fn every(key: &str, rest: &[(usize, &str)], options: &RuleOptions) -> Result<Trigger, TriggerError> {
+    const ALLOWED: &str = "a duration such as 30s, 5m or 1h30m";
+    let [(at, length)] = rest else {
+        let problem = if rest.is_empty() { "lacks how often" } else { "takes one duration" };
+        return Err(Invalid::new(key, problem).token("@every").allowed(ALLOWED).into());
+    };
+    let wrong = || Invalid::new(key, "is not a duration").token(*length).position(at + 1).allowed(ALLOWED);
+    Trigger::every(duration(length).ok_or_else(wrong)?, options)
+}
+
+/// `1h30m`, `90s`, `500ms`: whole numbers, each with its unit.
+fn duration(text: &str) -> Option<Duration> {
+    let mut length = Duration::ZERO;
+    let mut rest = text;
+    loop {
+        let (number, after) = rest.split_at(rest.find(|letter: char| !letter.is_ascii_digit())?);
+        let (unit, after) = after.split_at(after.find(|letter: char| letter.is_ascii_digit()).unwrap_or(after.len()));
+        let count: u64 = number.parse().ok()?;
+        length = length.checked_add(match unit {
+            "d" => Duration::from_secs(count.checked_mul(86_400)?),
+            "h" => Duration::from_secs(count.checked_mul(3_600)?),
+            "m" => Duration::from_secs(count.checked_mul(60)?),
+            "s" => Duration::from_secs(count),
+            "ms" => Duration::from_millis(count),
+            _ => return None,
+        })?;
+        if after.is_empty() {
+            return Some(length);
+        }
+        rest = after;
     }
 }
 

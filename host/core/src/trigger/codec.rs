@@ -4,8 +4,9 @@
 //! {"type":"date","run_time":RFC3339}
 //! {"type":"interval","weeks","days","hours","minutes":int,"seconds":number,"microseconds":int,"start_time","end_time":RFC3339}
 //! {"type":"cron","year","month","day","week","day_of_week","hour","minute","second":expression,
-//!  "start_time","end_time":RFC3339,"timezone":IANA,"dst_gap":"run_after"|"skip","dst_fold":"first"|"last"|"both"}
-//! {"type":"crontab","expression":"m h dom mon dow","timezone","start_time","end_time","dst_gap","dst_fold"}
+//!  "start_time","end_time":RFC3339,"timezone":IANA,"dst_gap":"run_after"|"skip","dst_fold":"first"|"last"|"both",
+//!  "dialect":"classic"|"extended"|"quartz","day_match":"and"|"or"}
+//! {"type":"crontab","expression":"m h dom mon dow","timezone","start_time","end_time","dst_gap","dst_fold","dialect","day_match"}
 //! {"type":"calendar_interval","years","months","weeks","days","hour","minute","second":int,
 //!  "start_date","end_date":"YYYY-MM-DD","timezone","dst_gap","dst_fold"}
 //! {"type":"and","triggers":[...],"threshold":seconds,"max_iterations":int}
@@ -15,6 +16,9 @@
 //! A key with the value `null` counts as absent, an unknown key is refused. `start_time` defaults to the time of
 //! creation, `timezone` to UTC, `start_date` to the first date of that zone whose time of day is not before the time of
 //! creation.
+//!
+//! `dialect` and `day_match` are written only where they make a difference, so that hosts of versions that do not know them read what they can
+//! read, and refuse the rest by the name of the key.
 
 use serde_json::{Map, Number, Value};
 
@@ -24,7 +28,7 @@ use super::civil::{DAY_SECONDS, Date};
 use super::combine::{
     AndTrigger, DEPTH_MAX, ITERATIONS_DEFAULT, ITERATIONS_MAX, OrTrigger, THRESHOLD_DEFAULT, TRIGGERS_MAX,
 };
-use super::cron::{Bounds, CronTrigger, Field, Source};
+use super::cron::{Bounds, CronTrigger, DayMatch, Dialect, Field, Reading, Source};
 use super::error::{Invalid, TriggerError, nearest};
 use super::fire::{Fire, MICROS};
 use super::interval::{IntervalTrigger, Parts};
@@ -170,7 +174,8 @@ struct Object<'a> {
     map: &'a Map<String, Value>,
 }
 
-const ZONED: [&str; 5] = ["timezone", "start_time", "end_time", "dst_gap", "dst_fold"];
+/// The keys of both forms of cron rules.
+const CRON: [&str; 7] = ["timezone", "start_time", "end_time", "dst_gap", "dst_fold", "dialect", "day_match"];
 
 impl<'a> Object<'a> {
     fn date(&self) -> Result<Trigger, Box<Invalid>> {
@@ -195,7 +200,7 @@ impl<'a> Object<'a> {
 
     fn cron(&self, created_at: Timestamp) -> Result<Trigger, Box<Invalid>> {
         let fields = Field::ALL.map(Field::name);
-        let keys: Vec<_> = fields.into_iter().chain(ZONED).collect();
+        let keys: Vec<_> = fields.into_iter().chain(CRON).collect();
         self.only(&keys)?;
         let mut given = Vec::with_capacity(8);
         for field in Field::ALL {
@@ -209,15 +214,24 @@ impl<'a> Object<'a> {
                 }
             }
         }
-        CronTrigger::from_fields(given, self.bounds(created_at)?).map(|cron| Trigger::Cron(Box::new(cron)))
+        let cron = CronTrigger::from_fields(given, self.reading()?, self.bounds(created_at)?)?;
+        Ok(Trigger::Cron(Box::new(cron)))
     }
 
     fn crontab(&self, created_at: Timestamp) -> Result<Trigger, Box<Invalid>> {
-        let keys: Vec<_> = ["expression"].into_iter().chain(ZONED).collect();
+        let keys: Vec<_> = ["expression"].into_iter().chain(CRON).collect();
         self.only(&keys)?;
         let expression = self.text("expression")?.ok_or_else(|| self.missing("expression"))?;
-        CronTrigger::from_crontab("expression", expression, self.bounds(created_at)?)
-            .map(|cron| Trigger::Cron(Box::new(cron)))
+        let bounds = self.bounds(created_at)?;
+        let cron = CronTrigger::from_expression("expression", expression, self.reading()?, None, bounds)?;
+        Ok(Trigger::Cron(Box::new(cron)))
+    }
+
+    fn reading(&self) -> Result<Reading, Box<Invalid>> {
+        Ok(Reading {
+            dialect: self.choice("dialect", &Dialect::NAMES)?.unwrap_or_default(),
+            day_match: self.choice("day_match", &DayMatch::NAMES)?.unwrap_or_default(),
+        })
     }
 
     fn bounds(&self, created_at: Timestamp) -> Result<Bounds, Box<Invalid>> {
@@ -417,7 +431,7 @@ fn write_cron(cron: &CronTrigger) -> Value {
                 map.insert(field.name().to_owned(), text.clone().into());
             }
         }
-        Source::Crontab(expression) => {
+        Source::Expression(expression) => {
             map.insert("type".to_owned(), "crontab".into());
             map.insert("expression".to_owned(), expression.clone().into());
         }
@@ -426,6 +440,13 @@ fn write_cron(cron: &CronTrigger) -> Value {
     map.insert("start_time".to_owned(), bounds.start.to_string().into());
     put_end(&mut map, bounds.end);
     put_zone(&mut map, bounds.zone, bounds.policy);
+    let Reading { dialect, day_match } = cron.reading();
+    if dialect != Dialect::default() {
+        map.insert("dialect".to_owned(), dialect.name().into());
+    }
+    if day_match != DayMatch::default() {
+        map.insert("day_match".to_owned(), day_match.name().into());
+    }
     Value::Object(map)
 }
 

@@ -39,7 +39,7 @@ impl Trigger {
         match self {
             Trigger::Cron(cron) if cron.demands_day_and_weekday() => vec![
                 "both the day of the month and the weekday must match; classic cron would fire when either does. For \
-                 either, combine two crontab triggers with `or`"
+                 either, say --day-or-weekday, or \"day_match\":\"or\" in JSON"
                     .to_owned(),
             ],
             Trigger::Interval(interval) if interval.length() < SHORT_MICROS => vec![format!(

@@ -46,7 +46,7 @@ pub use build::RuleOptions;
 pub use calendar::CalendarTrigger;
 pub use catch_up::{CatchUp, Keep, Skipped};
 pub use combine::{AndTrigger, OrTrigger};
-pub use cron::CronTrigger;
+pub use cron::{CronTrigger, DayMatch, Dialect};
 pub use error::{Invalid, TriggerError};
 pub use fire::Fire;
 pub use interval::IntervalTrigger;

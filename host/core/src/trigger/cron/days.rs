@@ -28,21 +28,30 @@ pub(super) struct Days {
 }
 
 impl Days {
+    /// With `either`, a day counts that matches `day` or `day_of_week`; otherwise it must match both.
     #[expect(clippy::cast_possible_truncation, reason = "months and days have fewer bits than the narrower types")]
-    pub(super) fn new(year: &Values, month: &Values, day: &Values, week: &Values, day_of_week: &Values) -> Days {
+    pub(super) fn new(
+        year: &Values,
+        month: &Values,
+        day: &Values,
+        week: &Values,
+        day_of_week: &Values,
+        either: bool,
+    ) -> Days {
         let mut masks = [[0; 4]; 7];
         for (first_weekday, row) in masks.iter_mut().enumerate() {
             for (extra, mask) in row.iter_mut().enumerate() {
                 let length = 28 + extra;
-                let mut days = day.bits as u32;
-                if day.last_day {
-                    days |= 1 << length;
-                }
-                days |= positioned(&day.positions, first_weekday, length);
+                let days = day.bits as u32
+                    | counted_back(day.days_from_last, length)
+                    | workdays(day, first_weekday, length)
+                    | positioned(&day.positions, first_weekday, length);
                 // The weekdays of days 1 to 31: the seven bits, turned so that day 1 has the month's first weekday.
                 let turned = ((day_of_week.bits | day_of_week.bits << 7) >> first_weekday) & 0x7f;
-                let weekdays = (0..5).fold(0_u64, |bits, week| bits | turned << (1 + 7 * week));
-                *mask = days & weekdays as u32 & ((1_u32 << length << 1).wrapping_sub(2));
+                let weekdays = (0..5).fold(0_u64, |bits, week| bits | turned << (1 + 7 * week)) as u32
+                    | positioned(&day_of_week.positions, first_weekday, length);
+                let matching = if either { days | weekdays } else { days & weekdays };
+                *mask = matching & ((1_u32 << length << 1).wrapping_sub(2));
             }
         }
         Days { months: month.bits as u16, masks, weeks: week.bits & EVERY_WEEK, years: years(&year.years) }
@@ -174,6 +183,30 @@ pub(super) const NO_LIMIT: i32 = i32::MAX;
 #[expect(clippy::cast_possible_truncation, reason = "a bit's number is below 32")]
 fn low_bit(bits: u32) -> u8 {
     bits.trailing_zeros() as u8
+}
+
+/// The days of a month that are so many days before its last one, as bits 1 to 31.
+fn counted_back(before: u32, length: usize) -> u32 {
+    (0..length).filter(|back| before >> back & 1 == 1).fold(0, |days, back| days | 1 << (length - back))
+}
+
+/// The days from Monday to Friday that are nearest to certain days of a month that has them.
+fn workdays(day: &Values, first_weekday: usize, length: usize) -> u32 {
+    let wanted = day.workdays | counted_back(day.workdays_from_last, length);
+    if wanted == 0 {
+        return 0;
+    }
+    (1..=length).filter(|day| wanted >> day & 1 == 1).fold(0, |days, day| {
+        let nearest = match (first_weekday + day - 1) % 7 {
+            // The month is not left: from a Saturday on the 1st it goes forward, from a Sunday on the last day back.
+            5 if day == 1 => 3,
+            5 => day - 1,
+            6 if day == length => day - 2,
+            6 => day + 1,
+            _ => day,
+        };
+        days | 1 << nearest
+    })
 }
 
 /// The days that are the first to fifth or the last of their weekday in a month.

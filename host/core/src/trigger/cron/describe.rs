@@ -1,6 +1,7 @@
 //! Cron rules in English.
 
 use super::super::describe::{list, policy_text, readable, time_of_day};
+use super::dialect::DayMatch;
 use super::field::{self, Field, MONTHS, Values, WEEKDAYS};
 use super::rule::CronTrigger;
 
@@ -149,18 +150,25 @@ impl CronTrigger {
     /// The days, from the weekday to the year, with a blank in front; empty where every day counts.
     fn describe_days(&self) -> String {
         let mut text = String::new();
-        let weekdays = self.values(Field::DayOfWeek).map_or_else(String::new, |values| weekday_names(&values));
+        let weekdays = self.values(Field::DayOfWeek).map(|values| weekday_names(&values)).unwrap_or_default();
         let days = self.values(Field::Day).map_or_else(String::new, |values| day_names(&values));
+        let either = self.reading().day_match == DayMatch::Or;
         match (days.is_empty(), weekdays.is_empty()) {
             (true, true) => {}
-            (true, false) => text.push_str(&format!(" on {weekdays}")),
+            (true, false) => text.push_str(&format!(" on {}", list(&weekdays, "and"))),
             (false, true) => text.push_str(&format!(" on {days}")),
-            (false, false) => text.push_str(&format!(" on {days} if it is a {}", weekdays.replace(" and ", " or "))),
+            (false, false) if either => text.push_str(&format!(" on {days} as well as on {}", list(&weekdays, "and"))),
+            (false, false) => {
+                let article = if weekdays[0].starts_with("the ") { "" } else { "a " };
+                text.push_str(&format!(" on {days} if it is {article}{}", list(&weekdays, "or")));
+            }
         }
+        // What follows holds for both, not for the weekdays alone.
+        let within = if either { ", in" } else { " in" };
         if let Some(values) = self.values(Field::Month) {
             let months: Vec<_> = bits(values.bits, 13).iter().map(|month| usize::from(*month) - 1).collect();
             if months.len() < 12 {
-                text.push_str(&format!(" in {}", runs(&months, &MONTH_NAMES)));
+                text.push_str(&format!("{within} {}", list(&runs(&months, &MONTH_NAMES), "and")));
             }
         }
         if let Some(values) = self.values(Field::Week) {
@@ -168,12 +176,12 @@ impl CronTrigger {
             if weeks.len() < 53 {
                 let names: Vec<_> = weeks.iter().map(ToString::to_string).collect();
                 let plural = if names.len() == 1 { "" } else { "s" };
-                text.push_str(&format!(" in ISO week{plural} {}", list(&names, "and")));
+                text.push_str(&format!("{within} ISO week{plural} {}", list(&names, "and")));
             }
         }
-        if let Some(year) = self.text(Field::Year).filter(|text| *text != "*") {
-            let year = year.replace("*/", "every year that follows 1970 by a multiple of ");
-            text.push_str(&format!(" in {}", year.replace('-', " to ").replace(',', ", ")));
+        if let Some(values) = self.values(Field::Year).filter(|values| !values.years.is_empty()) {
+            let years: Vec<_> = values.years.iter().map(|range| years(*range)).collect();
+            text.push_str(&format!("{within} {}", list(&years, "and")));
         }
         text
     }
@@ -181,12 +189,13 @@ impl CronTrigger {
     /// The values of a field that limits the days; `None` if it has no say.
     fn values(&self, field: Field) -> Option<Values> {
         let text = self.effective_text(field);
-        (text != "*").then(|| field::parse(field, text, 0).ok())?
+        (text != "*").then(|| field::parse(field, text, 0, self.reading().dialect).ok())?
     }
 }
 
 /// `2nd`, `5th`.
-fn ordinal(number: u8) -> String {
+fn ordinal(number: impl Into<u16>) -> String {
+    let number = number.into();
     let ending = match (number % 10, number / 10) {
         (1, tens) if tens != 1 => "st",
         (2, tens) if tens != 1 => "nd",
@@ -209,7 +218,7 @@ fn regular(values: &[u8]) -> Option<(u8, u8, u8)> {
 }
 
 /// Names, with three or more in a row as a range.
-fn runs(indexes: &[usize], names: &[&str]) -> String {
+fn runs(indexes: &[usize], names: &[&str]) -> Vec<String> {
     let mut parts = Vec::new();
     let mut rest = indexes;
     while let Some(&first) = rest.first() {
@@ -222,15 +231,40 @@ fn runs(indexes: &[usize], names: &[&str]) -> String {
             rest = &rest[1..];
         }
     }
-    list(&parts, "and")
+    parts
 }
 
-fn weekday_names(values: &Values) -> String {
+/// `2026`, `2026 to 2030`, `every 2 years from 2026 on`.
+fn years((first, last, step): (u16, u16, u16)) -> String {
+    match (step, last) {
+        _ if first == last => first.to_string(),
+        (1, 9999) => format!("{first} and later"),
+        (1, _) => format!("{first} to {last}"),
+        (_, 9999) => format!("every {} year from {first} on", ordinal(step)),
+        _ => format!("every {} year from {first} to {last}", ordinal(step)),
+    }
+}
+
+/// The weekdays, and those that are the second or last of their month; none if every day counts.
+fn weekday_names(values: &Values) -> Vec<String> {
     let days: Vec<_> = bits(values.bits, 7).into_iter().map(usize::from).collect();
     if days.len() == WEEKDAYS.len() {
-        return String::new();
+        return Vec::new();
     }
-    runs(&days, &WEEKDAY_NAMES)
+    let mut names = runs(&days, &WEEKDAY_NAMES);
+    names.extend(positions(values));
+    names
+}
+
+/// `the 2nd Friday`, `the last Monday`.
+fn positions(values: &Values) -> Vec<String> {
+    let mut names = Vec::new();
+    for (index, weekdays) in values.positions.iter().enumerate() {
+        for weekday in bits((*weekdays).into(), 7) {
+            names.push(format!("the {} {}", field::POSITIONS[index], WEEKDAY_NAMES[usize::from(weekday)]));
+        }
+    }
+    names
 }
 
 fn day_names(values: &Values) -> String {
@@ -247,15 +281,29 @@ fn day_names(values: &Values) -> String {
         };
         parts.push(format!("day{} {numbers}", if days.len() == 1 { "" } else { "s" }));
     }
-    for (index, weekdays) in values.positions.iter().enumerate() {
-        for weekday in bits((*weekdays).into(), 7) {
-            parts.push(format!("the {} {}", field::POSITIONS[index], WEEKDAY_NAMES[usize::from(weekday)]));
-        }
+    parts.extend(positions(values));
+    for day in bits(values.workdays.into(), 32) {
+        parts.push(format!("the day from Monday to Friday nearest to day {day}"));
     }
-    if values.last_day {
-        parts.push("the last day of the month".to_owned());
+    for before in bits(values.days_from_last.into(), 32) {
+        parts.push(before_last(before));
+    }
+    for before in bits(values.workdays_from_last.into(), 32) {
+        parts.push(match before {
+            0 => "the last day from Monday to Friday of the month".to_owned(),
+            _ => format!("the day from Monday to Friday nearest to {}", before_last(before)),
+        });
     }
     list(&parts, "and")
+}
+
+/// The day that is so many days before the last one of its month.
+fn before_last(days: u8) -> String {
+    match days {
+        0 => "the last day of the month".to_owned(),
+        1 => "the day before the last day of the month".to_owned(),
+        _ => format!("the day {days} days before the last day of the month"),
+    }
 }
 
 const _: () = assert!(MONTHS.len() == MONTH_NAMES.len());

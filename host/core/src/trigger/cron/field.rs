@@ -1,6 +1,7 @@
 //! The text of one cron field, read into the set of values that it allows.
 
 use super::super::error::{Invalid, nearest};
+use super::dialect::Dialect;
 
 /// The fields of a cron trigger, from the most significant to the least.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,17 +73,30 @@ impl Field {
         }
     }
 
-    fn allowed(self) -> String {
+    fn allowed(self, dialect: Dialect) -> String {
         let (first, last) = self.bounds();
-        match self {
-            Field::Month => format!(
+        match (self, dialect) {
+            (Field::Month, _) => format!(
                 "`*`, {first} to {last}, jan to dec, ranges such as `3-5` or `mar-may`, steps such as `*/3`, and lists of these"
             ),
-            Field::Day => format!(
+            (Field::Day, Dialect::Classic) => format!(
                 "`*`, {first} to {last}, `last`, `1st mon` to `5th sun`, `last fri`, ranges, steps such as `*/2`, and lists of these"
             ),
-            Field::DayOfWeek => {
+            (Field::Day, _) => format!(
+                "`*`, `?`, {first} to {last}, `L`, `L-3`, `LW`, `15W`, ranges, steps such as `*/2`, and lists of these"
+            ),
+            (Field::DayOfWeek, Dialect::Classic) => {
                 "`*`, 0 to 7 (0 and 7 are Sunday), mon to sun, ranges such as `mon-fri` or `fri-mon`, steps such as `1-5/2`, and lists of these"
+                    .to_owned()
+            }
+            (Field::DayOfWeek, Dialect::Extended) => {
+                "`*`, `?`, 0 to 7 (0 and 7 are Sunday), mon to sun, `5#2` (the second Friday), `5L` (the last one), ranges such as `mon-fri`, \
+                 steps such as `1-5/2`, and lists of these"
+                    .to_owned()
+            }
+            (Field::DayOfWeek, Dialect::Quartz) => {
+                "`*`, `?`, 1 (Sunday) to 7 (Saturday), mon to sun, `6#2` (the second Friday), `6L` (the last one), ranges such as `mon-fri`, \
+                 steps such as `2-6/2`, and lists of these"
                     .to_owned()
             }
             _ => format!("`*`, {first} to {last}, ranges such as `a-b`, steps such as `*/n` or `a-b/n`, and lists of these"),
@@ -105,34 +119,53 @@ pub(in crate::trigger) struct Values {
     pub(super) bits: u64,
     /// Years, as first, last and step. Empty means every year.
     pub(super) years: Vec<(u16, u16, u16)>,
-    /// Days only: the weekdays that count as the first to fifth, and, at 5, as the last of their month.
+    /// Days and weekdays only: the weekdays that count as the first to fifth, and, at 5, as the last of their month.
     pub(super) positions: [u8; 6],
-    /// Days only: the last day of the month.
-    pub(super) last_day: bool,
+    /// Days only: bit `n` for the day `n` days before the last of the month.
+    pub(super) days_from_last: u32,
+    /// Days only: bit `n` for the day from Monday to Friday that is nearest to day `n`, in the same month.
+    pub(super) workdays: u32,
+    /// Days only: bit `n` for the day from Monday to Friday that is nearest to the day `n` days before the last, in the same month.
+    pub(super) workdays_from_last: u32,
+    /// Whether crontab's own fields cannot say this.
+    pub(super) needs_dialect: bool,
 }
 
 /// One number or name of an item, with the text it came from.
 #[derive(Clone, Copy)]
-struct Atom<'a> {
-    value: u16,
+pub(super) struct Atom<'a> {
+    pub(super) value: u16,
     named: bool,
     text: &'a str,
 }
 
 /// Reads the text of one field. `at` is where the text begins in what the user wrote, counted from 0 in characters.
-pub(super) fn parse(field: Field, text: &str, at: usize) -> Result<Values, Box<Invalid>> {
-    Parser { field }.list(text, at)
+pub(super) fn parse(field: Field, text: &str, at: usize, dialect: Dialect) -> Result<Values, Box<Invalid>> {
+    Parser { field, dialect }.list(text, at)
 }
 
-struct Parser {
-    field: Field,
+pub(super) struct Parser {
+    pub(super) field: Field,
+    pub(super) dialect: Dialect,
 }
 
 impl Parser {
     fn list(&self, text: &str, at: usize) -> Result<Values, Box<Invalid>> {
-        let mut values = Values { bits: 0, years: Vec::new(), positions: [0; 6], last_day: false };
+        let mut values = Values {
+            bits: 0,
+            years: Vec::new(),
+            positions: [0; 6],
+            days_from_last: 0,
+            workdays: 0,
+            workdays_from_last: 0,
+            needs_dialect: false,
+        };
         if text.len() > FIELD_LENGTH_MAX {
             return Err(self.fault("", at, format!("is longer than {FIELD_LENGTH_MAX} bytes")));
+        }
+        if self.dialect != Dialect::Classic && text.contains('?') && text.trim() != "?" {
+            let place = at + text[..text.find('?').unwrap_or_default()].chars().count();
+            return Err(self.fault("?", place, "stands alone in its field or not at all"));
         }
         let mut at = at;
         let mut every_year = false;
@@ -158,6 +191,10 @@ impl Parser {
         if self.field == Field::Day && self.day_item(item, at, values)? {
             return Ok(());
         }
+        if self.dialect != Dialect::Classic && self.special_item(item, at, values)? {
+            values.needs_dialect = true;
+            return Ok(());
+        }
         let (range, step) = match item.split_once('/') {
             None => (item, None),
             Some((range, step)) => {
@@ -165,9 +202,10 @@ impl Parser {
                 (range, Some((self.step(step, at)?, step, at)))
             }
         };
-        let (low, high) = self.field.bounds();
+        let (low, high) = self.bounds();
         let whole = |value| Atom { value, named: false, text: range };
-        let (first, last) = if range == "*" {
+        let is_quartz = self.dialect == Dialect::Quartz;
+        let (first, last) = if range == "*" || is_quartz && range.is_empty() && step.is_some() {
             (whole(low), whole(high))
         } else if let Some((first, last)) = range.split_once('-').filter(|(first, _)| !first.is_empty()) {
             (self.atom(first, at)?, self.atom(last, at + first.chars().count() + 1)?)
@@ -180,6 +218,15 @@ impl Parser {
         }
         if self.field == Field::DayOfWeek {
             return self.weekdays(range, first, last, step, values);
+        }
+        if first.value > last.value && is_quartz && self.field != Field::Year {
+            // Over the end of the field and on from its beginning.
+            let span = last.value + (high - low + 1) - first.value;
+            let step = self.checked_step(step, span)?;
+            for value in (first.value..=first.value + span).step_by(step.into()) {
+                values.bits |= 1 << (low + (value - low) % (high - low + 1));
+            }
+            return Ok(());
         }
         if first.value > last.value {
             let (from, to) = match self.field.names() {
@@ -204,7 +251,21 @@ impl Parser {
         }
     }
 
-    /// Weekdays: numbers are those of crontab, a range may run over the end of the week, and `*/n` counts from Monday.
+    /// The least and the greatest number that may be written.
+    fn bounds(&self) -> (u16, u16) {
+        match (self.field, self.dialect) {
+            (Field::DayOfWeek, Dialect::Quartz) => (1, 7),
+            (field, _) => field.bounds(),
+        }
+    }
+
+    /// The weekday, from Monday, which is 0, that a number or name in the field stands for.
+    pub(super) fn weekday(&self, value: u16) -> u16 {
+        if self.dialect == Dialect::Quartz { (value + 5) % 7 } else { (value + 6) % 7 }
+    }
+
+    /// Weekdays: a range may run over the end of the week. Without a beginning or an end, steps count from Monday to Sunday, in Quartz
+    /// from Sunday to Saturday.
     fn weekdays(
         &self,
         range: &str,
@@ -213,15 +274,15 @@ impl Parser {
         step: Option<(u16, &str, usize)>,
         values: &mut Values,
     ) -> Result<(), Box<Invalid>> {
-        let (start, span) = if range == "*" {
-            // Seven days, but a step of seven is still allowed by the field's bounds: it means Mondays.
+        let (start, span) = if matches!(range, "*" | "") {
+            // Seven days, but a step of seven is still allowed by the field's bounds: it means the first day of the week.
             let step = self.checked_step(step, 7)?;
-            (0, (6, step))
+            (if self.dialect == Dialect::Quartz { self.weekday(1) } else { 0 }, (6, step))
         } else {
-            // Names count from Monday as 1, and without an end they run to Sunday, as numbers do.
+            // Names are numbered as the dialect does, and without an end they run to the last number, as numbers do.
             let (a, b) = (first.value, last.value);
             let span = if a <= b { b - a } else { b + 7 - a };
-            ((a + 6) % 7, (span, self.checked_step(step, span)?))
+            (self.weekday(a), (span, self.checked_step(step, span)?))
         };
         for value in (start..=start + span.0).step_by(span.1.into()) {
             values.bits |= 1 << (value % 7);
@@ -236,7 +297,7 @@ impl Parser {
             return Ok(false);
         };
         if rest.is_empty() && POSITIONS[index] == "last" {
-            values.last_day = true;
+            values.days_from_last |= 1;
             return Ok(true);
         }
         let Some(weekday) = rest.split([' ', '\t']).find(|word| !word.is_empty()) else {
@@ -258,8 +319,8 @@ impl Parser {
         Ok(true)
     }
 
-    fn atom<'a>(&self, text: &'a str, at: usize) -> Result<Atom<'a>, Box<Invalid>> {
-        let (low, high) = self.field.bounds();
+    pub(super) fn atom<'a>(&self, text: &'a str, at: usize) -> Result<Atom<'a>, Box<Invalid>> {
+        let (low, high) = self.bounds();
         if text.is_empty() {
             return Err(self.fault(text, at, "is missing a number"));
         }
@@ -274,6 +335,10 @@ impl Parser {
         }
         let index = self.field.names().iter().position(|name| name.eq_ignore_ascii_case(text));
         match index.and_then(|index| u16::try_from(index).ok()) {
+            // In Quartz Monday has the number 2, and Sunday 1.
+            Some(index) if self.field == Field::DayOfWeek && self.dialect == Dialect::Quartz => {
+                Ok(Atom { value: (index + 1) % 7 + 1, named: true, text })
+            }
             Some(index) => Ok(Atom { value: index + 1, named: true, text }),
             None => Err(self.unknown(text, at)),
         }
@@ -294,7 +359,7 @@ impl Parser {
         };
         let invalid = self.fault(text, at, problem);
         let day = upper.split_once('#').is_some() || upper.ends_with('W') || upper.ends_with('L');
-        let invalid = if self.field == Field::DayOfWeek && day {
+        let invalid = if self.field == Field::DayOfWeek && day && self.dialect == Dialect::Classic {
             invalid.allowed("single weekdays here; the second Friday is `2nd fri` in the field `day`")
         } else {
             invalid
@@ -331,8 +396,9 @@ impl Parser {
         }
     }
 
-    fn fault(&self, token: &str, at: usize, problem: impl Into<String>) -> Box<Invalid> {
-        let invalid = Invalid::new(self.field.name(), problem).allowed(self.field.allowed()).position(at + 1);
+    pub(super) fn fault(&self, token: &str, at: usize, problem: impl Into<String>) -> Box<Invalid> {
+        let allowed = self.field.allowed(self.dialect);
+        let invalid = Invalid::new(self.field.name(), problem).allowed(allowed).position(at + 1);
         // A long token is cut: the place says where it is.
         invalid.token(token.chars().take(40).collect::<String>())
     }

@@ -2,7 +2,7 @@
 //!
 //! # What a rule means
 //! All eight fields must match; `day` and `day_of_week` are both demanded, as `0 12 13 * 5` is noon on a Friday the
-//! 13th. A field that is not given is `*` if a less significant one is given; otherwise month and day are 1, hour,
+//! 13th, unless the rule says that either is enough ([`DayMatch::Or`]). A field that is not given is `*` if a less significant one is given; otherwise month and day are 1, hour,
 //! minute and second are 0, and year, week and day_of_week are `*`.
 //!
 //! # When the clock changes
@@ -21,9 +21,15 @@
 mod clock;
 mod days;
 mod describe;
+mod dialect;
+mod expression;
 mod field;
+mod hashed;
 mod rule;
+mod special;
 
+pub use dialect::{DayMatch, Dialect};
+pub(super) use expression::{nickname, words};
 pub(super) use field::Field;
 pub use rule::CronTrigger;
-pub(super) use rule::{Bounds, Source};
+pub(super) use rule::{Bounds, Reading, Source};

@@ -1,12 +1,17 @@
 //! The cron trigger: its fields, its zone, and the search for its next instant.
 
+use std::borrow::Cow;
+
 use super::super::civil::{DAY_SECONDS, Date};
 use super::super::error::Invalid;
 use super::super::fire::{Fire, MICROS};
 use super::super::zone::{DstFold, DstGap, DstPolicy, Zone};
 use super::clock::Clock;
 use super::days::{Days, NO_LIMIT};
+use super::dialect::{DayMatch, Dialect};
+use super::expression::{words, wrong_count};
 use super::field::{self, FIELD_LENGTH_MAX, Field, Values};
+use super::hashed;
 use crate::model::Timestamp;
 
 /// The range of years that a fire time may have begins here: 1970-01-01, as a wall clock shows it.
@@ -16,6 +21,7 @@ const FIRST_LOCAL: i64 = 0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CronTrigger {
     source: Source,
+    reading: Reading,
     bounds: Bounds,
     days: Days,
     clock: Clock,
@@ -26,8 +32,16 @@ pub struct CronTrigger {
 pub(in crate::trigger) enum Source {
     /// The text of each field that was given.
     Fields(Box<[(Field, String)]>),
-    /// Five crontab fields.
-    Crontab(String),
+    /// An expression of several words.
+    Expression(String),
+}
+
+/// How a rule's text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(in crate::trigger) struct Reading {
+    pub(in crate::trigger) dialect: Dialect,
+    /// Kept only where it makes a difference, as earlier versions of the host do not know it.
+    pub(in crate::trigger) day_match: DayMatch,
 }
 
 /// Where and when a rule holds.
@@ -41,65 +55,107 @@ pub(in crate::trigger) struct Bounds {
     pub(in crate::trigger) policy: DstPolicy,
 }
 
-/// The fields of a crontab string, in its order.
-const CRONTAB: [Field; 5] = [Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
-/// The same with the seconds in front.
-const SIX_FIELDS: [Field; 6] = [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::DayOfWeek];
-
 impl CronTrigger {
     /// A rule by its fields; those not given get their defaults.
-    pub(in crate::trigger) fn from_fields(fields: Vec<(Field, String)>, bounds: Bounds) -> Result<Self, Box<Invalid>> {
+    pub(in crate::trigger) fn from_fields(
+        fields: Vec<(Field, String)>,
+        reading: Reading,
+        bounds: Bounds,
+    ) -> Result<Self, Box<Invalid>> {
         let least = fields.iter().map(|(field, _)| *field).max();
         let read = |field: Field| {
             let given = fields.iter().find(|(given, _)| *given == field);
             let default = if least.is_some_and(|least| field < least) { "*" } else { field.default_text() };
-            field::parse(field, given.map_or(default, |(_, text)| text), 0)
+            field::parse(field, given.map_or(default, |(_, text)| text), 0, reading.dialect)
         };
         let values = Field::ALL.map(read);
         let mut all = Vec::with_capacity(values.len());
         for value in values {
             all.push(value?);
         }
-        Ok(Self::of(&all, Source::Fields(fields.into()), bounds))
+        Ok(Self::of(&all, Source::Fields(fields.into()), reading, bounds))
     }
 
-    /// Five fields as crontab has them: minute, hour, day, month, day of week.
-    pub(in crate::trigger) fn from_crontab(key: &str, expression: &str, bounds: Bounds) -> Result<Self, Box<Invalid>> {
-        let words = words(expression);
-        let count = words.len();
-        if count != CRONTAB.len() || expression.len() > FIELD_LENGTH_MAX {
-            return Err(wrong_count(key, expression, count, "five"));
-        }
-        let values = read_words(key, &CRONTAB, &words)?;
-        Ok(Self::of(&values, Source::Crontab(expression.to_owned()), bounds))
-    }
-
-    /// Five fields as crontab has them, or six with the seconds first.
-    pub(in crate::trigger) fn from_five_or_six_fields(
+    /// A rule by an expression with the fields of the dialect.
+    ///
+    /// What `H` stands for is written down in its place; see [`hashed`].
+    pub(in crate::trigger) fn from_expression(
         key: &str,
         expression: &str,
+        reading: Reading,
+        hash_key: Option<&str>,
         bounds: Bounds,
     ) -> Result<Self, Box<Invalid>> {
         let words = words(expression);
-        let count = words.len();
-        if count == CRONTAB.len() {
-            return Self::from_crontab(key, expression, bounds);
+        Self::from_words(key, expression, &words, reading, hash_key, bounds)
+    }
+
+    /// A rule by the words of `expression`, or by its last ones.
+    ///
+    /// What needs no dialect is kept without one, so that earlier versions of the host can read it as well.
+    pub(in crate::trigger) fn from_words(
+        key: &str,
+        expression: &str,
+        words: &[(usize, &str)],
+        reading: Reading,
+        hash_key: Option<&str>,
+        bounds: Bounds,
+    ) -> Result<Self, Box<Invalid>> {
+        if expression.len() > FIELD_LENGTH_MAX {
+            let invalid = Invalid::new(key, format!("is longer than {FIELD_LENGTH_MAX} bytes"));
+            return Err(invalid.allowed(format!("up to {FIELD_LENGTH_MAX} bytes")));
         }
-        if count != SIX_FIELDS.len() || expression.len() > FIELD_LENGTH_MAX {
-            return Err(wrong_count(key, expression, count, "five, or six with the seconds first"));
+        let dialect = reading.dialect;
+        let order = dialect.order(words.len()).ok_or_else(|| wrong_count(key, expression, words.len(), dialect))?;
+        let mut read = Vec::with_capacity(order.len());
+        let mut texts = Vec::with_capacity(order.len());
+        // Of several faults the leftmost is told.
+        for (field, (at, word)) in order.iter().zip(words) {
+            let told = |fault| in_word(key, *field, fault);
+            let text = match dialect {
+                Dialect::Classic => None,
+                _ => hashed::resolve(*field, dialect, word, *at, hash_key).map_err(told)?,
+            };
+            let text = text.map_or(Cow::Borrowed(*word), Cow::Owned);
+            read.push((*field, field::parse(*field, &text, *at, dialect).map_err(told)?));
+            texts.push(text);
         }
-        let values = read_words(key, &SIX_FIELDS, &words)?;
-        let mut given: Vec<_> =
-            SIX_FIELDS.into_iter().zip(words).map(|(field, (_, word))| (field, word.to_owned())).collect();
-        given.sort_by_key(|(field, _)| *field);
-        Ok(Self::of(&values, Source::Fields(given.into()), bounds))
+        let of_field = |field: Field| match read.iter().find(|(given, _)| *given == field) {
+            Some((_, values)) => Ok(values.clone()),
+            None => field::parse(field, if field == Field::Second { "0" } else { "*" }, 0, dialect),
+        };
+        let mut values = Vec::with_capacity(Field::ALL.len());
+        for field in Field::ALL {
+            values.push(of_field(field)?);
+        }
+        let is_plain = dialect == Dialect::Extended && read.iter().all(|(_, values)| !values.needs_dialect);
+        let reading = if is_plain { Reading { dialect: Dialect::Classic, ..reading } } else { reading };
+        let source = if is_plain && order.len() > 5 {
+            let given = order.iter().zip(texts).map(|(field, text)| (*field, text.into_owned()));
+            let mut fields: Vec<_> = given.collect();
+            fields.sort_by_key(|(field, _)| *field);
+            Source::Fields(fields.into())
+        } else if is_whole(expression, words) && texts.iter().all(|text| matches!(text, Cow::Borrowed(_))) {
+            Source::Expression(expression.to_owned())
+        } else {
+            Source::Expression(texts.join(" "))
+        };
+        Ok(Self::of(&values, source, reading, bounds))
     }
 
     /// `values` in the order of [`Field::ALL`].
-    fn of(values: &[Values], source: Source, bounds: Bounds) -> Self {
-        let days = Days::new(&values[0], &values[1], &values[2], &values[3], &values[4]);
+    fn of(values: &[Values], source: Source, reading: Reading, bounds: Bounds) -> Self {
         let clock = Clock::new(&values[5], &values[6], &values[7]);
-        CronTrigger { source, bounds, days, clock }
+        let days = |either| Days::new(&values[0], &values[1], &values[2], &values[3], &values[4], either);
+        let mut trigger = CronTrigger { source, reading, bounds, days: days(false), clock };
+        if reading.day_match == DayMatch::Or {
+            if trigger.restricts_day_and_weekday() {
+                trigger.days = days(true);
+            } else {
+                trigger.reading.day_match = DayMatch::And;
+            }
+        }
+        trigger
     }
 
     pub(in crate::trigger) fn source(&self) -> &Source {
@@ -114,17 +170,27 @@ impl CronTrigger {
         &self.clock
     }
 
-    /// Whether the text restricts both the day of the month and the weekday, and is written as a crontab string, where classic
-    /// cron would take either. Six fields from the seconds to the weekday are such a string as well; other rules by fields are not.
+    pub(in crate::trigger) fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// Whether both the day of the month and the weekday must match, and the rule is written as crontab strings are, where classic cron
+    /// would take either. Six or seven fields from the seconds on are such a string as well; other rules by fields are not.
     pub(in crate::trigger) fn demands_day_and_weekday(&self) -> bool {
         let is_crontab = match &self.source {
-            Source::Crontab(_) => true,
-            Source::Fields(fields) => {
-                fields.len() == SIX_FIELDS.len() && fields.iter().all(|(field, _)| SIX_FIELDS.contains(field))
-            }
+            Source::Expression(_) => true,
+            Source::Fields(fields) => [6, 7].into_iter().any(|count| {
+                let order = Dialect::Extended.order(count).unwrap_or_default();
+                fields.len() == count && fields.iter().all(|(field, _)| order.contains(field))
+            }),
         };
-        let restricts = |field| self.text(field).is_some_and(|text| !text.starts_with('*'));
-        is_crontab && restricts(Field::Day) && restricts(Field::DayOfWeek)
+        is_crontab && self.reading.day_match == DayMatch::And && self.restricts_day_and_weekday()
+    }
+
+    /// Whether neither the day of the month nor the weekday begins with a star, as classic cron asks.
+    fn restricts_day_and_weekday(&self) -> bool {
+        let restricts = |field| !self.effective_text(field).starts_with(['*', '?', '/']);
+        restricts(Field::Day) && restricts(Field::DayOfWeek)
     }
 
     /// The same rule at another place or time.
@@ -144,9 +210,10 @@ impl CronTrigger {
     pub(super) fn text(&self, field: Field) -> Option<&str> {
         match &self.source {
             Source::Fields(fields) => fields.iter().find(|(given, _)| *given == field).map(|(_, text)| text.as_str()),
-            Source::Crontab(expression) => {
-                let index = CRONTAB.iter().position(|given| *given == field)?;
-                words(expression).get(index).map(|(_, word)| *word)
+            Source::Expression(expression) => {
+                let words = words(expression);
+                let index = self.reading.dialect.order(words.len())?.iter().position(|given| *given == field)?;
+                words.get(index).map(|(_, word)| *word)
             }
         }
     }
@@ -232,49 +299,15 @@ impl CronTrigger {
     }
 }
 
-/// The words of a crontab string, each with its place in characters.
-fn words(expression: &str) -> Vec<(usize, &str)> {
-    let mut words = Vec::with_capacity(6);
-    let mut rest = expression;
-    let mut at = 0;
-    loop {
-        let word = rest.trim_start_matches(|blank: char| blank.is_ascii_whitespace());
-        at += rest.len() - word.len();
-        if word.is_empty() {
-            return words;
-        }
-        let length = word.find(|blank: char| blank.is_ascii_whitespace()).unwrap_or(word.len());
-        words.push((at, &word[..length]));
-        at += word[..length].chars().count();
-        rest = &word[length..];
-    }
+/// Whether the words are all that the expression has.
+fn is_whole(expression: &str, words: &[(usize, &str)]) -> bool {
+    let before = words.first().map_or(0, |(at, _)| *at);
+    expression.chars().take(before).all(|blank| blank.is_ascii_whitespace())
 }
 
-/// The values of all fields, in the order of [`Field::ALL`], from words in the order of `order`. Of several faults the leftmost is told.
-fn read_words(key: &str, order: &[Field], words: &[(usize, &str)]) -> Result<Vec<Values>, Box<Invalid>> {
-    let mut read = Vec::with_capacity(order.len());
-    for (field, (at, word)) in order.iter().zip(words) {
-        let values = field::parse(*field, word, *at).map_err(|invalid| {
-            let problem = format!("{}, in the field {}", invalid.problem, field.name());
-            Box::new(Invalid { field: key.to_owned(), problem, ..*invalid })
-        })?;
-        read.push((*field, values));
-    }
-    let of_field = |field: Field| match read.iter().find(|(given, _)| *given == field) {
-        Some((_, values)) => Ok(values.clone()),
-        None => field::parse(field, if field == Field::Second { "0" } else { "*" }, 0),
-    };
-    Field::ALL.into_iter().map(of_field).collect()
-}
-
-fn wrong_count(key: &str, expression: &str, count: usize, wanted: &str) -> Box<Invalid> {
-    let invalid = if expression.len() > FIELD_LENGTH_MAX {
-        Invalid::new(key, format!("is longer than {FIELD_LENGTH_MAX} bytes"))
-    } else if expression.trim_start().starts_with('@') {
-        Invalid::new(key, "is a nickname, which this form does not know").token(expression)
-    } else {
-        let plural = if count == 1 { "" } else { "s" };
-        Invalid::new(key, format!("has {count} field{plural} where a crontab string has {wanted}")).token(expression)
-    };
-    invalid.allowed("minute hour day month day_of_week, as in `*/5 9-17 * * mon-fri`")
+/// A fault in one word of an expression.
+fn in_word(key: &str, field: Field, mut invalid: Box<Invalid>) -> Box<Invalid> {
+    invalid.problem = format!("{}, in the field {}", invalid.problem, field.name());
+    key.clone_into(&mut invalid.field);
+    invalid
 }
