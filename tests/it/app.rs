@@ -355,3 +355,21 @@ async fn a_trigger_that_never_fires_makes_no_schedule() {
 fn metadata(value: serde_json::Value) -> Metadata {
     Metadata(value.as_object().expect("an object").clone())
 }
+
+#[tokio::test]
+async fn schedules_are_added_together_or_not_at_all() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let check = async |name: &str| {
+        let new = NewSchedule { id: Some(id(name)), ..NewSchedule::new("t", world.every(Duration::from_secs(60))) };
+        world.app.schedule_check(new).await.expect("it can be added")
+    };
+    assert!(!world.app.schedule_exists(&id("a")).await.expect("it is looked for"));
+    let twice = vec![check("a").await, check("b").await, check("a").await];
+    let refused = world.app.schedules_add(twice).await.expect_err("one ID is taken");
+    assert!(matches!(refused, AppError::Refused { .. }), "{refused}");
+    assert!(!world.app.schedule_exists(&id("a")).await.expect("it is looked for"));
+    let added = world.app.schedules_add(vec![check("a").await, check("b").await]).await.expect("both are added");
+    assert_eq!(added.iter().map(|created| created.schedule.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(world.app.schedule_exists(&id("b")).await.expect("it is looked for"));
+}

@@ -37,7 +37,7 @@ pub use jobs::{CancelJob, JobList, NewJob, NewLines};
 pub use plugins::{PluginPlan, PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
 pub use queues::{QueueState, Unserved};
 pub use review::{Approval, Review, TaskChange};
-pub use schedules::{NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
+pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};

@@ -68,6 +68,17 @@ pub struct ScheduleCreated {
     pub replaced: Option<Schedule>,
 }
 
+/// A schedule that was looked at and can be added. See [`App::schedule_check`].
+#[derive(Debug, Clone)]
+pub struct CheckedSchedule(AddSchedule);
+
+impl CheckedSchedule {
+    /// The schedule as it is to be.
+    pub fn schedule(&self) -> &Schedule {
+        &self.0.schedule
+    }
+}
+
 /// Where a schedule goes on after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeAt {
@@ -97,6 +108,20 @@ impl App {
     /// arguments that do not fit the task's schema, with the path of each fault; [`AppError::Refused`] where the id is taken and the policy is
     /// to refuse.
     pub async fn schedule_add(&self, new: NewSchedule) -> AppResult<ScheduleCreated> {
+        let checked = self.schedule_check(new).await?;
+        let before = self.replaced_by(&checked.0).await;
+        let added = match self.store.schedule_add(checked.0.clone()).await {
+            Err(error @ StoreError::AlreadyExists(_)) => return Err(id_is_taken(error)),
+            added => added?,
+        };
+        self.schedule_created(checked.0.schedule, added, before).await
+    }
+
+    /// Everything about a new schedule that can be looked at before it is added; whether its ID is free is not among it.
+    ///
+    /// # Errors
+    /// As [`App::schedule_add`].
+    pub async fn schedule_check(&self, new: NewSchedule) -> AppResult<CheckedSchedule> {
         self.check_job_settings(&new.settings)?;
         check_span("max_jitter", new.max_jitter)?;
         if let Some(id) = &new.id {
@@ -111,9 +136,9 @@ impl App {
             None => self.generated_id(&task_id)?,
         };
         let schedule = Schedule {
-            id: id.clone(),
+            id,
             life: self.new_life(),
-            task_id: task_id.clone(),
+            task_id,
             trigger: new.trigger.to_json(),
             trigger_state: new.trigger.initial_state().to_json(),
             args,
@@ -125,33 +150,72 @@ impl App {
             last_fire_time: None,
             created_at: self.now().await?,
         };
-        let before = match new.conflict {
-            // One that cannot be read is replaced all the same.
-            ConflictPolicy::Replace => self.store.schedule_get(&id).await.ok().flatten(),
-            ConflictPolicy::Error | ConflictPolicy::Skip => None,
-        };
-        let request = AddSchedule { schedule: schedule.clone(), conflict: new.conflict };
-        let added = match self.store.schedule_add(request).await {
-            Err(error @ StoreError::AlreadyExists(_)) => {
-                return Err(AppError::from(error).with_hint(
-                    "`--conflict replace` puts the new one in its place, `--conflict skip` keeps the old one",
-                ));
-            }
+        Ok(CheckedSchedule(AddSchedule { schedule, conflict: new.conflict }))
+    }
+
+    /// Adds schedules, all of them or none.
+    ///
+    /// # Errors
+    /// [`AppError::Refused`] for the first one whose ID is taken where the policy is to refuse.
+    pub async fn schedules_add(&self, checked: Vec<CheckedSchedule>) -> AppResult<Vec<ScheduleCreated>> {
+        let mut before = Vec::with_capacity(checked.len());
+        for CheckedSchedule(request) in &checked {
+            before.push(self.replaced_by(request).await);
+        }
+        let requests = checked.iter().map(|checked| checked.0.clone()).collect();
+        let added = match self.store.schedule_add_all(requests).await {
+            Err(error @ StoreError::AlreadyExists(_)) => return Err(id_is_taken(error)),
             added => added?,
         };
+        let mut created = Vec::with_capacity(added.len());
+        for ((checked, added), before) in checked.into_iter().zip(added).zip(before) {
+            created.push(self.schedule_created(checked.0.schedule, added, before).await?);
+        }
+        Ok(created)
+    }
+
+    /// Whether there is a schedule of that ID, whether it can be read or not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn schedule_exists(&self, id: &ScheduleId) -> AppResult<bool> {
+        match self.store.schedule_get(id).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(StoreError::Unreadable { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The schedule in whose place another one is to be put.
+    async fn replaced_by(&self, request: &AddSchedule) -> Option<Schedule> {
+        match request.conflict {
+            // One that cannot be read is replaced all the same.
+            ConflictPolicy::Replace => self.store.schedule_get(&request.schedule.id).await.ok().flatten(),
+            ConflictPolicy::Error | ConflictPolicy::Skip => None,
+        }
+    }
+
+    /// Tells everybody what adding a schedule has done.
+    async fn schedule_created(
+        &self,
+        schedule: Schedule,
+        added: ScheduleAdded,
+        before: Option<Schedule>,
+    ) -> AppResult<ScheduleCreated> {
+        let (schedule_id, task_id) = (schedule.id.clone(), schedule.task_id.clone());
         let next_fire_time = schedule.next_fire_time;
         match added {
             ScheduleAdded::Added => {
-                self.publish(vec![EventKind::ScheduleAdded { schedule_id: id, task_id, next_fire_time }]).await;
+                self.publish(vec![EventKind::ScheduleAdded { schedule_id, task_id, next_fire_time }]).await;
                 Ok(ScheduleCreated { schedule, added, replaced: None })
             }
             ScheduleAdded::Replaced => {
-                self.publish(vec![EventKind::ScheduleUpdated { schedule_id: id, task_id, next_fire_time }]).await;
+                self.publish(vec![EventKind::ScheduleUpdated { schedule_id, task_id, next_fire_time }]).await;
                 Ok(ScheduleCreated { schedule, added, replaced: before })
             }
             // The old one may have gone in the meantime; the answer is then what would have stood there.
             ScheduleAdded::Skipped => {
-                let kept = self.store.schedule_get(&id).await?;
+                let kept = self.store.schedule_get(&schedule_id).await?;
                 Ok(ScheduleCreated { schedule: kept.unwrap_or(schedule), added, replaced: None })
             }
         }
@@ -315,6 +379,11 @@ impl App {
             error.with_hint(format!("schedules: {}", candidates(id.as_str(), ids)))
         })
     }
+}
+
+fn id_is_taken(error: StoreError) -> AppError {
+    AppError::from(error)
+        .with_hint("`--conflict replace` puts the new one in its place, `--conflict skip` keeps the old one")
 }
 
 /// The trigger of a stored schedule and where it stands.

@@ -93,7 +93,7 @@ fn parse_count(text: &str) -> Result<u64, String> {
 }
 
 /// The arguments of a job.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub(super) struct ArgumentArgs {
     /// Arguments: a JSON object (named) or array (positional), `@FILE` or `-` for standard input
     #[arg(long, value_name = "JSON", conflicts_with = "arg", allow_hyphen_values = true)]

@@ -14,6 +14,7 @@ mod answer;
 mod approval;
 mod component;
 mod context;
+mod crontab;
 mod events;
 mod exit;
 mod export;
@@ -39,6 +40,7 @@ mod submit;
 mod system;
 mod tasks;
 mod trigger;
+mod when;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::schedule::{DialectArgs, cron_fault, trigger_fault};
+use super::when::{DialectArgs, cron_fault, trigger_fault};
 use crate::app::AppError;
 use crate::model::{ScheduleId, Timestamp};
 use crate::trigger::{Fire, RuleOptions, Trigger, batch};

@@ -48,6 +48,7 @@ macro_rules! decorate {
         }
         $crate::decorate! { @trait $type, $mode, ScheduleQueue,
             schedule_add(request: AddSchedule;) -> ScheduleAdded = Never;
+            schedule_add_all(requests: Vec<AddSchedule>;) -> Vec<ScheduleAdded> = Never;
             schedule_get(; id: ScheduleId) -> Option<Schedule> = SameAnswer;
             schedule_list(filter: ScheduleFilter;) -> Page<Schedule> = SameAnswer;
             schedule_remove(; id: ScheduleId) -> Option<RemovedSchedule> = OtherAnswer;

@@ -142,6 +142,11 @@ pub trait ScheduleQueue: Send + Sync {
     /// Atomic. Retry: under `Replace` and `Skip` safe; under `Error` the second call answers `AlreadyExists`.
     async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError>;
 
+    /// Stores schedules, each as [`ScheduleQueue::schedule_add`] does, all of them or none. Of two with one id the second finds the first.
+    ///
+    /// Atomic. Retry: as there. Errors: `AlreadyExists` names the first one whose id is taken under `Error`.
+    async fn schedule_add_all(&self, requests: Vec<AddSchedule>) -> Result<Vec<ScheduleAdded>, StoreError>;
+
     /// One schedule.
     async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError>;
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad_input;
+mod crontab;
 mod help;
 mod interrupts;
 mod new;

@@ -228,6 +228,10 @@ impl ScheduleQueue for Damaged {
         self.inner.schedule_add(request).await
     }
 
+    async fn schedule_add_all(&self, requests: Vec<AddSchedule>) -> Result<Vec<ScheduleAdded>, StoreError> {
+        self.inner.schedule_add_all(requests).await
+    }
+
     async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
         let found = self.inner.schedule_get(id).await?.map(|schedule| self.schedule(schedule)).transpose();
         found.map_err(about(Subject::Schedule(id.clone())))

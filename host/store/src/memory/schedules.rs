@@ -82,6 +82,17 @@ impl Schedules {
         }
     }
 
+    fn add_all(&mut self, requests: Vec<AddSchedule>) -> Result<Vec<ScheduleAdded>, StoreError> {
+        let mut ids = BTreeSet::new();
+        for AddSchedule { schedule, conflict } in &requests {
+            let is_taken = !ids.insert(&schedule.id) || self.rows.contains_key(&schedule.id);
+            if is_taken && *conflict == ConflictPolicy::Error {
+                return Err(StoreError::AlreadyExists(Subject::Schedule(schedule.id.clone())));
+            }
+        }
+        requests.into_iter().map(|request| self.add(request)).collect()
+    }
+
     pub(super) fn get(&self, id: &ScheduleId) -> Option<&Schedule> {
         self.rows.get(id).map(|entry| &entry.schedule)
     }
@@ -176,6 +187,10 @@ impl State {
 impl ScheduleQueue for MemoryStore {
     async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError> {
         self.with(|state| state.schedules.add(request))
+    }
+
+    async fn schedule_add_all(&self, requests: Vec<AddSchedule>) -> Result<Vec<ScheduleAdded>, StoreError> {
+        self.with(|state| state.schedules.add_all(requests))
     }
 
     async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use host::model::{Coalesce, ConflictPolicy, GraceTime, JobSpec, LeaseToken, Pause, Schedule, ScheduleLife, Settings};
 use host::store::{
     AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleCounts,
-    ScheduleFilter, StoreError, UnpauseSchedule,
+    ScheduleFilter, StoreError, Subject, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -16,6 +16,7 @@ cases![
     a_taken_id_is_refused_and_nothing_changes,
     replacing_keeps_when_it_was_created_and_last_fired,
     skipping_keeps_the_old_one,
+    several_schedules_are_added_together_or_none_of_them,
     schedules_are_listed_by_id_in_pages,
     schedules_can_be_listed_by_task,
     schedules_are_counted_and_those_that_are_paused,
@@ -80,6 +81,30 @@ async fn skipping_keeps_the_old_one(rig: Rig) {
     let request = AddSchedule { schedule: schedule("s", 99), conflict: ConflictPolicy::Skip };
     assert_eq!(rig.a.schedule_add(request).await.expect("skipped"), ScheduleAdded::Skipped);
     assert_eq!(rig.b.schedule_get(&schedule_id("s")).await.expect("read"), Some(schedule("s", 5)));
+}
+
+async fn several_schedules_are_added_together_or_none_of_them(rig: Rig) {
+    assert_eq!(rig.a.schedule_add_all(Vec::new()).await.expect("nothing is added"), []);
+    rig.a.schedule_add(add(schedule("taken", 5))).await.expect("added");
+    for third in ["taken", "first"] {
+        let requests = vec![add(schedule("first", 1)), add(schedule("second", 2)), add(schedule(third, 3))];
+        let refused = rig.b.schedule_add_all(requests).await;
+        let Err(StoreError::AlreadyExists(subject)) = refused else { panic!("{refused:?}") };
+        assert_eq!(subject, Subject::Schedule(schedule_id(third)));
+        assert_eq!(rig.a.schedule_counts().await.expect("counted").all, 1, "{third}");
+    }
+    let under = |conflict, id, due| AddSchedule { schedule: schedule(id, due), conflict };
+    let requests = vec![
+        under(ConflictPolicy::Error, "first", 1),
+        under(ConflictPolicy::Replace, "taken", 7),
+        under(ConflictPolicy::Skip, "first", 9),
+    ];
+    let added = rig.b.schedule_add_all(requests).await.expect("added");
+    assert_eq!(added, [ScheduleAdded::Added, ScheduleAdded::Replaced, ScheduleAdded::Skipped]);
+    for (id, due) in [("first", 1), ("taken", 7)] {
+        assert_eq!(rig.a.schedule_get(&schedule_id(id)).await.expect("read"), Some(schedule(id, due)));
+    }
+    assert_eq!(rig.a.schedule_next_due().await.expect("read"), Some(t(1)));
 }
 
 async fn schedules_are_listed_by_id_in_pages(rig: Rig) {

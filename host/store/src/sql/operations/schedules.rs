@@ -39,6 +39,14 @@ pub(in crate::sql) async fn add(tx: &mut Tx, request: &AddSchedule) -> Result<Sc
     }
 }
 
+async fn add_all(tx: &mut Tx, requests: &Vec<AddSchedule>) -> Result<Vec<ScheduleAdded>, Fault> {
+    let mut added = Vec::with_capacity(requests.len());
+    for request in requests {
+        added.push(add(tx, request).await?);
+    }
+    Ok(added)
+}
+
 async fn get(tx: &mut Tx, id: &ScheduleId) -> Result<Option<Schedule>, Fault> {
     let found = tx.fetch_one(q::schedule_get, args![id]).await?.map(row::schedule).transpose();
     Ok(found.map_err(row::unreadable(Subject::Schedule(id.clone())))?)
@@ -260,6 +268,10 @@ async fn counts(tx: &mut Tx) -> Result<ScheduleCounts, Fault> {
 impl ScheduleQueue for SqlStore {
     async fn schedule_add(&self, request: AddSchedule) -> Result<ScheduleAdded, StoreError> {
         write_with!(self, "schedule_add", request, add)
+    }
+
+    async fn schedule_add_all(&self, requests: Vec<AddSchedule>) -> Result<Vec<ScheduleAdded>, StoreError> {
+        write_with!(self, "schedule_add_all", requests, add_all)
     }
 
     async fn schedule_get(&self, id: &ScheduleId) -> Result<Option<Schedule>, StoreError> {
