@@ -133,6 +133,21 @@ pub fn run_until(gate: &Arc<tokio::sync::Semaphore>) -> Script {
     })
 }
 
+/// Runs until the test opens the gate, or it is asked to stop.
+pub fn run_until_cancelled_or(gate: &Arc<tokio::sync::Semaphore>) -> Script {
+    let gate = Arc::clone(gate);
+    Arc::new(move |_, control| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            tokio::select! {
+                permit = gate.acquire() => permit.expect("a gate is never closed").forget(),
+                () = control.cancel.cancelled() => return Verdict::Cancelled,
+            }
+            Verdict::Success(Payload::no_args())
+        })
+    })
+}
+
 /// A broker that delivers nothing to anyone.
 pub struct SilentBroker {
     // Kept, so that subscriptions stay open and silent.

@@ -22,14 +22,20 @@ pub(super) fn margin(lease: Duration) -> Duration {
     lease / 10
 }
 
-/// Extends leases at a third of their duration until serving ends.
+/// Extends leases at a third of their duration, and where a job may have been cancelled, until serving ends.
 pub(super) async fn run(core: Arc<Core>) {
     let duration = core.options.lease_duration;
     let (third, try_again) = (duration / 3, (duration / 30).min(TRY_AGAIN_MAX));
     let mut line = core.store.lease_line();
     let mut renew_at = core.time.monotonic().saturating_add(third);
     loop {
-        if on_watch(&core, sleep_until_instant(&core.time, renew_at)).await.is_none() {
+        let due = async {
+            tokio::select! {
+                () = sleep_until_instant(&core.time, renew_at) => {}
+                () = core.running.renewal.notified() => {}
+            }
+        };
+        if on_watch(&core, due).await.is_none() {
             return;
         }
         let asked_at = core.time.monotonic();

@@ -48,6 +48,8 @@ pub(super) struct Running {
     attempts: Mutex<BTreeMap<JobId, Attempt>>,
     /// An attempt has begun whose lease ends before the others'.
     pub(super) changed: Notify,
+    /// The leases are to be renewed without waiting until that is due.
+    pub(super) renewal: Notify,
 }
 
 impl Running {
@@ -87,6 +89,13 @@ impl Running {
     pub(super) fn interrupt(&self, id: JobId, why: Interrupt) {
         if let Some(attempt) = self.lock().get_mut(&id) {
             attempt.interrupt(why);
+        }
+    }
+
+    /// Has the leases renewed now if that job runs here: with the renewal, the store says which jobs were cancelled.
+    pub(super) fn renew_now(&self, id: JobId) {
+        if self.lock().contains_key(&id) {
+            self.renewal.notify_one();
         }
     }
 

@@ -1,9 +1,8 @@
-//! Turns what others tell into "look again".
+//! Turns what others tell into "look again". Nothing is done only because an event says so: whoever may publish could have made it up.
 
 use std::sync::Arc;
 
 use super::core::Core;
-use super::running::Interrupt;
 use crate::broker::{Delivery, Subscription};
 use crate::model::EventKind;
 
@@ -34,7 +33,7 @@ fn react(core: &Core, event: &EventKind) {
         EventKind::JobReleased { scheduler_id, .. } if scheduler_id.as_ref() != Some(&core.options.identity) => {
             core.jobs_changed.notify_one();
         }
-        EventKind::JobCancelRequested { job_id } => core.running.interrupt(*job_id, Interrupt::Cancelled),
+        EventKind::JobCancelRequested { job_id } => core.running.renew_now(*job_id),
         _ => {}
     }
 }

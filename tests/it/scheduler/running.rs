@@ -6,7 +6,9 @@ use std::time::Duration;
 use host::executor::Retry;
 use host::model::{Backoff, EventKind, ExecutorName, JobState, Outcome, Settings};
 use host::scheduler::{Executors, Options, Scheduler};
-use tests::stage::{Stage, at_most, fail, run_until, run_until_cancelled, run_until_killed, succeed, unlimited};
+use tests::stage::{
+    Stage, at_most, fail, run_until, run_until_cancelled, run_until_cancelled_or, run_until_killed, succeed, unlimited,
+};
 use tests::wait::wait_for;
 
 /// No spread, so that times can be told.
@@ -168,6 +170,23 @@ async fn a_running_job_that_is_cancelled_is_asked_and_ends_as_cancelled() {
 }
 
 #[tokio::test]
+async fn an_event_alone_cancels_no_job() {
+    let stage = Stage::default();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let task = stage.task("t", unlimited(), run_until_cancelled_or(&gate)).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let (made_up, cancelled) = (stage.submit(stage.job(&task).await).await, stage.submit(stage.job(&task).await).await);
+    wait_for("the jobs to run", || async { (stage.executor.running() == 2).then_some(()) }).await;
+    publish_cancel(&stage, made_up).await;
+    // Events are received in order, so that the first one has been looked into when the second one has stopped its job.
+    cancel(&stage, cancelled).await;
+    assert_eq!(stage.finished(cancelled).await.outcome, Some(Outcome::Cancelled));
+    gate.add_permits(1);
+    assert_eq!(stage.finished(made_up).await.outcome, Some(Outcome::Success));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_that_does_not_listen_is_stopped_after_its_grace_period() {
     let stage = Stage::default().silent();
     let task = stage.task("t", Settings::default(), run_until_killed()).await;
@@ -273,6 +292,11 @@ async fn run_one_runs_that_job_here_with_all_its_attempts_and_leaves_the_others(
 async fn cancel(stage: &Stage, id: host::model::JobId) {
     let now = host::clock::Clock::now(&stage.clock);
     stage.store.job_cancel(id, now).await.expect("the job exists");
+    publish_cancel(stage, id).await;
+}
+
+async fn publish_cancel(stage: &Stage, id: host::model::JobId) {
+    let now = host::clock::Clock::now(&stage.clock);
     let event = host::model::Event { at: now, kind: EventKind::JobCancelRequested { job_id: id } };
     stage.broker.publish(vec![event]).await.expect("the broker takes an event");
 }
