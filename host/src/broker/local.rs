@@ -56,7 +56,8 @@ struct State {
 #[derive(Debug)]
 struct Subscriber {
     sender: mpsc::Sender<Delivery>,
-    missed: u64,
+    /// How many events it has lost and not been told of, if any.
+    missed: Option<u64>,
 }
 
 impl Fanout {
@@ -64,7 +65,7 @@ impl Fanout {
         let (sender, receiver) = mpsc::channel(SUBSCRIBER_EVENTS_MAX);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.is_closed {
-            state.subscribers.push(Subscriber { sender, missed: 0 });
+            state.subscribers.push(Subscriber { sender, missed: None });
         }
         Subscription::new(receiver)
     }
@@ -87,13 +88,15 @@ impl Fanout {
 impl Subscriber {
     /// `false` once the subscription is gone.
     fn give(&mut self, delivery: Delivery) -> bool {
-        if self.missed > 0 && self.sender.try_send(Delivery::Missed(self.missed)).is_ok() {
-            self.missed = 0;
+        if let Some(missed) = self.missed
+            && self.sender.try_send(Delivery::Missed(missed)).is_ok()
+        {
+            self.missed = None;
         }
+        let lost = if let Delivery::Missed(count) = delivery { count } else { 1 };
         // While the news of a loss has not gone through, nothing newer overtakes it.
-        let sent = if self.missed > 0 { Err(()) } else { self.sender.try_send(delivery).map_err(|_full| ()) };
-        if sent.is_err() {
-            self.missed += 1;
+        if self.missed.is_some() || self.sender.try_send(delivery).is_err() {
+            self.missed = Some(self.missed.unwrap_or_default().saturating_add(lost));
         }
         !self.sender.is_closed()
     }
@@ -135,6 +138,20 @@ mod tests {
         broker.publish(vec![event(-1)]).await.expect("local");
         assert_eq!(slow.next().await, Some(Delivery::Missed(5)));
         assert_eq!(slow.next().await, Some(Delivery::Event(event(-1))));
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_on_the_way_is_told_also_to_whoever_had_no_room_for_that() {
+        let fanout = Fanout::default();
+        let mut slow = fanout.subscribe();
+        fanout.deliver((0..SUBSCRIBER_EVENTS_MAX).map(|_| Delivery::Hint));
+        fanout.deliver([Delivery::Missed(7), Delivery::Event(event(1)), Delivery::Missed(0)]);
+        for _ in 0..SUBSCRIBER_EVENTS_MAX {
+            assert_eq!(slow.next().await, Some(Delivery::Hint));
+        }
+        fanout.deliver([Delivery::Event(event(2))]);
+        assert_eq!(slow.next().await, Some(Delivery::Missed(8)));
+        assert_eq!(slow.next().await, Some(Delivery::Event(event(2))));
     }
 
     #[tokio::test]
