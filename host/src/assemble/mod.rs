@@ -180,6 +180,10 @@ async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<d
         (None, StoreUrl::Sqlite(file)) => &file.path,
         // Other processes then learn of changes by looking into the store.
         (Some(BrokerUrl::Local) | None, _) => return Ok(Arc::new(LocalBroker::new())),
+        (Some(other), _) => {
+            let what = format!("this program was built without the event broker for {other}");
+            return Err(AppError::invalid(what).with_hint("brokers that it has: local, sqlite://PATH"));
+        }
     };
     match open_file_broker(path, clock).await {
         Ok(broker) => Ok(broker),

@@ -1,6 +1,7 @@
 //! Plain settings of a host process. Where they come from (flags, environment, a file) is the command line's business; what they mean
 //! is everybody else's.
 
+mod broker_url;
 mod server_url;
 mod store_url;
 pub mod units;
@@ -10,8 +11,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::broker_url::{BrokerUrl, Login, MessageServer, MessageTls, MqttVersion};
 pub use self::server_url::{ClientCertificate, ServerUrl, TlsMode, TlsRoots, TlsSettings};
-pub use self::store_url::{BrokerUrl, SqliteFile, StoreUrl, Synchronous};
+pub use self::store_url::{SqliteFile, StoreUrl, Synchronous};
 pub use self::url_error::UrlError;
 use crate::model::{QueueName, SchedulerId, Settings, limits};
 

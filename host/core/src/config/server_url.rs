@@ -195,7 +195,7 @@ fn is_place(value: &str) -> bool {
 }
 
 /// Whether a parameter has a name that one could have.
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 

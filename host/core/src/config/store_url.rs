@@ -1,4 +1,4 @@
-//! URLs of data stores and event brokers: read once, and shown without what is secret in them.
+//! URLs of data stores: read once, and shown without what is secret in them.
 //!
 //! A URL may hold a password in its user part, in its parameters or, where it was mistyped, anywhere. So it is shown by the parts that
 //! are known to be harmless, which are scheme, host, port and path; one that cannot be read is shown by its scheme alone. A path of this
@@ -45,15 +45,6 @@ pub enum Synchronous {
     Extra,
 }
 
-/// Where an event broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerUrl {
-    /// In the process: others learn of changes by looking into the store.
-    Local,
-    /// In a file beside the store of that path.
-    Sqlite(PathBuf),
-}
-
 impl StoreUrl {
     /// A file of this machine.
     pub fn file(path: impl Into<PathBuf>) -> StoreUrl {
@@ -84,22 +75,7 @@ impl FromStr for StoreUrl {
     }
 }
 
-impl FromStr for BrokerUrl {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<BrokerUrl, UrlError> {
-        match scheme_of(text) {
-            _ if text == "local" => Ok(BrokerUrl::Local),
-            Some("sqlite") => sqlite(text).map(|file| BrokerUrl::Sqlite(file.path)),
-            scheme => Err(UrlError {
-                what: format!("{} that this version knows", unknown("broker", scheme)),
-                hint: "brokers: local, sqlite://PATH".to_owned(),
-            }),
-        }
-    }
-}
-
-fn unknown(kind: &str, scheme: Option<&str>) -> String {
+pub(super) fn unknown(kind: &str, scheme: Option<&str>) -> String {
     match scheme {
         Some(scheme) => format!("there is no kind of {kind} called `{scheme}`"),
         None => format!("what is given as {kind} is no URL"),
@@ -107,7 +83,7 @@ fn unknown(kind: &str, scheme: Option<&str>) -> String {
 }
 
 /// `sqlite:PATH` or `sqlite://PATH`, with `?synchronous=normal|full|extra`. The path is taken as it stands, `%` included.
-fn sqlite(text: &str) -> Result<SqliteFile, UrlError> {
+pub(super) fn sqlite(text: &str) -> Result<SqliteFile, UrlError> {
     let rest = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let fault = |reason: &str, hint: &str| UrlError {
@@ -156,15 +132,6 @@ impl fmt::Display for StoreUrl {
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for BrokerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BrokerUrl::Local => f.write_str("local"),
-            BrokerUrl::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-        }
     }
 }
 
