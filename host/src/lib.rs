@@ -28,7 +28,8 @@
 //! | feature | gives |
 //! |---|---|
 //! | `wasm` | the sandbox; without it, tasks are closures of the program |
-//! | `sqlite`, `postgres`, `mysql` | the store in that database; that in memory is always there |
+//! | `sqlite`, `postgres`, `mysql` | the store in that database; that in memory is always there. With the first two comes their event broker |
+//! | `redis`, `mqtt`, `nats` | the event broker over such a server |
 //! | `cli` | the command line, and the program `host` |
 //!
 //! # What holds everywhere

@@ -54,7 +54,7 @@ impl Broker for Gone {
         LocalBroker::new().subscribe()
     }
 
-    fn reaches_other_processes(&self) -> bool {
+    async fn reaches_other_processes(&self) -> bool {
         false
     }
 

@@ -1,5 +1,7 @@
-//! The conformance suites as tests, one for each back end, wrapping and case: `store::sqlite::plain::leases::…`.
+//! The conformance suites as tests: those of the stores, one for each back end, wrapping and case (`store::sqlite::plain::leases::…`), and
+//! those of the event brokers (`broker::redis::…`).
 //!
+//! `TEST_BROKERS=local,sqlite,postgres,redis,mqtt,mqtt3,nats` chooses the brokers (without it: local and sqlite).
 //! `TEST_BACKENDS=memory,sqlite,postgres,mysql` chooses the back ends (without it: memory and sqlite). One that is not chosen or
 //! not installed shows as ignored; one that does not start fails one case. `TEST_SEED` draws other random
 //! operations and faults: a hexadecimal number, or `random`.
@@ -7,7 +9,10 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
+use libtest_mimic::Trial;
 use tests::backends::Backend;
+use tests::brokers::{Kind, Place};
+use tests::conformance::broker;
 use tests::conformance::store::{Case, GROUPS, Rig, Wrapping, moving, opening};
 use tests::factory::Factory;
 use tests::trials::{block_on, conclude, trial};
@@ -49,7 +54,49 @@ fn run() -> Result<ExitCode> {
             trials.push(trial.with_ignored_flag(!enabled.contains(&from) || !enabled.contains(&to)));
         }
     }
+    trials.extend(broker_trials(&enabled)?);
     Ok(conclude(trials))
+}
+
+fn broker_trials(backends: &[Backend]) -> Result<Vec<Trial>> {
+    let enabled = Kind::enabled()?;
+    let mut trials = Vec::new();
+    for kind in Kind::ALL {
+        let is_off = !enabled.contains(&kind);
+        for case in broker::CASES.iter().copied().flatten().filter(|case| case.is_about(kind)) {
+            let trial = trial(format!("broker::{kind}::{}", case.name), move || run_broker_case(kind, case));
+            trials.push(trial.with_ignored_flag(is_off));
+        }
+        let with_server = broker::access::CASES.iter().filter(|_| kind.has_server());
+        let with_message_server =
+            broker::access::MESSAGE_SERVERS.iter().filter(|_| kind.has_server() && kind != Kind::Postgres);
+        for (name, case) in with_server.chain(with_message_server) {
+            let trial = trial(format!("broker::{kind}::{name}"), move || case(kind));
+            trials.push(trial.with_ignored_flag(is_off));
+        }
+    }
+    for (kind, cases) in [(Kind::Postgres, broker::access::POSTGRES), (Kind::Nats, broker::access::NATS)] {
+        for (name, case) in cases {
+            let trial = trial(format!("broker::{kind}::{name}"), *case);
+            trials.push(trial.with_ignored_flag(!enabled.contains(&kind)));
+        }
+    }
+    for backend in Backend::ALL {
+        let name = format!("broker::silent::{backend}::with_a_broker_that_delivers_nothing_every_job_runs");
+        let trial = trial(name, move || broker::silent::case(backend));
+        trials.push(trial.with_ignored_flag(!backends.contains(&backend)));
+    }
+    Ok(trials)
+}
+
+fn run_broker_case(kind: Kind, case: &'static broker::Case) -> Result<()> {
+    block_on(async {
+        let place = if case.needs_server { Place::new(kind)? } else { Place::in_peace(kind)? };
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn((case.run)(place));
+        let ended = tasks.join_next().await.unwrap_or(Ok(()));
+        ended.map_err(|failure| anyhow!("{}", panic_text(failure)))
+    })
 }
 
 /// The seed of the runs that nobody gave one: the same every time, so that what fails is what was changed last.

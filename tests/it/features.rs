@@ -20,10 +20,13 @@ fn packages_with(features: &str) -> BTreeSet<String> {
 }
 
 /// Each feature, with packages that are compiled for its sake alone.
-const OWN: [(&str, &[&str]); 5] = [
+const OWN: [(&str, &[&str]); 8] = [
     ("cli", &["clap", "clap_builder", "clap_complete", "comfy-table", "toml", "tracing-subscriber"]),
+    ("mqtt", &["rumqttc"]),
     ("mysql", &["sqlx-mysql"]),
+    ("nats", &["async-nats"]),
     ("postgres", &["sqlx-postgres"]),
+    ("redis", &["redis"]),
     ("sqlite", &["sqlx-sqlite", "libsqlite3-sys", "notify"]),
     ("wasm", &["host-sandbox", "wasmtime", "wasmtime-wasi", "cranelift-codegen", "wasmparser", "cap-std"]),
 ];
@@ -47,5 +50,10 @@ fn without_a_database_nothing_of_sql_is_compiled_and_without_a_server_no_tls() {
     let strangers: Vec<_> = found.iter().filter(|name| name.starts_with("sqlx")).collect();
     assert!(strangers.is_empty(), "{strangers:?}");
     assert!(!packages_with("sqlite").contains("rustls"));
-    assert!(packages_with("postgres").contains("rustls"));
+    for with_server in ["postgres", "mysql", "redis", "mqtt", "nats"] {
+        let found = packages_with(with_server);
+        assert!(found.contains("rustls") && found.contains("ring"), "{with_server}");
+        // One library for cryptography, not two.
+        assert!(!found.contains("aws-lc-rs") && !found.contains("openssl"), "{with_server}");
+    }
 }

@@ -12,9 +12,12 @@ use host::store::sql::{OpenOptions, SqlStore};
 use host::store::timekeeping::Timekeeping;
 
 mod disk;
+mod messages;
+mod nats_accounts;
 mod servers;
 
 pub use disk::SmallDisk;
+pub use messages::{MessageServer, Service, Setup};
 pub use servers::{Kind, NotRun, OwnServer, Small, stop_all};
 
 /// A kind of data store.

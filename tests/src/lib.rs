@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod backends;
+pub mod brokers;
 pub mod certificates;
 pub mod cli;
 pub mod conformance;

@@ -31,7 +31,7 @@ impl Logs {
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             // As `host serve` has it: what the drivers have to say is told once by us.
-            .with_env_filter("info,sqlx=error")
+            .with_env_filter("info,sqlx=error,async_nats=off")
             .with_writer(move || writer.clone())
             .finish();
         Logs { text, _guard: tracing::subscriber::set_default(subscriber) }

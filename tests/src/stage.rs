@@ -166,7 +166,7 @@ impl Broker for SilentBroker {
         Subscription::new(receiver)
     }
 
-    fn reaches_other_processes(&self) -> bool {
+    async fn reaches_other_processes(&self) -> bool {
         false
     }
 

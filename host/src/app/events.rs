@@ -24,7 +24,7 @@ pub enum Received {
     Event(Event),
     /// Something changed in another process; this broker cannot say what.
     Hint,
-    /// At least this many events were lost.
+    /// At least this many events were lost; 0: the connection to the broker was away, and nobody knows whether there were any.
     Missed(u64),
 }
 
@@ -37,8 +37,8 @@ pub struct EventStream {
 
 impl App {
     /// Whether events of other processes are among those that [`App::events`] hears.
-    pub fn hears_other_processes(&self) -> bool {
-        self.broker.reaches_other_processes()
+    pub async fn hears_other_processes(&self) -> bool {
+        self.broker.reaches_other_processes().await
     }
 
     /// Events from now on.

@@ -1,5 +1,6 @@
 //! The composition root: from settings to working parts. The only place that knows the real names of stores, brokers and executors.
 
+mod broker;
 #[cfg(feature = "wasm")]
 mod sandbox;
 
@@ -7,12 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::{App, AppError, AppResult, Parts, Sandbox};
-use crate::broker::local::LocalBroker;
-#[cfg(feature = "sqlite")]
-use crate::broker::sqlite::SqliteBroker;
-use crate::broker::{Broker, BrokerError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{BrokerUrl, Config, StoreUrl};
+#[cfg_attr(not(feature = "sql"), expect(unused_imports, reason = "stores in memory have no schema"))]
+use crate::config::{Config, StoreUrl};
 #[cfg(feature = "wasm")]
 use crate::executor::PluginInspector;
 use crate::files::ensure_private_folder;
@@ -85,7 +83,7 @@ impl Machine {
         let clock = self.clock();
         prepare_data_dir(&config.data_dir)?;
         let store = open_store(config, &clock).await?;
-        let broker = open_broker(config, &clock).await?;
+        let broker = broker::open(config, &clock).await?;
         let executors = Executors::default();
         #[cfg(feature = "wasm")]
         let (inspector, executors) = {
@@ -170,44 +168,6 @@ async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dy
     let (auto_migrate, timekeeping) = (config.auto_migrate, Timekeeping::Own);
     let options = OpenOptions { clock: Arc::clone(clock), auto_migrate, timekeeping };
     Ok(store::open(&config.store, options).await?)
-}
-
-/// Opens the broker that was named, or the one that the store's other processes would use as well. Nobody asked for the latter, and events
-/// are hints: where it cannot be opened, as on a full disk, commands do without it, so that what is stored can still be read.
-async fn open_broker(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Broker>> {
-    let path = match (&config.broker, &config.store) {
-        (Some(BrokerUrl::Sqlite(path)), _) => path,
-        (None, StoreUrl::Sqlite(file)) => &file.path,
-        // Other processes then learn of changes by looking into the store.
-        (Some(BrokerUrl::Local) | None, _) => return Ok(Arc::new(LocalBroker::new())),
-        (Some(other), _) => {
-            let what = format!("this program was built without the event broker for {other}");
-            return Err(AppError::invalid(what).with_hint("brokers that it has: local, sqlite://PATH"));
-        }
-    };
-    match open_file_broker(path, clock).await {
-        Ok(broker) => Ok(broker),
-        Err(error) if config.broker.is_none() => {
-            tracing::warn!(cause = %error.source, "the event broker cannot be opened; other processes wait for their next look");
-            Ok(Arc::new(LocalBroker::new()))
-        }
-        Err(error) => Err(AppError::Unreachable {
-            what: error.to_string(),
-            hint: Some("`--broker local` works without one; other processes then wait for their next look".to_owned()),
-            source: Some(error.source),
-        }),
-    }
-}
-
-#[cfg(feature = "sqlite")]
-async fn open_file_broker(path: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Broker>, BrokerError> {
-    Ok(Arc::new(SqliteBroker::open(path, Arc::clone(clock)).await?))
-}
-
-#[cfg(not(feature = "sqlite"))]
-async fn open_file_broker(_path: &Path, _clock: &Arc<dyn Clock>) -> Result<Arc<dyn Broker>, BrokerError> {
-    let source = std::io::Error::other("this program was built without support for SQLite");
-    Err(BrokerError { broker: "sqlite", source: Arc::new(source) })
 }
 
 /// Makes the folder for data, for the user alone: results and plugins are nobody else's business.

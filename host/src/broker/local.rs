@@ -32,7 +32,7 @@ impl Broker for LocalBroker {
         self.fanout.subscribe()
     }
 
-    fn reaches_other_processes(&self) -> bool {
+    async fn reaches_other_processes(&self) -> bool {
         false
     }
 

@@ -99,7 +99,7 @@ impl Broker for SqliteBroker {
         self.shared.fanout.subscribe()
     }
 
-    fn reaches_other_processes(&self) -> bool {
+    async fn reaches_other_processes(&self) -> bool {
         true
     }
 

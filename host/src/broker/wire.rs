@@ -73,7 +73,11 @@ pub fn decode(text: &str) -> Option<Event> {
     if text.len() > EVENT_BYTES_MAX {
         return None;
     }
-    let value: Value = serde_json::from_str(text).ok()?;
+    decode_value(&serde_json::from_str(text).ok()?)
+}
+
+/// As [`decode`], where the text was read as JSON already.
+pub fn decode_value(value: &Value) -> Option<Event> {
     let fields = Fields(value.as_object()?);
     if fields.0.get("v")?.as_u64()? != VERSION {
         return None;

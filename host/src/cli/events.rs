@@ -28,7 +28,7 @@ fn parse_type(text: &str) -> Result<EventType, String> {
 
 pub(super) async fn run(context: &mut Context, args: EventsArgs) -> Outcomes {
     let app = context.app().await?;
-    if !app.hears_other_processes() {
+    if !app.hears_other_processes().await {
         // Nothing else happens in this process, so it would listen for ever.
         let refused =
             AppError::refused("no event can be heard here: the event broker in use does not reach other processes");
@@ -51,6 +51,9 @@ pub(super) async fn run(context: &mut Context, args: EventsArgs) -> Outcomes {
             Some(Received::Hint) => {
                 is_warned = true;
                 context.out.note("note: something changed in another process, and this broker cannot say what")?;
+            }
+            Some(Received::Missed(0)) => {
+                context.out.note("warning: the connection to the event broker was away; events may be lost")?;
             }
             Some(Received::Missed(count)) => {
                 context.out.note(&format!("warning: at least {count} events were lost"))?;

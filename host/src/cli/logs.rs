@@ -13,9 +13,9 @@ use super::settings::GlobalArgs;
 pub(super) fn init(global: &GlobalArgs, is_server: bool) {
     let usual = match (global.quiet, global.verbose, is_server) {
         (true, ..) => "error",
-        // The driver's warnings are whole statements, which are for those who ask for more.
-        (_, 0, false) => "warn,sqlx=error",
-        (_, 0, true) => "info,sqlx=error",
+        // The driver's warnings are whole statements, which are for those who ask for more. What the client of NATS has to say is told once by us.
+        (_, 0, false) => "warn,sqlx=error,async_nats=off",
+        (_, 0, true) => "info,sqlx=error,async_nats=off",
         (_, 1, false) => "info",
         (_, 1, true) => "info,host=debug",
         (_, 2, _) => "info,host=debug",

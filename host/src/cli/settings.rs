@@ -22,7 +22,7 @@ pub(super) struct GlobalArgs {
     /// Data store: `sqlite:///path/to.db`, `postgres://…`, `mysql://…` or `memory` [default: host.db in the data folder]
     #[arg(long, global = true, env = "HOST_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
-    /// Event broker [default: the one that fits the store]
+    /// Event broker: `local`, or the URL of one: `sqlite://…`, `postgres://…`, `redis://…`, `mqtt://…`, `nats://…` [default: the one of the store]
     #[arg(long, global = true, env = "HOST_BROKER", value_name = "URL", hide_env_values = true)]
     broker: Option<String>,
     /// Folder for the database and compiled plugins [default: $XDG_DATA_HOME/host]

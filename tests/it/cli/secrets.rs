@@ -88,22 +88,44 @@ fn a_password_is_never_printed_in_whatever_form_of_url_it_was_given() {
         ("postgres://ada:hunter2@127.0.0.1:1/jobs?paswsord=hunter2", 2),
         ("postgres://ada:hunter2@127.0.0.1:1/jobs?sslmode=hunter2", 2),
         ("postgres:ada:hunter2@127.0.0.1/jobs", 2),
-        ("redis://:hunter2@127.0.0.1/0", 2),
+        ("redis://:hunter2@127.0.0.1:1/0", 2),
         ("hunter2", 2),
     ] {
         for command in [["status"].as_slice(), &["serve"], &["-vv", "jobs"], &["migrate", "--plan"]] {
-            for with in [["--store"], ["--broker"]] {
-                let said = user.host(with.iter().chain(&[url]).chain(command));
-                let expected = if with == ["--store"] { code } else { 2 };
-                assert_eq!(said.code, Some(expected), "{with:?} {url} {command:?}: {said:?}");
-                let told = ["hunter", "ter2", "31415"]
-                    .iter()
-                    .find(|part| said.err.contains(**part) || said.out.contains(**part));
-                assert_eq!(told, None, "{with:?} {url} {command:?}: {said:?}");
-                assert!(said.err.contains("hint: "), "{with:?} {url} {command:?}: {said:?}");
-            }
+            refused_without_secrets(&user, "--store", url, command, code);
         }
     }
+}
+
+#[test]
+fn the_password_of_a_broker_is_never_told() {
+    let user = User::new();
+    for (url, code) in [
+        ("postgres://ada:hunter2@127.0.0.1:1/jobs", 5),
+        ("postgres://ada:hun/ter2@127.0.0.1:1/jobs", 2),
+        ("redis://:hunter2@127.0.0.1:1/0", 5),
+        ("rediss://ada:hunter2@127.0.0.1:1", 5),
+        ("redis://ada:31415/hunter2@127.0.0.1:1", 2),
+        ("mqtt://ada:hunter2@127.0.0.1:1", 5),
+        ("mqtt://ada:hunter2@127.0.0.1:1?pasword=hunter2", 2),
+        ("nats://hunter2@127.0.0.1:1", 5),
+        ("nats://ada:hunter2@127.0.0.1:1?credentials=/x", 2),
+        ("mysql://ada:hunter2@127.0.0.1:1/jobs", 2),
+        ("hunter2", 2),
+    ] {
+        for command in [["status"].as_slice(), &["serve"], &["-vv", "jobs"]] {
+            refused_without_secrets(&user, "--broker", url, command, code);
+        }
+    }
+}
+
+fn refused_without_secrets(user: &User, flag: &str, url: &str, command: &[&str], code: i32) {
+    let said = user.host([flag, url].iter().chain(command));
+    assert_eq!(said.code, Some(code), "{flag} {url} {command:?}: {said:?}");
+    let secrets = ["hunter", "ter2", "31415"];
+    let told = secrets.iter().find(|part| said.err.contains(**part) || said.out.contains(**part));
+    assert_eq!(told, None, "{flag} {url} {command:?}: {said:?}");
+    assert!(said.err.contains("hint: "), "{flag} {url} {command:?}: {said:?}");
 }
 
 #[test]

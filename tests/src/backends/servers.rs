@@ -29,7 +29,7 @@ const LOG_LINES_TOLD: usize = 30;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotRun {
     /// A program of the server is not on this machine.
-    NotInstalled(Kind, &'static Program),
+    NotInstalled(&'static str, &'static Program),
     /// The server does not start, or has ended by itself; an earlier case has failed with the reason.
     FailedBefore(Kind),
 }
@@ -39,8 +39,8 @@ impl std::error::Error for NotRun {}
 impl fmt::Display for NotRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotRun::NotInstalled(kind, program) => {
-                write!(f, "{kind} is not installed (`cargo xtask setup` does it); missing: {program}")
+            NotRun::NotInstalled(server, program) => {
+                write!(f, "{server} is not installed (`cargo xtask setup` does it); missing: {program}")
             }
             NotRun::FailedBefore(kind) => write!(f, "{kind} does not run; the case that failed says why"),
         }
@@ -58,10 +58,7 @@ pub enum Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Postgres => "PostgreSQL",
-            Kind::Mysql => "MariaDB",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -127,13 +124,15 @@ impl Kind {
         shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails as [`NotRun`] where a program is missing.
-    fn installed(self) -> Result<()> {
-        let places = Places::of_this_machine();
-        match self.programs().iter().find(|name| places.find(name).is_none()) {
-            Some(missing) => Err(NotRun::NotInstalled(self, Program::named(missing)?).into()),
-            None => Ok(()),
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Postgres => "PostgreSQL",
+            Kind::Mysql => "MariaDB",
         }
+    }
+
+    fn installed(self) -> Result<()> {
+        installed(self.name(), self.programs())
     }
 
     /// Makes something on the server that tests share, which is started where it is not running.
@@ -181,6 +180,15 @@ impl Kind {
             Kind::Mysql => start_mysql(small),
         };
         started.with_context(|| format!("{self} for the tests does not start"))
+    }
+}
+
+/// Fails as [`NotRun`] where a program of that server is missing.
+pub(super) fn installed(server: &'static str, programs: &[&'static str]) -> Result<()> {
+    let places = Places::of_this_machine();
+    match programs.iter().find(|name| places.find(name).is_none()) {
+        Some(missing) => Err(NotRun::NotInstalled(server, Program::named(missing)?).into()),
+        None => Ok(()),
     }
 }
 
@@ -346,6 +354,11 @@ impl OwnServer {
         self.server.disk.as_ref()
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
     /// Where its store is.
     pub fn url(&self) -> String {
         let port = self.server.port;
@@ -453,18 +466,18 @@ fn mysql_arguments(server: &Server, statement: &str) -> [String; 5] {
 }
 
 /// A temporary folder that an unprivileged user may use.
-fn open_folder() -> Result<tempfile::TempDir> {
+pub(super) fn open_folder() -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
     Ok(folder)
 }
 
-fn log(folder: &Path) -> Result<std::fs::File> {
+pub(super) fn log(folder: &Path) -> Result<std::fs::File> {
     Ok(std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log"))?)
 }
 
 /// A command that runs as `nobody` where we are root: database servers refuse to run as root.
-fn unprivileged(program: &str, folder: &Path) -> Result<Command> {
+pub(super) fn unprivileged(program: &str, folder: &Path) -> Result<Command> {
     let program = programs::path(program)?;
     let is_root = output_text(Command::new("id").arg("-u"))?.trim() == "0";
     let mut command = if is_root {
@@ -478,11 +491,11 @@ fn unprivileged(program: &str, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn output(command: &mut Command) -> Result<()> {
+pub(super) fn output(command: &mut Command) -> Result<()> {
     output_text(command).map(|_| ())
 }
 

@@ -14,7 +14,7 @@ pub struct Arguments {
 }
 
 /// Sets up what is missing, builds the plugins and `host`, and runs the tests of the whole workspace, the stores' on all four data
-/// stores (`TEST_BACKENDS=memory,sqlite` narrows that).
+/// stores (`TEST_BACKENDS=memory,sqlite` narrows that) and the event brokers' on all brokers (`TEST_BROKERS=local,sqlite`).
 ///
 /// # Errors
 ///
@@ -28,6 +28,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Set-up has installed the servers, so every store is tested unless somebody narrows it.
     if std::env::var_os("TEST_BACKENDS").is_none() {
         command.env("TEST_BACKENDS", "memory,sqlite,postgres,mysql");
+    }
+    if std::env::var_os("TEST_BROKERS").is_none() {
+        command.env("TEST_BROKERS", "local,sqlite,postgres,redis,mqtt,mqtt3,nats");
     }
     run_command(&mut command)
 }

@@ -43,6 +43,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::drivers::connection::Database;
+#[cfg(feature = "postgres")]
+pub use self::drivers::postgres::PostgresServer;
 use self::drivers::tx::{self, Fault, Tx};
 use self::drivers::writer::Writer;
 use self::statements::query::{Dialect, Texts};

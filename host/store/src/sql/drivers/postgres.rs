@@ -94,8 +94,20 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
     if let Value::Bytes(value) = value { Some(value) } else { None }
 }
 
-impl PostgresDatabase {
-    pub(in crate::sql) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
+/// A server, and how connections to it are made. The event broker has connections of its own and makes them in the same way.
+#[derive(Clone)]
+pub struct PostgresServer {
+    options: PgConnectOptions,
+    place: String,
+    tls: Tls,
+}
+
+impl PostgresServer {
+    /// The server that a URL names.
+    ///
+    /// # Errors
+    /// The URL or what it says about TLS cannot be used.
+    pub fn of(url: &ServerUrl) -> Result<PostgresServer, StoreError> {
         let options = PgConnectOptions::from_str(&url.expose()).map_err(|error| StoreError::BadUrl {
             reason: format!("the URL `{url}` cannot be used"),
             hint: format!("it looks like {FORM}"),
@@ -107,24 +119,46 @@ impl PostgresDatabase {
         let way = options.get_socket().map_or_else(|| Way::to(&host), |_| Way::Socket);
         let tls = Tls::of(&with_environment(url.tls())?, way)?;
         let options = protect(options, &tls, way);
-        // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
-        // Every statement of ours has an index, so none is ever to be planned otherwise.
-        let options = options.options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
-        let options = options.application_name("host").statement_cache_capacity(512);
         let place = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{host}:{}", options.get_port()),
         };
-        let options = limit(options);
+        let options = limit(options.application_name("host"));
+        Ok(PostgresServer { options, place, tls })
+    }
+
+    /// How a connection is made.
+    pub fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    /// Host and port, or a socket.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Why a first connection failed.
+    pub fn refused(&self, error: sqlx::Error) -> StoreError {
+        refused(&self.place, &self.tls, error)
+    }
+}
+
+impl PostgresDatabase {
+    pub(in crate::sql) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
+        let server = PostgresServer::of(url)?;
+        // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
+        // Every statement of ours has an index, so none is ever to be planned otherwise.
+        let options = server.options.clone().options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
+        let options = options.statement_cache_capacity(512);
         let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_MAX);
         let pool = pool.acquire_slow_threshold(CONNECT_MAX);
         // One attempt outside the pool first: the pool would try a wrong password until its time is up.
         let mut probe = within(Some(CONNECT_MAX), sqlx::ConnectOptions::connect(&options))
             .await
-            .map_err(|error| refused(&place, &tls, error))?;
+            .map_err(|error| server.refused(error))?;
         let encoding = server_encoding(&mut probe).await;
         drop(sqlx::Connection::close(probe).await);
-        check_encoding(&place, &encoding.map_err(|error| refused(&place, &tls, error))?)?;
+        check_encoding(&server.place, &encoding.map_err(|error| server.refused(error))?)?;
         Ok(PostgresDatabase { pool: pool.connect_lazy_with(options) })
     }
 }
