@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use host::app::{
-    App, AppError, ConfigureTask, EventFilter, NewJob, NewSchedule, Parts, Received, RegisterPlugin, ResumeAt,
+    App, AppError, Arguments, ConfigureTask, EventFilter, JobStart, NewJob, NewSchedule, Parts, Received,
+    RegisterPlugin, ResumeAt, ScheduleChange, SettingName,
 };
 use host::broker::local::LocalBroker;
 use host::broker::{Broker, BrokerError, Subscription};
@@ -14,12 +15,12 @@ use host::clock::ManualClock;
 use host::config::Caps;
 use host::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use host::model::{
-    ConflictPolicy, Digest, Event, EventType, GraceTime, Grant, JobState, Metadata, Outcome, Parallelism, PluginName,
-    ScheduleId, SchedulerId, Settings, TaskDeclaration, TaskName, Timestamp,
+    ConflictPolicy, Digest, Event, EventType, GraceTime, Grant, JobState, Metadata, Outcome, Parallelism, Payload,
+    PluginName, Schedule, ScheduleId, SchedulerId, Settings, TaskDeclaration, TaskName, Timestamp,
 };
 use host::store::memory::MemoryStore;
 use host::store::{Housekeeping as _, SchedulerRow};
-use host::trigger::{RuleOptions, Trigger};
+use host::trigger::{Rule, RuleOptions, Trigger, TriggerEdit};
 use serde_json::json;
 
 /// An inspector that finds the tasks that a test names, and counts how often it was asked.
@@ -354,6 +355,112 @@ async fn a_trigger_that_never_fires_makes_no_schedule() {
 
 fn metadata(value: serde_json::Value) -> Metadata {
     Metadata(value.as_object().expect("an object").clone())
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_run_makes_a_job_of_its_own_that_no_fire_counts() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let settings = Settings { priority: Some(4), ..Settings::default() };
+    let new = NewSchedule {
+        id: Some(id("s")),
+        args: json!({"name": "Ada"}).into(),
+        settings,
+        paused: true,
+        ..NewSchedule::new("t", world.every(Duration::from_secs(60)))
+    };
+    let schedule = world.app.schedule_add(new).await.expect("it is added").schedule;
+    let jobs = [world.app.schedule_run(&id("s")).await, world.app.schedule_run(&id("s")).await];
+    for job in jobs {
+        let job = world.app.job_get(job.expect("a job")).await.expect("it is there").spec;
+        assert!(job.is_manual() && job.fire().is_none());
+        assert_eq!((job.schedule_id.as_ref(), &job.args), (Some(&schedule.id), &schedule.args));
+        assert_eq!((job.settings.priority, job.start_deadline), (4, None));
+    }
+    assert_eq!(world.app.schedule_get(&id("s")).await.expect("it is there"), schedule, "it has not moved");
+    let missing = world.app.schedule_run(&id("none")).await.expect_err("there is none");
+    assert!(matches!(missing, AppError::NotFound { .. }), "{missing}");
+}
+
+#[tokio::test]
+async fn a_schedule_is_changed_in_one_respect_and_keeps_the_rest() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let new = NewSchedule {
+        id: Some(id("s")),
+        args: json!({"name": "Ada", "times": 2}).into(),
+        settings: Settings { priority: Some(4), queue: "mail".parse().ok(), ..Settings::default() },
+        ..NewSchedule::new("t", world.every(Duration::from_secs(3_600)))
+    };
+    let before = world.app.schedule_add(new).await.expect("it is added").schedule;
+    let set = async |change: ScheduleChange| world.app.schedule_set(&id("s"), &change).await;
+    let changed = set(ScheduleChange { max_jitter: Some(Duration::from_secs(5)), ..ScheduleChange::default() }).await;
+    let changed = changed.expect("it is changed");
+    let mut expected = Schedule { max_jitter: Duration::from_secs(5), ..before.clone() };
+    assert_eq!((&changed.before, &changed.after), (&before, &expected));
+    assert_eq!(changed.fires_before, changed.fires_after);
+    let args = Arguments::Typed(vec![("name".to_owned(), "Grace".to_owned())]);
+    set(ScheduleChange { args, ..ScheduleChange::default() }).await.expect("it is changed");
+    expected.args = Payload::json(&json!({"name": "Grace", "times": 2}));
+    let unset = ScheduleChange { unset: vec![SettingName::Queue], ..ScheduleChange::default() };
+    set(unset).await.expect("it is changed");
+    expected.settings.queue = None;
+    let trigger = TriggerEdit { rule: Some(Rule::Every(Duration::from_secs(60))), ..TriggerEdit::default() };
+    let changed = set(ScheduleChange { trigger: trigger.clone(), ..ScheduleChange::default() }).await.expect("changed");
+    let after = world.app.schedule_get(&id("s")).await.expect("it is there");
+    assert_eq!(changed.after, after);
+    let moved = (after.trigger.clone(), after.trigger_state.clone(), after.next_fire_time);
+    (expected.trigger, expected.trigger_state, expected.next_fire_time) = moved;
+    assert_eq!(after, expected);
+    assert_eq!((changed.fires_before.len(), changed.fires_after.len()), (5, 5));
+    let distance = |fires: &[host::trigger::Fire]| fires[1].at.saturating_since(fires[0].at);
+    assert_eq!(distance(&changed.fires_after), Duration::from_secs(60));
+    let again = set(ScheduleChange { trigger, ..ScheduleChange::default() }).await.expect("nothing is changed");
+    assert_eq!(again.before, again.after);
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_acceptable_changes_nothing() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let new = NewSchedule { id: Some(id("s")), ..NewSchedule::new("t", world.every(Duration::from_secs(60))) };
+    let before = world.app.schedule_add(new).await.expect("it is added").schedule;
+    let past = "2000-01-01T00:00:00Z".parse().expect("a time");
+    let rule = |rule| TriggerEdit { rule: Some(rule), ..TriggerEdit::default() };
+    for change in [
+        ScheduleChange { trigger: rule(Rule::Calendar("never".to_owned())), ..ScheduleChange::default() },
+        ScheduleChange { max_jitter: Some(Duration::MAX), ..ScheduleChange::default() },
+        ScheduleChange {
+            trigger: TriggerEdit { end: Some(Some(past)), ..TriggerEdit::default() },
+            ..ScheduleChange::default()
+        },
+        ScheduleChange {
+            settings: Settings { max_running_jobs: Some(Parallelism::Unlimited), ..Settings::default() },
+            ..ScheduleChange::default()
+        },
+    ] {
+        let refused = world.app.schedule_set(&id("s"), &change).await;
+        assert!(matches!(refused, Err(AppError::Invalid { .. })), "{refused:?}");
+        assert_eq!(world.app.schedule_get(&id("s")).await.expect("it is there"), before);
+    }
+}
+
+#[tokio::test]
+async fn a_job_waits_until_its_time() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let due = async |start| {
+        let id = world.app.job_submit(NewJob { start, ..NewJob::new("t") }).await.expect("it is queued");
+        let job = world.app.job_get(id).await.expect("it is there").spec;
+        job.due_at.as_micros() - job.created_at.as_micros()
+    };
+    assert_eq!(due(JobStart::Now).await, 0);
+    assert_eq!(due(JobStart::In(Duration::from_secs(90))).await, 90_000_000);
+    assert_eq!(due(JobStart::At("2000-01-01T00:00:00Z".parse().expect("a time"))).await, 0);
+    let later = noon().saturating_add(Duration::from_secs(86_400 * 365 * 20));
+    assert!(due(JobStart::At(later)).await > 0);
+    let refused = world.app.job_submit(NewJob { start: JobStart::In(Duration::MAX), ..NewJob::new("t") }).await;
+    assert!(matches!(refused, Err(AppError::Invalid { .. })), "{refused:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{AppError, AppResult, check_args, schema};
 use crate::config::Caps;
-use crate::model::{Payload, Task, json};
+use crate::model::{Encoding, Payload, Task, json};
 
 /// Arguments that are not serialised yet.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,6 +46,23 @@ impl<'a> Callee<'a> {
 }
 
 impl Arguments {
+    /// These over others: values by name take the place of those of the same name, everything else takes the place of the whole.
+    ///
+    /// # Errors
+    /// As [`Arguments::payload`]; [`AppError::Invalid`] where the others have no names.
+    pub(super) fn payload_over(&self, old: &Payload, callee: Callee<'_>, caps: &Caps) -> AppResult<Payload> {
+        let Arguments::Typed(_) = self else { return self.payload(callee, caps) };
+        let Some(Value::Object(mut fields)) = known(old) else {
+            let what = "the arguments that are there are no JSON object, so none of them can be changed by its name";
+            return Err(AppError::invalid(what).with_hint("give all of them with --args"));
+        };
+        let unchecked = Callee { unchecked: true, ..callee };
+        if let Some(Value::Object(new)) = known(&self.payload(unchecked, caps)?) {
+            fields.extend(new);
+        }
+        Arguments::Json(Value::Object(fields)).payload(callee, caps)
+    }
+
     /// The payload that the task gets.
     ///
     /// # Errors
@@ -74,6 +91,14 @@ impl Arguments {
             _ => {}
         }
         Ok(payload)
+    }
+}
+
+/// The arguments as JSON; `None` where they are in another encoding, or unreadable.
+pub(super) fn known(payload: &Payload) -> Option<Value> {
+    match payload.encoding {
+        Encoding::Json => serde_json::from_slice(&payload.data).ok(),
+        Encoding::Cbor => None,
     }
 }
 

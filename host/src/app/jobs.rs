@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::arguments::Callee;
+use super::check::check_span;
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings};
+use crate::model::{
+    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings, Timestamp,
+};
 use crate::store::{Cancelled, JobFilter, ReadLogs, StoreError, Unreadable};
 
 /// A job that is to be queued.
@@ -20,12 +23,32 @@ pub struct NewJob {
     pub settings: Settings,
     /// Hand the arguments to the task as they are, without comparing them with its schema.
     pub unchecked: bool,
+    /// When it may start.
+    pub start: JobStart,
+}
+
+/// When a job may start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum JobStart {
+    /// At once.
+    #[default]
+    Now,
+    /// Not before this time. One that has passed is as good as now.
+    At(Timestamp),
+    /// So much later than it is queued, by the store's clock.
+    In(Duration),
 }
 
 impl NewJob {
     /// A job of that task without arguments, with the task's settings.
     pub fn new(task: impl Into<String>) -> NewJob {
-        NewJob { task: task.into(), args: Arguments::Absent, settings: Settings::default(), unchecked: false }
+        NewJob {
+            task: task.into(),
+            args: Arguments::Absent,
+            settings: Settings::default(),
+            unchecked: false,
+            start: JobStart::Now,
+        }
     }
 }
 
@@ -78,11 +101,19 @@ impl App {
     /// task's schema, with the path of each fault.
     pub async fn job_submit(&self, new: NewJob) -> AppResult<JobId> {
         self.check_job_settings(&new.settings)?;
+        if let JobStart::In(span) = new.start {
+            check_span("the delay", span)?;
+        }
         let task = self.task_resolve(&new.task).await?.task;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let settings = job_settings(&new.settings.over(&task.layered()), &args);
         let now = self.now().await?;
-        let spec = JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, now);
+        let due_at = match new.start {
+            JobStart::Now => now,
+            JobStart::At(time) => time.max(now),
+            JobStart::In(span) => now.saturating_add(span),
+        };
+        let spec = JobSpec { due_at, ..JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, now) };
         let id = spec.id;
         self.store.job_add(vec![spec]).await?;
         self.publish(vec![EventKind::JobAdded { job_id: id, task_id: task.id, schedule_id: None }]).await;

@@ -5,9 +5,12 @@ use std::time::Duration;
 use super::arguments::Callee;
 use super::check::{check_new_id, check_span};
 use super::error::candidates;
+use super::jobs::job_settings;
 use super::{App, AppError, AppResult, Arguments};
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{Coalesce, ConflictPolicy, EventKind, Pause, Schedule, ScheduleId, Settings, TaskId, Timestamp};
+use crate::model::{
+    Coalesce, ConflictPolicy, EventKind, JobId, JobSpec, Pause, Schedule, ScheduleId, Settings, TaskId, Timestamp,
+};
 use crate::store::{
     AddSchedule, PauseSchedule, RemovedSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
     UnpauseSchedule, Unreadable,
@@ -319,6 +322,27 @@ impl App {
         Ok(removed)
     }
 
+    /// Queues a job of a schedule now, whether that is paused or not: with its task, arguments and settings, but for no fire time, so that it
+    /// takes the place of none. Answers the job.
+    ///
+    /// # Errors
+    /// As [`App::schedule_get`]; [`AppError::NotFound`] where its task is gone.
+    pub async fn schedule_run(&self, id: &ScheduleId) -> AppResult<JobId> {
+        let schedule = self.schedule_get(id).await?;
+        let task = self.task_resolve(schedule.task_id.as_str()).await?.task;
+        let settings = job_settings(&schedule.settings.over(&task.layered()), &schedule.args);
+        let now = self.now().await?;
+        let job = JobSpec {
+            schedule_id: Some(schedule.id.clone()),
+            schedule_life: schedule.life,
+            ..JobSpec::direct(self.next_job_id(), task.id.clone(), schedule.args, settings, now)
+        };
+        let job_id = job.id;
+        self.store.job_add(vec![job]).await?;
+        self.publish(vec![EventKind::JobAdded { job_id, task_id: task.id, schedule_id: Some(schedule.id) }]).await;
+        Ok(job_id)
+    }
+
     /// The next `count` fire times of a schedule, as if it were not paused.
     ///
     /// # Errors
@@ -387,14 +411,14 @@ fn id_is_taken(error: StoreError) -> AppError {
 }
 
 /// The trigger of a stored schedule and where it stands.
-fn stored_trigger(schedule: &Schedule) -> AppResult<(Trigger, TriggerState)> {
+pub(super) fn stored_trigger(schedule: &Schedule) -> AppResult<(Trigger, TriggerState)> {
     let unreadable = |error| AppError::unexpected(format!("stored schedule `{}` is unreadable", schedule.id), error);
     let trigger = Trigger::from_json(&schedule.trigger, schedule.created_at).map_err(unreadable)?;
     let state = TriggerState::from_json(&schedule.trigger_state).map_err(unreadable)?;
     Ok((trigger, state))
 }
 
-fn updated(schedule: &Schedule) -> EventKind {
+pub(super) fn updated(schedule: &Schedule) -> EventKind {
     EventKind::ScheduleUpdated {
         schedule_id: schedule.id.clone(),
         task_id: schedule.task_id.clone(),

@@ -243,6 +243,7 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("progress", maybe(progress)),
         ("usage", maybe(job.usage.as_ref().map(usage))),
         ("fire time", maybe(job.spec.scheduled_fire_time.map(time))),
+        ("manual", if job.spec.is_manual() { "yes, for no fire time".to_owned() } else { String::new() }),
         ("jitter", maybe(jitter)),
         ("due", time(job.spec.due_at)),
         ("start deadline", maybe(job.spec.start_deadline.map(time))),

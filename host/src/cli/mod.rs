@@ -31,6 +31,7 @@ mod queues;
 mod register;
 mod rights;
 mod schedule;
+mod schedule_set;
 mod schedules;
 mod serve;
 mod settings;
@@ -81,7 +82,7 @@ enum Command {
     Tasks(tasks::TasksArgs),
     /// Put a task on a schedule
     Schedule(Box<schedule::ScheduleArgs>),
-    /// List, inspect, pause, unpause, remove or preview schedules
+    /// List, inspect, run, change, pause, unpause, remove or preview schedules
     Schedules(schedules::SchedulesArgs),
     /// Queue a job and print its ID
     Submit(Box<submit::SubmitArgs>),

@@ -7,13 +7,13 @@ use clap::{Args, Subcommand};
 use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{printable, shortened, time_or_dash};
+use super::schedule_set::SetArgs;
 use super::settings::parse_positive;
-use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
+use super::show::{describe, executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId};
 use crate::store::{ScheduleFilter, Unreadable};
-use crate::trigger::Trigger;
 use crate::wire::{
     ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, payload_value, settings_of,
 };
@@ -45,6 +45,13 @@ enum SchedulesCommand {
         /// The schedule
         id: ScheduleId,
     },
+    /// Queue a job of a schedule now, and print its ID
+    Run {
+        /// The schedule
+        id: ScheduleId,
+    },
+    /// Change what is said and keep the rest; prints what becomes of the next fire times
+    Set(Box<SetArgs>),
     /// Let a schedule rest; its jobs go on
     Pause {
         /// The schedule
@@ -88,6 +95,14 @@ pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes 
             let schedule = app.schedule_get(&id).await?;
             print(context, &app, &schedule).await
         }
+        SchedulesCommand::Run { id } => {
+            let job = app.schedule_run(&id).await?.to_string();
+            if context.out.json {
+                return Ok(context.out.json(&serde_json::json!({"job_id": job}))?);
+            }
+            Ok(context.out.line(&job)?)
+        }
+        SchedulesCommand::Set(args) => super::schedule_set::run(context, &app, *args).await,
         SchedulesCommand::Pause { id } => {
             let schedule = app.schedule_pause(&id).await?;
             done(context, &app, &schedule, &format!("schedule `{id}` is paused")).await
@@ -258,12 +273,4 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
     pairs.extend(run_settings(executor_of(&settings), &settings, layer));
     pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
     Ok(context.out.pairs(&pairs)?)
-}
-
-/// A stored trigger in words.
-fn describe(schedule: &Schedule) -> String {
-    match Trigger::from_json(&schedule.trigger, Timestamp::EPOCH) {
-        Ok(trigger) => trigger.describe(),
-        Err(error) => format!("unreadable trigger: {error}"),
-    }
 }

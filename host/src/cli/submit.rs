@@ -12,9 +12,11 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::signals::{Signal, Signals};
-use crate::app::{AppResult, NewJob};
+use super::when::TimeArg;
+use crate::app::{AppResult, JobStart, NewJob};
 use crate::config::units::parse_duration;
 use crate::model::{Job, JobId, Outcome};
+use crate::trigger::DstPolicy;
 use crate::wire::JobWire;
 
 /// A job that is to be queued.
@@ -35,6 +37,7 @@ impl JobArgs {
             settings: self.settings.settings()?,
             task: self.task,
             unchecked: self.arguments.unchecked,
+            start: JobStart::Now,
         })
     }
 }
@@ -43,12 +46,36 @@ impl JobArgs {
 pub(super) struct SubmitArgs {
     #[command(flatten)]
     job: JobArgs,
+    /// Start it not before this time: RFC 3339, or a local time such as 2026-12-01T10:00 of --timezone
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    at: Option<TimeArg>,
+    /// Start it not before so much time has passed, such as `10m`
+    #[arg(long = "in", id = "delay", value_name = "D", value_parser = parse_duration)]
+    delay: Option<Duration>,
+    /// Time zone of a local time of --at
+    #[arg(long, value_name = "ZONE", requires = "at")]
+    timezone: Option<String>,
     /// Wait for the job to end, and print its result instead of its ID
     #[arg(long)]
     wait: bool,
     /// Wait no longer than this
     #[arg(long, value_name = "D", requires = "wait", value_parser = parse_duration)]
     wait_timeout: Option<Duration>,
+}
+
+impl SubmitArgs {
+    fn start(&self) -> Outcomes<JobStart> {
+        if let (Some(TimeArg::Instant(_)), Some(_)) = (self.at, &self.timezone) {
+            let what = "--timezone has no meaning beside a time that names its offset";
+            return Err(Failure::usage(what, "leave one of the two out"));
+        }
+        let at = self.at.map(|at| at.instant("--at", self.timezone.as_deref(), DstPolicy::default())).transpose()?;
+        Ok(match (at, self.delay) {
+            (Some(fire), _) => JobStart::At(fire.at),
+            (None, Some(delay)) => JobStart::In(delay),
+            (None, None) => JobStart::Now,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -58,7 +85,8 @@ pub(super) struct RunArgs {
 }
 
 pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes {
-    let job = args.job.job()?;
+    let start = args.start()?;
+    let job = NewJob { start, ..args.job.job()? };
     let app = context.app().await?;
     let id = app.job_submit(job).await?;
     if !args.wait {

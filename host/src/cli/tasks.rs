@@ -69,7 +69,7 @@ struct ConfigureArgs {
 
 /// A setting that can be taken back: named as its flag.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum UnsetArg {
+pub(super) enum UnsetArg {
     MaxRunningJobs,
     MaxRunningPerKey,
     ConcurrencyKey,

@@ -10,7 +10,8 @@ use crate::app::NewSchedule;
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, ConflictPolicy, GraceTime, ScheduleId, Settings, Timestamp};
 use crate::trigger::{
-    DayMatch, Dialect, DstFold, DstGap, DstPolicy, Fire, LocalTime, RuleOptions, Trigger, TriggerError,
+    DayMatch, Dialect, DstFold, DstGap, DstPolicy, Fire, LocalTime, Rule, RuleOptions, Trigger, TriggerEdit,
+    TriggerError,
 };
 
 /// When a schedule fires.
@@ -99,11 +100,7 @@ impl WhatArgs {
             task: task.to_owned(),
             trigger,
             args: self.arguments.arguments()?,
-            coalesce: match self.coalesce {
-                CoalesceArg::Latest => Coalesce::Latest,
-                CoalesceArg::Earliest => Coalesce::Earliest,
-                CoalesceArg::All => Coalesce::All,
-            },
+            coalesce: self.coalesce.into(),
             max_jitter: self.max_jitter,
             settings: Settings { misfire_grace_time: self.misfire_grace_time, ..self.settings.settings()? },
             paused: self.paused,
@@ -159,9 +156,25 @@ enum DialectArg {
 
 /// A point in time, or one on the clock of a zone that is named beside it.
 #[derive(Debug, Clone, Copy)]
-enum TimeArg {
+pub(super) enum TimeArg {
     Instant(Fire),
     Local(LocalTime),
+}
+
+impl TimeArg {
+    /// The instant that the value of a flag means.
+    pub(super) fn instant(self, flag: &str, timezone: Option<&str>, dst: DstPolicy) -> Outcomes<Fire> {
+        match (self, timezone) {
+            (TimeArg::Instant(fire), _) => Ok(fire),
+            (TimeArg::Local(local), Some(zone)) => local.in_zone(zone, dst).map_err(|error| {
+                Failure::usage(format!("{flag}: {error}"), "give the time with an offset, or another time")
+            }),
+            (TimeArg::Local(local), None) => Err(Failure::usage(
+                format!("{flag}: `{local}` does not say in which time zone"),
+                "name it with --timezone, or write an offset behind the time: Z for UTC, +02:00 and the like",
+            )),
+        }
+    }
 }
 
 impl std::str::FromStr for TimeArg {
@@ -175,7 +188,7 @@ impl std::str::FromStr for TimeArg {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum CoalesceArg {
+pub(super) enum CoalesceArg {
     /// One job, for the latest
     #[default]
     Latest,
@@ -183,6 +196,16 @@ enum CoalesceArg {
     Earliest,
     /// A job for each, up to a bound
     All,
+}
+
+impl From<CoalesceArg> for Coalesce {
+    fn from(arg: CoalesceArg) -> Coalesce {
+        match arg {
+            CoalesceArg::Latest => Coalesce::Latest,
+            CoalesceArg::Earliest => Coalesce::Earliest,
+            CoalesceArg::All => Coalesce::All,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -236,6 +259,44 @@ impl WhenArgs {
         trigger.map_err(trigger_fault)
     }
 
+    /// What the flags say about the trigger of a schedule that is there.
+    pub(super) fn edit(&self, now: Timestamp, id: &str) -> Outcomes<TriggerEdit> {
+        self.dialect.only_with(self.cron.as_deref())?;
+        let rule = if let Some(length) = self.interval {
+            self.only_where("--interval", &["--start", "--end"])?;
+            Some(Rule::Every(length))
+        } else if let Some(expression) = &self.cron {
+            let RuleOptions { dialect, day_match, .. } = self.dialect.put_into(RuleOptions::new(now));
+            Some(Rule::Cron { expression: expression.clone(), dialect, day_match })
+        } else if let Some(phrase) = &self.calendar {
+            Some(Rule::Calendar(phrase.clone()))
+        } else if let Some(at) = self.instant("--at", self.at)? {
+            self.only_where("--at", &[])?;
+            Some(Rule::Whole(Trigger::at(at)))
+        } else if let Some(json) = &self.trigger {
+            self.only_where("--trigger", &[])?;
+            Some(Rule::Whole(Trigger::from_json(json, now).map_err(trigger_fault)?))
+        } else {
+            None
+        };
+        // Beside a local time they say which one is meant, and nothing about the rule that is there.
+        let are_of_times = rule.is_none() && self.has_local_time();
+        let of_rule = |is_given: bool| is_given && !are_of_times;
+        Ok(TriggerEdit {
+            rule,
+            timezone: self.timezone.clone().filter(|_| of_rule(true)),
+            start: self.instant("--start", self.start)?,
+            end: self.instant("--end", self.end)?.map(Some),
+            dst_gap: of_rule(self.dst_gap.is_some()).then(|| self.dst().gap),
+            dst_fold: of_rule(self.dst_fold.is_some()).then(|| self.dst().fold),
+            hash_key: Some(id.to_owned()),
+        })
+    }
+
+    fn has_local_time(&self) -> bool {
+        [self.at, self.start, self.end].into_iter().any(|time| matches!(time, Some(TimeArg::Local(_))))
+    }
+
     pub(super) fn dst(&self) -> DstPolicy {
         DstPolicy {
             gap: match self.dst_gap {
@@ -252,23 +313,12 @@ impl WhenArgs {
 
     /// The instant that a flag means.
     fn instant(&self, flag: &str, time: Option<TimeArg>) -> Outcomes<Option<Fire>> {
-        match (time, &self.timezone) {
-            (None, _) => Ok(None),
-            (Some(TimeArg::Instant(fire)), _) => Ok(Some(fire)),
-            (Some(TimeArg::Local(local)), Some(zone)) => local.in_zone(zone, self.dst()).map(Some).map_err(|error| {
-                Failure::usage(format!("{flag}: {error}"), "give the time with an offset, or another time")
-            }),
-            (Some(TimeArg::Local(local)), None) => Err(Failure::usage(
-                format!("{flag}: `{local}` does not say in which time zone"),
-                "name it with --timezone, or write an offset behind the time: Z for UTC, +02:00 and the like",
-            )),
-        }
+        time.map(|time| time.instant(flag, self.timezone.as_deref(), self.dst())).transpose()
     }
 
     /// Refuses flags that say nothing beside `flag`, instead of ignoring them.
     pub(super) fn only_where(&self, flag: &str, allowed: &[&str]) -> Outcomes {
-        let has_local_time =
-            [self.at, self.start, self.end].into_iter().any(|time| matches!(time, Some(TimeArg::Local(_))));
+        let has_local_time = self.has_local_time();
         let given = [
             ("--timezone", self.timezone.is_some() && !has_local_time),
             ("--start", self.start.is_some()),

@@ -12,6 +12,8 @@ pub(crate) struct JobWire {
     pub(crate) id: String,
     pub(crate) task_id: String,
     pub(crate) schedule_id: Option<String>,
+    /// Whether somebody asked for this job of a schedule, which did not fire for it.
+    pub(crate) manual: bool,
     pub(crate) state: &'static str,
     pub(crate) outcome: Option<&'static str>,
     pub(crate) result: Option<Value>,
@@ -106,6 +108,7 @@ impl From<&Job> for JobWire {
             id: job.spec.id.to_string(),
             task_id: job.spec.task_id.to_string(),
             schedule_id: job.spec.schedule_id.as_ref().map(ToString::to_string),
+            manual: job.spec.is_manual(),
             state: job.state.as_str(),
             outcome: job.outcome.map(|outcome| outcome.as_str()),
             result: job.result.as_ref().and_then(|result| payload_value(result).ok()),

@@ -54,6 +54,7 @@ macro_rules! decorate {
             schedule_remove(; id: ScheduleId) -> Option<RemovedSchedule> = OtherAnswer;
             schedule_pause(request: PauseSchedule;) -> Schedule = SameAnswer;
             schedule_unpause(request: UnpauseSchedule;) -> Schedule = Never;
+            schedule_set(request: SetSchedule;) -> () = Never;
             schedule_acquire(request: AcquireSchedules;) -> AcquiredSchedules = SameAnswer;
             schedule_fire(fires: Vec<FireSchedule>;) -> Vec<Fired> = OtherAnswer;
             schedule_next_due(;) -> Option<Timestamp> = SameAnswer;

@@ -56,6 +56,7 @@ pub mod request;
 mod restoring;
 pub mod retrying;
 pub mod rules;
+mod schedule_set;
 mod size;
 #[cfg(feature = "sql")]
 pub mod sql;
@@ -75,6 +76,7 @@ pub use open::{OpenOptions, guarded, open};
 pub use queues::{QueueRow, ServedQueue};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
 pub use request::*;
+pub use schedule_set::SetSchedule;
 pub use size::PayloadBytes;
 
 use crate::model::{
@@ -167,6 +169,12 @@ pub trait ScheduleQueue: Send + Sync {
     ///
     /// Atomic. Errors: `NotFound`; `Conflict` where `expected_next_fire_time` is not what is stored.
     async fn schedule_unpause(&self, request: UnpauseSchedule) -> Result<Schedule, StoreError>;
+
+    /// Puts another content in the place of a schedule's, provided that it still is what the caller saw, and ends the lease on it, so that a
+    /// fire under way changes nothing any more: it is made anew by what the schedule says then.
+    ///
+    /// Atomic. Errors: `NotFound`; `Conflict` where what is stored is not [`SetSchedule::expected`], also where it has fired since.
+    async fn schedule_set(&self, request: SetSchedule) -> Result<(), StoreError>;
 
     /// Leases up to `limit` schedules that are due (`next_fire_time <= now`), not paused and not leased, earliest first.
     ///

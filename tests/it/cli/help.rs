@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "tasks configure",
     "schedule",
     "schedules",
+    "schedules set",
     "schedules unpause",
     "schedules preview",
     "submit",

@@ -8,6 +8,7 @@ mod interrupts;
 mod new;
 mod queues;
 mod review;
+mod schedules;
 mod secrets;
 mod serving;
 mod settings;

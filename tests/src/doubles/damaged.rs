@@ -253,6 +253,10 @@ impl ScheduleQueue for Damaged {
         self.inner.schedule_unpause(request).await
     }
 
+    async fn schedule_set(&self, request: SetSchedule) -> Result<(), StoreError> {
+        self.inner.schedule_set(request).await
+    }
+
     async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
         self.count("schedule_acquire");
         if !self.damage().locked.is_empty() {

@@ -44,6 +44,11 @@ impl JobSpec {
         Some(FireKey { schedule_id, life: self.schedule_life, at })
     }
 
+    /// Whether somebody asked for this job of a schedule, which did not fire for it.
+    pub fn is_manual(&self) -> bool {
+        self.schedule_id.is_some() && self.scheduled_fire_time.is_none()
+    }
+
     /// A job that no schedule made: asked for at `now`, due at once.
     pub fn direct(id: JobId, task_id: TaskId, args: Payload, settings: JobSettings, now: Timestamp) -> JobSpec {
         JobSpec {

@@ -8,8 +8,8 @@ use super::{MemoryStore, Now, State};
 use crate::model::{ConflictPolicy, JobId, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
 use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
-    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, StoreError,
-    Subject, UnpauseSchedule, rules,
+    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, SetSchedule,
+    StoreError, Subject, UnpauseSchedule, rules,
 };
 
 /// A schedule and the claim on it.
@@ -245,6 +245,19 @@ impl ScheduleQueue for MemoryStore {
                 entry.schedule.clone()
             });
             unpaused.ok_or_else(|| not_found(&request.id))
+        })
+    }
+
+    async fn schedule_set(&self, request: SetSchedule) -> Result<(), StoreError> {
+        let SetSchedule { expected, schedule } = request;
+        self.with(|state| {
+            let there = state.schedules.get(&expected.id).ok_or_else(|| not_found(&expected.id))?;
+            if *there != expected {
+                return Err(rules::schedule_changed(&expected.id, there.next_fire_time));
+            }
+            let entry = Entry { schedule, lease: None, put_off_until: None };
+            state.schedules.change(&expected.id, |there| *there = entry);
+            Ok(())
         })
     }
 

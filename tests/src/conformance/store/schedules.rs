@@ -5,7 +5,7 @@ use std::time::Duration;
 use host::model::{Coalesce, ConflictPolicy, GraceTime, JobSpec, LeaseToken, Pause, Schedule, ScheduleLife, Settings};
 use host::store::{
     AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleCounts,
-    ScheduleFilter, StoreError, Subject, UnpauseSchedule,
+    ScheduleFilter, SetSchedule, StoreError, Subject, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -36,6 +36,8 @@ cases![
     a_trigger_that_fails_pauses_its_schedule_with_the_reason,
     unpausing_goes_on_where_it_was_or_where_it_is_put,
     unpausing_what_has_changed_meanwhile_is_refused,
+    a_schedule_that_is_set_keeps_its_place_and_loses_its_lease,
+    setting_what_has_changed_or_fired_meanwhile_is_refused,
     the_next_due_time_is_the_earliest_fire_or_end_of_lease,
     replacing_a_leased_schedule_ends_the_lease,
     many_schedules_fire_in_one_call,
@@ -364,6 +366,60 @@ async fn unpausing_what_has_changed_meanwhile_is_refused(rig: Rig) {
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     let stored = rig.b.schedule_get(&schedule_id("s")).await.expect("read").expect("there");
     assert_eq!((stored.pause, stored.next_fire_time), (Some(Pause::Asked), Some(t(5))));
+}
+
+async fn a_schedule_that_is_set_keeps_its_place_and_loses_its_lease(rig: Rig) {
+    let old = Schedule { last_fire_time: Some(t(-5)), ..schedule("s", 5) };
+    rig.a.schedule_add(add(old.clone())).await.expect("added");
+    let request = rig.make.acquire_schedules(6, 10);
+    let token = request.token;
+    assert_eq!(rig.a.schedule_acquire(request).await.expect("leased").schedules.len(), 1);
+    let new = Schedule { max_jitter: Duration::from_secs(3), next_fire_time: Some(t(8)), ..old.clone() };
+    rig.b.schedule_set(SetSchedule { expected: old.clone(), schedule: new.clone() }).await.expect("set");
+    assert_eq!(rig.a.schedule_get(&old.id).await.expect("read"), Some(new.clone()));
+    assert_eq!(rig.a.schedule_fire(vec![plain_fire(&old, token)]).await.expect("answered"), [Fired::LeaseLost]);
+    assert_eq!(rig.a.schedule_next_due().await.expect("read"), Some(t(8)));
+    let due = rig.a.schedule_acquire(rig.make.acquire_schedules(8, 10)).await.expect("leased").schedules;
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].schedule, new);
+    let paused = Schedule { pause: Some(Pause::Asked), ..new.clone() };
+    rig.b.schedule_set(SetSchedule { expected: new, schedule: paused }).await.expect("set");
+    assert_eq!(rig.a.schedule_next_due().await.expect("read"), None);
+}
+
+/// A fire without jobs, after which the trigger stands elsewhere.
+fn plain_fire(schedule: &Schedule, token: LeaseToken) -> FireSchedule {
+    FireSchedule {
+        id: schedule.id.clone(),
+        token,
+        jobs: Vec::new(),
+        trigger_state: "further".to_owned(),
+        next_fire_time: schedule.next_fire_time,
+        last_fire_time: None,
+        then: AfterFire::Free,
+    }
+}
+
+async fn setting_what_has_changed_or_fired_meanwhile_is_refused(rig: Rig) {
+    let seen = schedule("s", 5);
+    rig.a.schedule_add(add(seen.clone())).await.expect("added");
+    let set = async |expected: &Schedule, micros| {
+        let schedule = Schedule { max_jitter: Duration::from_micros(micros), ..expected.clone() };
+        rig.b.schedule_set(SetSchedule { expected: expected.clone(), schedule }).await
+    };
+    set(&seen, 1).await.expect("set");
+    let refused = set(&seen, 2).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    let seen = rig.a.schedule_get(&seen.id).await.expect("read").expect("there");
+    assert_eq!(seen.max_jitter, Duration::from_micros(1));
+    let request = rig.make.acquire_schedules(6, 10);
+    let token = request.token;
+    rig.a.schedule_acquire(request).await.expect("leased");
+    rig.a.schedule_fire(vec![plain_fire(&seen, token)]).await.expect("fired");
+    let refused = set(&seen, 3).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    let none = set(&schedule("none", 5), 4).await;
+    assert!(matches!(none, Err(StoreError::NotFound(_))), "{none:?}");
 }
 
 async fn the_next_due_time_is_the_earliest_fire_or_end_of_lease(rig: Rig) {

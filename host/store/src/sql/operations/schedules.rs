@@ -16,8 +16,8 @@ use crate::sql::time::{Now, Time};
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, FireSchedule, Fired, LeasedSchedule, Page,
-    PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, StoreError, Subject,
-    UnpauseSchedule, Unreadable, rules,
+    PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, SetSchedule,
+    StoreError, Subject, UnpauseSchedule, Unreadable, rules,
 };
 
 fn not_found(id: &ScheduleId) -> Fault {
@@ -124,6 +124,16 @@ async fn unpause(tx: &mut Tx, request: &UnpauseSchedule) -> Result<Schedule, Fau
         tx.execute(q::schedule_unpause, args![state, next, next, &request.id]).await?;
     }
     get(tx, &request.id).await?.ok_or_else(|| not_found(&request.id))
+}
+
+async fn set(tx: &mut Tx, request: &SetSchedule) -> Result<(), Fault> {
+    let SetSchedule { expected, schedule } = request;
+    let locked = lock(tx, [expected.id.as_str()]).await?.pop().ok_or_else(|| not_found(&expected.id))?;
+    if get(tx, &expected.id).await?.as_ref() != Some(expected) {
+        return Err(rules::schedule_changed(&expected.id, locked.next_fire_time).into());
+    }
+    tx.execute(q::schedule_put, vec![Arg::Rows(vec![row::new_schedule(schedule)])]).await?;
+    Ok(())
 }
 
 async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireSchedules)) -> Result<AcquiredSchedules, Fault> {
@@ -292,6 +302,10 @@ impl ScheduleQueue for SqlStore {
 
     async fn schedule_unpause(&self, request: UnpauseSchedule) -> Result<Schedule, StoreError> {
         write_with!(self, "schedule_unpause", request, unpause)
+    }
+
+    async fn schedule_set(&self, request: SetSchedule) -> Result<(), StoreError> {
+        write_with!(self, "schedule_set", request, set)
     }
 
     async fn schedule_acquire(&self, request: AcquireSchedules) -> Result<AcquiredSchedules, StoreError> {
