@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use host::app::{
     App, AppError, Arguments, ConfigureTask, EventFilter, JobStart, NewJob, NewSchedule, Parts, Received,
-    RegisterPlugin, ResumeAt, ScheduleChange, SettingName,
+    RegisterPlugin, ResumeAt, ScheduleChange, SettingName, Unique,
 };
 use host::broker::local::LocalBroker;
 use host::broker::{Broker, BrokerError, Subscription};
@@ -442,6 +442,31 @@ async fn a_change_that_is_not_acceptable_changes_nothing() {
         let refused = world.app.schedule_set(&id("s"), &change).await;
         assert!(matches!(refused, Err(AppError::Invalid { .. })), "{refused:?}");
         assert_eq!(world.app.schedule_get(&id("s")).await.expect("it is there"), before);
+    }
+}
+
+#[tokio::test]
+async fn a_unique_key_is_answered_with_its_job_while_it_holds() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let submit = async |key: &str, within| {
+        let unique = Unique { key: key.to_owned(), within };
+        world.app.job_submit_unique(NewJob::new("t"), unique).await
+    };
+    let first = submit("order 17", None).await.expect("it is queued");
+    assert!(first.is_new);
+    let again = submit("order 17", None).await.expect("it is answered");
+    assert_eq!((again.id, again.is_new), (first.id, false));
+    let week = Duration::from_secs(7 * 86_400);
+    let kept = submit("weekly", Some(week)).await.expect("it is queued");
+    let job = world.app.job_get(kept.id).await.expect("it is there").spec;
+    assert_eq!(job.settings.result_ttl, week, "it is kept as long as its key");
+    assert_eq!(job.settings.unique_key.expect("it has one").until, Some(job.created_at.saturating_add(week)));
+    for (key, within) in
+        [("", None), (" a", None), (&*"x".repeat(129), None), ("a\u{200b}", None), ("a", Some(Duration::MAX))]
+    {
+        let refused = submit(key, within).await;
+        assert!(matches!(refused, Err(AppError::Invalid { .. })), "{key}: {refused:?}");
     }
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::arguments::Callee;
-use super::check::check_span;
+use super::check::{check_new_id, check_span};
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
-use crate::model::limits::PAGE_ROWS_MAX;
+use crate::model::limits::{PAGE_ROWS_MAX, UNIQUE_KEY_BYTES_MAX};
 use crate::model::{
-    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings, Timestamp,
+    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings, Timestamp, UniqueKey,
 };
 use crate::store::{Cancelled, JobFilter, ReadLogs, StoreError, Unreadable};
 
@@ -25,6 +25,24 @@ pub struct NewJob {
     pub unchecked: bool,
     /// When it may start.
     pub start: JobStart,
+}
+
+/// A key that keeps a second job of the same task from being queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unique {
+    /// The key.
+    pub key: String,
+    /// For how long; `None`: as long as the job is kept, which is until its result expires. A job is kept for that long at least.
+    pub within: Option<Duration>,
+}
+
+/// What asking for a job with a unique key found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job that has the key.
+    pub id: JobId,
+    /// Whether it was queued by this call.
+    pub is_new: bool,
 }
 
 /// When a job may start.
@@ -100,6 +118,42 @@ impl App {
     /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for settings that are not acceptable and for arguments that do not fit the
     /// task's schema, with the path of each fault.
     pub async fn job_submit(&self, new: NewJob) -> AppResult<JobId> {
+        let spec = self.job_spec(new).await?;
+        let (id, task_id) = (spec.id, spec.task_id.clone());
+        self.store.job_add(vec![spec]).await?;
+        self.publish(vec![EventKind::JobAdded { job_id: id, task_id, schedule_id: None }]).await;
+        Ok(id)
+    }
+
+    /// Queues a job, unless its task has one with that key, and answers the one that has it. However many ask at the same time, one is queued.
+    ///
+    /// # Errors
+    /// As [`App::job_submit`]; [`AppError::Invalid`] also for a key that is empty, too long, or has characters that do not show.
+    pub async fn job_submit_unique(&self, new: NewJob, unique: Unique) -> AppResult<Submitted> {
+        let Unique { key, within } = unique;
+        if key.is_empty() || key.len() > UNIQUE_KEY_BYTES_MAX || key.trim() != key {
+            let what = format!(
+                "the unique key `{key}` is empty, longer than {UNIQUE_KEY_BYTES_MAX} bytes, or has blanks around it"
+            );
+            return Err(AppError::invalid(what).with_hint("take an order's number, a message's ID, or a checksum"));
+        }
+        check_new_id("unique key", &key)?;
+        within.map_or(Ok(()), |within| check_span("the time of the unique key", within))?;
+        let mut spec = self.job_spec(new).await?;
+        let until = within.map(|within| spec.created_at.saturating_add(within));
+        // Whoever asks within that time is to find the job.
+        spec.settings.result_ttl = spec.settings.result_ttl.max(within.unwrap_or_default());
+        spec.settings.unique_key = Some(UniqueKey { key, until });
+        let (own, task_id) = (spec.id, spec.task_id.clone());
+        let id = self.store.job_add_unique(spec).await?;
+        if id == own {
+            self.publish(vec![EventKind::JobAdded { job_id: id, task_id, schedule_id: None }]).await;
+        }
+        Ok(Submitted { id, is_new: id == own })
+    }
+
+    /// The job that is asked for.
+    async fn job_spec(&self, new: NewJob) -> AppResult<JobSpec> {
         self.check_job_settings(&new.settings)?;
         if let JobStart::In(span) = new.start {
             check_span("the delay", span)?;
@@ -113,11 +167,7 @@ impl App {
             JobStart::At(time) => time.max(now),
             JobStart::In(span) => now.saturating_add(span),
         };
-        let spec = JobSpec { due_at, ..JobSpec::direct(self.next_job_id(), task.id.clone(), args, settings, now) };
-        let id = spec.id;
-        self.store.job_add(vec![spec]).await?;
-        self.publish(vec![EventKind::JobAdded { job_id: id, task_id: task.id, schedule_id: None }]).await;
-        Ok(id)
+        Ok(JobSpec { due_at, ..JobSpec::direct(self.next_job_id(), task.id, args, settings, now) })
     }
 
     /// The job of that id.

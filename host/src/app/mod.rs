@@ -34,7 +34,7 @@ pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Received};
 pub use grants::{check_grants, grant_dir, grant_env, grant_http};
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
-pub use jobs::{CancelJob, JobList, JobStart, NewJob, NewLines};
+pub use jobs::{CancelJob, JobList, JobStart, NewJob, NewLines, Submitted, Unique};
 pub use plugins::{PluginPlan, PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
 pub use queues::{QueueState, Unserved};
 pub use review::{Approval, Review, TaskChange};

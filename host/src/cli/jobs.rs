@@ -227,6 +227,10 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
     let lease = job.lease.as_ref().map(|lease| format!("held by {} until {}", lease.holder, time(lease.expires_at)));
     let settings = &job.spec.settings;
     let jitter = Some(readable(job.spec.jitter)).filter(|_| !job.spec.jitter.is_zero());
+    let unique = settings.unique_key.as_ref().map(|unique| match unique.until {
+        Some(until) => format!("{} until {}", unique.key, time(until)),
+        None => format!("{} as long as the job is kept", unique.key),
+    });
     let mut pairs = vec![
         ("job", id.to_string()),
         ("task", job.spec.task_id.to_string()),
@@ -244,6 +248,7 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("usage", maybe(job.usage.as_ref().map(usage))),
         ("fire time", maybe(job.spec.scheduled_fire_time.map(time))),
         ("manual", if job.spec.is_manual() { "yes, for no fire time".to_owned() } else { String::new() }),
+        ("unique key", maybe(unique)),
         ("jitter", maybe(jitter)),
         ("due", time(job.spec.due_at)),
         ("start deadline", maybe(job.spec.start_deadline.map(time))),

@@ -13,7 +13,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::signals::{Signal, Signals};
 use super::when::TimeArg;
-use crate::app::{AppResult, JobStart, NewJob};
+use crate::app::{AppResult, JobStart, NewJob, Unique};
 use crate::config::units::parse_duration;
 use crate::model::{Job, JobId, Outcome};
 use crate::trigger::DstPolicy;
@@ -55,6 +55,12 @@ pub(super) struct SubmitArgs {
     /// Time zone of a local time of --at
     #[arg(long, value_name = "ZONE", requires = "at")]
     timezone: Option<String>,
+    /// Queue it only if the task has no job with this key; else answer the one that has it
+    #[arg(long, value_name = "KEY")]
+    unique_key: Option<String>,
+    /// Let the key go after this time [default: when the job is removed, with its result]
+    #[arg(long, value_name = "D", requires = "unique_key", value_parser = parse_duration)]
+    unique_for: Option<Duration>,
     /// Wait for the job to end, and print its result instead of its ID
     #[arg(long)]
     wait: bool,
@@ -88,10 +94,23 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
     let start = args.start()?;
     let job = NewJob { start, ..args.job.job()? };
     let app = context.app().await?;
-    let id = app.job_submit(job).await?;
+    let (id, is_new) = match args.unique_key {
+        None => (app.job_submit(job).await?, None),
+        Some(key) => {
+            let submitted = app.job_submit_unique(job, Unique { key, within: args.unique_for }).await?;
+            (submitted.id, Some(submitted.is_new))
+        }
+    };
+    if is_new == Some(false) {
+        context.out.note("a job with this key is there already, and nothing was queued")?;
+    }
     if !args.wait {
         if context.out.json {
-            return Ok(context.out.json(&serde_json::json!({"job_id": id.to_string()}))?);
+            let mut answer = serde_json::json!({"job_id": id.to_string()});
+            if let Some(is_new) = is_new {
+                answer["new"] = is_new.into();
+            }
+            return Ok(context.out.json(&answer)?);
         }
         return Ok(context.out.line(&id.to_string())?);
     }

@@ -50,6 +50,9 @@ pub(crate) struct JobDetails {
     jitter_us: u64,
     /// Before this time it is not started.
     due_at: String,
+    /// No second job of the task is queued while this one has the key: until that time, or as long as it is kept.
+    unique_key: Option<String>,
+    unique_until: Option<String>,
     cancel_requested: bool,
     /// The claim of the worker that runs it.
     lease: Option<LeaseWire>,
@@ -150,6 +153,14 @@ impl From<&Job> for JobDetails {
             crashes: job.crashes,
             jitter_us: micros(job.spec.jitter),
             due_at: job.spec.due_at.to_string(),
+            unique_key: job.spec.settings.unique_key.as_ref().map(|unique| unique.key.clone()),
+            unique_until: job
+                .spec
+                .settings
+                .unique_key
+                .as_ref()
+                .and_then(|unique| unique.until)
+                .map(|at| at.to_string()),
             cancel_requested: job.cancel_requested,
             // Without the token: whoever shows it may write to the job.
             lease: job

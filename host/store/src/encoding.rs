@@ -18,7 +18,7 @@ use super::defect::Defect;
 use crate::model::{
     Ability, Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, HttpPatternError,
     HttpUsage, Import, JobError, JobSettings, MemoryLoad, Metadata, Parallelism, Progress, QueueName, Settings,
-    TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
+    TaskDeclaration, TaskName, Timestamp, UniqueKey, Usage, WriteQuota,
 };
 
 /// A type with a stored form.
@@ -200,6 +200,11 @@ pub(in crate::store) struct JobSettingsEncoded {
     queue: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     concurrency_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unique_key: Option<String>,
+    /// Microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unique_until: Option<i64>,
     timeout: u64,
     fuel: u64,
     memory_bytes: u64,
@@ -220,6 +225,8 @@ impl Encode for JobSettings {
             executor: self.executor.as_ref().map(ToString::to_string),
             queue: Some(&self.queue).filter(|queue| **queue != QueueName::default()).map(ToString::to_string),
             concurrency_key: self.concurrency_key.clone(),
+            unique_key: self.unique_key.as_ref().map(|unique| unique.key.clone()),
+            unique_until: self.unique_key.as_ref().and_then(|unique| unique.until).map(Timestamp::as_micros),
             timeout: micros(self.timeout),
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,
@@ -237,6 +244,7 @@ impl Encode for JobSettings {
             executor: executor(form.executor)?,
             queue: queue(form.queue)?.unwrap_or_default(),
             concurrency_key: form.concurrency_key,
+            unique_key: form.unique_key.map(|key| unique(key, form.unique_until)).transpose()?,
             timeout: span(form.timeout),
             fuel: form.fuel,
             memory_bytes: form.memory_bytes,
@@ -248,6 +256,12 @@ impl Encode for JobSettings {
             metadata: Metadata(form.metadata),
         })
     }
+}
+
+fn unique(key: String, until: Option<i64>) -> Result<UniqueKey, Defect> {
+    let no_time = |micros| Defect::damaged(format!("{micros} is no time between the years 1 and 9999"));
+    let time = |micros| Timestamp::from_micros(micros).ok_or_else(|| no_time(micros));
+    Ok(UniqueKey { key, until: until.map(time).transpose()? })
 }
 
 #[derive(Serialize, Deserialize)]

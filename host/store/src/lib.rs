@@ -201,10 +201,18 @@ pub trait ScheduleQueue: Send + Sync {
 /// Jobs.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// Queues jobs. A job for a [fire](JobSpec::fire) that has one already is left out.
+    /// Queues jobs. A job for a [fire](JobSpec::fire) that has one already is left out, and so is one whose
+    /// [unique key](crate::model::JobSettings::unique_key) another job of its task has.
     ///
     /// Atomic, per call. Retry: safe, jobs whose id is known are left out.
     async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError>;
+
+    /// Queues a job with a unique key, unless a job of its task has that key, and answers the one that has it. Of calls at the same time, from
+    /// however many processes, one queues its job, and all answer that. A job whose [time with the key](crate::model::UniqueKey::until) is over
+    /// no longer has it.
+    ///
+    /// Atomic. Retry: safe. Errors: `Conflict` where the key is taken and given back again and again meanwhile.
+    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError>;
 
     /// One job.
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError>;
@@ -358,7 +366,7 @@ pub trait Transfer: Send + Sync {
 
     /// Stores records as they are, and answers for each what was done.
     ///
-    /// A record's place is its id; of a job also its [fire](JobSpec::fire), and of the current version of a plugin also being current.
+    /// A record's place is its id; of a job also its [fire](JobSpec::fire) and the unique key that it has, and of the current version of a plugin also being current.
     /// Where something else is in it, under `Error` nothing of the call is stored and the answer is `Conflict`; under `Skip` that
     /// something stays; under `Replace` it goes, a job with its log lines and a plugin with the tasks that the new version does not offer.
     /// Log lines of a job that is not there, or was kept in this call, are kept too.

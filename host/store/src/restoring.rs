@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::record::taken;
 use super::{Record, Restore, Restored, StoreError, StoredPlugin, rules};
 use crate::model::{
-    ConflictPolicy, Digest, FireKey, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task, TaskId,
+    ConflictPolicy, Digest, FireKey, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task,
+    TaskId, Timestamp,
 };
 
 /// A version of a plugin in a store; `None` where it cannot be read. And whether it is current.
@@ -23,6 +24,8 @@ pub(super) struct Present {
     pub(super) jobs: HashMap<JobId, Option<Job>>,
     /// The jobs of the fires that the records name.
     pub(super) fires: HashMap<FireKey, JobId>,
+    /// The jobs that have the unique keys that the records name.
+    pub(super) unique: HashMap<(TaskId, String), JobId>,
     /// Those of the jobs named by log lines that are there.
     pub(super) owners: HashSet<JobId>,
     pub(super) lines: HashMap<LineKey, Option<LogLine>>,
@@ -85,12 +88,15 @@ impl Present {
     }
 
     /// What is stored under the keys of a job, and what goes if it is replaced.
-    fn job(&self, new: &Job) -> (Existing, Vec<JobId>) {
+    fn job(&self, new: &Job, now: Timestamp) -> (Existing, Vec<JobId>) {
         let id = new.spec.id;
-        let rival = new.spec.fire().and_then(|fire| self.fires.get(&fire)).copied().filter(|rival| *rival != id);
-        let existing = compare(self.jobs.get(&id), new);
-        let gone = self.jobs.get(&id).map(|_| id).into_iter().chain(rival).collect();
-        (if rival.is_some() { Existing::Other } else { existing }, gone)
+        let of_fire = new.spec.fire().and_then(|fire| self.fires.get(&fire));
+        let unique = new.spec.settings.unique_key.as_ref().filter(|unique| unique.holds_at(now));
+        let of_key = unique.and_then(|unique| self.unique.get(&(new.spec.task_id.clone(), unique.key.clone())));
+        let mut rivals: Vec<JobId> = of_fire.into_iter().chain(of_key).copied().filter(|rival| *rival != id).collect();
+        rivals.dedup();
+        let existing = if rivals.is_empty() { compare(self.jobs.get(&id), new) } else { Existing::Other };
+        (existing, self.jobs.get(&id).map(|_| id).into_iter().chain(rivals).collect())
     }
 }
 
@@ -109,7 +115,7 @@ pub(super) fn plan(request: &Restore, present: &Present) -> Result<Plan, StoreEr
             Record::Task(task) => present.task(task, request.conflict),
             Record::Schedule(schedule) => compare(present.schedules.get(&schedule.id), schedule),
             Record::Job(job) => {
-                let (existing, rivals) = present.job(job);
+                let (existing, rivals) = present.job(job, request.now);
                 gone = rivals;
                 existing
             }

@@ -102,6 +102,26 @@ fn a_change_that_cannot_be_made_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_job_with_a_unique_key_is_queued_once() {
+    let user = with_schedule();
+    let submit = |flags: &[&str]| user.host([&["submit", "greet", "--arg", "name=Ada"][..], flags].concat());
+    let first = submit(&["--unique-key", "order 17"]);
+    assert_eq!((first.code, first.err.as_str()), (Some(0), ""), "{first:?}");
+    let again = submit(&["--unique-key", "order 17"]);
+    assert_eq!((again.code, &again.out), (Some(0), &first.out), "{again:?}");
+    assert!(again.err.contains("nothing was queued"), "{again:?}");
+    let answer = user.json(&["submit", "greet", "--arg", "name=Ada", "--unique-key", "order 17", "--unique-for", "1h"]);
+    assert_eq!(answer, json!({"job_id": first.out.trim(), "new": false}));
+    let shown = user.json(&["jobs", "show", first.out.trim()]);
+    assert_eq!((&shown["unique_key"], &shown["unique_until"]), (&json!("order 17"), &Value::Null));
+    for (flags, part) in [(&["--unique-key", ""][..], "is empty"), (&["--unique-for", "1h"], "--unique-key")] {
+        let said = submit(flags);
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{said:?}");
+        assert!(said.err.contains(part), "{said:?}");
+    }
+}
+
+#[test]
 fn a_job_can_wait_for_its_time() {
     let user = with_schedule();
     let due = |flags: &[&str]| {

@@ -330,6 +330,10 @@ impl JobQueue for Damaged {
         self.inner.job_add(jobs).await
     }
 
+    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError> {
+        self.inner.job_add_unique(job).await
+    }
+
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         let found = self.inner.job_get(id).await?.map(|job| self.job(job)).transpose();
         found.map_err(about(Subject::Job(id)))

@@ -87,6 +87,8 @@ pub struct JobSettings {
     pub queue: QueueName,
     /// The value that it shares with other jobs of its task, so that only so many of them run at once.
     pub concurrency_key: Option<String>,
+    /// What keeps a second job of its task from being queued, where there is something.
+    pub unique_key: Option<UniqueKey>,
     /// Wall-clock limit of one attempt.
     pub timeout: Duration,
     /// Fuel of one attempt.
@@ -107,6 +109,22 @@ pub struct JobSettings {
     pub metadata: Metadata,
 }
 
+/// A key that only one job of a task has at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueKey {
+    /// 1 to `limits::UNIQUE_KEY_BYTES_MAX` bytes.
+    pub key: String,
+    /// From then on the next job may have it; `None`: as long as the job is kept.
+    pub until: Option<Timestamp>,
+}
+
+impl UniqueKey {
+    /// Whether a job that is there still has the key.
+    pub fn holds_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
 impl ResolvedSettings {
     /// What a job with these arguments takes along of the settings that hold for it when it is created.
     pub fn for_job(self, args: &Payload) -> JobSettings {
@@ -115,6 +133,7 @@ impl ResolvedSettings {
             executor: self.executor,
             queue: self.queue,
             concurrency_key,
+            unique_key: None,
             timeout: self.timeout,
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,

@@ -68,6 +68,8 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 
 /// Longest concurrency key, in bytes; a longer one is cut and marked with a checksum.
 pub const CONCURRENCY_KEY_BYTES_MAX: usize = 128;
+/// Longest unique key of a job, in bytes: it is a part of an index.
+pub const UNIQUE_KEY_BYTES_MAX: usize = 128;
 /// Longest text that says where concurrency keys come from, in bytes.
 pub const CONCURRENCY_KEY_SOURCE_BYTES_MAX: usize = 512;
 /// Most queues that one worker serves.

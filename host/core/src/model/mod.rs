@@ -47,7 +47,7 @@ pub use id::{
     Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, LeaseToken, PluginName, QueueName, ScheduleId,
     ScheduleLife, SchedulerId, TaskId, TaskName, unseen_character,
 };
-pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress};
+pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey};
 pub use memory::MemoryLoad;
 pub use outcome::{ErrorKind, HttpUsage, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};

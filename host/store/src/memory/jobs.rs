@@ -60,6 +60,8 @@ pub(super) struct Jobs {
     expiring: BTreeSet<(Timestamp, JobId)>,
     /// The jobs that were made for fires.
     fires: HashMap<FireKey, JobId>,
+    /// The jobs that have a unique key, by their task and that.
+    unique: HashMap<(TaskId, String), JobId>,
     of_schedule: BTreeMap<ScheduleId, BTreeSet<JobId>>,
 }
 
@@ -76,19 +78,48 @@ fn set<K: Ord + Clone, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, valu
 }
 
 impl Jobs {
-    /// Queues a job, unless its id, or its fire, is known; then it answers `false`.
+    /// Queues a job, unless its id, its fire or its unique key is known; then it answers `false`.
     pub(super) fn add(&mut self, spec: JobSpec) -> bool {
-        if self.rows.contains_key(&spec.id) || spec.fire().is_some_and(|fire| self.fires.contains_key(&fire)) {
+        if self.rows.contains_key(&spec.id)
+            || spec.fire().is_some_and(|fire| self.fires.contains_key(&fire))
+            || place_of(&spec).is_some_and(|place| self.unique.contains_key(&place))
+        {
             return false;
         }
         let is_due = spec.due_at <= spec.created_at;
+        self.unique.extend(place_of(&spec).map(|place| (place, spec.id)));
         self.insert(Job::queued(spec), is_due);
         true
+    }
+
+    /// Queues a job, unless another one has its unique key at that time, and answers the one that has it.
+    pub(super) fn add_unique(&mut self, spec: JobSpec, now: Timestamp) -> JobId {
+        let (id, place) = (spec.id, place_of(&spec));
+        let has = |id: &JobId| {
+            let unique = self.get(*id).and_then(|job| job.spec.settings.unique_key.as_ref());
+            unique.is_some_and(|unique| unique.holds_at(now))
+        };
+        if let Some(place) = &place
+            && !self.unique.get(place).is_some_and(has)
+        {
+            self.unique.remove(place);
+        }
+        self.add(spec);
+        place.and_then(|place| self.unique.get(&place)).copied().unwrap_or(id)
+    }
+
+    /// The job that has a unique key.
+    pub(super) fn of_key(&self, task: &TaskId, key: &str) -> Option<JobId> {
+        self.unique.get(&(task.clone(), key.to_owned())).copied()
     }
 
     /// Stores a job whose id and fire are free, in whatever state it is.
     pub(super) fn restore(&mut self, job: Job, now: Timestamp) {
         let is_due = job.state == JobState::Queued && job.spec.due_at <= now;
+        // A key whose time is over may be another job's.
+        if job.spec.settings.unique_key.as_ref().is_some_and(|unique| unique.holds_at(now)) {
+            self.unique.extend(place_of(&job.spec).map(|place| (place, job.spec.id)));
+        }
         self.insert(job, is_due);
     }
 
@@ -114,6 +145,11 @@ impl Jobs {
         }
         if let Some(fire) = spec.fire() {
             self.fires.remove(&fire);
+        }
+        if let Some(place) = place_of(&spec)
+            && self.unique.get(&place) == Some(&id)
+        {
+            self.unique.remove(&place);
         }
     }
 
@@ -295,6 +331,11 @@ impl Jobs {
         }
         (removed, has_more)
     }
+}
+
+/// The task and the unique key of a job.
+fn place_of(spec: &JobSpec) -> Option<(TaskId, String)> {
+    spec.settings.unique_key.as_ref().map(|unique| (spec.task_id.clone(), unique.key.clone()))
 }
 
 fn member(set: &mut BTreeSet<(Timestamp, JobId)>, value: (Timestamp, JobId), present: bool) {

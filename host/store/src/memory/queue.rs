@@ -211,6 +211,11 @@ impl JobQueue for MemoryStore {
         })
     }
 
+    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError> {
+        let now = self.time(job.created_at).due;
+        self.with(|state| Ok(state.jobs.add_unique(job, now)))
+    }
+
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.with(|state| Ok(state.jobs.get(id).cloned()))
     }

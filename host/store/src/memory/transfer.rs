@@ -64,6 +64,11 @@ impl State {
                         let rival = self.jobs.of_fire(&fire);
                         present.fires.extend(rival.map(|rival| (fire, rival)));
                     }
+                    if let Some(unique) = &spec.settings.unique_key {
+                        let rival = self.jobs.of_key(&spec.task_id, &unique.key);
+                        let place = (spec.task_id.clone(), unique.key.clone());
+                        present.unique.extend(rival.map(|rival| (place, rival)));
+                    }
                 }
                 Record::Log { job_id, line } => {
                     let Some(entry) = self.jobs.rows.get(job_id) else { continue };

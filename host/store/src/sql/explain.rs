@@ -153,7 +153,7 @@ fn hot(known: &Known) -> Vec<Hot> {
 }
 
 fn acquiring(known: &Known) -> Vec<Hot> {
-    let Known { holder, token, now, .. } = known;
+    let Known { holder, token, now, task, .. } = known;
     let (token, now, limit) = (*token, *now, 100_i64);
     let ids = || list(known.jobs.iter().copied());
     let mut claim = args![holder, token, now, holder, now];
@@ -193,6 +193,8 @@ fn acquiring(known: &Known) -> Vec<Hot> {
         (q::job_claimed, args![holder, token], &["jobs_leased"]),
         (q::job_missed_select, args![now, limit], &["jobs_deadline"]),
         (q::job_wake_select, args![now, limit], &["jobs_waiting"]),
+        (q::job_unique_free, args!["order 17", task, now], &["jobs_unique"]),
+        (q::job_unique_get, args!["order 17", task], &["jobs_unique"]),
         (q::job_only_select, args![known.jobs[0]], &["jobs primary"]),
     ]
 }

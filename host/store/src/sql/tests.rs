@@ -72,6 +72,7 @@ pub(super) fn job(id: JobId) -> JobSpec {
             executor: None,
             queue: QueueName::default(),
             concurrency_key: None,
+            unique_key: None,
             timeout: Duration::from_secs(1),
             fuel: 1,
             memory_bytes: 1,

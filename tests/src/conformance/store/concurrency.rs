@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use host::model::{JobId, JobSpec, TaskId};
+use host::model::{JobId, JobSettings, JobSpec, TaskId, UniqueKey};
 use host::store::{AcquireJobs, ReleaseJobs, Released, Store};
 
 use super::{Rig, cases};
@@ -14,6 +14,7 @@ cases![
     no_job_is_acquired_twice_and_none_is_lost,
     limits_are_never_passed_by_callers_at_once,
     one_fire_made_by_many_at_once_makes_one_job,
+    one_of_many_queues_a_job_with_a_unique_key_and_all_are_answered_it,
     a_schedule_is_leased_to_one_of_many,
     one_of_many_adds_a_schedule,
     writers_at_once_all_succeed,
@@ -118,6 +119,22 @@ async fn one_fire_made_by_many_at_once_makes_one_job(rig: Rig) {
     })
     .await;
     assert_eq!(rig.a.job_counts().await.expect("counted").queued, 20);
+}
+
+async fn one_of_many_queues_a_job_with_a_unique_key_and_all_are_answered_it(rig: Rig) {
+    let answers = at_once(&rig, 16, |_, store, make| async move {
+        let mut answers = Vec::new();
+        for key in ["a", "b", "c"] {
+            let job = make.job("p:work");
+            let unique_key = Some(UniqueKey { key: key.to_owned(), until: None });
+            let job = JobSpec { settings: JobSettings { unique_key, ..job.settings }, ..job };
+            answers.push(store.job_add_unique(job).await.expect("answered"));
+        }
+        answers
+    })
+    .await;
+    assert!(answers.iter().all(|ids| *ids == answers[0]), "{answers:?}");
+    assert_eq!(rig.a.job_counts().await.expect("counted").queued, 3);
 }
 
 async fn a_schedule_is_leased_to_one_of_many(rig: Rig) {

@@ -36,6 +36,7 @@ mod tasks;
 mod text;
 mod time;
 mod transfer;
+mod unique;
 
 /// Everything a case may touch.
 pub struct Rig {
@@ -113,6 +114,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("text", text::CASES),
     ("time", time::CASES),
     ("transfer", transfer::CASES),
+    ("unique", unique::CASES),
     ("concurrency", concurrency::CASES),
     ("model_based", model_based::CASES),
 ];

@@ -13,6 +13,7 @@ use crate::sql::places::{self, Touched};
 use crate::sql::statements::query::{Query, q};
 use crate::sql::statements::row;
 use crate::sql::statements::value::{Arg, args, values};
+use crate::sql::time::Time;
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
     AcquireJobs, AcquiredJobs, Cancelled, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, JobCounts, JobFilter,
@@ -28,6 +29,27 @@ async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<(), Fault> {
     let mut touched = Touched::default();
     add(tx, &specs.iter().collect::<Vec<_>>(), &mut touched).await?;
     places::settle(tx, touched).await
+}
+
+/// How often a key is looked for again that was there and is not.
+const UNIQUE_TRIES: usize = 3;
+
+async fn add_unique(tx: &mut Tx, (time, spec): &(Arc<Time>, JobSpec)) -> Result<JobId, Fault> {
+    let jobs = std::slice::from_ref(spec);
+    let Some(unique) = &spec.settings.unique_key else {
+        return add_all(tx, jobs).await.map(|()| spec.id);
+    };
+    let now = time.now(tx, spec.created_at).await?.due;
+    for _ in 0..UNIQUE_TRIES {
+        tx.execute(q::job_unique_free, args![unique.key.as_str(), &spec.task_id, now]).await?;
+        // A database that finds the key taken has waited for whoever was taking it.
+        add_all(tx, jobs).await?;
+        if let Some(mut row) = tx.fetch_one(q::job_unique_get, args![unique.key.as_str(), &spec.task_id]).await? {
+            return Ok(row.job_id()?);
+        }
+    }
+    let state = format!("the unique key `{}` is taken and given back again and again", unique.key);
+    Err(StoreError::Conflict { subject: Subject::Job(spec.id), state }.into())
 }
 
 async fn get(tx: &mut Tx, id: JobId) -> Result<Option<Job>, Fault> {
@@ -197,6 +219,10 @@ async fn pause_queue(tx: &mut Tx, (queue, pause): &(QueueName, bool)) -> Result<
 impl JobQueue for SqlStore {
     async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
         write_with!(self, "job_add", jobs, add_all)
+    }
+
+    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError> {
+        write_with!(self, "job_add_unique", (Arc::clone(&self.time), job), add_unique)
     }
 
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {

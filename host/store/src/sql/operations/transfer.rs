@@ -82,6 +82,12 @@ async fn read_jobs(tx: &mut Tx, records: &[Record], present: &mut Present) -> Re
         let (schedule_id, life, at) = (row.schedule_id()?, ScheduleLife::from_number(row.int()?), row.time()?);
         present.fires.insert(FireKey { schedule_id, life, at }, id);
     }
+    let unique = jobs.iter().filter_map(|job| Some((&job.spec.task_id, job.spec.settings.unique_key.as_ref()?)));
+    let unique = unique.map(|(task, unique)| values![task, unique.key.as_str()]).collect();
+    for mut row in tx.fetch_rows(q::job_unique_select, unique).await? {
+        let id = row.job_id()?;
+        present.unique.insert((row.task_id()?, row.text()?), id);
+    }
     Ok(())
 }
 
@@ -249,6 +255,8 @@ fn job_row(job: &Job, rules: &TaskRules, places: Places, now: Timestamp) -> Vec<
         places.key,
         places.task,
     ]);
+    // A key whose time is over may be another job's.
+    row.extend(row::unique_values(spec.settings.unique_key.as_ref().filter(|unique| unique.holds_at(now))));
     row
 }
 

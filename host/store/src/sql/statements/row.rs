@@ -7,7 +7,7 @@ use super::value::{Row, Value, values};
 use crate::model::{
     Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken,
     LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
-    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
+    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, UniqueKey, Usage,
 };
 use crate::sql::encoding::{Details, Encode, Fields, Work, known, micros};
 use crate::sql::places::{Places, TaskRules};
@@ -154,7 +154,13 @@ pub(in crate::sql) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
         places.key,
         places.task,
     ]);
+    row.extend(unique_values(spec.settings.unique_key.as_ref()));
     row
+}
+
+/// The last columns of `job_insert` and `job_restore`: the unique key that the job has.
+pub(in crate::sql) fn unique_values(unique: Option<&UniqueKey>) -> Vec<Value> {
+    values![unique.map(|unique| unique.key.as_str()), unique.and_then(|unique| unique.until)]
 }
 
 /// The columns that say what a job is, whatever has become of it: the first ones of `job_insert` and `job_restore`.
