@@ -207,7 +207,7 @@ async fn schedulers(tx: &mut Tx) -> Result<Page<SchedulerRow>, Fault> {
 
 /// Takes a lock that writers take.
 async fn check(tx: &mut Tx, (): &()) -> Result<(), Fault> {
-    super::catalog::lock(tx).await
+    super::catalog_rows::lock(tx).await
 }
 
 #[async_trait]

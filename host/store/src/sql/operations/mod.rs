@@ -2,6 +2,7 @@
 
 mod acquire;
 pub(in crate::sql) mod catalog;
+mod catalog_rows;
 mod exchange;
 pub(in crate::sql) mod housekeeping;
 pub(in crate::sql) mod job_rows;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::catalog;
+use super::catalog_rows;
 use super::job_rows::lock;
 use super::snapshot::SqlSnapshot;
 use crate::model::{FireKey, Job, JobId, JobState, PluginName, ScheduleLife, TaskId, Timestamp};
@@ -129,7 +129,7 @@ async fn look(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
 
 async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
     // Also keeps two restores apart: each looks before it writes.
-    catalog::lock(tx).await?;
+    catalog_rows::lock(tx).await?;
     let present = present(tx, &request.records).await?;
     let Plan { restored, jobs_gone } = plan(request, &present)?;
     let written: Vec<(&Record, Restored)> =
@@ -144,14 +144,14 @@ async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault>
                     None => Some(TaskRules::default()),
                     Some(old) => old.as_ref().map(row::rules_of),
                 };
-                catalog::write_task(tx, task, old.as_ref()).await?;
+                catalog_rows::write_task(tx, task, old.as_ref()).await?;
             }
             _ => continue,
         }
         has_changed_catalog = true;
     }
     if has_changed_catalog {
-        catalog::bump(tx).await?;
+        catalog_rows::bump(tx).await?;
     }
     store_jobs(tx, request.now, &written, &jobs_gone).await?;
     store_lines(tx, &written, &present).await?;
@@ -162,7 +162,7 @@ async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault>
 async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Result<(), Fault> {
     let StoredPlugin { version, is_current, bytes } = plugin;
     tx.execute(q::plugin_put, vec![Arg::Rows(vec![row::new_plugin(version)])]).await?;
-    catalog::store_bytes(tx, version.digest, bytes).await?;
+    catalog_rows::store_bytes(tx, version.digest, bytes).await?;
     if !is_current {
         return Ok(());
     }
@@ -176,7 +176,7 @@ async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Res
         }
         let lost = tasks_lost(plugin, tasks.iter());
         if !lost.is_empty() {
-            catalog::delete_tasks(tx, &lost).await?;
+            catalog_rows::delete_tasks(tx, &lost).await?;
         }
     }
     Ok(())
