@@ -17,12 +17,14 @@ mod overlap;
 mod plugins;
 mod queues;
 mod review;
+mod rollouts;
 mod run;
 mod schedules;
 mod schema;
 mod status;
 mod tasks;
 mod transfer;
+mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,10 +39,12 @@ pub use jobs::{CancelJob, JobList, NewJob, NewLines};
 pub use plugins::{PluginPlan, PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
 pub use queues::{QueueState, Unserved};
 pub use review::{Approval, Review, TaskChange};
+pub use rollouts::{NewRollout, RolloutBegun};
 pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
+pub use versions::VersionPlan;
 
 use crate::broker::Broker;
 use crate::clock::Clock;

@@ -1,13 +1,50 @@
 //! What somebody has to agree to before a version of a plugin gets more rights than the current one has.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::path::PathBuf;
 
+use clap::Args;
+
+use super::approval::read_approval;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::short;
 use super::rights::granted;
-use crate::app::{AppError, Review, TaskChange};
-use crate::model::{PluginVersion, TaskName};
+use crate::app::{AppError, Approval, Review, TaskChange, VersionPlan};
+use crate::model::{PluginName, PluginVersion, TaskName};
+
+/// How somebody agrees beforehand to what a stored version may do.
+#[derive(Debug, Args)]
+pub(super) struct AgreementArgs {
+    /// Agree that the version may do more than the current one
+    #[arg(long)]
+    yes: bool,
+    /// What `plugins approve` has written: the version is refused unless it is the one that was approved, with no more rights than that
+    #[arg(long, value_name = "FILE")]
+    approval: Option<PathBuf>,
+}
+
+impl AgreementArgs {
+    /// The version whose digest begins like that, or the one before the current one, if somebody agrees to what it may do.
+    pub(super) async fn plan(
+        &self,
+        context: &mut Context,
+        name: &PluginName,
+        beginning: Option<&str>,
+    ) -> Outcomes<VersionPlan> {
+        let approval: Option<Approval> = match &self.approval {
+            Some(path) => Some(read_approval(path).await?),
+            None => None,
+        };
+        let app = context.app().await?;
+        let plan = app.plugin_version_plan(name, beginning, approval.as_ref()).await?;
+        if !self.yes && approval.is_none() && plan.review.rights_grow() {
+            let report = differences(&plan.version, plan.current.as_ref(), &plan.review);
+            agree(context, &plan.version, &plan.review, &report, "Give it jobs with these rights?").await?;
+        }
+        Ok(plan)
+    }
+}
 
 /// Asks whoever sits at the terminal whether a version may have more rights than the current one; where nobody does, the answer is no.
 pub(super) async fn agree(

@@ -31,6 +31,7 @@ mod plugins;
 mod queues;
 mod register;
 mod rights;
+mod rollout;
 mod schedule;
 mod schedules;
 mod serve;

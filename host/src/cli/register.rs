@@ -10,7 +10,7 @@ use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
-use super::output::{plural, shortened};
+use super::output::{plural, short, shortened};
 use super::rights::{asks, granted};
 use crate::app::{RegisterPlugin, Registration};
 use crate::config::units::{format_duration, format_size};
@@ -31,6 +31,9 @@ pub(super) struct RegisterArgs {
     /// Check and report, but change nothing
     #[arg(long)]
     plan: bool,
+    /// Leave the current version current: for `plugins rollout`, or `plugins rollback --to`
+    #[arg(long)]
+    inactive: bool,
     /// Agree that this version may do more than the current one
     #[arg(long)]
     yes: bool,
@@ -59,9 +62,15 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
     let name = plugin_name(args.name, &args.file)?;
     let app = context.app().await?;
     let is_agreed = args.yes || approval.is_some();
-    let (expected_digest, settings) = (args.sha256, args.limits.settings());
-    let request =
-        RegisterPlugin { grants, expected_digest, settings, approval, ..RegisterPlugin::new(name, component) };
+    let (expected_digest, settings, inactive) = (args.sha256, args.limits.settings(), args.inactive);
+    let request = RegisterPlugin {
+        grants,
+        expected_digest,
+        settings,
+        approval,
+        inactive,
+        ..RegisterPlugin::new(name, component)
+    };
     let plan = app.plugin_plan(request).await?;
     if args.plan {
         return print(context, &plan.registration);
@@ -119,9 +128,12 @@ fn headline(registration: &Registration) -> String {
     match (registration.changes.as_ref().map(|changes| changes.put), &registration.previous) {
         (None, None) => format!("plugin `{name}` is fit to be registered (nothing was changed)"),
         (None, Some(_)) => format!("plugin `{name}` is fit to be registered as a new version (nothing was changed)"),
+        (Some(Put::Unchanged), _) => format!("plugin `{name}` is registered already, just like this"),
+        (Some(_), Some(current)) if registration.is_inactive => {
+            format!("plugin `{name}` has another version; {} stays the current one", short(&current.digest))
+        }
         (Some(Put::Added), _) => format!("plugin `{name}` is registered"),
         (Some(Put::Replaced), _) => format!("plugin `{name}` has a new version"),
-        (Some(Put::Unchanged), _) => format!("plugin `{name}` is registered already, just like this"),
     }
 }
 

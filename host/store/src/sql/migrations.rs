@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_initial.sql", "initial"),
     migration!(2, "0002_names.sql", "names"),
     migration!(3, "0003_shares.sql", "shares"),
+    migration!(4, "0004_rollouts.sql", "rollouts"),
 ];
 
 /// Where a database without a schema of ours starts.
@@ -96,8 +97,8 @@ mod tests {
     #[test]
     fn a_fresh_database_starts_at_the_baseline_and_an_older_one_takes_each_step() {
         let names = |current| missing(current).map(|migration| migration.name).collect::<Vec<_>>();
-        assert_eq!(names(0), ["baseline", "shares"]);
-        assert_eq!(names(1), ["names", "shares"]);
+        assert_eq!(names(0), ["baseline", "shares", "rollouts"]);
+        assert_eq!(names(1), ["names", "shares", "rollouts"]);
         assert_eq!(names(wanted()), [""; 0]);
     }
 

@@ -30,12 +30,14 @@ pub mod opening;
 mod queues;
 mod recovery;
 mod results;
+mod rollouts;
 mod schedules;
 mod shares;
 mod tasks;
 mod text;
 mod time;
 mod transfer;
+mod versions;
 
 /// Everything a case may touch.
 pub struct Rig {
@@ -99,6 +101,8 @@ use cases;
 /// Every group with its cases.
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("tasks", tasks::CASES),
+    ("versions", versions::CASES),
+    ("rollouts", rollouts::CASES),
     ("schedules", schedules::CASES),
     ("jobs", jobs::CASES),
     ("queues", queues::CASES),

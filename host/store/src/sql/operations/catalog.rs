@@ -3,14 +3,17 @@
 use async_trait::async_trait;
 
 use super::catalog_rows as rows;
-use crate::model::{Digest, PluginName, PluginVersion, Settings, Task, TaskId};
+use super::{rollouts, versions};
+use crate::model::{Digest, PluginName, PluginVersion, Rollout, Settings, Task, TaskId};
+use crate::rollout;
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::statements::query::q;
 use crate::sql::statements::row;
 use crate::sql::statements::value::{Row, args};
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
-    ActivatePlugin, Catalog, Page, PluginPut, Put, PutPlugin, StoreError, Subject, TaskRow, Unreadable, rules,
+    ActivatePlugin, Catalog, CountRollout, EndRollout, Page, PluginPut, PrunePlugin, Pruned, Put, PutPlugin,
+    PutRollout, RolloutEnded, StagePlugin, StoreError, Subject, TaskRow, Unreadable, rules,
 };
 
 async fn get(tx: &mut Tx, name: &PluginName) -> Result<Option<PluginVersion>, Fault> {
@@ -21,12 +24,17 @@ async fn get(tx: &mut Tx, name: &PluginName) -> Result<Option<PluginVersion>, Fa
 async fn put(tx: &mut Tx, request: &PutPlugin) -> Result<PluginPut, Fault> {
     rows::lock(tx).await?;
     let version = &request.version;
-    let put = match rows::current(tx, &version.name).await? {
+    let found = rows::current(tx, &version.name).await?;
+    let known = found.as_ref().and_then(|found| found.as_ref().ok());
+    let put = match &found {
         // What it was does not matter to the version that takes its place.
         Some(Err(_)) => Put::Replaced,
-        found => rules::plugin_put(found.and_then(Result::ok).as_ref(), version),
+        _ => rules::plugin_put(known, version),
     };
     if put != Put::Unchanged {
+        rollout::may_activate(&version.name, rows::rollout(tx, &version.name).await?.as_ref())?;
+        rules::is_as_reviewed(&version.name, request.reviewed.as_ref(), known, None)?;
+        versions::settle_running(tx, &version.name).await?;
         tx.execute(q::plugin_put, rows::one_row(row::new_plugin(version))).await?;
     }
     rows::store_bytes(tx, version.digest, &request.bytes).await?;
@@ -35,16 +43,39 @@ async fn put(tx: &mut Tx, request: &PutPlugin) -> Result<PluginPut, Fault> {
 
 async fn activate_version(tx: &mut Tx, request: &ActivatePlugin) -> Result<PluginPut, Fault> {
     rows::lock(tx).await?;
-    let ActivatePlugin { name, digest, tasks } = request;
-    let mut versions = tx.fetch(q::plugin_history, args![name]).await?.into_iter().map(row::plugin);
-    if !versions.any(|version| version.is_ok_and(|version| version.digest == *digest)) {
+    let ActivatePlugin { name, digest, tasks, reviewed } = request;
+    let versions = rows::history(tx, name).await?.rows;
+    let Some(version) = versions.iter().find(|version| version.digest == *digest) else {
         return Err(rules::no_version(name, *digest).into());
-    }
-    let put = match rows::current(tx, name).await? {
-        Some(Ok(version)) if version.digest == *digest => Put::Unchanged,
-        _ => Put::Replaced,
     };
+    let current = rows::readable_current(tx, name).await?;
+    let put = if current.as_ref() == Some(version) { Put::Unchanged } else { Put::Replaced };
+    if put != Put::Unchanged {
+        rollout::may_activate(name, rows::rollout(tx, name).await?.as_ref())?;
+        rules::is_as_reviewed(name, reviewed.as_ref(), current.as_ref(), Some(&version.grants))?;
+        versions::settle_running(tx, name).await?;
+    }
     rows::activate(tx, put, name, *digest, tasks, &Settings::default()).await
+}
+
+async fn stage(tx: &mut Tx, request: &StagePlugin) -> Result<Put, Fault> {
+    rows::lock(tx).await?;
+    let StagePlugin { version, bytes, reviewed } = request;
+    rules::may_stage(version, rows::current_digest(tx, &version.name).await?)?;
+    let Page { rows, unreadable, .. } = rows::history(tx, &version.name).await?;
+    let put = match unreadable.iter().any(|bad| bad.id == version.digest.to_string()) {
+        // What it was does not matter to what takes its place.
+        true => Put::Replaced,
+        false => rules::plugin_put(rows.iter().find(|stored| stored.digest == version.digest), version),
+    };
+    if put != Put::Unchanged {
+        let current = rows::readable_current(tx, &version.name).await?;
+        rules::is_as_reviewed(&version.name, reviewed.as_ref(), current.as_ref(), None)?;
+        tx.execute(q::plugin_put, rows::one_row(row::new_plugin(version))).await?;
+        rows::store_bytes(tx, version.digest, bytes).await?;
+        rows::bump(tx).await?;
+    }
+    Ok(put)
 }
 
 async fn remove(tx: &mut Tx, name: &PluginName) -> Result<Option<Vec<TaskId>>, Fault> {
@@ -142,6 +173,30 @@ impl Catalog for SqlStore {
 
     async fn plugin_remove(&self, name: &PluginName) -> Result<Option<Vec<TaskId>>, StoreError> {
         write_with!(self, "plugin_remove", name.clone(), remove)
+    }
+
+    async fn plugin_stage(&self, request: StagePlugin) -> Result<Put, StoreError> {
+        write_with!(self, "plugin_stage", request, stage)
+    }
+
+    async fn rollout_get(&self, name: &PluginName) -> Result<Option<Rollout>, StoreError> {
+        read_with!(self, "rollout_get", rows::rollout, name)
+    }
+
+    async fn rollout_put(&self, request: PutRollout) -> Result<Rollout, StoreError> {
+        write_with!(self, "rollout_put", request, rollouts::put)
+    }
+
+    async fn rollout_end(&self, request: EndRollout) -> Result<RolloutEnded, StoreError> {
+        write_with!(self, "rollout_end", request, rollouts::end)
+    }
+
+    async fn rollout_count(&self, request: CountRollout) -> Result<Option<Rollout>, StoreError> {
+        write_with!(self, "rollout_count", request, rollouts::count)
+    }
+
+    async fn plugin_prune(&self, request: PrunePlugin) -> Result<Pruned, StoreError> {
+        write_with!(self, "plugin_prune", request, versions::prune)
     }
 
     async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {

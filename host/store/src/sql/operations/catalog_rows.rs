@@ -1,12 +1,13 @@
 //! Rows of plugins, their versions and tasks, as the operations on them read and write them.
 
-use crate::model::{Digest, PluginName, PluginVersion, Settings, Task, TaskId};
+use crate::model::{Digest, PluginName, PluginVersion, Rollout, Settings, Task, TaskId};
 use crate::sql::drivers::tx::{Fault, Tx};
+use crate::sql::encoding::Encode as _;
 use crate::sql::places::{self, TaskRules};
 use crate::sql::statements::query::q;
 use crate::sql::statements::row::{self, StoredTask};
 use crate::sql::statements::value::{Arg, Row, args, list, values};
-use crate::{Page, PluginPut, Put, StoreError, Subject, Unreadable};
+use crate::{Defect, Page, PluginPut, Put, StoreError, Subject, Unreadable};
 
 pub(in crate::sql) fn one_row(row: Vec<crate::sql::statements::value::Value>) -> Vec<Arg> {
     vec![Arg::Rows(vec![row])]
@@ -18,6 +19,11 @@ pub(in crate::sql) async fn current(
     name: &PluginName,
 ) -> Result<Option<Result<PluginVersion, Unreadable>>, Fault> {
     Ok(tx.fetch_one(q::plugin_get, args![name]).await?.map(row::plugin))
+}
+
+/// The current version, if it can be read.
+pub(in crate::sql) async fn readable_current(tx: &mut Tx, name: &PluginName) -> Result<Option<PluginVersion>, Fault> {
+    Ok(current(tx, name).await?.and_then(Result::ok))
 }
 
 /// Changes of the catalogue come one after the other: they look before they write.
@@ -142,4 +148,27 @@ pub(in crate::sql) async fn history(tx: &mut Tx, name: &PluginName) -> Result<Pa
         row::plugin(row).map_err(|bad| Unreadable { id: digest.map_or(bad.id, |digest| digest.to_string()), ..bad })
     };
     Ok(Page::whole(tx.fetch(q::plugin_history, args![name]).await?.into_iter().map(read)))
+}
+
+/// The digest of the current version, whether the rest of it can be read or not.
+pub(in crate::sql) async fn current_digest(tx: &mut Tx, name: &PluginName) -> Result<Option<Digest>, Fault> {
+    let Some(mut row) = tx.fetch_one(q::plugin_get, args![name]).await? else { return Ok(None) };
+    let _name = row.text()?;
+    Ok(Some(row.digest()?))
+}
+
+/// The column of a rollout.
+pub(in crate::sql) fn read_rollout(row: &mut Row) -> Result<Option<Rollout>, Defect> {
+    row.maybe_text()?.map(|text| Rollout::from_json(&text)).transpose()
+}
+
+/// The latest rollout of a plugin. One that is damaged is as good as none: the current version gets all jobs.
+pub(in crate::sql) async fn rollout(tx: &mut Tx, name: &PluginName) -> Result<Option<Rollout>, Fault> {
+    let Some(mut row) = tx.fetch_one(q::rollout_get, args![name]).await? else { return Ok(None) };
+    match read_rollout(&mut row) {
+        Err(defect) if defect.is_newer() => {
+            Err(StoreError::Unreadable { subject: Subject::Plugin(name.clone()), defect }.into())
+        }
+        read => Ok(read.ok().flatten()),
+    }
 }
