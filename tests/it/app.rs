@@ -182,6 +182,33 @@ async fn what_is_configured_survives_a_new_version_of_the_plugin() {
 }
 
 #[tokio::test]
+async fn what_has_changed_since_it_was_reviewed_is_not_carried_out() {
+    let world = world();
+    world.register("p", b"one", &[("t", Settings::default())]).await;
+    let rights = vec![Grant::Env { name: "TZ".into(), value: None }];
+    let reviewed =
+        world.app.plugin_plan(RegisterPlugin { grants: rights, ..request("p", b"two") }).await.expect("it is fit");
+    let name = PluginName::new("p").expect("a name");
+    world.clock.advance(Duration::from_secs(1));
+    world.register("p", b"three", &[("t", Settings::default())]).await;
+    let back = world.app.plugin_version_plan(&name, None, None).await.expect("there is an older one");
+    world.clock.advance(Duration::from_secs(1));
+    world.register("p", b"four", &[("t", Settings::default())]).await;
+    for refused in [
+        world.app.plugin_carry_out(reviewed.clone()).await.map(|_| ()),
+        world.app.plugin_rollback(back).await.map(|_| ()),
+    ] {
+        let Err(error @ AppError::Refused { .. }) = refused else { panic!("{refused:?}") };
+        assert!(error.to_string().contains("reviewed") && error.hint().is_some_and(|hint| hint.contains("try again")));
+    }
+    let four = host::app::digest_of(b"four".to_vec()).await.expect("a digest");
+    assert_eq!(world.app.plugin_get(&name).await.expect("it is there").digest, four);
+    // Whoever has looked again can go on.
+    let again = world.app.plugin_plan(request("p", b"two")).await.expect("it is fit");
+    world.app.plugin_carry_out(again).await.expect("nothing has changed");
+}
+
+#[tokio::test]
 async fn a_broker_that_is_gone_changes_nothing_about_what_was_stored() {
     let world = world_with(Arc::new(Gone), Settings::default());
     world.register("p", b"one", &[("t", Settings::default())]).await;

@@ -167,7 +167,7 @@ impl Content<'_> {
             };
             let tasks = vec![task("p:work", None), task("p:limited", Some(2))];
             self.store
-                .plugin_put(PutPlugin { version, bytes, tasks, configure: Settings::default() })
+                .plugin_put(PutPlugin { version, bytes, tasks, configure: Settings::default(), reviewed: None })
                 .await
                 .expect("a plugin is stored");
         }
@@ -432,6 +432,7 @@ fn every_setting() -> Settings {
         backoff: Some(Backoff::default()),
         priority: Some(-1),
         result_ttl: Some(Duration::ZERO),
+        version: Some(host::model::Digest::from_bytes([7; 32])),
         metadata: Metadata(json!({"owner": TEXT}).as_object().expect("an object").clone()),
     }
 }

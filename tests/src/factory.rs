@@ -108,7 +108,7 @@ pub fn plugin(bytes: &[u8], tasks: Vec<Task>) -> PutPlugin {
         tasks: Vec::new(),
         registered_at: t(0),
     };
-    PutPlugin { version, bytes: bytes.to_vec(), tasks, configure: Settings::default() }
+    PutPlugin { version, bytes: bytes.to_vec(), tasks, configure: Settings::default(), reviewed: None }
 }
 
 /// The settings of a job.
@@ -126,6 +126,7 @@ pub fn job_settings() -> JobSettings {
         backoff: Backoff::default(),
         priority: 0,
         result_ttl: Duration::from_secs(3_600),
+        version: None,
         metadata: Metadata::default(),
     }
 }

@@ -55,12 +55,12 @@ pub enum Offers {
     Functions(Vec<TaskName>),
 }
 
-/// What an attempt runs: the answer to a task's target at the time when the attempt begins.
+/// What an attempt runs: the answer to a task's target at the time when the first attempt at the job begins.
 #[derive(Debug, Clone)]
 pub struct Runnable {
     /// The task's target.
     pub target: Target,
-    /// The current version of the plugin; `None` for a native function.
+    /// The plugin's version that the job is on; `None` for a native function.
     pub plugin: Option<RunnablePlugin>,
 }
 

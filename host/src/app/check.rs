@@ -127,8 +127,12 @@ pub fn check_args(args: &Value, caps: &Caps) -> AppResult<Payload> {
 }
 
 impl App {
-    /// As [`check_settings`], with the caps of this host.
+    /// As [`check_settings`], with the caps of this host, for the layer of a task, which runs whatever version of its plugin is current.
     pub(super) fn check_settings(&self, settings: &Settings) -> AppResult<()> {
+        if settings.version.is_some() {
+            return Err(AppError::invalid("version is a setting of jobs and schedules, and none of tasks")
+                .with_hint("`host plugins rollback` makes another version current for all of them"));
+        }
         check_settings(settings, &self.caps)
     }
 
@@ -140,7 +144,7 @@ impl App {
                     "set it for the task, or make a second task over the same function with a limit of its own",
                 ));
         }
-        self.check_settings(settings)
+        check_settings(settings, &self.caps)
     }
 }
 

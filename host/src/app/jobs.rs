@@ -115,7 +115,7 @@ impl App {
     /// Queues a job.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for settings that are not acceptable and for arguments that do not fit the
+    /// [`AppError::NotFound`] for the task and for the version it is pinned to; [`AppError::Invalid`] for settings that are not acceptable and for arguments that do not fit the
     /// task's schema, with the path of each fault.
     pub async fn job_submit(&self, new: NewJob) -> AppResult<JobId> {
         let spec = self.job_spec(new).await?;
@@ -159,6 +159,7 @@ impl App {
             check_span("the delay", span)?;
         }
         let task = self.task_resolve(&new.task).await?.task;
+        let task = self.task_pinned(task, new.settings.version).await?;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let settings = job_settings(&new.settings.over(&task.layered()), &args);
         let now = self.now().await?;
@@ -251,7 +252,8 @@ impl App {
         }
     }
 
-    /// Puts a job that has ended back into the queue for one more attempt.
+    /// Puts a job that has ended back into the queue for one more attempt, on the version of its plugin that is current then, unless it is
+    /// pinned to one.
     ///
     /// # Errors
     /// [`AppError::NotFound`]; [`AppError::Refused`] where it has not ended.

@@ -17,6 +17,7 @@ mod overlap;
 mod plugins;
 mod queues;
 mod review;
+mod rollouts;
 mod run;
 mod schedule_set;
 mod schedules;
@@ -24,6 +25,7 @@ mod schema;
 mod status;
 mod tasks;
 mod transfer;
+mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,11 +40,13 @@ pub use jobs::{CancelJob, JobList, JobStart, NewJob, NewLines, Submitted, Unique
 pub use plugins::{PluginPlan, PluginRemoved, RegisterPlugin, Registration, Verified, digest_of};
 pub use queues::{QueueState, Unserved};
 pub use review::{Approval, Review, TaskChange};
+pub use rollouts::{NewRollout, RolloutBegun};
 pub use schedule_set::{FIRES_SHOWN, ScheduleChange, ScheduleChanged};
 pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 pub use status::{Cleaned, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
+pub use versions::VersionPlan;
 
 use crate::broker::Broker;
 use crate::clock::Clock;

@@ -1,4 +1,4 @@
-//! Plugins: register, list, go back to an older version, remove, verify.
+//! Plugins: register, list, remove, verify.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use super::error::candidates;
 use super::grants::check_grants;
 use super::overlap::overlaps;
 use super::review::{Approval, Review};
-use super::{App, AppError, AppResult, check_settings};
+use super::{App, AppError, AppResult};
 use crate::executor::{Footprint, InspectError, Inspection, PluginInspector};
 use crate::model::limits::COMPONENT_BYTES_MAX;
 use crate::model::{
     Digest, EventKind, Grant, PluginName, PluginVersion, ScheduleId, Settings, Target, Task, TaskDeclaration, TaskId,
 };
-use crate::store::{ActivatePlugin, Page, PluginPut, Put, PutPlugin, ScheduleFilter, StoreError};
+use crate::store::{Page, PluginPut, Put, PutPlugin, Reviewed, ScheduleFilter, StagePlugin, StoreError};
 
 /// A component that is to become a plugin, or a version of one.
 #[derive(Debug, Clone)]
@@ -31,13 +31,15 @@ pub struct RegisterPlugin {
     pub settings: Settings,
     /// What somebody has approved: then it is refused unless that covers it.
     pub approval: Option<Approval>,
+    /// Leave the current version current: for a rollout, or to be made current later.
+    pub inactive: bool,
 }
 
 impl RegisterPlugin {
     /// A component without rights.
     pub fn new(name: PluginName, component: Vec<u8>) -> RegisterPlugin {
         let (grants, settings) = (Vec::new(), Settings::default());
-        RegisterPlugin { name, component, grants, expected_digest: None, settings, approval: None }
+        RegisterPlugin { name, component, grants, expected_digest: None, settings, approval: None, inactive: false }
     }
 }
 
@@ -66,6 +68,8 @@ pub struct Registration {
     /// What whoever registers it should know, a sentence each: where its folders and those of other plugins reach each other, and what its
     /// author declared beyond what authors may.
     pub notes: Vec<String>,
+    /// Whether the current version stays current.
+    pub is_inactive: bool,
     /// What the store changed; `None` where this was a plan.
     pub changes: Option<PluginPut>,
 }
@@ -106,16 +110,26 @@ impl App {
     /// Stores what was planned: for callers who look at the plan, or let somebody look, before they go on.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`AppError::Refused`] where the plugin has another current version by now, or with other rights, than the plan was compared with, and
+    /// where a rollout is under way. Those of the store.
     pub async fn plugin_carry_out(&self, plan: PluginPlan) -> AppResult<Registration> {
         let PluginPlan { mut registration, component, configure } = plan;
-        let put = self.store.plugin_put(PutPlugin {
-            version: registration.version.clone(),
-            bytes: component,
-            tasks: registration.tasks.clone(),
-            configure,
-        });
-        let changes = put.await?;
+        let (version, tasks) = (registration.version.clone(), registration.tasks.clone());
+        let (name, bytes) = (version.name.clone(), component);
+        let reviewed = Some(Reviewed { current: registration.previous.clone(), grants: None });
+        let changes = if registration.is_inactive {
+            match self.store.plugin_stage(StagePlugin { version, bytes, reviewed }).await {
+                Ok(put) => {
+                    PluginPut { put, tasks_added: Vec::new(), tasks_updated: Vec::new(), tasks_removed: Vec::new() }
+                }
+                Err(error) => return Err(self.version_error(&name, error, |_| false).await),
+            }
+        } else {
+            match self.store.plugin_put(PutPlugin { version, bytes, tasks, configure, reviewed }).await {
+                Ok(changes) => changes,
+                Err(error) => return Err(self.version_error(&name, error, |_| true).await),
+            }
+        };
         self.publish(plugin_events(&registration.version, &changes)).await;
         registration.changes = Some(changes);
         Ok(registration)
@@ -126,8 +140,8 @@ impl App {
     /// # Errors
     /// As [`App::plugin_register`].
     pub async fn plugin_plan(&self, request: RegisterPlugin) -> AppResult<PluginPlan> {
-        let RegisterPlugin { name, component, grants, expected_digest, settings, approval } = request;
-        check_settings(&settings, &self.caps)?;
+        let RegisterPlugin { name, component, grants, expected_digest, settings, approval, inactive } = request;
+        self.check_settings(&settings)?;
         check_grants(&grants)?;
         match &approval {
             Some(approval) => approval.check(&name, &digest_of(component.clone()).await?, &grants)?,
@@ -140,6 +154,9 @@ impl App {
         let size_bytes = component.len() as u64;
         let inspection = self.inspect(component.clone(), &grants, expected_digest).await?;
         let previous = readable(self.store.plugin_get(&name).await)?;
+        if inactive {
+            check_inactive(&inspection.digest, previous.as_ref(), &settings)?;
+        }
         let mut notes: Vec<String> = Vec::new();
         let mut tasks = Vec::with_capacity(inspection.tasks.len());
         for declaration in &inspection.tasks {
@@ -162,7 +179,9 @@ impl App {
             registered_at: self.now().await?,
         };
         let review = previous.as_ref().map(|previous| Review::of(previous, &version)).unwrap_or_default();
-        let registration = Registration { version, previous, review, tasks, footprint, notes, changes: None };
+        let is_inactive = inactive;
+        let registration =
+            Registration { version, previous, review, tasks, footprint, notes, is_inactive, changes: None };
         Ok(PluginPlan { registration, component, configure: settings })
     }
 
@@ -201,47 +220,6 @@ impl App {
             Some(version) => Ok(version),
             None => Err(self.unknown_plugin(name).await?),
         }
-    }
-
-    /// All versions of a plugin, the newest registration first, and the digest of the current one, if that can be read.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`] lists the plugins there are.
-    pub async fn plugin_history(&self, name: &PluginName) -> AppResult<(Page<PluginVersion>, Option<Digest>)> {
-        let current = match self.store.plugin_get(name).await {
-            Ok(Some(version)) => Some(version.digest),
-            Ok(None) => return Err(self.unknown_plugin(name).await?),
-            Err(StoreError::Unreadable { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        Ok((self.store.plugin_history(name).await?, current))
-    }
-
-    /// Makes an older version current again: the one whose digest begins with `digest`, or the one registered before the current one.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`], [`AppError::Invalid`] where the beginning of a digest fits several versions, [`AppError::Refused`] where there
-    /// is no older version.
-    pub async fn plugin_rollback(&self, name: &PluginName, digest: Option<&str>) -> AppResult<PluginVersion> {
-        let (Page { rows: versions, .. }, current) = self.plugin_history(name).await?;
-        let version = match digest {
-            Some(beginning) => pick_version(name, &versions, beginning)?,
-            None => {
-                let older = match current {
-                    Some(current) => versions.iter().skip_while(|version| version.digest != current).nth(1),
-                    // The current one is not among those that can be read.
-                    None => versions.first(),
-                };
-                older.ok_or_else(|| {
-                    AppError::refused(format!("plugin `{name}` has no version older than the current one"))
-                })?
-            }
-        };
-        let tasks = version.tasks.iter().map(|declaration| self.task_of(name, declaration).0).collect();
-        let request = ActivatePlugin { name: name.clone(), digest: version.digest, tasks };
-        let changes = self.store.plugin_activate(request).await?;
-        self.publish(plugin_events(version, &changes)).await;
-        Ok(version.clone())
     }
 
     /// Removes a plugin with all its versions and tasks. Schedules and jobs stay; what they start fails as `plugin_unavailable`.
@@ -333,7 +311,7 @@ impl App {
     }
 
     /// What a declared task is, stored, before anybody configured it; and what its author declared beyond what authors may.
-    fn task_of(&self, plugin: &PluginName, declaration: &TaskDeclaration) -> (Task, Vec<String>) {
+    pub(super) fn task_of(&self, plugin: &PluginName, declaration: &TaskDeclaration) -> (Task, Vec<String>) {
         let mut declared = declaration.settings.clone();
         let cut = self.caps.declared.cut(&mut declared);
         let task = Task {
@@ -350,7 +328,7 @@ impl App {
         (task, cut)
     }
 
-    async fn unknown_plugin(&self, name: &PluginName) -> AppResult<AppError> {
+    pub(super) async fn unknown_plugin(&self, name: &PluginName) -> AppResult<AppError> {
         let known = self.store.plugin_list().await?;
         let names = known.rows.iter().map(|version| version.name.as_str());
         let names: Vec<&str> = names.chain(known.unreadable.iter().map(|bad| bad.id.as_str())).collect();
@@ -380,6 +358,20 @@ pub async fn digest_of(component: Vec<u8>) -> AppResult<Digest> {
     hash.await.map_err(|error| AppError::unexpected("the digest was not computed", error))
 }
 
+/// Whether a component can be stored beside the current version.
+fn check_inactive(digest: &Digest, current: Option<&PluginVersion>, settings: &Settings) -> AppResult<()> {
+    match current {
+        None => Err(AppError::refused("there is no version yet that could stay the current one")
+            .with_hint("register the first one without --inactive")),
+        Some(current) if current.digest == *digest => Err(AppError::refused("this is the current version already")),
+        Some(_) if *settings != Settings::default() => {
+            Err(AppError::invalid("the limits of tasks are changed together with the current version")
+                .with_hint("set them later, with `host tasks configure`"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 fn check_size(bytes: usize) -> AppResult<()> {
     match bytes {
         0 => Err(AppError::invalid("the component is empty")),
@@ -388,20 +380,7 @@ fn check_size(bytes: usize) -> AppResult<()> {
     }
 }
 
-fn pick_version<'a>(name: &PluginName, versions: &'a [PluginVersion], beginning: &str) -> AppResult<&'a PluginVersion> {
-    let beginning = beginning.to_ascii_lowercase();
-    let fitting: Vec<_> =
-        versions.iter().filter(|version| version.digest.to_string().starts_with(&beginning)).collect();
-    match fitting[..] {
-        [version] => Ok(version),
-        [] => Err(AppError::not_found("version", format!("{beginning} of plugin {name}"))
-            .with_hint(format!("`host plugins history {name}` lists the versions"))),
-        _ => Err(AppError::invalid(format!("`{beginning}` is the beginning of several digests"))
-            .with_hint(format!("`host plugins history {name}` lists the versions"))),
-    }
-}
-
-fn plugin_events(version: &PluginVersion, changes: &PluginPut) -> Vec<EventKind> {
+pub(super) fn plugin_events(version: &PluginVersion, changes: &PluginPut) -> Vec<EventKind> {
     let mut events = Vec::new();
     if changes.put != Put::Unchanged {
         events.push(EventKind::PluginRegistered { plugin: version.name.clone(), digest: version.digest });

@@ -107,7 +107,7 @@ impl App {
     /// Adds a schedule.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] for the task; [`AppError::Invalid`] for a trigger that never fires, for settings that are not acceptable, and for
+    /// [`AppError::NotFound`] for the task and for the version it is pinned to; [`AppError::Invalid`] for a trigger that never fires, for settings that are not acceptable, and for
     /// arguments that do not fit the task's schema, with the path of each fault; [`AppError::Refused`] where the id is taken and the policy is
     /// to refuse.
     pub async fn schedule_add(&self, new: NewSchedule) -> AppResult<ScheduleCreated> {
@@ -132,6 +132,7 @@ impl App {
         }
         let first = new.trigger.first_fire()?;
         let task = self.task_resolve(&new.task).await?.task;
+        let task = self.task_pinned(task, new.settings.version).await?;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let task_id = task.id;
         let id = match new.id {

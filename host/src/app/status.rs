@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{App, AppResult, Unreads, Unserved};
 use crate::config::Role;
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{EventKind, JobId, Outcome, ScheduleId, Timestamp};
+use crate::model::{Digest, EventKind, JobId, Outcome, PluginName, RolloutState, ScheduleId, Timestamp};
 use crate::store::{JobCounts, Recover, ScheduleFilter, SchedulerRow, rules};
 
 /// How things stand.
@@ -106,7 +106,7 @@ impl App {
         loop {
             let request = Recover { now, over_at, spared: Vec::new(), holder: None, limit: STEP_ROWS };
             let recovered = self.store.recover(request).await?;
-            let mut events = Vec::new();
+            let mut events: Vec<EventKind> = recovered.returned.iter().map(rollout_returned).collect();
             let mut step = recovered.unreadable.len();
             for (jobs, outcome) in [
                 (&recovered.requeued, None),
@@ -147,4 +147,8 @@ impl App {
 fn alive(mut schedulers: Vec<SchedulerRow>, now: Timestamp) -> Vec<SchedulerRow> {
     schedulers.retain(|row| row.role.parse().is_ok_and(Role::runs_jobs) && rules::is_alive(row, now));
     schedulers
+}
+
+fn rollout_returned((plugin, digest): &(PluginName, Digest)) -> EventKind {
+    EventKind::PluginRolloutChanged { plugin: plugin.clone(), digest: *digest, state: RolloutState::Returned }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Digest, Event, EventKind, EventType, Outcome, Timestamp};
+use crate::model::{Digest, Event, EventKind, EventType, Outcome, RolloutState, Timestamp};
 
 /// The version that is written. Another one is not read.
 const VERSION: u64 = 1;
@@ -29,6 +29,9 @@ fn fields(kind: &EventKind) -> Value {
     match kind {
         EventKind::PluginRegistered { plugin, digest } => {
             json!({"plugin": plugin.as_str(), "digest": digest.to_string()})
+        }
+        EventKind::PluginRolloutChanged { plugin, digest, state } => {
+            json!({"plugin": plugin.as_str(), "digest": digest.to_string(), "state": state.as_str()})
         }
         EventKind::PluginRemoved { plugin } => json!({"plugin": plugin.as_str()}),
         EventKind::TaskAdded { task_id } | EventKind::TaskUpdated { task_id } | EventKind::TaskRemoved { task_id } => {
@@ -112,6 +115,11 @@ fn kind(event_type: EventType, fields: &Fields<'_>) -> Option<EventKind> {
         EventType::PluginRegistered => {
             EventKind::PluginRegistered { plugin: fields.parse("plugin")?, digest: fields.parse::<Digest>("digest")? }
         }
+        EventType::PluginRolloutChanged => EventKind::PluginRolloutChanged {
+            plugin: fields.parse("plugin")?,
+            digest: fields.parse::<Digest>("digest")?,
+            state: RolloutState::from_name(fields.text("state")?)?,
+        },
         EventType::PluginRemoved => EventKind::PluginRemoved { plugin: fields.parse("plugin")? },
         EventType::TaskAdded => EventKind::TaskAdded { task_id: fields.parse("task_id")? },
         EventType::TaskUpdated => EventKind::TaskUpdated { task_id: fields.parse("task_id")? },
@@ -182,6 +190,11 @@ mod tests {
         let message = "broken \"quotes\"\nand lines".to_owned();
         vec![
             EventKind::PluginRegistered { plugin: parsed("p"), digest: Digest::from_bytes([1; 32]) },
+            EventKind::PluginRolloutChanged {
+                plugin: parsed("p"),
+                digest: Digest::from_bytes([2; 32]),
+                state: RolloutState::Returned,
+            },
             EventKind::PluginRemoved { plugin: parsed("p") },
             task(),
             EventKind::TaskUpdated { task_id: parsed("p:t") },

@@ -144,7 +144,7 @@ async fn check(app: &App, text: &str, import: &Import) -> Outcomes<(Vec<Line>, V
                 line.status = "ignored";
                 line.reason = Some(format!("{name} is for the environment of commands, and a task has none"));
             }
-            Ok(CrontabLine::Entry(entry)) => match schedule(&entry, &options, import) {
+            Ok(CrontabLine::Entry(entry)) => match schedule(app, &entry, &options, import).await {
                 Ok(new) => match look(app, new, &mut owners, at + 1).await {
                     Ok(checked) => {
                         line.tell(checked.schedule());
@@ -156,6 +156,9 @@ async fn check(app: &App, text: &str, import: &Import) -> Outcomes<(Vec<Line>, V
                     }
                     Err(error) => line.refuse(&error),
                 },
+                Err(failure @ Failure::App(AppError::Unreachable { .. } | AppError::Unexpected { .. })) => {
+                    return Err(failure);
+                }
                 Err(Failure::App(error)) => line.refuse(&error),
                 Err(failure) => return Err(failure),
             },
@@ -170,7 +173,7 @@ async fn check(app: &App, text: &str, import: &Import) -> Outcomes<(Vec<Line>, V
 }
 
 /// The schedule of an entry. Where it names no ID, it gets one that is the same whenever the file is read.
-fn schedule(entry: &CrontabEntry, options: &RuleOptions, import: &Import) -> Outcomes<NewSchedule> {
+async fn schedule(app: &App, entry: &CrontabEntry, options: &RuleOptions, import: &Import) -> Outcomes<NewSchedule> {
     let words = words(&entry.command).map_err(|(what, hint)| Failure::usage(what, hint))?;
     let command = Command::try_parse_from(words).map_err(|error| {
         let text = error.to_string();
@@ -180,7 +183,7 @@ fn schedule(entry: &CrontabEntry, options: &RuleOptions, import: &Import) -> Out
     let id = command.what.id.clone().map_or_else(|| id_of(&command.task, entry), Ok)?;
     let options = RuleOptions { hash_key: Some(id.to_string()), ..options.clone() };
     let trigger: Trigger = entry.trigger(&options).map_err(|error| cron_fault(&entry.expression, &error))?;
-    let new = command.what.schedule(&command.task, trigger, import.conflict)?;
+    let new = command.what.pinned(app, command.what.schedule(&command.task, trigger, import.conflict)?).await?;
     Ok(NewSchedule { id: Some(id), paused: new.paused || import.what.paused, ..new })
 }
 

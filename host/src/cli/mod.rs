@@ -10,6 +10,7 @@
 //! Operation in `app` → file here with its `Args` and `run` → variant of `Command` → wire type, if it prints data → cases in
 //! `tests/it/cli`, with the help text among the snapshots.
 
+mod agreement;
 mod answer;
 mod approval;
 mod component;
@@ -30,6 +31,7 @@ mod plugins;
 mod queues;
 mod register;
 mod rights;
+mod rollout;
 mod schedule;
 mod schedule_set;
 mod schedules;

@@ -2,15 +2,18 @@
 
 use clap::{Args, Subcommand};
 
+use super::agreement::AgreementArgs;
 use super::approval::{ApproveArgs, approve};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcomes};
 use super::output::{plural, short, time};
 use super::rights::{PURE, asks, granted};
+use super::rollout::{self, RolloutArgs, described};
+use crate::app::VersionPlan;
 use crate::config::units::format_size;
 use crate::model::{PluginName, PluginVersion};
-use crate::store::Page;
-use crate::wire::PluginWire;
+use crate::store::{KeptVersion, Page};
+use crate::wire::{PluginDetails, PluginWire, RolloutWire, VersionWire};
 
 #[derive(Debug, Args)]
 pub(super) struct PluginsArgs {
@@ -36,8 +39,27 @@ enum PluginsCommand {
     Rollback {
         /// The plugin
         name: PluginName,
-        /// The beginning of the version's digest [default: the version before the current one]
+        /// The beginning of the version's digest [default: the version registered before the current one]
+        #[arg(long, value_name = "DIGEST")]
+        to: Option<String>,
+        /// The same
+        #[arg(hide = true, conflicts_with = "to")]
         digest: Option<String>,
+        #[command(flatten)]
+        agreement: AgreementArgs,
+    },
+    /// Give a part of the jobs to another version, and go back by itself where that fails too often
+    Rollout(RolloutArgs),
+    /// Remove old versions of a plugin; those that a schedule or an unfinished job needs stay
+    Prune {
+        /// The plugin
+        name: PluginName,
+        /// How many versions stay in any case, counted from the one registered last
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        keep: usize,
+        /// Say what would be removed, but change nothing
+        #[arg(long)]
+        plan: bool,
     },
     /// Remove a plugin with all its versions and tasks; its schedules and jobs stay
     Remove {
@@ -61,7 +83,12 @@ pub(super) async fn run(context: &mut Context, args: PluginsArgs) -> Outcomes {
         PluginsCommand::List => list(context).await,
         PluginsCommand::Show { name } => show(context, &name).await,
         PluginsCommand::History { name } => history(context, &name).await,
-        PluginsCommand::Rollback { name, digest } => rollback(context, &name, digest.as_deref()).await,
+        PluginsCommand::Rollback { name, to, digest, agreement } => {
+            let plan = agreement.plan(context, &name, to.or(digest).as_deref()).await?;
+            rollback(context, plan).await
+        }
+        PluginsCommand::Rollout(args) => rollout::run(context, args).await,
+        PluginsCommand::Prune { name, keep, plan } => prune(context, &name, keep, plan).await,
         PluginsCommand::Remove { name, yes } => remove(context, &name, yes).await,
         PluginsCommand::Approve(args) => approve(context, args).await,
         PluginsCommand::Verify { name } => verify(context, name.as_ref()).await,
@@ -87,9 +114,11 @@ async fn list(context: &mut Context) -> Outcomes {
 }
 
 async fn show(context: &mut Context, name: &PluginName) -> Outcomes {
-    let plugin = context.app().await?.plugin_get(name).await?;
+    let app = context.app().await?;
+    let (plugin, rollout) = (app.plugin_get(name).await?, app.rollout_get(name).await?);
     if context.out.json {
-        return Ok(context.out.json(&PluginWire::from(&plugin))?);
+        let rollout = rollout.as_ref().map(|rollout| RolloutWire::new(name, rollout));
+        return Ok(context.out.json(&PluginDetails { plugin: PluginWire::from(&plugin), rollout })?);
     }
     let tasks: Vec<String> = plugin.tasks.iter().map(|task| format!("{name}:{}", task.name)).collect();
     let grants: Vec<String> = plugin.grants.iter().map(granted).collect();
@@ -99,6 +128,7 @@ async fn show(context: &mut Context, name: &PluginName) -> Outcomes {
         ("digest", plugin.digest.to_string()),
         ("size", format_size(plugin.size_bytes)),
         ("registered", time(plugin.registered_at)),
+        ("rollout", rollout.as_ref().map(described).unwrap_or_default()),
         ("tasks", tasks.join("\n")),
         ("pure", if plugin.is_pure() { PURE.to_owned() } else { String::new() }),
         ("asks to", asks(&plugin.imports, &plugin.grants).join("\n")),
@@ -110,7 +140,11 @@ async fn history(context: &mut Context, name: &PluginName) -> Outcomes {
     let (Page { rows: versions, unreadable, .. }, current) = context.app().await?.plugin_history(name).await?;
     context.out.unreadable("version", &unreadable)?;
     if context.out.json {
-        return Ok(context.out.json(&versions.iter().map(PluginWire::from).collect::<Vec<_>>())?);
+        let wire = |version: &PluginVersion| VersionWire {
+            plugin: PluginWire::from(version),
+            current: Some(version.digest) == current,
+        };
+        return Ok(context.out.json(&versions.iter().map(wire).collect::<Vec<_>>())?);
     }
     let row = |version: &PluginVersion| {
         let mark = if Some(version.digest) == current { "current" } else { "" };
@@ -121,13 +155,46 @@ async fn history(context: &mut Context, name: &PluginName) -> Outcomes {
     Ok(context.out.table(&["VERSION", "REGISTERED", "SIZE", "TASKS", ""], rows)?)
 }
 
-async fn rollback(context: &mut Context, name: &PluginName, digest: Option<&str>) -> Outcomes {
-    let version = context.app().await?.plugin_rollback(name, digest).await?;
+async fn rollback(context: &mut Context, plan: VersionPlan) -> Outcomes {
+    let version = context.app().await?.plugin_rollback(plan).await?;
     if context.out.json {
         return Ok(context.out.json(&PluginWire::from(&version))?);
     }
-    let registered = time(version.registered_at);
+    let (name, registered) = (&version.name, time(version.registered_at));
     Ok(context.out.line(&format!("plugin `{name}` is at version {} of {registered}", short(&version.digest)))?)
+}
+
+async fn prune(context: &mut Context, name: &PluginName, keep: usize, plan: bool) -> Outcomes {
+    let pruned = context.app().await?.plugin_prune(name, keep, plan).await?;
+    if context.out.json {
+        let removed: Vec<String> = pruned.removed.iter().map(ToString::to_string).collect();
+        let kept = pruned.kept.iter().map(|(version, reason)| {
+            serde_json::json!({"digest": version.to_string(), "reason": match reason {
+                KeptVersion::Current => "current",
+                KeptVersion::Job => "job",
+                KeptVersion::Schedule => "schedule",
+                KeptVersion::Recent => "recent",
+                KeptVersion::Rollout => "rollout",
+            }})
+        });
+        let kept: Vec<_> = kept.collect();
+        return Ok(context.out.json(&serde_json::json!({"name": name.as_str(), "removed": removed, "kept": kept}))?);
+    }
+    for (version, reason) in &pruned.kept {
+        let reason = match reason {
+            KeptVersion::Current => "it is the current one",
+            KeptVersion::Job => "a job that has not ended needs it",
+            KeptVersion::Schedule => "a schedule is pinned to it",
+            KeptVersion::Recent => "it is among the last ones",
+            KeptVersion::Rollout => "its rollout is under way",
+        };
+        context.out.note(&format!("{} stays: {reason}", short(version)))?;
+    }
+    let count = plural(pruned.removed.len(), "version");
+    let (verb, removed) = (if plan { "would go" } else { "removed" }, &pruned.removed);
+    let digests: Vec<String> = removed.iter().map(short).collect();
+    let list = if digests.is_empty() { String::new() } else { format!(": {}", digests.join(", ")) };
+    Ok(context.out.line(&format!("plugin `{name}`: {count} {verb}{list}"))?)
 }
 
 async fn remove(context: &mut Context, name: &PluginName, yes: bool) -> Outcomes {

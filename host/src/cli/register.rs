@@ -1,20 +1,20 @@
 //! `host register`.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::agreement::{agree, differences};
 use super::approval::read_approval;
 use super::component::{plugin_name, read_component};
 use super::context::Context;
-use super::exit::{Failure, Outcomes};
+use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
 use super::output::{plural, short, shortened};
 use super::rights::{asks, granted};
-use crate::app::{AppError, RegisterPlugin, Registration, TaskChange};
+use crate::app::{RegisterPlugin, Registration};
 use crate::config::units::{format_duration, format_size};
-use crate::model::{Digest, Parallelism, PluginName, Task, TaskName};
+use crate::model::{Digest, Parallelism, PluginName, Task};
 use crate::store::Put;
 use crate::wire::RegistrationWire;
 
@@ -31,6 +31,9 @@ pub(super) struct RegisterArgs {
     /// Check and report, but change nothing
     #[arg(long)]
     plan: bool,
+    /// Leave the current version current: for `plugins rollout`, or `plugins rollback --to`
+    #[arg(long)]
+    inactive: bool,
     /// Agree that this version may do more than the current one
     #[arg(long)]
     yes: bool,
@@ -59,15 +62,22 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
     let name = plugin_name(args.name, &args.file)?;
     let app = context.app().await?;
     let is_agreed = args.yes || approval.is_some();
-    let (expected_digest, settings) = (args.sha256, args.limits.settings());
-    let request =
-        RegisterPlugin { grants, expected_digest, settings, approval, ..RegisterPlugin::new(name, component) };
+    let (expected_digest, settings, inactive) = (args.sha256, args.limits.settings(), args.inactive);
+    let request = RegisterPlugin {
+        grants,
+        expected_digest,
+        settings,
+        approval,
+        inactive,
+        ..RegisterPlugin::new(name, component)
+    };
     let plan = app.plugin_plan(request).await?;
     if args.plan {
         return print(context, &plan.registration);
     }
     if !is_agreed && plan.registration.review.rights_grow() {
-        agree(context, &plan.registration).await?;
+        let Registration { version, review, .. } = &plan.registration;
+        agree(context, version, review, &report(&plan.registration), "Register it with these rights?").await?;
     }
     print(context, &app.plugin_carry_out(plan).await?)
 }
@@ -84,31 +94,6 @@ fn print(context: &mut Context, registration: &Registration) -> Outcomes {
     }
     Ok(())
 }
-
-/// Asks whoever sits at the terminal whether the plugin may have more rights than before; where nobody does, the answer is no.
-async fn agree(context: &mut Context, registration: &Registration) -> Outcomes {
-    let name = &registration.version.name;
-    let refusal = || Failure::RightsGrow {
-        what: format!("this version of plugin `{name}` would have rights that the current one does not have"),
-        rights: registration.review.rights_added.iter().map(granted).collect(),
-    };
-    if context.out.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(refusal());
-    }
-    for line in report(registration) {
-        context.out.note(&line)?;
-    }
-    context.out.question("Register it with these rights? [y/N] ")?;
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut line).map(|_| line)
-    });
-    let answer = answer.await.map_err(|error| Failure::App(AppError::unexpected("nothing was answered", error)))??;
-    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(refusal()) }
-}
-
-/// Most bytes of an answer that are read.
-const ANSWER_BYTES_MAX: u64 = 1_000;
 
 /// What an operator should know about what was registered.
 fn report(registration: &Registration) -> Vec<String> {
@@ -132,7 +117,7 @@ fn report(registration: &Registration) -> Vec<String> {
     });
     lines.extend(version.grants.iter().map(|grant| format!("  {}", granted(grant))));
     lines.extend(registration.notes.iter().map(|note| format!("  note: {note}")));
-    lines.extend(differences(registration));
+    lines.extend(differences(version, registration.previous.as_ref(), &registration.review));
     lines.push(String::new());
     lines.push(footprint(registration));
     lines
@@ -143,9 +128,12 @@ fn headline(registration: &Registration) -> String {
     match (registration.changes.as_ref().map(|changes| changes.put), &registration.previous) {
         (None, None) => format!("plugin `{name}` is fit to be registered (nothing was changed)"),
         (None, Some(_)) => format!("plugin `{name}` is fit to be registered as a new version (nothing was changed)"),
+        (Some(Put::Unchanged), _) => format!("plugin `{name}` is registered already, just like this"),
+        (Some(_), Some(current)) if registration.is_inactive => {
+            format!("plugin `{name}` has another version; {} stays the current one", short(&current.digest))
+        }
         (Some(Put::Added), _) => format!("plugin `{name}` is registered"),
         (Some(Put::Replaced), _) => format!("plugin `{name}` has a new version"),
-        (Some(Put::Unchanged), _) => format!("plugin `{name}` is registered already, just like this"),
     }
 }
 
@@ -161,37 +149,6 @@ fn task_line(task: &Task) -> String {
         "" => format!("{}  ({limits})", task.id),
         _ => format!("{}  {}  ({limits})", task.id, shortened(about, 80)),
     }
-}
-
-/// How this version differs from the current one: the thing to look at in an update.
-fn differences(registration: &Registration) -> Vec<String> {
-    let Registration { version, previous, review, .. } = registration;
-    let Some(previous) = previous else { return Vec::new() };
-    let mut lines = vec![String::new(), format!("Compared with version {}:", short(&previous.digest))];
-    if review.is_empty() {
-        lines.push(match version.digest == previous.digest {
-            true => "  nothing is different".to_owned(),
-            false => "  the same tasks, imports and rights".to_owned(),
-        });
-        return lines;
-    }
-    let id = |name: &TaskName| format!("{}:{name}", version.name);
-    lines.extend(review.tasks_added.iter().map(|name| format!("  {} is new", id(name))));
-    lines.extend(
-        review.tasks_removed.iter().map(|name| format!("  {} is gone: this version does not offer it", id(name))),
-    );
-    let parts = |change: &TaskChange| change.parts.join(", ");
-    lines.extend(
-        review.tasks_changed.iter().map(|it| format!("  {} is declared otherwise: {}", id(&it.name), parts(it))),
-    );
-    lines.extend(review.imports_added.iter().map(|import| format!("  asks for {}", import.interface)));
-    lines.extend(review.imports_removed.iter().map(|import| format!("  asks no longer for {}", import.interface)));
-    lines.extend(review.rights_added.iter().map(|grant| format!("  MAY NOW: {}", granted(grant))));
-    lines.extend(review.rights_removed.iter().map(|grant| format!("  may no longer: {}", granted(grant))));
-    if !review.rights_grow() {
-        lines.push("  its rights do not grow".to_owned());
-    }
-    lines
 }
 
 /// Memory above which the cost of wiping it for every job is worth a word: what a plugin with the stack that `host new` sets has.

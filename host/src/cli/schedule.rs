@@ -55,7 +55,7 @@ pub(super) async fn run(context: &mut Context, args: ScheduleArgs) -> Outcomes {
         id => id,
     };
     let trigger = when.trigger(now, id.as_ref().map_or("", ScheduleId::as_str))?;
-    let new = what.schedule(&task, trigger.clone(), conflict.into())?;
+    let new = what.pinned(&app, what.schedule(&task, trigger.clone(), conflict.into())?).await?;
     let created = app.schedule_add(NewSchedule { id, ..new }).await?;
     let schedule = created.schedule;
     if created.added == ScheduleAdded::Skipped {

@@ -365,6 +365,7 @@ impl TaskDefaultsFile {
             backoff: backoff.transpose()?,
             priority: self.priority,
             result_ttl: self.result_ttl.map(|span| span.0),
+            version: None,
             metadata: Metadata(self.metadata),
         })
     }

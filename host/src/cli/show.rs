@@ -32,6 +32,7 @@ pub(super) fn run_settings(
         ("backoff", backoff(&settings.backoff) + mark(|layer| layer.backoff.is_some())),
         ("priority", settings.priority.to_string() + mark(|layer| layer.priority.is_some())),
         ("results kept", format_duration(settings.result_ttl) + mark(|layer| layer.result_ttl.is_some())),
+        ("version", settings.version.map(|version| version.to_string()).unwrap_or_default()),
         ("metadata", metadata),
     ]
 }

@@ -13,9 +13,9 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs};
 use super::signals::{Signal, Signals};
 use super::when::TimeArg;
-use crate::app::{AppResult, JobStart, NewJob, Unique};
+use crate::app::{App, AppResult, JobStart, NewJob, Unique};
 use crate::config::units::parse_duration;
-use crate::model::{Job, JobId, Outcome};
+use crate::model::{Digest, Job, JobId, Outcome};
 use crate::trigger::DstPolicy;
 use crate::wire::JobWire;
 
@@ -26,11 +26,15 @@ struct JobArgs {
     task: String,
     #[command(flatten)]
     arguments: ArgumentArgs,
+    /// Run this version of the plugin, whichever is current: the beginning of its digest
+    #[arg(long, value_name = "DIGEST")]
+    version: Option<String>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
 
 impl JobArgs {
+    /// The version is for [`pinned`] to look up, when the store is open.
     fn job(self) -> Outcomes<NewJob> {
         Ok(NewJob {
             args: self.arguments.arguments()?,
@@ -92,8 +96,10 @@ pub(super) struct RunArgs {
 
 pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes {
     let start = args.start()?;
-    let job = NewJob { start, ..args.job.job()? };
+    let version = args.job.version.clone();
+    let mut job = NewJob { start, ..args.job.job()? };
     let app = context.app().await?;
+    job.settings.version = pinned(&app, &job.task, version).await?;
     let (id, is_new) = match args.unique_key {
         None => (app.job_submit(job).await?, None),
         Some(key) => {
@@ -119,10 +125,19 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
     print_ended(context, &job)
 }
 
+/// The version of the task's plugin that jobs are to be pinned to, where one was named.
+pub(super) async fn pinned(app: &App, task: &str, version: Option<String>) -> Outcomes<Option<Digest>> {
+    match version {
+        Some(beginning) => Ok(Some(app.task_version(task, &beginning).await?)),
+        None => Ok(None),
+    }
+}
+
 /// Queues a job and runs it in this process. Asked to end by a signal, it cancels the job and waits for that; asked again, it leaves at once, and
 /// the job goes on elsewhere when its lease has run out.
 pub(super) async fn run(context: &mut Context, args: RunArgs) -> Outcomes {
-    let new = args.job.job()?;
+    let version = args.job.version.clone();
+    let mut new = args.job.job()?;
     let mut signals = Signals::listen()?;
     let opened = tokio::select! {
         opened = context.opened() => opened?,
@@ -130,6 +145,7 @@ pub(super) async fn run(context: &mut Context, args: RunArgs) -> Outcomes {
         signal = signals.next() => return Err(Failure::Interrupted(signal)),
     };
     let app = opened.app;
+    new.settings.version = pinned(&app, &new.task, version).await?;
     let (id, early) = submit_through(&mut signals, app.job_submit(new)).await?;
     context.out.note(&format!("job {id}"))?;
     let running = app.job_run_here(id, &opened.executors, opened.options);

@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time};
-use crate::app::NewSchedule;
+use super::submit::pinned;
+use crate::app::{App, NewSchedule};
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, ConflictPolicy, GraceTime, ScheduleId, Settings, Timestamp};
 use crate::trigger::{
@@ -72,6 +73,9 @@ pub(super) struct WhatArgs {
     /// Let it rest until it is unpaused
     #[arg(long)]
     pub(super) paused: bool,
+    /// Have its jobs run this version of the plugin, whichever is current: the beginning of its digest
+    #[arg(long, value_name = "DIGEST")]
+    version: Option<String>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -79,12 +83,13 @@ pub(super) struct WhatArgs {
 impl WhatArgs {
     /// Refuses all of them but `--paused` where each line of a file says these things itself.
     pub(super) fn only_in_lines(&self) -> Outcomes {
-        let Self { id, arguments, coalesce, misfire_grace_time, max_jitter, paused: _, settings } = self;
+        let Self { id, arguments, coalesce, misfire_grace_time, max_jitter, paused: _, version, settings } = self;
         let is_said = id.is_some()
             || *arguments != ArgumentArgs::default()
             || *coalesce != CoalesceArg::default()
             || misfire_grace_time.is_some()
             || !max_jitter.is_zero()
+            || version.is_some()
             || settings.settings()? != Settings::default();
         if is_said {
             let what = "beside --from-crontab, no flag but --paused says what the schedules do";
@@ -93,7 +98,13 @@ impl WhatArgs {
         Ok(())
     }
 
-    /// A schedule of that task with what these say.
+    /// The schedule with the version of the plugin that its jobs are to be pinned to, where one is named.
+    pub(super) async fn pinned(&self, app: &App, new: NewSchedule) -> Outcomes<NewSchedule> {
+        let version = pinned(app, &new.task, self.version.clone()).await?;
+        Ok(NewSchedule { settings: Settings { version, ..new.settings }, ..new })
+    }
+
+    /// A schedule of that task with what these say, but for the version.
     pub(super) fn schedule(&self, task: &str, trigger: Trigger, conflict: ConflictPolicy) -> Outcomes<NewSchedule> {
         Ok(NewSchedule {
             id: self.id.clone(),

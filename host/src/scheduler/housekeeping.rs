@@ -128,6 +128,7 @@ fn publish_recovered(core: &Core, recovered: &Recovered) {
     core.notifier.publish(recovered.requeued.iter().map(released(None)));
     core.notifier.publish(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
     core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
+    super::rollout::returned(core, recovered.returned.iter().cloned());
     super::acquisition::publish_unreadable(core, &recovered.unreadable);
     for job in &recovered.requeued {
         tracing::warn!(job.id = %job.id, task.id = %job.task_id, "the worker of a job vanished; the job is queued again");

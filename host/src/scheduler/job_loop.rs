@@ -444,7 +444,7 @@ async fn give_back_until(not_before: Option<Timestamp>, job: &Job, writes: &mpsc
     let Some(lease) = &job.lease else { return };
     let release = given_back(job.spec.id, lease.token, not_before);
     // The writer ends after the last sender, and this is one.
-    let _closed = writes.send(Write::Release(Box::new(release), TaskId::clone(&job.spec.task_id))).await;
+    let _closed = writes.send(Write::Release(Box::new(release), TaskId::clone(&job.spec.task_id), None)).await;
 }
 
 fn given_back(id: JobId, token: LeaseToken, not_before: Option<Timestamp>) -> ReleaseJob {

@@ -42,6 +42,7 @@ mod options;
 mod plan;
 mod queues;
 mod recovery;
+mod rollout;
 mod run_one;
 mod runner;
 mod running;

@@ -89,8 +89,9 @@ enum Step {
 impl Runner {
     async fn run(mut self, resolved: Resolved) -> Option<Payload> {
         let started_at = self.core.time.now();
-        let plugin_digest = resolved.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
-        let mut finished = match resolved {
+        let Resolved { runnable, rolled_out } = resolved;
+        let plugin_digest = runnable.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
+        let mut finished = match runnable {
             Ok(runnable) => self.execute(runnable, started_at).await,
             Err(error) => failed(error, Retry::Backoff),
         };
@@ -120,7 +121,8 @@ impl Runner {
             effects: if returned.is_some() { finished.effects } else { Effects::default() },
         };
         // The writer ends after the last sender, and this is one.
-        let _closed = self.writes.send(Write::Release(Box::new(release), self.job.spec.task_id.clone())).await;
+        let _closed =
+            self.writes.send(Write::Release(Box::new(release), self.job.spec.task_id.clone(), rolled_out)).await;
         returned
     }
 

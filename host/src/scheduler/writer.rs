@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use super::acquisition::{Acquisition, Ask, acquire};
 use super::batch::{self, NotStored, store_each};
 use super::core::Core;
+use super::rollout;
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
-use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, TaskId, Timestamp};
+use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, PluginName, TaskId, Timestamp};
 use crate::store::{
-    Ending, ExchangeJobs, ExchangedJobs, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released, StoreError,
+    CountRollout, Ending, ExchangeJobs, ExchangedJobs, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released,
+    StoreError,
 };
 
 /// Most attempts whose end waits to be written; an attempt that finds no room waits, with its slot.
@@ -39,8 +41,8 @@ fn pauses() -> Backoff {
 pub(super) enum Write {
     /// Lines and progress of a running attempt.
     Report(JobReport),
-    /// The end of an attempt.
-    Release(Box<ReleaseJob>, TaskId),
+    /// The end of an attempt, with the task, and the plugin where it ran a version of it that is being rolled out.
+    Release(Box<ReleaseJob>, TaskId, Option<PluginName>),
     /// Somebody wants jobs. There is one of these at a time.
     Acquire(Ask),
 }
@@ -50,6 +52,7 @@ pub(super) enum Write {
 struct End {
     release: ReleaseJob,
     task_id: TaskId,
+    rolled_out: Option<PluginName>,
     /// How often it failed alone.
     failures: u32,
     retry_at: Instant,
@@ -72,8 +75,8 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
         for write in batch.drain(..) {
             match write {
                 Write::Report(report) => reports.push(report),
-                Write::Release(release, task_id) => {
-                    ends.push(End { release: *release, task_id, failures: 0, retry_at: now });
+                Write::Release(release, task_id, rolled_out) => {
+                    ends.push(End { release: *release, task_id, rolled_out, failures: 0, retry_at: now });
                 }
                 Write::Acquire(new) => ask = Some(new),
             }
@@ -130,6 +133,7 @@ async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, as
     let size = |end: &End| end.release.payload_bytes();
     let mut first = ends;
     let rest = batch::cut_first(&mut first, size);
+    let mut counts = Vec::new();
     let answer = if first.is_empty() {
         acquire(core, acquisition, limit, queues, choice).await
     } else {
@@ -139,7 +143,7 @@ async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, as
         match core.store.job_exchange(ExchangeJobs { release, acquire: acquire_request }).await {
             Ok(ExchangedJobs { released, acquired }) => {
                 let leased = acquisition.answered(core, acquired);
-                after_release(core, std::mem::take(&mut first).into_iter().zip(released).collect());
+                counts = after_release(core, std::mem::take(&mut first).into_iter().zip(released).collect());
                 Ok(leased)
             }
             Err(error) if batch::is_away(&*core.store, &error).await => Err(error),
@@ -149,6 +153,7 @@ async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, as
     };
     // Whoever is gone takes nothing any more; what was leased is given back when its lease is over.
     let _gone = reply.send(answer);
+    rollout::store(core, counts).await;
     first.extend(rest);
     store_ends(core, first).await
 }
@@ -218,7 +223,8 @@ async fn store_ends(core: &Core, ends: Vec<End>) -> Vec<End> {
             }
         }
         if !stored.is_empty() {
-            after_release(core, stored);
+            let counts = after_release(core, stored);
+            rollout::store(core, counts).await;
         }
         if !left.is_empty() {
             pause(core).await;
@@ -276,7 +282,11 @@ fn replace_with_error(release: &mut ReleaseJob, cause: &StoreError, now: Timesta
     true
 }
 
-fn after_release(core: &Core, stored: Vec<(End, Released)>) {
+/// Tells everyone of ends that are stored, and answers what there is to count of them.
+fn after_release(core: &Core, stored: Vec<(End, Released)>) -> Vec<CountRollout> {
+    let counted = stored.iter().filter(|(_, answer)| *answer == Released::Stored);
+    let counted = counted.filter_map(|(end, _)| Some((end.rolled_out.as_ref()?, &end.release)));
+    let counts = rollout::counts(core.time.now(), counted);
     let mut has_effects = false;
     for (End { release, task_id, .. }, answer) in stored {
         core.running.end(release.id, release.token);
@@ -297,4 +307,5 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) {
     if has_effects {
         core.schedules_changed.notify_one();
     }
+    counts
 }

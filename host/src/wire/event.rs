@@ -24,6 +24,9 @@ fn ids(kind: &EventKind) -> Vec<(&'static str, Value)> {
     }
     match kind {
         EventKind::PluginRegistered { plugin, digest } => vec![("plugin", text(plugin)), ("digest", text(digest))],
+        EventKind::PluginRolloutChanged { plugin, digest, state } => {
+            vec![("plugin", text(plugin)), ("digest", text(digest)), ("state", text(state))]
+        }
         EventKind::PluginRemoved { plugin } => vec![("plugin", text(plugin))],
         EventKind::TaskAdded { task_id } | EventKind::TaskUpdated { task_id } | EventKind::TaskRemoved { task_id } => {
             vec![("task_id", text(task_id))]

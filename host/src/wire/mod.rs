@@ -16,7 +16,7 @@ mod transfer;
 pub(crate) use event::event;
 pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(crate) use payload::payload_value;
-pub(crate) use plugin::{PluginWire, RegistrationWire};
+pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
 pub(crate) use schedule::{ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, settings_of};
 pub(crate) use task::{TaskDetails, TaskWire};
 pub(crate) use transfer::CountsWire;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::app::{Registration, Review, TaskChange};
-use crate::model::{DirAccess, Grant, Import, PluginVersion};
+use crate::model::{DirAccess, Grant, Import, PluginName, PluginVersion, Rollout};
 
 #[derive(Serialize)]
 pub(crate) struct PluginWire {
@@ -16,6 +16,56 @@ pub(crate) struct PluginWire {
     pub(crate) registered_at: String,
     /// Whether its tasks can do nothing but compute, log and return.
     pub(crate) pure: bool,
+}
+
+/// What `plugins show` prints beside the plugin itself.
+#[derive(Serialize)]
+pub(crate) struct PluginDetails {
+    #[serde(flatten)]
+    pub(crate) plugin: PluginWire,
+    /// The latest rollout, under way or not.
+    pub(crate) rollout: Option<RolloutWire>,
+}
+
+/// A rollout. Percentages are numbers, 100 being all.
+#[derive(Serialize)]
+pub(crate) struct RolloutWire {
+    plugin: String,
+    digest: String,
+    state: &'static str,
+    percent: f64,
+    max_error_rate_percent: f64,
+    min_attempts: u32,
+    attempts: u64,
+    failed: u64,
+    started_at: String,
+    ended_at: Option<String>,
+}
+
+impl RolloutWire {
+    pub(crate) fn new(plugin: &PluginName, rollout: &Rollout) -> RolloutWire {
+        RolloutWire {
+            plugin: plugin.to_string(),
+            digest: rollout.digest.to_string(),
+            state: rollout.state().as_str(),
+            percent: rollout.share.as_number(),
+            max_error_rate_percent: rollout.error_rate_max.as_number(),
+            min_attempts: rollout.attempts_min,
+            attempts: rollout.attempts,
+            failed: rollout.failed,
+            started_at: rollout.started_at.to_string(),
+            ended_at: rollout.end.map(|end| end.at.to_string()),
+        }
+    }
+}
+
+/// What `plugins history` prints beside the plugin itself.
+#[derive(Serialize)]
+pub(crate) struct VersionWire {
+    #[serde(flatten)]
+    pub(crate) plugin: PluginWire,
+    /// Whether jobs run it unless they are pinned to another one, or have begun with another one.
+    pub(crate) current: bool,
 }
 
 /// What `register` prints beside the plugin itself.

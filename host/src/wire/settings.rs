@@ -20,6 +20,8 @@ pub(crate) struct RunSettingsWire {
     pub(crate) backoff: BackoffWire,
     pub(crate) priority: i32,
     pub(crate) result_ttl_ms: u64,
+    /// The version of the plugin that was asked for.
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -54,6 +56,7 @@ impl From<&JobSettings> for RunSettingsWire {
             backoff: settings.backoff.into(),
             priority: settings.priority,
             result_ttl_ms: millis(settings.result_ttl),
+            version: settings.version.map(|version| version.to_string()),
         }
     }
 }
@@ -84,6 +87,7 @@ pub(crate) fn layer(settings: &Settings) -> Value {
         backoff,
         priority,
         result_ttl,
+        version,
         metadata,
     } = settings;
     let keys = [
@@ -100,6 +104,7 @@ pub(crate) fn layer(settings: &Settings) -> Value {
         ("backoff", backoff.map(|backoff| json!(BackoffWire::from(backoff)))),
         ("priority", priority.map(|priority| json!(priority))),
         ("result_ttl_ms", result_ttl.map(|span| json!(millis(span)))),
+        ("version", version.map(|version| json!(version.to_string()))),
         ("metadata", (!metadata.0.is_empty()).then(|| Value::Object(metadata.0.clone()))),
     ];
     let set = keys.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -38,6 +38,12 @@ macro_rules! decorate {
             plugin_list(;) -> Page<PluginVersion> = SameAnswer;
             plugin_history(; name: PluginName) -> Page<PluginVersion> = SameAnswer;
             plugin_activate(request: ActivatePlugin;) -> PluginPut = OtherAnswer;
+            plugin_stage(request: StagePlugin;) -> Put = OtherAnswer;
+            rollout_get(; name: PluginName) -> Option<Rollout> = SameAnswer;
+            rollout_put(request: PutRollout;) -> Rollout = SameAnswer;
+            rollout_end(request: EndRollout;) -> RolloutEnded = Never;
+            rollout_count(request: CountRollout;) -> Option<Rollout> = Never;
+            plugin_prune(request: PrunePlugin;) -> Pruned = OtherAnswer;
             plugin_remove(; name: PluginName) -> Option<Vec<TaskId>> = OtherAnswer;
             plugin_bytes(; digest: Digest) -> Option<Vec<u8>> = SameAnswer;
             task_put(task: Task;) -> Put = OtherAnswer;

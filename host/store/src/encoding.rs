@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::defect::Defect;
 
 use crate::model::{
-    Ability, Backoff, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, HttpPatternError,
+    Ability, Backoff, Digest, DirAccess, ErrorKind, ExecutorName, FolderIdentity, GraceTime, Grant, HttpPatternError,
     HttpUsage, Import, JobError, JobSettings, MemoryLoad, Metadata, Parallelism, Progress, QueueName, Settings,
     TaskDeclaration, TaskName, Timestamp, UniqueKey, Usage, WriteQuota,
 };
@@ -121,12 +121,18 @@ pub(in crate::store) struct SettingsEncoded {
     priority: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result_ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
 
 fn queue(name: Option<String>) -> Result<Option<QueueName>, Defect> {
     name.map(|name| QueueName::new(&name)).transpose().map_err(|error| Defect::damaged(error.to_string()))
+}
+
+fn version(text: Option<String>) -> Result<Option<Digest>, Defect> {
+    text.map(|text| text.parse()).transpose().map_err(|error: crate::model::IdError| Defect::damaged(error.to_string()))
 }
 
 fn limit(limit: Parallelism) -> Option<NonZeroU32> {
@@ -165,6 +171,7 @@ impl Encode for Settings {
             backoff: self.backoff.as_ref().map(Encode::encoded),
             priority: self.priority,
             result_ttl: self.result_ttl.map(micros),
+            version: self.version.as_ref().map(ToString::to_string),
             metadata: self.metadata.0.clone(),
         }
     }
@@ -186,6 +193,7 @@ impl Encode for Settings {
             backoff: form.backoff.map(Backoff::decode).transpose()?,
             priority: form.priority,
             result_ttl: form.result_ttl.map(span),
+            version: version(form.version)?,
             metadata: Metadata(form.metadata),
         })
     }
@@ -213,6 +221,8 @@ pub(in crate::store) struct JobSettingsEncoded {
     backoff: BackoffEncoded,
     priority: i32,
     result_ttl: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
@@ -235,6 +245,7 @@ impl Encode for JobSettings {
             backoff: self.backoff.encoded(),
             priority: self.priority,
             result_ttl: micros(self.result_ttl),
+            version: self.version.as_ref().map(ToString::to_string),
             metadata: self.metadata.0.clone(),
         }
     }
@@ -253,6 +264,7 @@ impl Encode for JobSettings {
             backoff: Backoff::decode(form.backoff)?,
             priority: form.priority,
             result_ttl: span(form.result_ttl),
+            version: version(form.version)?,
             metadata: Metadata(form.metadata),
         })
     }

@@ -55,6 +55,7 @@ pub mod record;
 pub mod request;
 mod restoring;
 pub mod retrying;
+mod rollout;
 pub mod rules;
 mod schedule_set;
 mod size;
@@ -62,6 +63,7 @@ mod size;
 pub mod sql;
 pub mod store_clock;
 pub mod timekeeping;
+pub mod versions;
 pub mod watched;
 
 use async_trait::async_trait;
@@ -78,9 +80,10 @@ pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugi
 pub use request::*;
 pub use schedule_set::SetSchedule;
 pub use size::PayloadBytes;
+pub use versions::*;
 
 use crate::model::{
-    Digest, Job, JobId, PluginName, PluginVersion, QueueName, Schedule, ScheduleId, Task, TaskId, Timestamp,
+    Digest, Job, JobId, PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 
 /// Plugins and tasks.
@@ -90,8 +93,11 @@ pub trait Catalog: Send + Sync {
     /// tasks of the same id keep the layer that was configured, with [`PutPlugin::configure`] over it; tasks that the plugin no longer
     /// offers go (schedules and jobs of theirs stay and fail as `plugin_unavailable`). What stood there and is damaged is replaced.
     ///
+    /// Running jobs whose [`plugin_digest`](Job::plugin_digest) nobody has written down yet get the digest of the version that was current
+    /// before, so that they stay on it.
+    ///
     /// Atomic. Retry: safe, the second call answers `Unchanged`. Errors: `Unreadable` where a newer version has configured one of
-    /// the tasks.
+    /// the tasks; `Conflict` where a rollout of the plugin is under way.
     async fn plugin_put(&self, request: PutPlugin) -> Result<PluginPut, StoreError>;
 
     /// The current version of a plugin.
@@ -105,8 +111,44 @@ pub trait Catalog: Send + Sync {
 
     /// Makes an older version current again, with its tasks, as [`Catalog::plugin_put`] does.
     ///
-    /// Atomic. Retry: safe. Errors: `NotFound` where the plugin has no such version.
+    /// Atomic. Retry: safe. Errors: `NotFound` where the plugin has no such version; `Conflict` where a rollout of the plugin is under way.
     async fn plugin_activate(&self, request: ActivatePlugin) -> Result<PluginPut, StoreError>;
+
+    /// Stores a version of a plugin with its bytes, and leaves the current one current: for a rollout, or to be made current later. One that is
+    /// stored already gets the rights that are given now.
+    ///
+    /// Atomic. Retry: safe, the second call answers `Unchanged`. Errors: `NotFound` where the plugin has no version yet; `Conflict` where
+    /// this one is the current one.
+    async fn plugin_stage(&self, request: StagePlugin) -> Result<Put, StoreError>;
+
+    /// The plugin's latest rollout, whether it is under way or has ended.
+    async fn rollout_get(&self, name: &PluginName) -> Result<Option<Rollout>, StoreError>;
+
+    /// Begins a rollout, in the place of one that has ended, or changes the one that is under way, which keeps what was counted. Meanwhile
+    /// `plugin_put` and `plugin_activate` answer `Conflict` where they would change which version is current, or what it may do.
+    ///
+    /// Here, and wherever else it changes which version jobs begin with, running jobs are treated as by [`Catalog::plugin_put`].
+    ///
+    /// Atomic. Retry: safe. Errors: `NotFound` where the plugin has no such version; `Conflict` where that is the current one, or where
+    /// another version's rollout is under way.
+    async fn rollout_put(&self, request: PutRollout) -> Result<Rollout, StoreError>;
+
+    /// Ends the rollout that is under way, and makes its version the current one, as [`Catalog::plugin_activate`] does, or not.
+    ///
+    /// Atomic. Retry: the second call answers `Conflict`. Errors: `NotFound` where there is no such plugin; `Conflict` where that version
+    /// has no rollout under way.
+    async fn rollout_end(&self, request: EndRollout) -> Result<RolloutEnded, StoreError>;
+
+    /// Counts attempts that have ended, and ends the rollout where too many of them failed. Answers how it stands then; `None` where that
+    /// version has no rollout under way, and nothing was counted.
+    ///
+    /// Atomic. Retry: counts twice.
+    async fn rollout_count(&self, request: CountRollout) -> Result<Option<Rollout>, StoreError>;
+
+    /// Removes versions of a plugin: all but the last ones, the current one, and those that schedules and unfinished jobs need.
+    ///
+    /// Atomic. Retry: safe, the second call finds less to remove. Errors: `NotFound`.
+    async fn plugin_prune(&self, request: PrunePlugin) -> Result<Pruned, StoreError>;
 
     /// Removes a plugin with all versions and its tasks, and answers the ids of those. Tasks derived from it by configuration go too;
     /// schedules and jobs stay.
@@ -269,7 +311,8 @@ pub trait JobQueue: Send + Sync {
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError>;
 
     /// Puts a finished job back into the queue for one more attempt, due at once and without a start deadline. What its last
-    /// attempt cost and why it failed stays readable until the next one ends.
+    /// attempt cost and why it failed stays readable until the next one ends; which version of its plugin it ran does not: the next one runs
+    /// the version that is current then, unless the job is pinned.
     ///
     /// Atomic. Errors: `NotFound`; `Conflict` where it is not finished.
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError>;
@@ -314,7 +357,8 @@ pub trait Housekeeping: Send + Sync {
     /// Ends the leases that were over at `over_at`, or that `holder` has (a scheduler that came back under its old identity, and
     /// holds nothing any more), except on jobs that are `spared`. Their jobs are queued again, at once after their first crash and later
     /// after further ones ([`rules::pause_after_crash`]), where an attempt or a crash retry is left or others may be to blame, and else
-    /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Schedules simply become free.
+    /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Those of which nobody has written down
+    /// which version of their plugin they ran get the current one's [`plugin_digest`](Job::plugin_digest). Schedules simply become free.
     ///
     /// A job that could start, but that [no live scheduler would run](rules::is_unserved), from then on keeps no other of its task, or of
     /// its concurrency key, from starting.

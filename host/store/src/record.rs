@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{PayloadBytes as _, StoreError, Subject, Unreadable};
-use crate::model::{ConflictPolicy, Job, JobId, LogLine, PluginVersion, Schedule, Task, Timestamp};
+use crate::model::{ConflictPolicy, Job, JobId, LogLine, PluginVersion, Rollout, Schedule, Task, Timestamp};
 
 /// Most records that a batch of a snapshot holds, and that a call of [`Transfer::restore`](super::Transfer::restore) should carry.
 pub const BATCH_RECORDS_MAX: usize = 500;
@@ -46,6 +46,8 @@ pub struct StoredPlugin {
     pub version: PluginVersion,
     /// Whether it is the plugin's current one.
     pub is_current: bool,
+    /// The plugin's latest rollout, where that is of this version.
+    pub rollout: Option<Rollout>,
     /// The component.
     pub bytes: Arc<[u8]>,
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::defect::Defect;
 use crate::model::{
-    Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName,
-    PluginVersion, Progress, QueueName, Schedule, ScheduleId, SchedulerId, Settings, Task, TaskId, Timestamp, Usage,
+    Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, Progress,
+    QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
 };
 pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
 
@@ -52,43 +52,6 @@ pub enum Put {
     Replaced,
     /// The same.
     Unchanged,
-}
-
-/// See [`Catalog::plugin_put`](super::Catalog::plugin_put).
-#[derive(Debug, Clone)]
-pub struct PutPlugin {
-    /// The version; its `tasks` are the declarations that are shown and kept with it.
-    pub version: PluginVersion,
-    /// The component.
-    pub bytes: Vec<u8>,
-    /// The version's tasks as they are to be stored. Their `configured` layer is used only for ids that are not there yet.
-    pub tasks: Vec<Task>,
-    /// Settings that are laid over the `configured` layer of each of these tasks, whether it is there already or not.
-    pub configure: Settings,
-}
-
-/// See [`Catalog::plugin_activate`](super::Catalog::plugin_activate).
-#[derive(Debug, Clone)]
-pub struct ActivatePlugin {
-    /// The plugin.
-    pub name: PluginName,
-    /// The version to make current.
-    pub digest: Digest,
-    /// That version's tasks.
-    pub tasks: Vec<Task>,
-}
-
-/// What making a version current changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginPut {
-    /// What was current before: nothing, another version, or the same.
-    pub put: Put,
-    /// Tasks that came into being.
-    pub tasks_added: Vec<TaskId>,
-    /// Tasks that stayed, perhaps with another definition.
-    pub tasks_updated: Vec<TaskId>,
-    /// Tasks that the new version does not offer.
-    pub tasks_removed: Vec<TaskId>,
 }
 
 /// A task with what the store counts.
@@ -469,6 +432,8 @@ pub struct Recovered {
     pub abandoned: Vec<EndedJob>,
     /// Jobs that ended as cancelled, as somebody had asked.
     pub cancelled: Vec<EndedJob>,
+    /// Rollouts that have ended because of these crashes: the plugin and the version.
+    pub returned: Vec<(PluginName, Digest)>,
     /// Jobs that ended because nothing can be told of how they stand.
     pub unreadable: Vec<Unreadable>,
     /// Schedules that are free again.

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use super::record::taken;
 use super::{Record, Restore, Restored, StoreError, StoredPlugin, rules};
 use crate::model::{
-    ConflictPolicy, Digest, FireKey, Job, JobId, LogLine, PluginName, PluginVersion, Schedule, ScheduleId, Task,
-    TaskId, Timestamp,
+    ConflictPolicy, Digest, FireKey, Job, JobId, LogLine, PluginName, PluginVersion, Rollout, Schedule, ScheduleId,
+    Task, TaskId, Timestamp,
 };
 
-/// A version of a plugin in a store; `None` where it cannot be read. And whether it is current.
-pub(super) type Version = (Option<PluginVersion>, bool);
+/// A version of a plugin in a store; `None` where it cannot be read. And whether it is current, and its rollout.
+pub(super) type Version = (Option<PluginVersion>, bool, Option<Rollout>);
 
 /// The key of a log line.
 pub(super) type LineKey = (JobId, u32, u32);
@@ -59,14 +59,21 @@ fn compare<T: PartialEq>(there: Option<&Option<T>>, new: &T) -> Existing {
 
 impl Present {
     fn current(&self, name: &PluginName) -> Option<&Version> {
-        self.versions.iter().find(|((owner, _), (_, is_current))| owner == name && *is_current).map(|(_, found)| found)
+        self.versions
+            .iter()
+            .find(|((owner, _), (_, is_current, _))| owner == name && *is_current)
+            .map(|(_, found)| found)
     }
 
     fn plugin(&self, new: &StoredPlugin) -> Existing {
         match self.versions.get(&(new.version.name.clone(), new.version.digest)) {
             None if new.is_current && self.current(&new.version.name).is_some() => Existing::Other,
             None => Existing::Nothing,
-            Some((Some(old), is_current)) if *old == new.version && *is_current == new.is_current => Existing::Same,
+            Some((Some(old), is_current, rollout))
+                if *old == new.version && *is_current == new.is_current && *rollout == new.rollout =>
+            {
+                Existing::Same
+            }
             Some(_) => Existing::Other,
         }
     }
@@ -78,7 +85,7 @@ impl Present {
             let current =
                 new.target.plugin().filter(|_| rules::is_offered(new)).and_then(|plugin| self.current(plugin));
             let offers = |version: &PluginVersion| version.tasks.iter().any(|task| task.name == *new.target.function());
-            current.is_some_and(|(version, _)| !version.as_ref().is_some_and(offers))
+            current.is_some_and(|(version, _, _)| !version.as_ref().is_some_and(offers))
         };
         if existing == Existing::Nothing && conflict == ConflictPolicy::Skip && is_stranded() {
             Existing::Other

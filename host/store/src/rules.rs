@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::{AcquireJobs, Page, QueueRow, ReleaseJob, SchedulerRow, ServedQueue, StoreError, Subject, Unreadable};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{
-    Ability, Backoff, Digest, ErrorKind, JobError, JobId, JobSpec, Outcome, PluginVersion, QueueName, SchedulerId,
-    Task, TaskId, Timestamp,
+    Ability, Backoff, Digest, ErrorKind, Grant, JobError, JobId, JobSpec, Outcome, PluginVersion, QueueName, Rollout,
+    SchedulerId, Task, TaskId, Timestamp,
 };
-use crate::{Ending, Put, PutScheduler};
+use crate::{Ending, KeptVersion, Pruned, Put, PutScheduler, Reviewed};
 
 /// Most jobs that one call of `job_acquire` ends because their start deadline has passed; the next call takes the next ones.
 pub const MISSED_MAX: usize = 1_000;
@@ -172,6 +172,12 @@ pub fn survives_crash(crash: Crash, max_attempts: u32, crash_retries: u32) -> bo
     is_cleared || crash.attempt < max_attempts.saturating_add(crash.crashes.min(crash_retries))
 }
 
+/// Whether a crash is the fault of what the job ran: not the first one, for which somebody may have ended the worker or another job may be to
+/// blame, but one after which it was run alone.
+pub fn is_to_blame(crash: Crash) -> bool {
+    crash.crashes > 1 && crash.was_alone
+}
+
 /// How long a job waits after its `crashes`th crash until it is tried again: not at all after the first, as most workers that vanish were
 /// ended by somebody, and then longer each time.
 pub fn pause_after_crash(crashes: u32) -> Duration {
@@ -244,6 +250,71 @@ pub fn bad_cursor(cursor: &str) -> StoreError {
 /// The answer where a plugin has no version of that digest.
 pub fn no_version(name: &crate::model::PluginName, digest: Digest) -> StoreError {
     StoreError::NotFound(Subject::Other(format!("version {digest} of plugin `{name}`")))
+}
+
+/// Whether a plugin is still what somebody looked at who agreed to a change of it. `grants`: the rights of the stored version that is to get jobs.
+///
+/// # Errors
+/// `Conflict` where it is not.
+pub fn is_as_reviewed(
+    name: &crate::model::PluginName,
+    reviewed: Option<&Reviewed>,
+    current: Option<&PluginVersion>,
+    grants: Option<&[Grant]>,
+) -> Result<(), StoreError> {
+    let is_same = |seen: &Reviewed| {
+        seen.current.as_ref() == current && seen.grants.as_deref().is_none_or(|seen| grants == Some(seen))
+    };
+    match reviewed.is_none_or(is_same) {
+        true => Ok(()),
+        false => {
+            let state = "has another version, or other rights, than when this was reviewed".to_owned();
+            Err(StoreError::Conflict { subject: Subject::Plugin(name.clone()), state })
+        }
+    }
+}
+
+/// Whether a version may be stored without becoming current.
+///
+/// # Errors
+/// `NotFound` where none is current; `Conflict` where this one is.
+pub fn may_stage(version: &PluginVersion, current: Option<Digest>) -> Result<(), StoreError> {
+    let subject = Subject::Plugin(version.name.clone());
+    match current {
+        None => Err(StoreError::NotFound(subject)),
+        Some(current) if current == version.digest => {
+            Err(StoreError::Conflict { subject, state: "has this version as the current one".to_owned() })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Which versions of a plugin, the newest registration first, are removed and which ones stay, and why.
+pub fn prune(
+    versions: &[Digest],
+    current: Digest,
+    keep: usize,
+    is_needed_by_job: impl Fn(Digest) -> bool,
+    is_needed_by_schedule: impl Fn(Digest) -> bool,
+    rollout: Option<&Rollout>,
+) -> Pruned {
+    let rolled_out = rollout.filter(|rollout| rollout.is_active()).map(|rollout| rollout.digest);
+    let mut pruned = Pruned::default();
+    for (place, &version) in versions.iter().enumerate() {
+        let reason = match version {
+            _ if version == current => KeptVersion::Current,
+            _ if Some(version) == rolled_out => KeptVersion::Rollout,
+            _ if is_needed_by_job(version) => KeptVersion::Job,
+            _ if is_needed_by_schedule(version) => KeptVersion::Schedule,
+            _ if place < keep => KeptVersion::Recent,
+            _ => {
+                pruned.removed.push(version);
+                continue;
+            }
+        };
+        pruned.kept.push((version, reason));
+    }
+    pruned
 }
 
 /// The answer to an unpause that saw another state of the schedule.

@@ -11,7 +11,7 @@ const JOB_DETAILS: &str =
     " args settings crash_retries crashes jitter_us due_at cancel_requested lease progress expires_at";
 /// The settings that hold for what a job runs.
 const RUN_SETTINGS: &str =
-    "executor queue concurrency_key timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms";
+    "executor queue concurrency_key timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms version";
 
 fn with_plugins(names: &[&str]) -> User {
     let user = User::new();
@@ -54,12 +54,16 @@ fn plugins_and_tasks_have_their_documented_keys() {
     let registered = user.json(&[&["register", file][..], &flags].concat());
     assert_keys(&registered, &[PLUGIN, REGISTRATION].concat());
     let shown = user.json(&["plugins", "show", "hello"]);
-    assert_keys(&shown, PLUGIN);
-    for (key, value) in shown.as_object().expect("an object") {
-        assert_eq!(value, &registered[key], "{key}");
+    assert_keys(&shown, &[PLUGIN, " rollout"].concat());
+    let listed = user.json(&["plugins"]);
+    assert_keys(first(&listed), PLUGIN);
+    let history = user.json(&["plugins", "history", "hello"]);
+    assert_keys(first(&history), &[PLUGIN, " current"].concat());
+    for (key, value) in first(&listed).as_object().expect("an object") {
+        for other in [&registered, &shown, first(&history)] {
+            assert_eq!(value, &other[key], "{key}");
+        }
     }
-    assert_eq!(first(&user.json(&["plugins"])), &shown);
-    assert_eq!(first(&user.json(&["plugins", "history", "hello"])), &shown);
     assert!(registered["tasks"].as_array().expect("a list").contains(&json!("greet")));
     let real = std::fs::canonicalize(&temp).expect("it exists").display().to_string();
     let grants = json!([
@@ -178,23 +182,27 @@ fn every_setting_that_is_stored_can_be_read_back() {
         "--concurrency-key",
         "acme",
     ];
-    let expected = json!({
+    let version = user.json(&["plugins", "show", "hello"])["digest"].clone();
+    let pin = ["--version", version.as_str().expect("a text")];
+    let task_settings = json!({
         "executor": "wasm", "queue": "mail", "concurrency_key": "acme", "timeout_ms": 7_000, "fuel": 1_000_000_000, "memory_bytes": 32 << 20, "max_attempts": 4,
         "backoff": {"initial_ms": 2_000, "max_ms": 60_000, "factor_percent": 150, "jitter_percent": 0},
         "priority": -3, "result_ttl_ms": 90_000,
     });
+    let mut expected = task_settings.clone();
+    expected["version"] = version.clone();
     let schedule =
-        [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--interval", "1h"][..], &settings].concat();
+        [&["schedule", "greet", "--arg", "name=Ada", "--id", "s", "--interval", "1h"][..], &settings, &pin].concat();
     user.ok(&schedule);
     let shown = user.json(&["schedules", "show", "s"]);
     assert_keys(&shown["settings"], RUN_SETTINGS);
     assert_eq!((&shown["settings"], &shown["own_settings"]), (&expected, &expected));
-    let id = user.ok([&["submit", "greet", "--arg", "name=Ada"][..], &settings].concat());
+    let id = user.ok([&["submit", "greet", "--arg", "name=Ada"][..], &settings, &pin].concat());
     let job = user.json(&["jobs", "show", &id]);
     assert_eq!((&job["settings"], &job["args"]), (&expected, &json!({"name": "Ada"})));
     assert_eq!((&job["lease"], &job["crash_retries"], &job["due_at"]), (&Value::Null, &json!(1), &job["created_at"]));
     let configured = user.json(&[&["tasks", "configure", "greet"][..], &settings].concat());
-    assert_eq!(configured["configured"], expected);
+    assert_eq!(configured["configured"], task_settings);
     assert_eq!(configured["declared"], json!({"metadata": {"team": "examples"}}));
 
     // The same for people, each with where it comes from.

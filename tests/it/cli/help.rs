@@ -9,6 +9,7 @@ const COMMANDS: &[&str] = &[
     "register",
     "plugins",
     "plugins approve",
+    "plugins rollout",
     "tasks",
     "tasks configure",
     "schedule",

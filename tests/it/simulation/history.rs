@@ -10,13 +10,14 @@
 //! 7. What is damaged ends or is paused with the reason, and harms nothing else.
 //! 8. No worker begins what it cannot run.
 //! 9. When all is over nothing is leased, and no task counts a running job.
+//! 10. All attempts at a job run the same version of its plugin, and that one stands on it in the end.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use host::model::{JobId, TaskId};
+use host::model::{Digest, JobId, TaskId};
 
 use super::machine::{Power, ProcessClock, Timeline};
 
@@ -53,6 +54,8 @@ struct Seen {
     begun: usize,
     /// How often a process died, was stopped, or was cut off.
     disturbances: u32,
+    /// The version of its plugin that a job has begun with.
+    versions: BTreeMap<JobId, Digest>,
 }
 
 /// An attempt that runs.
@@ -132,6 +135,19 @@ impl History {
         seen.attempts.insert(key, attempt);
         drop(seen);
         Running(self.clone(), key)
+    }
+
+    /// An attempt at a job runs this version of its plugin.
+    pub(super) fn runs_version(&self, job: JobId, version: Digest) {
+        let begun_with = *self.seen().versions.entry(job).or_insert(version);
+        if begun_with != version {
+            self.violation(format_args!("{job} has begun with {begun_with} and now runs {version}"));
+        }
+    }
+
+    /// The version that a job has begun with, if it has a plugin and has begun.
+    pub(super) fn version_of(&self, job: JobId) -> Option<Digest> {
+        self.seen().versions.get(&job).copied()
     }
 
     /// A process goes on after it was stopped.

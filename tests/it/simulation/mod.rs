@@ -8,6 +8,7 @@ mod history;
 mod machine;
 mod network;
 mod script;
+mod versions;
 mod world;
 
 use std::sync::Mutex;

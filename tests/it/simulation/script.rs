@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::network::Temper;
+use super::versions::Change;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,6 +76,9 @@ pub(super) struct Script {
     pub(super) submits: Vec<(Duration, usize)>,
     pub(super) cancels: Vec<Duration>,
     pub(super) faults: Vec<(Duration, Fault)>,
+    /// When a job of the plugin is queued.
+    pub(super) versioned: Vec<Duration>,
+    pub(super) changes: Vec<(Duration, Change)>,
 }
 
 /// The tasks and how many of their jobs may run at once.
@@ -103,6 +107,8 @@ impl Script {
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
             cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
             faults: apart(faults),
+            versioned: (0..random.usize(0..8)).map(|_| at(&mut random)).collect(),
+            changes: (0..random.usize(0..5)).map(|_| (at(&mut random), Change::draw(&mut random))).collect(),
         }
     }
 }

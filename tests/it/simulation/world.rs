@@ -24,6 +24,7 @@ use super::history::{Course, History};
 use super::machine::{Power, ProcessClock, Timeline, Wall};
 use super::network::{Link, Network};
 use super::script::{Fault, Script, TASKS, TROUBLE};
+use super::versions::{Versions, versioned};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -63,7 +64,9 @@ impl Executor for Attempts {
         }
         let job = &invocation.job;
         let name = job.spec.task_id.as_str();
-        if !self.functions.iter().any(|function| function.as_str() == name) {
+        if let Some(plugin) = &invocation.runnable.plugin {
+            self.history.runs_version(job.spec.id, plugin.digest);
+        } else if !self.functions.iter().any(|function| function.as_str() == name) {
             self.history.violation(format_args!("{} of {name} is run by a worker that cannot", job.spec.id));
         }
         let most = TASKS.iter().find(|(task, _)| *task == name).and_then(|(_, most)| *most);
@@ -99,6 +102,20 @@ impl Executor for Attempts {
     }
 }
 
+/// Runs those of plugins in the same way.
+struct Plugins(Arc<dyn Executor>);
+
+#[async_trait]
+impl Executor for Plugins {
+    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
+        self.0.run(invocation, control).await
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::Plugins
+    }
+}
+
 /// Runs a seed.
 pub(super) fn run(seed: u64) -> Course {
     // Pauses and tokens.
@@ -123,6 +140,7 @@ struct World {
     ids: Mutex<JobIdSource>,
     jobs: Mutex<Vec<JobId>>,
     schedules: Vec<ScheduleId>,
+    versions: Versions,
     spoilt_jobs: Mutex<BTreeSet<JobId>>,
     spoilt_schedules: Mutex<BTreeSet<ScheduleId>>,
 }
@@ -137,6 +155,7 @@ impl World {
             seed,
             timeline: timeline.clone(),
             damaged: Arc::new(Damaged::new(Arc::clone(&memory))),
+            versions: Versions::new(&memory, wall.now()).await,
             memory,
             network: Arc::new(Network::new(timeline, seed, script.temper)),
             broker: Arc::new(LocalBroker::new()),
@@ -219,7 +238,15 @@ impl World {
         join_all((0..world.script.hosts).map(|host| world.start(host))).await;
         let submits = world.script.submits.iter().map(|(at, task)| async move {
             world.timeline.sleep(*at).await;
-            world.submit(*task).await;
+            world.submit(TaskId::new(TASKS[*task].0).expect("an id")).await;
+        });
+        let versioned = world.script.versioned.iter().map(|at| async move {
+            world.timeline.sleep(*at).await;
+            world.submit(versioned()).await;
+        });
+        let changes = world.script.changes.iter().map(|(at, change)| async move {
+            world.timeline.sleep(*at).await;
+            world.versions.change(*change, world.wall.now(), &world.history).await;
         });
         let cancels = world.script.cancels.iter().map(|at| async move {
             world.timeline.sleep(*at).await;
@@ -230,7 +257,13 @@ impl World {
             world.inject(*fault).await;
         });
         let all_of_it = async {
-            tokio::join!(join_all(submits), join_all(cancels), join_all(faults));
+            tokio::join!(
+                join_all(submits),
+                join_all(versioned),
+                join_all(changes),
+                join_all(cancels),
+                join_all(faults)
+            );
             let left = TROUBLE.saturating_sub(world.timeline.now());
             world.timeline.sleep(left).await;
         };
@@ -260,10 +293,14 @@ impl World {
         let has_company = self.script.hosts > 1;
         let history = self.history.clone();
         let attempts = Attempts { history, process: process.clone(), seed: self.seed, has_company, functions };
+        let attempts: Arc<dyn Executor> = Arc::new(attempts);
+        let plugins: Arc<dyn Executor> = Arc::new(Plugins(Arc::clone(&attempts)));
         let parts = Parts {
             store,
             broker: Arc::clone(&self.broker) as Arc<dyn host::broker::Broker>,
-            executors: Executors::default().with(Executors::INLINE.parse().expect("a name"), Arc::new(attempts)),
+            executors: Executors::default()
+                .with(Executors::INLINE.parse().expect("a name"), attempts)
+                .with(Executors::WASM.parse().expect("a name"), plugins),
             time: Arc::new(StoreClock::new(clock)),
         };
         let identity = format!("host {number}").parse().expect("an identity");
@@ -291,8 +328,7 @@ impl World {
         }
     }
 
-    async fn submit(&self, task: usize) {
-        let task_id = TaskId::new(TASKS[task].0).expect("an id");
+    async fn submit(&self, task_id: TaskId) {
         let row = self.memory.task_get(&task_id).await.expect("it answers").expect("it exists");
         let now = self.wall.now();
         let id = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now);
@@ -346,7 +382,7 @@ impl World {
                 self.history.disturbed();
                 if is_taking {
                     link.stop_after_taking(true);
-                    self.submit(0).await;
+                    self.submit(TaskId::new(TASKS[0].0).expect("an id")).await;
                     self.timeline.sleep(SECOND).await;
                     link.stop_after_taking(false);
                 }
@@ -514,6 +550,10 @@ impl World {
             }
             if job.outcome == Some(Outcome::Abandoned) && job.crashes <= job.spec.settings.crash_retries {
                 self.history.violation(format_args!("abandoned without a crash: {job:?}"));
+            }
+            let version = self.history.version_of(id);
+            if version.is_some() && job.plugin_digest != version {
+                self.history.violation(format_args!("it has begun with another version: {job:?}"));
             }
             if job.outcome == Some(Outcome::DeserializationFailed) && !spoilt.contains(&id) {
                 self.history.violation(format_args!("it can be read: {job:?}"));

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use host::model::{
-    Digest, ErrorKind, Job, JobError, JobId, JobSpec, Outcome, Pause, PluginName, PluginVersion, QueueName, Schedule,
-    ScheduleId, Task, TaskId, Timestamp,
+    Digest, ErrorKind, Job, JobError, JobId, JobSpec, Outcome, Pause, PluginName, PluginVersion, QueueName, Rollout,
+    Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 use host::store::*;
 
@@ -180,6 +180,30 @@ impl Catalog for Damaged {
 
     async fn plugin_activate(&self, request: ActivatePlugin) -> Result<PluginPut, StoreError> {
         self.inner.plugin_activate(request).await
+    }
+
+    async fn plugin_stage(&self, request: StagePlugin) -> Result<Put, StoreError> {
+        self.inner.plugin_stage(request).await
+    }
+
+    async fn rollout_get(&self, name: &PluginName) -> Result<Option<Rollout>, StoreError> {
+        self.inner.rollout_get(name).await
+    }
+
+    async fn rollout_put(&self, request: PutRollout) -> Result<Rollout, StoreError> {
+        self.inner.rollout_put(request).await
+    }
+
+    async fn rollout_end(&self, request: EndRollout) -> Result<RolloutEnded, StoreError> {
+        self.inner.rollout_end(request).await
+    }
+
+    async fn rollout_count(&self, request: CountRollout) -> Result<Option<Rollout>, StoreError> {
+        self.inner.rollout_count(request).await
+    }
+
+    async fn plugin_prune(&self, request: PrunePlugin) -> Result<Pruned, StoreError> {
+        self.inner.plugin_prune(request).await
     }
 
     async fn plugin_remove(&self, name: &PluginName) -> Result<Option<Vec<TaskId>>, StoreError> {

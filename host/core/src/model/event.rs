@@ -3,6 +3,7 @@
 use super::Timestamp;
 use super::id::{Digest, JobId, PluginName, ScheduleId, SchedulerId, TaskId};
 use super::outcome::Outcome;
+use super::rollout::RolloutState;
 
 /// Something that happened, told after it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Event {
 pub enum EventKind {
     /// A plugin was registered, or another of its versions made current.
     PluginRegistered { plugin: PluginName, digest: Digest },
+    /// The rollout of a version began, or was changed (it is active then), or ended.
+    PluginRolloutChanged { plugin: PluginName, digest: Digest, state: RolloutState },
     /// A plugin was removed with its tasks.
     PluginRemoved { plugin: PluginName },
     /// A task came into being.
@@ -60,6 +63,7 @@ pub enum EventKind {
 #[expect(missing_docs, reason = "one for each variant of `EventKind`, which documents them")]
 pub enum EventType {
     PluginRegistered,
+    PluginRolloutChanged,
     PluginRemoved,
     TaskAdded,
     TaskUpdated,
@@ -81,6 +85,7 @@ pub enum EventType {
 
 super::outcome::names! { EventType {
     PluginRegistered => "plugin_registered",
+    PluginRolloutChanged => "plugin_rollout_changed",
     PluginRemoved => "plugin_removed",
     TaskAdded => "task_added",
     TaskUpdated => "task_updated",
@@ -105,6 +110,7 @@ impl EventKind {
     pub const fn event_type(&self) -> EventType {
         match self {
             EventKind::PluginRegistered { .. } => EventType::PluginRegistered,
+            EventKind::PluginRolloutChanged { .. } => EventType::PluginRolloutChanged,
             EventKind::PluginRemoved { .. } => EventType::PluginRemoved,
             EventKind::TaskAdded { .. } => EventType::TaskAdded,
             EventKind::TaskUpdated { .. } => EventType::TaskUpdated,

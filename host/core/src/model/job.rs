@@ -105,6 +105,8 @@ pub struct JobSettings {
     pub priority: i32,
     /// How long it is kept after it ended; zero keeps no result.
     pub result_ttl: Duration,
+    /// The version of the plugin that was asked for, whichever is current.
+    pub version: Option<Digest>,
     /// Metadata of task, schedule and job, merged.
     pub metadata: Metadata,
 }
@@ -142,6 +144,7 @@ impl ResolvedSettings {
             backoff: self.backoff,
             priority: self.priority,
             result_ttl: self.result_ttl,
+            version: self.version,
             metadata: self.metadata,
         }
     }
@@ -189,7 +192,8 @@ pub struct Job {
     pub lease: Option<Lease>,
     /// Who ran it last.
     pub scheduler_id: Option<SchedulerId>,
-    /// The version of the plugin that its last attempt ran.
+    /// The version of the plugin that its last attempt ran, and that the next one will run. Of a job that runs it is known from its second
+    /// attempt on, and where another version has become current since it began.
     pub plugin_digest: Option<Digest>,
     /// When its last attempt began.
     pub started_at: Option<Timestamp>,
@@ -230,6 +234,12 @@ impl Job {
             usage: None,
             expires_at: None,
         }
+    }
+
+    /// The version of its plugin that the next attempt runs, where that is settled: the one that was asked for, or that it has begun with.
+    /// Otherwise it is the current one.
+    pub fn version(&self) -> Option<Digest> {
+        self.spec.settings.version.or(self.plugin_digest)
     }
 
     /// Whether another attempt is left after the running one has failed. Crashes of workers that are forgiven

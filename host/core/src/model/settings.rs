@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::concurrency::ConcurrencyKey;
-use super::id::{ExecutorName, QueueName};
+use super::id::{Digest, ExecutorName, QueueName};
 use super::limits;
 use super::payload::Metadata;
 use super::retry::Backoff;
@@ -75,6 +75,8 @@ pub struct Settings {
     pub priority: Option<i32>,
     /// How long the job and its result are kept after it ended; zero keeps no result.
     pub result_ttl: Option<Duration>,
+    /// The version of the plugin that runs the job, whichever is current. Only schedules and jobs have it.
+    pub version: Option<Digest>,
     /// Merged by top-level key instead of replaced.
     pub metadata: Metadata,
 }
@@ -97,6 +99,7 @@ impl Settings {
             backoff: self.backoff.or(general.backoff),
             priority: self.priority.or(general.priority),
             result_ttl: self.result_ttl.or(general.result_ttl),
+            version: self.version.or(general.version),
             metadata: self.metadata.over(&general.metadata),
         }
     }
@@ -117,6 +120,7 @@ impl Settings {
             backoff: self.backoff.unwrap_or_default(),
             priority: self.priority.unwrap_or(0),
             result_ttl: self.result_ttl.unwrap_or(limits::RESULT_TTL_DEFAULT),
+            version: self.version,
             metadata: self.metadata.clone(),
         }
     }
@@ -140,6 +144,8 @@ pub struct ResolvedSettings {
     pub backoff: Backoff,
     pub priority: i32,
     pub result_ttl: Duration,
+    /// `None`: the version that is current when the first attempt begins.
+    pub version: Option<Digest>,
     pub metadata: Metadata,
 }
 

@@ -45,7 +45,7 @@ impl Task {
 /// What runs when a job of a task runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// A function of a plugin: of the version that is current when an attempt begins.
+    /// A function of a plugin: of the version that is current when the first attempt at a job begins.
     Plugin {
         /// The plugin.
         plugin: PluginName,

@@ -13,7 +13,7 @@ use super::Counts;
 use crate::encoding::{Details, Encode, known, micros, span};
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
-    LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId, ScheduleLife,
+    LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Rollout, Schedule, ScheduleId, ScheduleLife,
     SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
 
@@ -108,11 +108,13 @@ pub(super) struct PluginEncoded {
     size_bytes: u64,
     current: bool,
     registered_at: Text<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rollout: Option<<Rollout as Encode>::Encoded>,
     details: <Details as Encode>::Encoded,
 }
 
 impl PluginEncoded {
-    pub(super) fn new(version: &PluginVersion, is_current: bool) -> PluginEncoded {
+    pub(super) fn new(version: &PluginVersion, is_current: bool, rollout: Option<&Rollout>) -> PluginEncoded {
         let PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at } = version.clone();
         PluginEncoded {
             name: Text(name),
@@ -120,16 +122,21 @@ impl PluginEncoded {
             size_bytes,
             current: is_current,
             registered_at: Text(registered_at),
+            rollout: rollout.map(Encode::encoded),
             details: Details { imports, grants, tasks }.encoded(),
         }
     }
 
-    /// The version, and whether it is current.
-    pub(super) fn read(self) -> Result<(PluginVersion, bool), String> {
-        let PluginEncoded { name, digest, size_bytes, current, registered_at, details } = self;
+    /// The version, whether it is current, and its rollout.
+    pub(super) fn read(self) -> Result<(PluginVersion, bool, Option<Rollout>), String> {
+        let PluginEncoded { name, digest, size_bytes, current, registered_at, rollout, details } = self;
         let Details { imports, grants, tasks } = Details::decode(details)?;
         let (name, digest, registered_at) = (name.0, digest.0, registered_at.0);
-        Ok((PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at }, current))
+        let rollout = rollout.map(Rollout::decode).transpose()?;
+        if rollout.as_ref().is_some_and(|rollout| rollout.digest != digest) {
+            return Err("the rollout is of another version".to_owned());
+        }
+        Ok((PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at }, current, rollout))
     }
 }
 

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::line::{EndEncoded, Header, Line, decode};
 use super::{Counts, FORMAT, LINE_BYTES_MAX, VERSION, check};
 use crate::model::limits::COMPONENT_BYTES_MAX;
-use crate::model::{Digest, FireKey, JobId, PluginName, PluginVersion, ScheduleId, ScheduleLife, Timestamp};
+use crate::model::{Digest, FireKey, JobId, PluginName, ScheduleId, ScheduleLife, Timestamp};
 use crate::{Record, StoredPlugin};
 
 /// Longest reason that is passed on: it may quote what somebody else wrote.
@@ -154,8 +154,8 @@ impl<R: BufRead> Reader<R> {
             Line::PluginBytes(_) => return Err(self.wrong("these bytes belong to no plugin", DAMAGED)),
             Line::Plugin(form) => {
                 let at = self.line;
-                let (version, is_current) = form.read().map_err(|reason| self.wrong(&reason, DAMAGED))?;
-                self.component(version, is_current, at)?
+                let (version, is_current, rollout) = form.read().map_err(|reason| self.wrong(&reason, DAMAGED))?;
+                self.component(StoredPlugin { version, is_current, rollout, bytes: Vec::new().into() }, at)?
             }
             Line::Task(form) => {
                 form.read().map(|task| Record::Task(Box::new(task))).map_err(|reason| self.wrong(&reason, DAMAGED))?
@@ -179,7 +179,8 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Reads the component of a version, whose own line is the one with number `at`.
-    fn component(&mut self, version: PluginVersion, is_current: bool, at: u64) -> Result<Record, ArchiveError> {
+    fn component(&mut self, plugin: StoredPlugin, at: u64) -> Result<Record, ArchiveError> {
+        let version = &plugin.version;
         let damaged = |reason: String| ArchiveError::Line { line: at, reason, hint: DAMAGED };
         if version.size_bytes > COMPONENT_BYTES_MAX as u64 {
             return Err(damaged(format!("a component of {} bytes is larger than any can be", version.size_bytes)));
@@ -203,7 +204,7 @@ impl<R: BufRead> Reader<R> {
                 "the component of plugin `{name}` should have {of} bytes and the SHA-256 {wanted}, and has {size} and {found}"
             )));
         }
-        Ok(Record::Plugin(StoredPlugin { version, is_current, bytes: bytes.into() }))
+        Ok(Record::Plugin(StoredPlugin { bytes: bytes.into(), ..plugin }))
     }
 
     /// Checks that a record comes after all before it.

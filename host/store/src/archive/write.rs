@@ -43,7 +43,7 @@ impl Encoder {
                 if found != version.digest || bytes.len() as u64 != version.size_bytes {
                     return Err(format!("its {} bytes have the digest {found}", bytes.len()));
                 }
-                push(&Line::Plugin(PluginEncoded::new(version, plugin.is_current)), to);
+                push(&Line::Plugin(PluginEncoded::new(version, plugin.is_current, plugin.rollout.as_ref())), to);
                 for part in bytes.chunks(PART_BYTES) {
                     push(&Line::PluginBytes(encode(part)), to);
                 }

@@ -42,7 +42,8 @@ impl State {
 
     /// Takes back a job whose worker vanished.
     fn recover_job(&mut self, id: JobId, was_alone: bool, now: Timestamp, recovered: &mut Recovered) {
-        let mut pause = Duration::ZERO;
+        let ran = self.settle_crashed(id);
+        let (mut pause, mut is_to_blame) = (Duration::ZERO, false);
         let fate = self.jobs.change(id, now, |job| {
             if let Some(lease) = &job.lease {
                 job.error = Some(rules::crash_error(&lease.holder));
@@ -52,6 +53,7 @@ impl State {
             let crash = rules::Crash { attempt: job.attempt, crashes: job.crashes, was_alone };
             let survives = rules::survives_crash(crash, settings.max_attempts, settings.crash_retries);
             pause = rules::pause_after_crash(job.crashes);
+            is_to_blame = rules::is_to_blame(crash);
             let outcome = match (job.cancel_requested, survives) {
                 (true, _) => Some(Outcome::Cancelled),
                 (false, false) => Some(Outcome::Abandoned),
@@ -71,6 +73,9 @@ impl State {
                 recovered.requeued.push(job);
             }
             None => {}
+        }
+        if let Some(version) = ran.filter(|_| is_to_blame) {
+            self.count_crash(version, now, recovered);
         }
     }
 }

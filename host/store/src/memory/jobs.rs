@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::places::Places;
 use crate::model::{
-    FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task, TaskId, Timestamp,
+    Digest, FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task, TaskId, Timestamp,
 };
 use crate::{LogPage, rules};
 
@@ -274,6 +274,13 @@ impl Jobs {
     pub(super) fn leased(&self, token: LeaseToken) -> Vec<Job> {
         let ids = self.leases.get(&token).into_iter().flatten();
         ids.filter_map(|id| self.get(*id).cloned()).collect()
+    }
+
+    /// Writes down which version of its plugin a job has begun with, where nobody has yet. No index has that.
+    pub(super) fn settle_version(&mut self, id: JobId, version: Digest) {
+        if let Some(entry) = self.rows.get_mut(&id) {
+            entry.job.plugin_digest.get_or_insert(version);
+        }
     }
 
     /// How many jobs of the task are running.

@@ -152,6 +152,10 @@ impl State {
             job.started_at = release.started_at.or(job.started_at);
             job.progress = release.progress.or_else(|| job.progress.take());
             settle(job, release.ending, now);
+            if job.state == JobState::Queued && job.attempt == 0 {
+                // Unless the attempt that was given back had begun, the job is bound to no version.
+                job.plugin_digest = release.plugin_digest;
+            }
         });
         if let Some(not_before) = not_before {
             self.jobs.put_off(release.id, now, not_before);
@@ -320,6 +324,7 @@ impl JobQueue for MemoryStore {
                 job.spec.start_deadline = None;
                 job.cancel_requested = false;
                 (job.outcome, job.finished_at, job.expires_at, job.result) = (None, None, None, None);
+                job.plugin_digest = None;
                 job.clone()
             });
             retried.ok_or_else(|| not_found(id))

@@ -35,7 +35,8 @@ impl State {
         for ((name, digest), version) in &catalog.versions {
             let is_current = catalog.current.get(name) == Some(digest);
             let bytes = catalog.bytes.get(digest).cloned().unwrap_or_default();
-            records.push(Record::Plugin(StoredPlugin { version: version.clone(), is_current, bytes }));
+            let rollout = catalog.rollouts.get(name).filter(|rollout| rollout.digest == *digest).cloned();
+            records.push(Record::Plugin(StoredPlugin { version: version.clone(), is_current, rollout, bytes }));
         }
         records.extend(catalog.tasks.values().map(|task| Record::Task(Box::new(task.clone()))));
         for (id, entry) in &self.jobs.rows {
@@ -88,7 +89,8 @@ impl State {
     fn see_plugin(&self, name: &crate::model::PluginName, present: &mut Present) {
         for (key, version) in self.catalog.versions.iter().filter(|((owner, _), _)| owner == name) {
             let is_current = self.catalog.current.get(name) == Some(&key.1);
-            present.versions.insert(key.clone(), (Some(version.clone()), is_current));
+            let rollout = self.catalog.rollouts.get(name).filter(|rollout| rollout.digest == key.1).cloned();
+            present.versions.insert(key.clone(), (Some(version.clone()), is_current, rollout));
         }
     }
 
@@ -132,6 +134,9 @@ impl State {
     }
 
     fn restore_plugin(&mut self, plugin: StoredPlugin, done: Restored) {
+        if plugin.is_current {
+            self.settle_running(&plugin.version.name);
+        }
         let catalog = &mut self.catalog;
         let (name, digest) = (plugin.version.name.clone(), plugin.version.digest);
         if plugin.is_current {
@@ -143,6 +148,12 @@ impl State {
             }
         } else if catalog.current.get(&name) == Some(&digest) {
             catalog.current.remove(&name);
+        }
+        match plugin.rollout {
+            Some(rollout) => {
+                catalog.rollouts.insert(name.clone(), rollout);
+            }
+            None => catalog.rollouts.retain(|of, rollout| *of != name || rollout.digest != digest),
         }
         catalog.bytes.entry(digest).or_insert_with(|| Arc::clone(&plugin.bytes));
         catalog.versions.insert((name, digest), plugin.version);

@@ -81,6 +81,7 @@ pub(super) fn job(id: JobId) -> JobSpec {
             backoff: Backoff::default(),
             priority: 0,
             result_ttl: Duration::from_secs(1),
+            version: None,
             metadata: Metadata::default(),
         },
         due_at: now,

@@ -106,7 +106,7 @@ fn version(number: u8, tasks: &[&str]) -> PutPlugin {
         registered_at: at(number.into()),
     };
     let tasks = tasks.iter().map(|id| task(id)).collect();
-    PutPlugin { version, bytes: vec![number], tasks, configure: Settings::default() }
+    PutPlugin { version, bytes: vec![number], tasks, configure: Settings::default(), reviewed: None }
 }
 
 #[tokio::test]

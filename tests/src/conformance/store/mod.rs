@@ -30,6 +30,7 @@ pub mod opening;
 mod queues;
 mod recovery;
 mod results;
+mod rollouts;
 mod schedules;
 mod shares;
 mod tasks;
@@ -37,6 +38,7 @@ mod text;
 mod time;
 mod transfer;
 mod unique;
+mod versions;
 
 /// Everything a case may touch.
 pub struct Rig {
@@ -100,6 +102,8 @@ use cases;
 /// Every group with its cases.
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("tasks", tasks::CASES),
+    ("versions", versions::CASES),
+    ("rollouts", rollouts::CASES),
     ("schedules", schedules::CASES),
     ("jobs", jobs::CASES),
     ("queues", queues::CASES),

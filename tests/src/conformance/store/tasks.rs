@@ -172,7 +172,7 @@ async fn an_older_version_can_be_made_current_again(rig: Rig) {
     rig.a.plugin_put(old.clone()).await.expect("put");
     rig.a.plugin_put(plugin(b"two", vec![task("p:new", None)])).await.expect("put");
     let PutPlugin { version, tasks, .. } = old;
-    let back = ActivatePlugin { name: name(), digest: version.digest, tasks };
+    let back = ActivatePlugin { name: name(), digest: version.digest, tasks, reviewed: None };
     assert_eq!(rig.a.plugin_activate(back.clone()).await.expect("activated").put, Put::Replaced);
     assert_eq!(rig.b.plugin_get(&name()).await.expect("read"), Some(version));
     assert!(rig.b.task_get(&task_id("p:new")).await.expect("read").is_none());
@@ -182,7 +182,8 @@ async fn an_older_version_can_be_made_current_again(rig: Rig) {
 async fn a_version_that_was_never_registered_cannot_be_made_current(rig: Rig) {
     rig.a.plugin_put(plugin(b"one", vec![task("p:work", None)])).await.expect("put");
     let digest = plugin(b"two", Vec::new()).version.digest;
-    let refused = rig.a.plugin_activate(ActivatePlugin { name: name(), digest, tasks: Vec::new() }).await;
+    let refused =
+        rig.a.plugin_activate(ActivatePlugin { name: name(), digest, tasks: Vec::new(), reviewed: None }).await;
     assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
     assert!(rig.b.task_get(&task_id("p:work")).await.expect("read").is_some());
 }

@@ -87,7 +87,7 @@ fn version(bytes: &[u8], tasks: &[&str], is_current: bool) -> Record {
             settings: host::model::Settings::default(),
         })
         .collect();
-    Record::Plugin(StoredPlugin { version, is_current, bytes: bytes.into() })
+    Record::Plugin(StoredPlugin { version, is_current, rollout: None, bytes: bytes.into() })
 }
 
 /// A request that may put records in the place of others, or leave them out.

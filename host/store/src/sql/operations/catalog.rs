@@ -2,176 +2,84 @@
 
 use async_trait::async_trait;
 
-use crate::model::{Digest, PluginName, PluginVersion, Settings, Task, TaskId};
+use super::catalog_rows as rows;
+use super::{rollouts, versions};
+use crate::model::{Digest, PluginName, PluginVersion, Rollout, Settings, Task, TaskId};
+use crate::rollout;
 use crate::sql::drivers::tx::{Fault, Tx};
-use crate::sql::places::{self, TaskRules};
 use crate::sql::statements::query::q;
-use crate::sql::statements::row::{self, StoredTask};
-use crate::sql::statements::value::{Arg, Row, args, list, values};
+use crate::sql::statements::row;
+use crate::sql::statements::value::{Row, args};
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
-    ActivatePlugin, Catalog, Page, PluginPut, Put, PutPlugin, StoreError, Subject, TaskRow, Unreadable, rules,
+    ActivatePlugin, Catalog, CountRollout, EndRollout, Page, PluginPut, PrunePlugin, Pruned, Put, PutPlugin,
+    PutRollout, RolloutEnded, StagePlugin, StoreError, Subject, TaskRow, Unreadable, rules,
 };
 
-fn one_row(row: Vec<crate::sql::statements::value::Value>) -> Vec<Arg> {
-    vec![Arg::Rows(vec![row])]
-}
-
-/// The current version, or why it cannot be read.
-async fn current(tx: &mut Tx, name: &PluginName) -> Result<Option<Result<PluginVersion, Unreadable>>, Fault> {
-    Ok(tx.fetch_one(q::plugin_get, args![name]).await?.map(row::plugin))
-}
-
 async fn get(tx: &mut Tx, name: &PluginName) -> Result<Option<PluginVersion>, Fault> {
-    let found = current(tx, name).await?.transpose();
+    let found = rows::current(tx, name).await?.transpose();
     Ok(found.map_err(row::unreadable(Subject::Plugin(name.clone())))?)
 }
 
-/// Changes of the catalogue come one after the other: they look before they write.
-pub(in crate::sql) async fn lock(tx: &mut Tx) -> Result<(), Fault> {
-    tx.fetch(q::catalog_lock, Vec::new()).await.map(|_| ())
-}
-
-pub(in crate::sql) async fn bump(tx: &mut Tx) -> Result<(), Fault> {
-    tx.execute(q::catalog_revision_bump, Vec::new()).await.map(|_| ())
-}
-
 async fn put(tx: &mut Tx, request: &PutPlugin) -> Result<PluginPut, Fault> {
-    lock(tx).await?;
+    rows::lock(tx).await?;
     let version = &request.version;
-    let put = match current(tx, &version.name).await? {
+    let found = rows::current(tx, &version.name).await?;
+    let known = found.as_ref().and_then(|found| found.as_ref().ok());
+    let put = match &found {
         // What it was does not matter to the version that takes its place.
         Some(Err(_)) => Put::Replaced,
-        found => rules::plugin_put(found.and_then(Result::ok).as_ref(), version),
+        _ => rules::plugin_put(known, version),
     };
     if put != Put::Unchanged {
-        tx.execute(q::plugin_put, one_row(row::new_plugin(version))).await?;
+        rollout::may_activate(&version.name, rows::rollout(tx, &version.name).await?.as_ref())?;
+        rules::is_as_reviewed(&version.name, request.reviewed.as_ref(), known, None)?;
+        versions::settle_running(tx, &version.name).await?;
+        tx.execute(q::plugin_put, rows::one_row(row::new_plugin(version))).await?;
     }
-    store_bytes(tx, version.digest, &request.bytes).await?;
-    activate(tx, put, &version.name, version.digest, &request.tasks, &request.configure).await
-}
-
-/// Stores a component, unless it is there already, in parts that the database takes at once.
-pub(in crate::sql) async fn store_bytes(tx: &mut Tx, digest: Digest, bytes: &[u8]) -> Result<(), Fault> {
-    let stored = tx.fetch_one(q::plugin_bytes_has, args![digest]).await?;
-    if stored.map(|mut row| row.int()).transpose()? == Some(0) {
-        for (content, part) in bytes.chunks(tx.statement_bytes().max(1)).zip(0_u32..) {
-            tx.execute(q::plugin_bytes_insert, one_row(values![digest, part, content])).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes a stored version current, with its tasks, and lays `configure` over what is configured for them.
-async fn activate(
-    tx: &mut Tx,
-    put: Put,
-    name: &PluginName,
-    digest: Digest,
-    tasks: &[Task],
-    configure: &Settings,
-) -> Result<PluginPut, Fault> {
-    if put != Put::Unchanged {
-        tx.execute(q::plugin_deactivate, args![name]).await?;
-        tx.execute(q::plugin_activate, args![name, digest]).await?;
-    }
-    let mut done = PluginPut { put, tasks_added: Vec::new(), tasks_updated: Vec::new(), tasks_removed: Vec::new() };
-    let mut changed = put != Put::Unchanged;
-    let rows = tx.fetch(q::task_of_plugin, args![name]).await?;
-    let mut stored: Vec<StoredTask> = rows.into_iter().filter_map(|row| row::stored_task(row).ok()).collect();
-    let gone = stored.iter().filter(|old| old.is_offered && tasks.iter().all(|task| task.id.as_str() != old.id));
-    let gone: Vec<String> = gone.map(|old| old.id.clone()).collect();
-    done.tasks_removed = gone.iter().filter_map(|id| TaskId::new(id).ok()).collect();
-    if !gone.is_empty() {
-        delete_tasks(tx, gone).await?;
-        changed = true;
-    }
-    for task in tasks {
-        // A task of another plugin, or of none, may have this id.
-        let old = match stored.iter().position(|old| old.id == task.id.as_str()) {
-            Some(at) => Some(stored.swap_remove(at)),
-            None => select(tx, &task.id).await?,
-        };
-        let mut task = task.clone();
-        if let Some(old) = &old {
-            task.configured = configured(&task.id, old)?;
-            done.tasks_updated.push(task.id.clone());
-        } else {
-            done.tasks_added.push(task.id.clone());
-        }
-        task.configured = configure.over(&task.configured);
-        if old.as_ref().is_none_or(|old| old.task.as_ref() != Ok(&task)) {
-            write_task(tx, &task, rules_before(old.as_ref()).as_ref()).await?;
-            changed = true;
-        }
-    }
-    if changed {
-        bump(tx).await?;
-    }
-    Ok(done)
-}
-
-/// What an operator has configured for a task. Where that is damaged there is nothing to keep; what a newer version has configured must
-/// not be lost.
-fn configured(id: &TaskId, old: &StoredTask) -> Result<Settings, StoreError> {
-    match &old.configured {
-        Ok(settings) => Ok(settings.clone()),
-        Err(defect) if defect.is_newer() => {
-            Err(StoreError::Unreadable { subject: Subject::Task(id.clone()), defect: defect.clone() })
-        }
-        Err(_) => Ok(Settings::default()),
-    }
-}
-
-/// What held of a task for its jobs; nothing where nobody can tell.
-fn rules_before(old: Option<&StoredTask>) -> Option<TaskRules> {
-    match old.map(|old| &old.task) {
-        None => Some(TaskRules::default()),
-        Some(Ok(old)) => Some(row::rules_of(old)),
-        Some(Err(_)) => None,
-    }
-}
-
-async fn select(tx: &mut Tx, id: &TaskId) -> Result<Option<StoredTask>, Fault> {
-    let row = tx.fetch_one(q::task_select, vec![list([id])]).await?;
-    Ok(row.map(row::stored_task).transpose()?)
-}
-
-/// Writes the row of a task and brings its jobs into line. `old`: the rules that held; `None` if nobody knows.
-pub(in crate::sql) async fn write_task(tx: &mut Tx, task: &Task, old: Option<&TaskRules>) -> Result<(), Fault> {
-    tx.execute(q::task_put, one_row(row::new_task(task))).await?;
-    places::follow(tx, &task.id, old, &row::rules_of(task)).await
-}
-
-/// Deletes tasks. Their jobs stay, and with the task their limit is gone.
-pub(in crate::sql) async fn delete_tasks<T: ToString>(
-    tx: &mut Tx,
-    ids: impl IntoIterator<Item = T>,
-) -> Result<u64, Fault> {
-    let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
-    let deleted = tx.execute(q::task_delete, vec![list(ids.iter().map(String::as_str))]).await?;
-    for id in ids.iter().filter_map(|id| TaskId::new(id).ok()) {
-        places::follow(tx, &id, None, &TaskRules::default()).await?;
-    }
-    Ok(deleted)
+    rows::store_bytes(tx, version.digest, &request.bytes).await?;
+    rows::activate(tx, put, &version.name, version.digest, &request.tasks, &request.configure).await
 }
 
 async fn activate_version(tx: &mut Tx, request: &ActivatePlugin) -> Result<PluginPut, Fault> {
-    lock(tx).await?;
-    let ActivatePlugin { name, digest, tasks } = request;
-    let mut versions = tx.fetch(q::plugin_history, args![name]).await?.into_iter().map(row::plugin);
-    if !versions.any(|version| version.is_ok_and(|version| version.digest == *digest)) {
+    rows::lock(tx).await?;
+    let ActivatePlugin { name, digest, tasks, reviewed } = request;
+    let versions = rows::history(tx, name).await?.rows;
+    let Some(version) = versions.iter().find(|version| version.digest == *digest) else {
         return Err(rules::no_version(name, *digest).into());
-    }
-    let put = match current(tx, name).await? {
-        Some(Ok(version)) if version.digest == *digest => Put::Unchanged,
-        _ => Put::Replaced,
     };
-    activate(tx, put, name, *digest, tasks, &Settings::default()).await
+    let current = rows::readable_current(tx, name).await?;
+    let put = if current.as_ref() == Some(version) { Put::Unchanged } else { Put::Replaced };
+    if put != Put::Unchanged {
+        rollout::may_activate(name, rows::rollout(tx, name).await?.as_ref())?;
+        rules::is_as_reviewed(name, reviewed.as_ref(), current.as_ref(), Some(&version.grants))?;
+        versions::settle_running(tx, name).await?;
+    }
+    rows::activate(tx, put, name, *digest, tasks, &Settings::default()).await
+}
+
+async fn stage(tx: &mut Tx, request: &StagePlugin) -> Result<Put, Fault> {
+    rows::lock(tx).await?;
+    let StagePlugin { version, bytes, reviewed } = request;
+    rules::may_stage(version, rows::current_digest(tx, &version.name).await?)?;
+    let Page { rows, unreadable, .. } = rows::history(tx, &version.name).await?;
+    let put = match unreadable.iter().any(|bad| bad.id == version.digest.to_string()) {
+        // What it was does not matter to what takes its place.
+        true => Put::Replaced,
+        false => rules::plugin_put(rows.iter().find(|stored| stored.digest == version.digest), version),
+    };
+    if put != Put::Unchanged {
+        let current = rows::readable_current(tx, &version.name).await?;
+        rules::is_as_reviewed(&version.name, reviewed.as_ref(), current.as_ref(), None)?;
+        tx.execute(q::plugin_put, rows::one_row(row::new_plugin(version))).await?;
+        rows::store_bytes(tx, version.digest, bytes).await?;
+        rows::bump(tx).await?;
+    }
+    Ok(put)
 }
 
 async fn remove(tx: &mut Tx, name: &PluginName) -> Result<Option<Vec<TaskId>>, Fault> {
-    lock(tx).await?;
+    rows::lock(tx).await?;
     if tx.execute(q::plugin_delete, args![name]).await? == 0 {
         return Ok(None);
     }
@@ -179,15 +87,15 @@ async fn remove(tx: &mut Tx, name: &PluginName) -> Result<Option<Vec<TaskId>>, F
     let rows = tx.fetch(q::task_of_plugin, args![name]).await?;
     let ids: Vec<String> = rows.into_iter().filter_map(|mut row| row.text().ok()).collect();
     if !ids.is_empty() {
-        delete_tasks(tx, &ids).await?;
+        rows::delete_tasks(tx, &ids).await?;
     }
-    bump(tx).await?;
+    rows::bump(tx).await?;
     Ok(Some(ids.iter().filter_map(|id| TaskId::new(id).ok()).collect()))
 }
 
 async fn put_task(tx: &mut Tx, task: &Task) -> Result<Put, Fault> {
-    lock(tx).await?;
-    let old = select(tx, &task.id).await?;
+    rows::lock(tx).await?;
+    let old = rows::select(tx, &task.id).await?;
     match old.as_ref().map(|old| &old.task) {
         Some(Ok(old)) if old == task => return Ok(Put::Unchanged),
         Some(Err(bad)) if bad.defect.is_newer() => {
@@ -195,32 +103,22 @@ async fn put_task(tx: &mut Tx, task: &Task) -> Result<Put, Fault> {
         }
         _ => {}
     }
-    write_task(tx, task, rules_before(old.as_ref()).as_ref()).await?;
-    bump(tx).await?;
+    rows::write_task(tx, task, rows::rules_before(old.as_ref()).as_ref()).await?;
+    rows::bump(tx).await?;
     Ok(if old.is_some() { Put::Replaced } else { Put::Added })
 }
 
 async fn remove_task(tx: &mut Tx, id: &TaskId) -> Result<bool, Fault> {
-    lock(tx).await?;
-    let removed = delete_tasks(tx, [id]).await? > 0;
+    rows::lock(tx).await?;
+    let removed = rows::delete_tasks(tx, [id]).await? > 0;
     if removed {
-        bump(tx).await?;
+        rows::bump(tx).await?;
     }
     Ok(removed)
 }
 
 async fn plugins(tx: &mut Tx) -> Result<Page<PluginVersion>, Fault> {
     Ok(Page::whole(tx.fetch(q::plugin_list, Vec::new()).await?.into_iter().map(row::plugin)))
-}
-
-/// Versions that cannot be read are named by their digest.
-async fn history(tx: &mut Tx, name: &PluginName) -> Result<Page<PluginVersion>, Fault> {
-    let read = |row: Row| {
-        let mut parts = row.clone();
-        let digest = parts.text().and_then(|_name| parts.digest());
-        row::plugin(row).map_err(|bad| Unreadable { id: digest.map_or(bad.id, |digest| digest.to_string()), ..bad })
-    };
-    Ok(Page::whole(tx.fetch(q::plugin_history, args![name]).await?.into_iter().map(read)))
 }
 
 fn task_row(mut row: Row) -> Result<TaskRow, Unreadable> {
@@ -266,7 +164,7 @@ impl Catalog for SqlStore {
     }
 
     async fn plugin_history(&self, name: &PluginName) -> Result<Page<PluginVersion>, StoreError> {
-        read_with!(self, "plugin_history", history, name)
+        read_with!(self, "plugin_history", rows::history, name)
     }
 
     async fn plugin_activate(&self, request: ActivatePlugin) -> Result<PluginPut, StoreError> {
@@ -275,6 +173,30 @@ impl Catalog for SqlStore {
 
     async fn plugin_remove(&self, name: &PluginName) -> Result<Option<Vec<TaskId>>, StoreError> {
         write_with!(self, "plugin_remove", name.clone(), remove)
+    }
+
+    async fn plugin_stage(&self, request: StagePlugin) -> Result<Put, StoreError> {
+        write_with!(self, "plugin_stage", request, stage)
+    }
+
+    async fn rollout_get(&self, name: &PluginName) -> Result<Option<Rollout>, StoreError> {
+        read_with!(self, "rollout_get", rows::rollout, name)
+    }
+
+    async fn rollout_put(&self, request: PutRollout) -> Result<Rollout, StoreError> {
+        write_with!(self, "rollout_put", request, rollouts::put)
+    }
+
+    async fn rollout_end(&self, request: EndRollout) -> Result<RolloutEnded, StoreError> {
+        write_with!(self, "rollout_end", request, rollouts::end)
+    }
+
+    async fn rollout_count(&self, request: CountRollout) -> Result<Option<Rollout>, StoreError> {
+        write_with!(self, "rollout_count", request, rollouts::count)
+    }
+
+    async fn plugin_prune(&self, request: PrunePlugin) -> Result<Pruned, StoreError> {
+        write_with!(self, "plugin_prune", request, versions::prune)
     }
 
     async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::job_rows::{LockedJob, Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
+use super::{rollouts, versions};
 use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::{Encode as _, Work};
@@ -28,7 +29,12 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     let ids = expired(tx, request, over_at).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
     let (mut unread, mut touched) = (Vec::new(), Touched::default());
-    let locked = lock_each(tx, ids).await?;
+    if !ids.is_empty() {
+        // Which version a job has begun with follows from the catalogue, which is locked before jobs, as by whoever changes it.
+        super::catalog_rows::lock(tx).await?;
+    }
+    let locked = lock_each(tx, ids.iter().copied()).await?;
+    let (ran, mut to_blame) = (versions::settle_crashed(tx, &ids).await?, Vec::new());
     let running = running_of(tx, locked.iter().flatten().filter_map(|job| job.holder.clone()).collect()).await?;
     for locked in locked {
         let job = match locked {
@@ -45,7 +51,9 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
         let ended_job = EndedJob { id: job.id, task_id: job.task_id.clone() };
         let error = job.holder.as_ref().map(rules::crash_error);
         let was_alone = job.holder.as_ref().and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
-        match fate(&job, was_alone) {
+        let crash = rules::Crash { attempt: job.attempt, crashes: job.crashes, was_alone };
+        to_blame.extend(ran.get(&job.id).filter(|_| rules::is_to_blame(crash)).cloned());
+        match fate(&job, crash) {
             Some(outcome) => {
                 job.leave(&mut touched);
                 let text = error.map(|error| error.to_json());
@@ -66,6 +74,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     leave_unread(tx, unread, &mut touched).await?;
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
+    recovered.returned = rollouts::count_crashes(tx, to_blame, *now).await?;
     places::settle(tx, touched).await?;
     if holder.is_some() {
         // Once in the life of each scheduler: nothing but a fault of this program, or of a hand in the database, makes it necessary.
@@ -108,15 +117,12 @@ async fn running_of(tx: &mut Tx, holders: BTreeSet<SchedulerId>) -> Result<HashM
 }
 
 /// How a job whose worker vanished ends; `None` where it is queued again.
-fn fate(job: &LockedJob, was_alone: bool) -> Option<Outcome> {
+fn fate(job: &LockedJob, crash: rules::Crash) -> Option<Outcome> {
     if job.cancel_requested {
         return Some(Outcome::Cancelled);
     }
     let survives = match JobSettings::from_json(&job.settings) {
-        Ok(settings) => {
-            let crash = rules::Crash { attempt: job.attempt, crashes: job.crashes, was_alone };
-            rules::survives_crash(crash, settings.max_attempts, settings.crash_retries)
-        }
+        Ok(settings) => rules::survives_crash(crash, settings.max_attempts, settings.crash_retries),
         // How often it may be tried is for those to say who can read it; in the queue they find it.
         Err(defect) => defect.is_newer(),
     };
@@ -207,7 +213,7 @@ async fn schedulers(tx: &mut Tx) -> Result<Page<SchedulerRow>, Fault> {
 
 /// Takes a lock that writers take.
 async fn check(tx: &mut Tx, (): &()) -> Result<(), Fault> {
-    super::catalog::lock(tx).await
+    super::catalog_rows::lock(tx).await
 }
 
 #[async_trait]

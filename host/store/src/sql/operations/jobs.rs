@@ -138,6 +138,7 @@ async fn retry(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Job, Faul
     // It has no places, as it is finished; it enters like one that becomes due.
     let requeue = Requeue { due_at: now, now, keeps_deadline: false, ..Requeue::of(&job) };
     tx.execute_rows(q::job_requeue, vec![requeue.row(&job)]).await?;
+    tx.execute(q::job_version_clear, args![id]).await?;
     let mut touched = Touched::default();
     enter_again(tx, &job, &mut touched).await?;
     places::settle(tx, touched).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::catalog_rows;
 use crate::model::{Digest, Job, JobId, LogLine};
 use crate::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, log_subject, version_subject};
 use crate::sql::drivers::connection::Database;
@@ -99,6 +100,7 @@ async fn plugin(
         return Ok(false);
     };
     let is_current = row.flag()?;
+    let rollout = catalog_rows::read_rollout(&mut row);
     let mut place = row.clone();
     (*name, *digest) = (place.text()?, place.bytes()?);
     let version = match row::plugin(row) {
@@ -108,9 +110,16 @@ async fn plugin(
             return Ok(true);
         }
     };
+    let rollout = match rollout {
+        Ok(rollout) => rollout,
+        Err(defect) => {
+            batch.unreadable.push(Unreadable { id: format!("rollout of plugin `{}`", version.name), defect });
+            None
+        }
+    };
     let bytes = bytes(tx, &version.digest).await?;
     if bytes.len() as u64 == version.size_bytes {
-        batch.records.push(Record::Plugin(StoredPlugin { version, is_current, bytes: bytes.into() }));
+        batch.records.push(Record::Plugin(StoredPlugin { version, is_current, rollout, bytes: bytes.into() }));
     } else {
         let defect = Defect::damaged(format!("{} of its {} bytes are stored", bytes.len(), version.size_bytes));
         batch.unreadable.push(Unreadable { id: version_subject(&version).to_string(), defect });

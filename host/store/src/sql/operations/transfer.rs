@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::catalog;
 use super::job_rows::lock;
 use super::snapshot::SqlSnapshot;
+use super::{catalog_rows, rollouts, versions};
 use crate::model::{FireKey, Job, JobId, JobState, PluginName, ScheduleLife, TaskId, Timestamp};
 use crate::record::BATCH_RECORDS_MAX;
 use crate::restoring::{Plan, Present, plan, tasks_lost};
@@ -48,10 +48,12 @@ async fn read_catalog(tx: &mut Tx, records: &[Record], present: &mut Present) ->
     if !names.is_empty() {
         for mut row in tx.fetch(q::plugin_select, vec![list(names)]).await? {
             let is_current = row.flag()?;
+            // One that cannot be read is as good as another one.
+            let rollout = catalog_rows::read_rollout(&mut row).ok().flatten();
             let mut key = row.clone();
             let name = PluginName::new(&key.text()?).map_err(|error| Defect::damaged(error.to_string()))?;
             let digest = key.digest()?;
-            present.versions.insert((name, digest), (row::plugin(row).ok(), is_current));
+            present.versions.insert((name, digest), (row::plugin(row).ok(), is_current, rollout));
         }
     }
     let ids = records.iter().filter_map(|record| if let Record::Task(task) = record { Some(&task.id) } else { None });
@@ -135,7 +137,7 @@ async fn look(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
 
 async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
     // Also keeps two restores apart: each looks before it writes.
-    catalog::lock(tx).await?;
+    catalog_rows::lock(tx).await?;
     let present = present(tx, &request.records).await?;
     let Plan { restored, jobs_gone } = plan(request, &present)?;
     let written: Vec<(&Record, Restored)> =
@@ -150,14 +152,14 @@ async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault>
                     None => Some(TaskRules::default()),
                     Some(old) => old.as_ref().map(row::rules_of),
                 };
-                catalog::write_task(tx, task, old.as_ref()).await?;
+                catalog_rows::write_task(tx, task, old.as_ref()).await?;
             }
             _ => continue,
         }
         has_changed_catalog = true;
     }
     if has_changed_catalog {
-        catalog::bump(tx).await?;
+        catalog_rows::bump(tx).await?;
     }
     store_jobs(tx, request.now, &written, &jobs_gone).await?;
     store_lines(tx, &written, &present).await?;
@@ -166,9 +168,13 @@ async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault>
 }
 
 async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Result<(), Fault> {
-    let StoredPlugin { version, is_current, bytes } = plugin;
+    let StoredPlugin { version, is_current, rollout, bytes } = plugin;
+    if *is_current {
+        versions::settle_running(tx, &version.name).await?;
+    }
     tx.execute(q::plugin_put, vec![Arg::Rows(vec![row::new_plugin(version)])]).await?;
-    catalog::store_bytes(tx, version.digest, bytes).await?;
+    catalog_rows::store_bytes(tx, version.digest, bytes).await?;
+    rollouts::restore(tx, version, rollout.as_ref()).await?;
     if !is_current {
         return Ok(());
     }
@@ -182,7 +188,7 @@ async fn store_plugin(tx: &mut Tx, plugin: &StoredPlugin, done: Restored) -> Res
         }
         let lost = tasks_lost(plugin, tasks.iter());
         if !lost.is_empty() {
-            catalog::delete_tasks(tx, &lost).await?;
+            catalog_rows::delete_tasks(tx, &lost).await?;
         }
     }
     Ok(())

@@ -95,13 +95,15 @@ pub(in crate::sql) mod q {
             group_limit group_list_task group_lock group_of_jobs job_cancel_ask job_claimed job_counts job_delete job_extend
             job_fire_select job_get job_gone_select job_holder_counts job_known job_leases job_list job_lock job_lock_free job_log_delete
             job_log_delete_to job_log_key_list job_log_line_delete job_log_list job_log_page job_log_select job_missed_select
-            job_next_due job_only_select job_places_unread job_range job_ready_lock job_regroup job_restore job_select job_sizes job_unique_free
-            job_unique_get job_unique_select job_wake_select
+            job_next_due job_only_select job_places_unread job_range job_ready_lock job_regroup job_restore job_select job_sizes
+            job_unique_free job_unique_get job_unique_select job_unversioned job_version_clear job_version_select job_version_set
+            job_versions job_wake_select
             migration_insert migration_list migration_step_begin migration_step_get migration_step_insert number_select
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
-            plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select queue_counts queue_lock queue_paused
+            plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select plugin_version_delete queue_counts queue_lock queue_paused
+            rollout_clear rollout_get rollout_set
             schedule_counts schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
-            schedule_leased schedule_list schedule_lock schedule_pause schedule_paused_count schedule_select schedule_unpause
+            schedule_leased schedule_list schedule_lock schedule_pause schedule_paused_count schedule_select schedule_unpause schedule_versions
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select
         }

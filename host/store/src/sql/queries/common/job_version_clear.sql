@@ -1,0 +1,2 @@
+-- job_version_clear
+UPDATE host_jobs SET plugin_digest = NULL WHERE id = ?

@@ -1,0 +1,2 @@
+-- rollout_get
+SELECT rollout FROM host_plugin_versions WHERE name = ? AND rollout IS NOT NULL

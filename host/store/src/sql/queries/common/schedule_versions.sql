@@ -1,0 +1,2 @@
+-- schedule_versions
+SELECT settings FROM host_schedules WHERE settings LIKE '%"version"%'
