@@ -12,7 +12,7 @@
 //! * What is lost is told: a subscriber that is too slow, or that learns that events of another process have not reached it,
 //!   is told how many ([`Delivery::Missed`]); one whose connection was away is told that it was.
 //! * Nobody waits for anybody: publishing waits neither for a subscriber nor for a server, a slow subscriber slows nobody else down, and
-//!   every queue has a bound. What does not fit is dropped, counted and told.
+//!   every queue of this program has a bound. What does not fit is dropped, counted and told.
 //! * A connection that is lost, or on which nothing moves any more, is made again, with pauses that grow and are not the same for
 //!   everyone. That is logged once when it goes and once when it is back, not for every attempt.
 //! * Messages of another version of this program are hints. Those of other programs are passed over.
