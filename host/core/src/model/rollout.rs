@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn one_failure_is_not_too_many_unless_somebody_says_so_or_none_is_allowed() {
         for (rate, attempts_min) in
-            [("1%", 100), ("0.3%", 3_334), ("0.01%", 10_000), ("50%", 10), ("100%", 10), ("0", 10)]
+            [("1%", 100), ("0.3%", 334), ("0.01%", 10_000), ("50%", 10), ("100%", 10), ("0", 10)]
         {
             let rate_max = rate.parse().expect("valid");
             assert_eq!(Rollout::attempts_min_of(rate_max), attempts_min, "{rate}");
