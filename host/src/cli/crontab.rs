@@ -93,7 +93,8 @@ pub(super) async fn run(context: &mut Context, file: &Path, import: Import) -> O
         return Err(Failure::usage(what, "mend them, or schedule the others with --partial"));
     }
     if refused > 0 {
-        context.out.note(&format!("{refused} lines cannot be scheduled; {added} are"))?;
+        let all = refused + added;
+        context.out.note(&format!("{refused} of {all} lines cannot be scheduled; the others are"))?;
     }
     if import.when.timezone.is_none() && added > 0 && !lines.iter().any(|line| line.status == "zone") {
         context.out.note("note: no time zone is named, so the times are those of UTC; --timezone names another one")?;

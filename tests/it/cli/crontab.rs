@@ -127,7 +127,8 @@ fn bad_lines_are_told_with_their_reasons_and_nothing_changes_unless_the_rest_is_
     let said = user.host(import(&file, &["--partial"]));
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(
-        said.out.contains("line 1: added `good`") && said.err.contains("9 lines cannot be scheduled; 1 are"),
+        said.out.contains("line 1: added `good`")
+            && said.err.contains("9 of 10 lines cannot be scheduled; the others are"),
         "{said:?}"
     );
     assert!(said.err.contains("the times are those of UTC"), "{said:?}");
