@@ -17,6 +17,9 @@ use crate::store::{ExtendJobs, Extended, Hold};
 /// Longest pause before a renewal that failed is tried again.
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(1);
 
+/// Shortest pause between two renewals that events ask for: whoever may publish could send any number of those.
+const EVENT_PAUSE: Duration = Duration::from_millis(50);
+
 /// How much of a lease is left when an attempt is stopped because the lease could not be renewed: the time that stopping may take.
 pub(super) fn margin(lease: Duration) -> Duration {
     lease / 10
@@ -28,11 +31,17 @@ pub(super) async fn run(core: Arc<Core>) {
     let (third, try_again) = (duration / 3, (duration / 30).min(TRY_AGAIN_MAX));
     let mut line = core.store.lease_line();
     let mut renew_at = core.time.monotonic().saturating_add(third);
+    let mut not_before = core.time.monotonic();
     loop {
+        let event = async {
+            core.running.renewal.notified().await;
+            sleep_until_instant(&core.time, not_before).await;
+        };
         let due = async {
             tokio::select! {
+                biased;
                 () = sleep_until_instant(&core.time, renew_at) => {}
-                () = core.running.renewal.notified() => {}
+                () = event => {}
             }
         };
         if on_watch(&core, due).await.is_none() {
@@ -66,8 +75,12 @@ pub(super) async fn run(core: Arc<Core>) {
                 false
             }
         };
-        renew_at =
-            if is_settled { asked_at.saturating_add(third) } else { core.time.monotonic().saturating_add(try_again) };
+        let now = core.time.monotonic();
+        (renew_at, not_before) = if is_settled {
+            (asked_at.saturating_add(third), now.saturating_add(EVENT_PAUSE))
+        } else {
+            (now.saturating_add(try_again), now.saturating_add(try_again))
+        };
     }
 }
 
