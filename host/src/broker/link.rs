@@ -382,7 +382,7 @@ async fn send(shared: &Shared, outgoing: &mut dyn Outgoing, writer: Writer, hear
         messages.extend(writer.events(&batch));
         batch.clear();
         if !messages.is_empty()
-            && let Err(lost) = outgoing.send(messages).await
+            && let Err(lost) = send_in_time(shared, outgoing, messages).await
         {
             return Ended::Lost(lost);
         }
@@ -396,6 +396,15 @@ async fn send(shared: &Shared, outgoing: &mut dyn Outgoing, writer: Writer, hear
                 return Ended::Stopped;
             }
         }
+    }
+}
+
+/// Sends messages. While a server does not answer that it has them, no heartbeat is sent that could be missed.
+async fn send_in_time(shared: &Shared, outgoing: &mut dyn Outgoing, messages: Vec<String>) -> Result<(), Lost> {
+    tokio::select! {
+        biased;
+        sent = outgoing.send(messages) => sent,
+        () = shared.clock.sleep(HEARTBEAT_MAX) => Err(Box::new(TimedOut(HEARTBEAT_MAX))),
     }
 }
 
