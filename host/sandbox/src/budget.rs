@@ -91,12 +91,10 @@ impl Budget {
         let wanted = known.map_or(limit, |peak| peak.saturating_add(peak / 4)).max(ATTEMPT_BYTES_MIN).min(limit);
         // An attempt that may use more than there is gets all there is.
         let bytes = wanted.min(self.total);
-        let has_some = self.held().by_task.contains_key(&task);
-        let turn = if has_some { &self.turn } else { &self.first_turn };
-        let is_taken = turn.try_lock().is_ok_and(|_turn| self.try_begin(&task, bytes));
+        let is_taken = self.turn_of(&task).try_lock().is_ok_and(|_turn| self.try_begin(&task, bytes));
         if !is_taken {
             let _waiting = Waiting::begin(self);
-            let _turn = turn.lock().await;
+            let _turn = self.wait_for_turn(&task).await;
             self.until(|| self.try_begin(&task, bytes)).await;
         }
         Share { budget: Some((Arc::clone(self), task)), bytes, patience: self.growth_wait_max }
@@ -126,6 +124,22 @@ impl Budget {
     fn held(&self) -> MutexGuard<'_, Held> {
         // Nothing that can panic happens between its statements.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn_of(&self, task: &TaskKey) -> &tokio::sync::Mutex<()> {
+        if self.held().by_task.contains_key(task) { &self.turn } else { &self.first_turn }
+    }
+
+    /// Waits for the turn of an attempt. One whose task has got memory meanwhile goes to the others of that kind, or it would keep those
+    /// waiting whose tasks have none.
+    async fn wait_for_turn(&self, task: &TaskKey) -> tokio::sync::MutexGuard<'_, ()> {
+        loop {
+            let turn = self.turn_of(task);
+            let guard = turn.lock().await;
+            if std::ptr::eq(turn, self.turn_of(task)) || std::ptr::eq(turn, &self.turn) {
+                return guard;
+            }
+        }
     }
 
     /// Takes what an attempt begins with.
@@ -326,6 +340,30 @@ mod tests {
             drop(share.await.expect("admitted"));
         }
         assert_eq!((budget.load().reserved_bytes, budget.held().by_task.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn attempts_that_waited_before_their_task_had_memory_keep_no_other_task_waiting() {
+        let budget = Budget::new(80 * MIB);
+        let all = budget.admit(digest(), &task("all"), 80 * MIB).await;
+        let flood: Vec<_> = (0..10)
+            .map(|_| {
+                let budget = Arc::clone(&budget);
+                tokio_util::task::TaskTracker::new()
+                    .spawn(async move { budget.admit(digest(), &task("flood"), 10 * MIB).await })
+            })
+            .collect();
+        while budget.load().waiting < 10 {
+            tokio::task::yield_now().await;
+        }
+        drop(all);
+        while budget.load().waiting > 3 {
+            tokio::task::yield_now().await;
+        }
+        drop(budget.admit(digest(), &task("other"), 10 * MIB).await);
+        for share in flood {
+            drop(share.await.expect("admitted"));
+        }
     }
 
     #[tokio::test]

@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
-use crate::app::{AppError, Arguments, grant_dir, grant_env, grant_http};
+use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
-    Backoff, ConcurrencyKey, ConflictPolicy, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism,
+    Backoff, ConcurrencyKey, ConflictPolicy, Digest, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism,
     QueueName, Settings, WriteQuota, json,
 };
 
@@ -333,6 +333,14 @@ impl From<ConflictArg> for ConflictPolicy {
             ConflictArg::Replace => ConflictPolicy::Replace,
             ConflictArg::Skip => ConflictPolicy::Skip,
         }
+    }
+}
+
+/// The version of the task's plugin that jobs are to be pinned to, where one was named.
+pub(super) async fn pinned(app: &App, task: &str, version: Option<String>) -> Outcomes<Option<Digest>> {
+    match version {
+        Some(beginning) => Ok(Some(app.task_version(task, &beginning).await?)),
+        None => Ok(None),
     }
 }
 

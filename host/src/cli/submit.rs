@@ -10,12 +10,12 @@ use clap::Args;
 use super::answer::{follow_logs, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs};
+use super::flags::{ArgumentArgs, SettingsArgs, pinned};
 use super::signals::{Signal, Signals};
 use super::when::TimeArg;
-use crate::app::{App, AppResult, JobStart, NewJob, Unique};
+use crate::app::{AppResult, JobStart, NewJob, Unique};
 use crate::config::units::parse_duration;
-use crate::model::{Digest, Job, JobId, Outcome};
+use crate::model::{Job, JobId, Outcome};
 use crate::trigger::DstPolicy;
 use crate::wire::JobWire;
 
@@ -123,14 +123,6 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
     context.out.note(&format!("job {id}"))?;
     let job = wait_for_end(context, &app, id, args.wait_timeout).await?;
     print_ended(context, &job)
-}
-
-/// The version of the task's plugin that jobs are to be pinned to, where one was named.
-pub(super) async fn pinned(app: &App, task: &str, version: Option<String>) -> Outcomes<Option<Digest>> {
-    match version {
-        Some(beginning) => Ok(Some(app.task_version(task, &beginning).await?)),
-        None => Ok(None),
-    }
 }
 
 /// Queues a job and runs it in this process. Asked to end by a signal, it cancels the job and waits for that; asked again, it leaves at once, and

@@ -5,8 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time};
-use super::submit::pinned;
+use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time, pinned};
 use crate::app::{App, NewSchedule};
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, ConflictPolicy, GraceTime, ScheduleId, Settings, Timestamp};

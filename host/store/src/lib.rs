@@ -50,6 +50,7 @@ pub mod error;
 mod exchange;
 pub mod memory;
 pub mod open;
+mod plugin_encoding;
 mod queues;
 pub mod record;
 pub mod request;

@@ -7,8 +7,7 @@ use tests::artifacts::plugin;
 use tests::cli::User;
 
 /// What `jobs show` prints beside the job.
-const JOB_DETAILS: &str =
-    " args settings crash_retries crashes jitter_us due_at cancel_requested lease progress expires_at";
+const JOB_DETAILS: &str = " args settings crash_retries crashes jitter_us due_at cancel_requested lease progress expires_at unique_key unique_until";
 /// The settings that hold for what a job runs.
 const RUN_SETTINGS: &str =
     "executor queue concurrency_key timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms version";
@@ -40,7 +39,7 @@ const TASK: &str = "id plugin name description max_running_jobs max_running_per_
 const SCHEDULE: &str = "id task_id trigger args paused coalesce misfire_grace_time_ms max_jitter_ms metadata next_fire_time \
     last_fire_time";
 const JOB: &str = "id task_id schedule_id state outcome result error attempt max_attempts priority queue concurrency_key \
-    waits_for scheduled_fire_time start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata";
+    waits_for scheduled_fire_time start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata manual";
 
 #[test]
 fn plugins_and_tasks_have_their_documented_keys() {

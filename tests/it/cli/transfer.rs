@@ -309,16 +309,17 @@ async fn an_import_that_was_killed_half_way_is_repeated() {
 /// An archive as version 1 of the format was written first. It is never written anew: what it says must be read for ever.
 const VERSION_1: &str = include_str!("../../fixtures/archive/v1.jsonl");
 
-fn without_queues(settings: &mut Settings) {
+fn without_what_came_later(settings: &mut Settings) {
     (settings.queue, settings.concurrency_key, settings.max_running_per_key) = (None, None, None);
+    settings.version = None;
 }
 
 /// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
-/// concurrency keys and requests over HTTP came later.
+/// concurrency keys, requests over HTTP and pinned versions came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
-            plugin.version.tasks.iter_mut().for_each(|task| without_queues(&mut task.settings));
+            plugin.version.tasks.iter_mut().for_each(|task| without_what_came_later(&mut task.settings));
             plugin.version.grants.retain(|grant| match grant {
                 Grant::Dir { host, .. } => host != "/srv/out",
                 Grant::Env { .. } => true,
@@ -331,15 +332,18 @@ fn as_version_1(mut record: Record) -> Record {
             }
         }
         Record::Task(task) => {
-            [&mut task.declared, &mut task.configured, &mut task.defaults].into_iter().for_each(without_queues);
+            [&mut task.declared, &mut task.configured, &mut task.defaults]
+                .into_iter()
+                .for_each(without_what_came_later);
         }
         Record::Schedule(schedule) => {
             schedule.life = ScheduleLife::default();
-            without_queues(&mut schedule.settings);
+            without_what_came_later(&mut schedule.settings);
         }
         Record::Job(job) => {
             job.spec.schedule_life = ScheduleLife::default();
             (job.spec.settings.queue, job.spec.settings.concurrency_key) = (QueueName::default(), None);
+            job.spec.settings.version = None;
             job.usage.iter_mut().for_each(|usage| usage.http = HttpUsage::default());
         }
         Record::Log { .. } => {}

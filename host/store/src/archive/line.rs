@@ -10,12 +10,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
-use crate::encoding::{Details, Encode, known, micros, span};
+use crate::encoding::{Encode, known, micros, span};
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
     LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Rollout, Schedule, ScheduleId, ScheduleLife,
     SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
+use crate::plugin_encoding::Details;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use crate::model::{
     LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
     ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, UniqueKey, Usage,
 };
-use crate::sql::encoding::{Details, Encode, Fields, Work, known, micros};
+use crate::plugin_encoding::Details;
+use crate::sql::encoding::{Encode, Fields, Work, known, micros};
 use crate::sql::places::{Places, TaskRules};
 use crate::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
 
