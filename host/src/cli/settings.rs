@@ -60,7 +60,7 @@ pub(super) struct ServeArgs {
     /// Most jobs that run at once in this process [default: 100]
     #[arg(long, env = "HOST_MAX_CONCURRENT_JOBS", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_concurrent_jobs: Option<usize>,
-    /// How many more jobs run, of tasks that others keep from starting [default: half of --max-concurrent-jobs]
+    /// How many more jobs run, of tasks that others keep from starting [default: 0, which looks for none]
     #[arg(long, env = "HOST_SPARE_SLOTS", value_name = "N", hide_env_values = true)]
     spare_slots: Option<usize>,
     /// A queue whose jobs it runs, with a limit of its own after `=`; may be repeated [default: default]

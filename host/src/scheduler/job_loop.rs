@@ -174,6 +174,7 @@ impl Taker {
     fn may_look_for_others(&self) -> bool {
         let is_pressed = self.slots.available_permits() == 0 || !self.buffer.is_empty() || self.is_short_of_memory();
         is_pressed
+            && self.core.options.spare_slots() > 0
             && !self.buffer.has_suspect()
             && !self.core.apart.has_turn()
             && !self.core.stop_taking.is_cancelled()

@@ -107,8 +107,8 @@ pub struct Options {
     pub role: Role,
     /// How many jobs it runs at the same time, at least 1.
     pub max_concurrent_jobs: usize,
-    /// How many more jobs it runs at the same time, of tasks that others keep from starting; `None`: half of
-    /// [`Options::max_concurrent_jobs`].
+    /// How many more jobs it runs at the same time, of tasks that others keep from starting; `None` or 0: none, and they are not
+    /// looked for either.
     pub spare_slots: Option<usize>,
     /// The queues whose jobs it runs.
     pub queues: Vec<QueueLimit>,
@@ -151,7 +151,7 @@ impl Options {
     }
 
     pub(super) fn spare_slots(&self) -> usize {
-        self.spare_slots.unwrap_or(self.max_concurrent_jobs / 2)
+        self.spare_slots.unwrap_or(0)
     }
 
     /// How long to wait before looking again at what could not be had: others may hold it for long.

@@ -44,7 +44,7 @@ async fn a_task_whose_jobs_fill_the_slots_keeps_no_other_from_starting() {
     let long = stage.task("long", unlimited(), run_until(&gate)).await;
     let other = stage.task("other", unlimited(), succeed()).await;
     submit(&stage, &long, 10).await;
-    let scheduler = stage.start(slots(4, None)).await;
+    let scheduler = stage.start(slots(4, Some(2))).await;
     for _ in 0..5 {
         let id = submit(&stage, &other, 1).await[0];
         until_finished(&stage, id).await;
@@ -66,7 +66,7 @@ async fn a_task_with_a_long_line_of_jobs_keeps_no_other_waiting_for_its_end() {
     let other = stage.task("other", unlimited(), succeed()).await;
     let flood_ids = submit(&stage, &flood, 3_000).await;
     let id = submit(&stage, &other, 1).await[0];
-    let scheduler = stage.start(slots(2, Some(0))).await;
+    let scheduler = stage.start(slots(2, Some(1))).await;
     let last = stage.finished(flood_ids[2_999]).await;
     let other = stage.finished(id).await;
     assert!(other.finished_at < last.finished_at, "{other:?} {last:?}");

@@ -227,7 +227,7 @@ pub struct Serve {
     pub identity: Option<SchedulerId>,
     /// Most jobs that run at once in this process.
     pub max_concurrent_jobs: usize,
-    /// How many more jobs run, of tasks that others keep from starting; `None`: half as many as [`Serve::max_concurrent_jobs`].
+    /// How many more jobs run, of tasks that others keep from starting; `None`: none, and tasks are not looked for either.
     pub spare_slots: Option<usize>,
     /// Memory that all jobs of this process may have together, in bytes; `None`: three quarters of what the machine or the control group
     /// has.
@@ -275,7 +275,7 @@ impl std::str::FromStr for QueueLimit {
 impl Serve {
     /// How many more jobs than [`Serve::max_concurrent_jobs`] run at once, of tasks that others keep from starting.
     pub fn spare_slots(&self) -> usize {
-        self.spare_slots.unwrap_or(self.max_concurrent_jobs / 2)
+        self.spare_slots.unwrap_or(0)
     }
 }
 
