@@ -21,6 +21,7 @@ use host::store::memory::MemoryStore;
 use host::store::store_clock::StoreClock;
 use host::store::{AddSchedule, Store};
 use host::trigger::Trigger;
+use tokio_util::sync::CancellationToken;
 
 use crate::wait::wait_for;
 
@@ -120,28 +121,22 @@ pub fn run_until_killed() -> Script {
 
 /// Runs until the test opens the gate.
 pub fn run_until(gate: &Arc<tokio::sync::Semaphore>) -> Script {
-    let gate = Arc::clone(gate);
-    Arc::new(move |_, control| {
-        let gate = Arc::clone(&gate);
-        Box::pin(async move {
-            tokio::select! {
-                permit = gate.acquire() => permit.expect("a gate is never closed").forget(),
-                () = control.kill.cancelled() => return Verdict::Cancelled,
-            }
-            Verdict::Success(Payload::no_args())
-        })
-    })
+    run_until_either(gate, |control| control.kill.clone())
 }
 
 /// Runs until the test opens the gate, or it is asked to stop.
 pub fn run_until_cancelled_or(gate: &Arc<tokio::sync::Semaphore>) -> Script {
+    run_until_either(gate, |control| control.cancel.clone())
+}
+
+fn run_until_either(gate: &Arc<tokio::sync::Semaphore>, stop: fn(&RunControl) -> CancellationToken) -> Script {
     let gate = Arc::clone(gate);
     Arc::new(move |_, control| {
         let gate = Arc::clone(&gate);
         Box::pin(async move {
             tokio::select! {
                 permit = gate.acquire() => permit.expect("a gate is never closed").forget(),
-                () = control.cancel.cancelled() => return Verdict::Cancelled,
+                () = stop(&control).cancelled_owned() => return Verdict::Cancelled,
             }
             Verdict::Success(Payload::no_args())
         })

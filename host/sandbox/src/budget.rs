@@ -317,16 +317,20 @@ mod tests {
         drop(second);
     }
 
+    /// Ten attempts of one task that ask for 10 MiB each.
+    fn flood(budget: &Arc<Budget>) -> Vec<tokio::task::JoinHandle<Share>> {
+        let admit = |_| {
+            let budget = Arc::clone(budget);
+            tokio_util::task::TaskTracker::new()
+                .spawn(async move { budget.admit(digest(), &task("flood"), 10 * MIB).await })
+        };
+        (0..10).map(admit).collect()
+    }
+
     #[tokio::test]
     async fn a_task_that_wants_all_there_is_leaves_some_to_others_and_keeps_none_waiting() {
         let budget = Budget::new(80 * MIB);
-        let flood: Vec<_> = (0..10)
-            .map(|_| {
-                let budget = Arc::clone(&budget);
-                tokio_util::task::TaskTracker::new()
-                    .spawn(async move { budget.admit(digest(), &task("flood"), 10 * MIB).await })
-            })
-            .collect();
+        let flood = flood(&budget);
         while budget.load().waiting < 3 {
             tokio::task::yield_now().await;
         }
@@ -346,13 +350,7 @@ mod tests {
     async fn attempts_that_waited_before_their_task_had_memory_keep_no_other_task_waiting() {
         let budget = Budget::new(80 * MIB);
         let all = budget.admit(digest(), &task("all"), 80 * MIB).await;
-        let flood: Vec<_> = (0..10)
-            .map(|_| {
-                let budget = Arc::clone(&budget);
-                tokio_util::task::TaskTracker::new()
-                    .spawn(async move { budget.admit(digest(), &task("flood"), 10 * MIB).await })
-            })
-            .collect();
+        let flood = flood(&budget);
         while budget.load().waiting < 10 {
             tokio::task::yield_now().await;
         }

@@ -109,16 +109,20 @@ fn an_aborted_rollout_gives_all_jobs_back_to_the_current_version() {
     assert_eq!(pruned["kept"], json!([{"digest": two, "reason": "rollout"}, {"digest": one, "reason": "current"}]));
 }
 
+/// The command ends with that code and words, and the plugin stays as it is.
+#[track_caller]
+fn refused(user: &User, args: &[&str], code: i32, mention: &str) {
+    let before = user.json(&["plugins", "show", "p"]);
+    let said = user.host(args);
+    assert_eq!(said.code, Some(code), "{args:?}: {said:?}");
+    assert!(said.err.starts_with("error: ") && said.err.contains(mention), "{args:?}: {said:?}");
+    assert_eq!(user.json(&["plugins", "show", "p"]), before);
+}
+
 #[test]
 fn a_rollout_that_makes_no_sense_is_refused_and_changes_nothing() {
     let (user, one, two) = with_two(&Plugin::returning(Encoding::Json, b"2"));
-    let refused = |args: &[&str], code: i32, mention: &str| {
-        let before = user.json(&["plugins", "show", "p"]);
-        let said = user.host(args);
-        assert_eq!(said.code, Some(code), "{args:?}: {said:?}");
-        assert!(said.err.starts_with("error: ") && said.err.contains(mention), "{args:?}: {said:?}");
-        assert_eq!(user.json(&["plugins", "show", "p"]), before);
-    };
+    let refused = |args: &[&str], code: i32, mention: &str| refused(&user, args, code, mention);
     let rollout = |flags: &[&'static str]| [&["plugins", "rollout", "p"], flags].concat();
     refused(&rollout(&[]), 2, "--to");
     refused(&rollout(&["--percent", "5"]), 2, "--to");
@@ -180,13 +184,7 @@ fn a_version_with_more_rights_than_the_current_one_gets_jobs_only_after_a_yes() 
     let two = two.as_str().expect("a text");
     let rollback = ["plugins", "rollback", "p"];
     let rollout = ["plugins", "rollout", "p", "--to", one, "--percent", "5"];
-    let refused = |args: &[&str], code: i32, mention: &str| {
-        let before = user.json(&["plugins", "show", "p"]);
-        let said = user.host(args);
-        assert_eq!(said.code, Some(code), "{args:?}: {said:?}");
-        assert!(said.err.starts_with("error: ") && said.err.contains(mention), "{args:?}: {said:?}");
-        assert_eq!(user.json(&["plugins", "show", "p"]), before);
-    };
+    let refused = |args: &[&str], code: i32, mention: &str| refused(&user, args, code, mention);
     for args in [&rollback[..], &rollout] {
         refused(args, 3, "the variable TZ");
         refused(&[&["--require-approval"], args, &["--yes"]].concat(), 6, "nobody has approved that");

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
-use crate::encoding::{Encode, known, micros, span};
+use crate::encoding::{Encode, SettingsEncoded, known, micros, span};
 use crate::model::{
     Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
     LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Rollout, Schedule, ScheduleId, ScheduleLife,
@@ -140,8 +140,6 @@ impl PluginEncoded {
         Ok((PluginVersion { name, digest, size_bytes, imports, grants, tasks, registered_at }, current, rollout))
     }
 }
-
-type SettingsEncoded = <Settings as Encode>::Encoded;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
