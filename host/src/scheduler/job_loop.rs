@@ -34,7 +34,7 @@ use crate::store::{Choice, Ending, ReleaseJob, StoreError};
 /// Most jobs that one call leases.
 const ASK_MAX: usize = 1_000;
 
-/// How often is looked whether there is memory for more jobs.
+/// How often is looked whether there is memory for more jobs, and whether what is in the way of others has gone.
 const LOOK_FOR_MEMORY_EVERY: Duration = Duration::from_millis(50);
 
 /// How often at most a job that waits for its turn is looked at by [`super::run_one`].
@@ -132,7 +132,7 @@ impl Taker {
             return;
         }
         let is_due = self.core.time.monotonic() >= self.shares.look_at();
-        if is_due && self.may_look_for_others() && self.room_for_others() > 0 {
+        if is_due && self.is_pressed() && self.may_look_for_others() && self.room_for_others() > 0 {
             return self.ask_for_others().await;
         }
         if !matches!(self.rest, Rest::None) || self.room() == 0 {
@@ -170,14 +170,16 @@ impl Taker {
         self.asked = Some(Asked { limit, is_for_others, answer });
     }
 
-    /// Whether there may be tasks that others keep from starting, and nothing else is in their way.
+    /// Whether there may be tasks that others keep from starting.
+    fn is_pressed(&self) -> bool {
+        let is_full = self.slots.available_permits() == 0 || !self.buffer.is_empty() || self.is_short_of_memory();
+        is_full && self.core.options.spare_slots() > 0 && !self.core.stop_taking.is_cancelled()
+    }
+
+    /// Whether nothing else is in the way of those tasks. Nobody tells when that changes.
     fn may_look_for_others(&self) -> bool {
-        let is_pressed = self.slots.available_permits() == 0 || !self.buffer.is_empty() || self.is_short_of_memory();
-        is_pressed
-            && self.core.options.spare_slots() > 0
-            && !self.buffer.has_suspect()
+        !self.buffer.has_suspect()
             && !self.core.apart.has_turn()
-            && !self.core.stop_taking.is_cancelled()
             && self.core.executors.memory_load().is_none_or(MemoryLoad::has_room_for_others)
     }
 
@@ -232,8 +234,11 @@ impl Taker {
 
     async fn wait(&mut self) -> Step {
         self.find_next_due().await;
-        let may_look = self.asked.is_none() && self.may_look_for_others();
-        let look_at = (may_look && self.room_for_others() > 0).then(|| self.shares.look_at());
+        let wants_look = self.asked.is_none() && self.is_pressed();
+        let look_at = (wants_look && self.room_for_others() > 0).then(|| {
+            let again_at = self.core.time.monotonic().saturating_add(LOOK_FOR_MEMORY_EVERY);
+            if self.may_look_for_others() { self.shares.look_at() } else { again_at }
+        });
         let core = &self.core;
         let wants_slot = !self.buffer.is_empty() || self.asked.is_none() && matches!(self.rest, Rest::None);
         let waited_max = core.options.take_ahead.saturating_mul(WAITED_MAX);
@@ -255,7 +260,7 @@ impl Taker {
             step = answer => step,
             Ok(permit) = Arc::clone(&self.slots).acquire_owned(), if wants_slot => Step::Slot(permit),
             () = super::sleep_until(core, look_at) => Step::LookForOthers,
-            () = self.shares.spare_slot_is_free(), if may_look && look_at.is_none() => Step::LookForOthers,
+            () = self.shares.spare_slot_is_free(), if wants_look && look_at.is_none() => Step::LookForOthers,
             () = core.jobs_changed.notified(), if look_at.is_some() => Step::LookSoon,
             () = rest.is_over(core), if !is_asking => Step::Look,
             () = super::sleep_until(core, give_back_at) => {

@@ -188,3 +188,24 @@ fn the_settings_file_names_queues_and_flags_win_over_it() {
     let queues: Vec<&Value> = schedulers.as_array().expect("a list").iter().map(|it| &it["queues"]).collect();
     assert!(queues.contains(&&json!(["other"])), "{schedulers}");
 }
+
+/// Four slots and room for four attempts of the usual size: the flood could fill both.
+#[test]
+fn with_spare_slots_a_task_that_could_fill_all_slots_and_all_memory_keeps_no_schedule_from_running() {
+    let user = with_hello();
+    user.ok(["register".as_ref(), plugin("faults").as_os_str()]);
+    user.ok(["tasks", "configure", "faults:spin", "--max-running-jobs", "none", "--timeout", "10m"]);
+    let flood: Vec<String> =
+        (0..10).map(|_| user.ok(["submit", "faults:spin", "--fuel", "1000000000000000"])).collect();
+    let serve = ["serve", "--max-concurrent-jobs", "4", "--max-memory", "1GiB", "--spare-slots", "2"];
+    let _server = user.start(serve, "ready");
+    wait_for("the flood to run", || is_running(&user, &flood[0]).then_some(()));
+    user.ok(["schedule", "--interval", "100ms", "--arg", "name=Ada", "--id", "tick", "greet"]);
+    let fires = || {
+        let jobs = user.json(&["jobs", "--schedule", "tick", "--outcome", "success"]);
+        (jobs.as_array().map_or(0, Vec::len) >= 3).then_some(())
+    };
+    wait_for("three fires to have run", fires);
+    let unfinished = flood.iter().filter(|id| user.json(&["jobs", "show", id])["state"] != "finished").count();
+    assert_eq!(unfinished, flood.len());
+}
