@@ -10,6 +10,7 @@ use sqlx::{Arguments, Sqlite, SqlitePool};
 
 use super::connection::{Connection, Database, DriverError, Failure, Held, driver_connection, within};
 use crate::StoreError;
+use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{SqliteFile, Synchronous};
 use crate::files::{create_private_file, narrow_database};
 use crate::sql::statements::query::Dialect;
@@ -17,6 +18,9 @@ use crate::sql::statements::value::{Arg, Row, Value};
 
 /// How long a statement waits for another process's write transaction. Those are short; one that is not is an error to see.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause before a file that others are opening is opened again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Connections for reading. SQLite reads from the page cache; more of them would not read faster.
 const READERS: u32 = 4;
@@ -59,13 +63,28 @@ impl SqliteDatabase {
             source: Some(std::sync::Arc::new(error)),
         })?;
         let options = options(path, file.synchronous);
-        let pool =
-            |max| PoolOptions::<Sqlite>::new().max_connections(max).test_before_acquire(false).idle_timeout(None);
-        let opened = pool(1).connect_with(options.clone()).await;
-        let writer = opened.map_err(|error| unusable(path, &error))?;
+        let writer = connect(&options).await.map_err(|error| unusable(path, &error))?;
         narrow_database(&file.path);
         let readers = pool(READERS).connect_lazy_with(options.optimize_on_close(false, None));
         Ok(SqliteDatabase { writer, readers })
+    }
+}
+
+fn pool(connections_max: u32) -> PoolOptions<Sqlite> {
+    PoolOptions::new().max_connections(connections_max).test_before_acquire(false).idle_timeout(None)
+}
+
+/// Makes the connection for writing. The first one of a fresh file turns the write-ahead log on, for which SQLite waits for nobody, whatever
+/// the time limit of its locks: where several processes open one at once, they try again.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let since = Stopwatch::start();
+    loop {
+        match pool(1).connect_with(options.clone()).await {
+            Err(error) if code(&error) == Some(5) && since.elapsed() < BUSY_TIMEOUT => {
+                SystemClock.sleep(BUSY_PAUSE).await;
+            }
+            connected => return connected,
+        }
     }
 }
 
