@@ -13,6 +13,7 @@
 //! | crate | modules | what they are |
 //! |---|---|---|
 //! | `host` | [`cli`] | words to operations, answers to words |
+//! | | [`embed`] | a host inside of a program |
 //! | | [`assemble`] | the composition root: from settings to working parts, and the only place that names concrete stores, brokers and executors |
 //! | | [`app`] | the operations: register, schedule, submit, cancel, inspect |
 //! | | [`scheduler`] | the loops over the ports, and the pure planning |
@@ -45,80 +46,38 @@
 //!
 //! # Embedding
 //!
-//! A program that runs closures of its own as tasks, here on a store that lives as long as the process. With another store, and the
-//! sandbox beside the closures, it works together with `host` processes on the same data. [`assemble::Machine`] makes all of that from
-//! [settings](config::Config), as the program does.
+//! A program that runs functions of its own as tasks, beside plugins or without any, and works together with other programs and `host`
+//! processes on the same store:
 //!
 //! ```
-//! use std::sync::Arc;
-//! use std::time::Duration;
-//!
-//! use host::app::{App, NewJob, NewSchedule};
-//! use host::broker::local::LocalBroker;
-//! use host::clock::{Clock, SystemClock};
-//! use host::executor::inline::InlineExecutor;
-//! use host::model::{ExecutorName, Outcome, Settings, SchedulerId, TaskId, TaskName};
-//! use host::scheduler::{Executors, Options, Scheduler};
-//! use host::store::memory::MemoryStore;
-//! use host::trigger::{RuleOptions, Trigger};
-//! use serde_json::json;
-//!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # tokio::runtime::Runtime::new()?.block_on(async {
-//! let clock = Arc::new(SystemClock);
-//! let app = App::new(host::app::Parts {
-//!     store: Arc::new(MemoryStore::new()),
-//!     broker: Arc::new(LocalBroker::new()),
-//!     inspector: None, // it takes no plugins
-//!     clock: clock.clone(),
-//!     random: fastrand::Rng::new(),
-//!     task_defaults: Settings::default(),
-//!     caps: host::config::Caps::default(),
-//! });
-//!
-//! // A task is a function with a name and settings.
-//! let double = TaskName::new("double")?;
-//! let native = InlineExecutor::new(clock.clone()).with(double.clone(), |_context, args| async move {
-//!     Ok(json!(args["n"].as_i64().unwrap_or(0) * 2))
-//! });
-//! app.task_add_native(TaskId::new("double")?, double, Settings::default()).await?;
-//!
-//! // A scheduler does the work, in this process or in any number of others.
-//! let executors = Executors::default().with(ExecutorName::new(Executors::INLINE)?, Arc::new(native));
-//! let options = Options::new(SchedulerId::new("example")?);
-//! let scheduler = Scheduler::start(app.scheduler_parts(executors), options).await?;
-//!
-//! // A schedule makes jobs…
-//! let every_hour = Trigger::every(Duration::from_secs(3600), &RuleOptions::new(clock.now()))?;
-//! let hourly = NewSchedule { args: json!({"n": 4}).into(), ..NewSchedule::new("double", every_hour) };
-//! let schedule = app.schedule_add(hourly).await?.schedule;
-//! assert!(schedule.next_fire_time.is_some());
-//!
-//! // …and so does whoever asks for one.
-//! let id = app.job_submit(NewJob { args: json!({"n": 21}).into(), ..NewJob::new("double") }).await?;
-//! let job = app.job_wait(id).await?;
-//! assert_eq!(job.outcome, Some(Outcome::Success));
-//! assert_eq!(&*job.result.expect("results are kept for a day").data, b"42");
-//!
-//! scheduler.stop().await;
-//! app.close().await;
+//! let host = host::Host::builder().task("double", |n: i64| async move { anyhow::Ok(n * 2) }).start().await?;
+//! assert_eq!(host.run::<i64>("double", (21,)).await?, 42);
+//! # host.close().await;
 //! # Ok(())
 //! # })
 //! # }
 //! ```
 //!
-//! A program that runs plugins as well begins its `main` with [`executor::wasm::serve_if_asked`]: then they are compiled in a child process
-//! with limits, which is the program itself, and not in the process that runs everything else.
+//! [`embed`] says more. Who wants to put the parts together in another way finds them in [`app::Parts`] and [`scheduler::Parts`].
 
 pub mod app;
 pub mod assemble;
 pub mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod embed;
 pub mod executor;
 pub mod scheduler;
 #[cfg(feature = "cli")]
 mod wire;
 
+pub use embed::Host;
 pub use host_core::{clock, config, files, model, trigger};
 pub use host_store as store;
+
+/// The Rust of the README is compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -2,6 +2,7 @@
 
 mod app;
 mod cli;
+mod embed;
 mod features;
 mod generated;
 mod hostile;

@@ -16,7 +16,14 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     ("host/core/src/", &[&["model"], &["trigger", "clock", "config", "files"], &["executor"]]),
     (
         "host/src/",
-        &[&["broker", "executor"], &["scheduler"], &["app"], &["assemble", "wire"], &["cli", "api"], &["main"]],
+        &[
+            &["broker", "executor"],
+            &["scheduler"],
+            &["app"],
+            &["assemble", "wire"],
+            &["cli", "api", "embed"],
+            &["main"],
+        ],
     ),
 ];
 
@@ -68,7 +75,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["src/cli/"]),
     ("humantime", &["core/src/config/units.rs"]),
     ("tracing_subscriber", &["src/cli/"]),
-    ("anyhow", &["src/cli/", "src/main.rs", "src/assemble/"]),
+    ("anyhow", &["src/cli/", "src/main.rs", "src/assemble/", "examples/"]),
+    ("axum", &["examples/"]),
     ("chrono", &["core/src/model/time.rs", "core/src/trigger/"]),
     ("chrono_tz", &["core/src/trigger/"]),
 ];

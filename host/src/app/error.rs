@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::UrlError;
+use crate::scheduler::StartError;
 use crate::store::{StoreError, Subject};
 
 /// Why an operation was not done. Unless a variant says otherwise, nothing has changed.
@@ -152,6 +153,16 @@ impl From<StoreError> for AppError {
                 source: Some(source),
             },
             StoreError::Closed => AppError::Unreachable { what, hint: None, source: None },
+        }
+    }
+}
+
+impl From<StartError> for AppError {
+    fn from(error: StartError) -> AppError {
+        match error {
+            StartError::Store { source, .. } => AppError::from(source),
+            StartError::IdentityInUse { .. } => AppError::refused(error.to_string())
+                .with_hint("stop that one first, or give this one another identity (`--identity`)"),
         }
     }
 }

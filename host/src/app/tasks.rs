@@ -4,7 +4,7 @@ use super::check::{SettingName, check_new_id};
 use super::error::candidates;
 use super::plugins::readable;
 use super::{App, AppError, AppResult};
-use crate::model::{EventKind, Settings, Target, Task, TaskId, TaskName};
+use crate::model::{EventKind, Settings, Target, Task, TaskDeclaration, TaskId};
 use crate::store::{Defect, Page, Put, StoreError, Subject, TaskRow, Unreadable};
 
 /// A change to a task's explicit configuration.
@@ -119,9 +119,14 @@ impl App {
     /// Makes a function of the embedding program a task, under the function's name or (with its own settings) any other id.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] for settings that are not acceptable; [`AppError::Refused`] where a plugin has a task of that id.
-    pub async fn task_add_native(&self, id: TaskId, function: TaskName, settings: Settings) -> AppResult<TaskRow> {
-        self.check_settings(&settings)?;
+    /// [`AppError::Invalid`] for settings that are not acceptable, and for a schema that is none; [`AppError::Refused`] where a plugin has a
+    /// task of that id.
+    pub async fn task_add_native(&self, id: TaskId, declared: TaskDeclaration) -> AppResult<TaskRow> {
+        self.check_settings(&declared.settings)?;
+        for schema in [&declared.args_schema, &declared.result_schema].into_iter().flatten() {
+            serde_json::from_str::<serde_json::Value>(schema)
+                .map_err(|error| AppError::invalid(format!("a schema of the task `{id}` is no JSON: {error}")))?;
+        }
         check_new_id("task id", id.as_str())?;
         let known = readable(self.store.task_get(&id).await)?;
         if let Some(row) = &known
@@ -132,13 +137,13 @@ impl App {
         let configured = known.as_ref().map(|row| row.task.configured.clone()).unwrap_or_default();
         let task = Task {
             id,
-            target: Target::Native { function },
-            description: String::new(),
-            args_schema: None,
-            result_schema: None,
-            example_args: None,
+            target: Target::Native { function: declared.name },
+            description: declared.description,
+            args_schema: declared.args_schema,
+            result_schema: declared.result_schema,
+            example_args: declared.example_args,
             configured,
-            declared: settings,
+            declared: declared.settings,
             defaults: (*self.task_defaults).clone(),
         };
         self.task_store(task, known.map_or(0, |row| row.running_jobs)).await

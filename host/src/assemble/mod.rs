@@ -3,15 +3,16 @@
 mod broker;
 #[cfg(feature = "wasm")]
 mod sandbox;
+pub(crate) mod signals;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::{App, AppError, AppResult, Parts, Sandbox};
+use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 #[cfg_attr(not(feature = "sql"), expect(unused_imports, reason = "stores in memory have no schema"))]
 use crate::config::{Config, StoreUrl};
-#[cfg(feature = "wasm")]
 use crate::executor::PluginInspector;
 use crate::files::ensure_private_folder;
 #[cfg(feature = "wasm")]
@@ -69,6 +70,19 @@ pub struct Opened {
     pub options: Options,
 }
 
+/// What a program that embeds the host brings along, in place of what its settings would have opened.
+#[derive(Clone, Default)]
+pub struct Brought {
+    /// The data store.
+    pub store: Option<Arc<dyn Store>>,
+    /// The event broker.
+    pub broker: Option<Arc<dyn Broker>>,
+    /// What tells the time.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Whether it runs no plugins: then there is no sandbox, and the data folder is not needed.
+    pub without_sandbox: bool,
+}
+
 impl Machine {
     /// The time.
     pub fn clock(&self) -> Arc<dyn Clock> {
@@ -80,20 +94,30 @@ impl Machine {
     /// # Errors
     /// [`AppError::Unreachable`] where one of them is out of reach, [`AppError::Invalid`] where the settings name what there is not.
     pub async fn open(&self, config: &Config) -> AppResult<Opened> {
-        let clock = self.clock();
-        prepare_data_dir(&config.data_dir)?;
-        let store = open_store(config, &clock).await?;
-        let broker = broker::open(config, &clock).await?;
-        let executors = Executors::default();
-        #[cfg(feature = "wasm")]
-        let (inspector, executors) = {
-            let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(&store)));
-            let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
-            let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);
-            (inspector, executors.with(name_of(Executors::WASM)?, sandbox))
+        self.open_with(config, Brought::default()).await
+    }
+
+    /// As [`Machine::open`], with what the program brings along.
+    ///
+    /// # Errors
+    /// As [`Machine::open`].
+    pub async fn open_with(&self, config: &Config, brought: Brought) -> AppResult<Opened> {
+        let clock = brought.clock.unwrap_or_else(|| self.clock());
+        if !brought.without_sandbox {
+            prepare_data_dir(&config.data_dir)?;
+        }
+        let store = match brought.store {
+            Some(store) => store,
+            None => open_store(config, &clock).await?,
         };
-        #[cfg(not(feature = "wasm"))]
-        let inspector = None;
+        let broker = match brought.broker {
+            Some(broker) => broker,
+            None => broker::open(config, &clock).await?,
+        };
+        let (inspector, executors) = match brought.without_sandbox {
+            true => (None, Executors::default()),
+            false => sandboxed(config, &store, &clock)?,
+        };
         let app = App::new(Parts {
             store,
             broker,
@@ -162,6 +186,25 @@ impl Machine {
         Ok(Migrations { current: status.current, wanted: status.wanted, steps: steps.into_iter().map(step).collect() })
     }
 }
+
+/// What looks into plugins, and the executors with the one that runs them.
+#[cfg(feature = "wasm")]
+fn sandboxed(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> AppResult<(Inspector, Executors)> {
+    let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(store)));
+    let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(clock)));
+    let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);
+    Ok((inspector, Executors::default().with(name_of(Executors::WASM)?, sandbox)))
+}
+
+/// Nothing: the program was built without the sandbox.
+#[cfg(not(feature = "wasm"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature with every feature")]
+fn sandboxed(_config: &Config, _store: &Arc<dyn Store>, _clock: &Arc<dyn Clock>) -> AppResult<(Inspector, Executors)> {
+    Ok((None, Executors::default()))
+}
+
+/// What looks into plugins; `None` in a program that takes none.
+type Inspector = Option<Arc<dyn PluginInspector>>;
 
 /// Opens the store, so that a caller who goes away leaves nothing half done and a store that restarts is survived.
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Store>> {

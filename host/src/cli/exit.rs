@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::output::printable;
-use super::signals::Signal;
 use crate::app::AppError;
+use crate::assemble::signals::Signal;
 use crate::model::{JobError, Outcome};
 
 /// The exit codes of `host`. Scripts rely on them.

@@ -38,7 +38,6 @@ mod schedules;
 mod serve;
 mod settings;
 mod show;
-mod signals;
 mod submit;
 mod system;
 mod tasks;
@@ -53,10 +52,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use exit::Exit;
 
 use crate::assemble::Machine;
+use crate::assemble::signals::Signals;
 use context::Context;
 use exit::{Failure, Outcomes};
 use settings::{GlobalArgs, ServeArgs};
-use signals::Signals;
 
 /// A job runtime whose tasks are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]

@@ -2,10 +2,10 @@
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::signals::Signals;
 use crate::app::AppError;
+use crate::assemble::signals::Signals;
 use crate::config::units::format_duration;
-use crate::scheduler::{Scheduler, StartError};
+use crate::scheduler::Scheduler;
 
 /// Starts a scheduler, says `ready` on standard error, and stops it in good order on SIGTERM or SIGINT. A second signal ends the process at once:
 /// leases run out, and nothing is lost that a crash would not lose.
@@ -17,12 +17,7 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
     let options = opened.options;
     let (role, drain) = (options.role.as_str(), options.drain_timeout);
     let parts = opened.app.scheduler_parts(opened.executors);
-    let handle = Scheduler::start(parts, options).await.map_err(|error| match error {
-        StartError::Store { source, .. } => AppError::from(source),
-        StartError::IdentityInUse { .. } => {
-            AppError::refused(error.to_string()).with_hint("stop that one first, or give this one another `--identity`")
-        }
-    })?;
+    let handle = Scheduler::start(parts, options).await.map_err(AppError::from)?;
     let identity = handle.identity().clone();
     context.out.note(&format!("ready: {role} `{identity}` on {store}"))?;
     let failed = tokio::select! {

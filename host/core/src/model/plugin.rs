@@ -71,6 +71,20 @@ pub struct TaskDeclaration {
     pub settings: Settings,
 }
 
+impl TaskDeclaration {
+    /// A task without settings, of which nothing but its name is known.
+    pub fn new(name: TaskName) -> TaskDeclaration {
+        TaskDeclaration {
+            name,
+            description: String::new(),
+            args_schema: None,
+            result_schema: None,
+            example_args: None,
+            settings: Settings::default(),
+        }
+    }
+}
+
 /// A right that an operator gave to a plugin at registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {

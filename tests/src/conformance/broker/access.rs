@@ -8,7 +8,7 @@ use host::assemble::Machine;
 use host::broker::{Broker, Delivery};
 use host::clock::SystemClock;
 use host::config::{BrokerUrl, Caps, CompilerLimits, Config, Serve};
-use host::model::{EventKind, EventType, Settings};
+use host::model::{EventKind, EventType, Settings, TaskDeclaration};
 
 use super::{event, next, publish};
 use crate::backends::{Backend, MessageServer, OwnServer, Service, Setup};
@@ -223,7 +223,7 @@ async fn reach_each_other(store: &str, broker: Option<&str>) -> Result<()> {
     let (one, other) = (program(store, broker, folder.path()).await?, program(store, broker, folder.path()).await?);
     ensure!(other.hears_other_processes().await, "nothing comes back");
     let mut events = other.events(EventFilter { types: vec![EventType::TaskAdded] });
-    one.task_add_native("p:t".parse()?, "t".parse()?, Settings::default()).await?;
+    one.task_add_native("p:t".parse()?, TaskDeclaration::new("t".parse()?)).await?;
     let received = super::within(events.next()).await;
     let Some(Received::Event(event)) = received else { anyhow::bail!("{received:?} instead of an event") };
     ensure!(event.kind == EventKind::TaskAdded { task_id: "p:t".parse()? }, "{event:?}");

@@ -8,7 +8,7 @@ use crate::app::AppResult;
 
 /// A signal that asks the process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     /// SIGINT: Ctrl-C.
     Interrupt,
     /// SIGTERM.
@@ -16,7 +16,7 @@ pub(super) enum Signal {
 }
 
 /// Those signals, from the moment on that this exists: they no longer end the process by themselves, and none is lost between two waits.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -26,7 +26,7 @@ pub(super) struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// Begins to listen.
-    pub(super) fn listen() -> AppResult<Signals> {
+    pub(crate) fn listen() -> AppResult<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
         let both = signal(SignalKind::interrupt()).and_then(|it| Ok((it, signal(SignalKind::terminate())?)));
         let (interrupt, terminate) = both.map_err(|error| AppError::unexpected("signals cannot be heard", error))?;
@@ -34,7 +34,7 @@ impl Signals {
     }
 
     /// The next one. Several of a kind that arrive before anybody waits are one.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         let came = tokio::select! {
             Some(()) = self.interrupt.recv() => Some(Signal::Interrupt),
             Some(()) = self.terminate.recv() => Some(Signal::Terminate),
@@ -50,11 +50,11 @@ impl Signals {
 #[cfg(not(unix))]
 impl Signals {
     #[expect(clippy::unnecessary_wraps, reason = "the same signature on every system")]
-    pub(super) fn listen() -> AppResult<Signals> {
+    pub(crate) fn listen() -> AppResult<Signals> {
         Ok(Signals {})
     }
 
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         match tokio::signal::ctrl_c().await {
             Ok(()) => Signal::Interrupt,
             Err(_) => future::pending().await,
