@@ -1,5 +1,7 @@
 //! What a command works with.
 
+use std::path::PathBuf;
+
 use super::exit::Outcomes;
 use super::output::Output;
 use super::settings::{GlobalArgs, ServeArgs};
@@ -21,6 +23,11 @@ impl Context {
     pub(super) fn new(machine: Machine, flags: GlobalArgs, serve: ServeArgs) -> Context {
         let out = Output::new(flags.json, flags.quiet);
         Context { machine, out, flags, serve, config: None, opened: None }
+    }
+
+    /// The file by which a server says that it works.
+    pub(super) fn ready_file(&self) -> Option<PathBuf> {
+        self.serve.ready_file.clone().filter(|path| !path.as_os_str().is_empty())
     }
 
     /// The settings that hold; the file is read the first time. Commands that need none work without a home.

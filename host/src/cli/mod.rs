@@ -39,6 +39,7 @@ mod serve;
 mod settings;
 mod show;
 mod submit;
+mod supervisor;
 mod system;
 mod tasks;
 mod trigger;

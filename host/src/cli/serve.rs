@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
+use super::supervisor::Supervisor;
 use crate::app::AppError;
 use crate::assemble::signals::Signals;
 use crate::config::units::format_duration;
@@ -12,6 +13,7 @@ use crate::scheduler::Scheduler;
 pub(super) async fn run(context: &mut Context) -> Outcomes {
     // Heard from here on, so that a signal during the start is not lost.
     let mut signals = Signals::listen()?;
+    let supervisor = Supervisor::find(context.ready_file())?;
     let opened = context.opened().await?;
     let store = context.config()?.store;
     let options = opened.options;
@@ -19,16 +21,20 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
     let parts = opened.app.scheduler_parts(opened.executors);
     let handle = Scheduler::start(parts, options).await.map_err(AppError::from)?;
     let identity = handle.identity().clone();
+    supervisor.ready(identity.as_str())?;
     context.out.note(&format!("ready: {role} `{identity}` on {store}"))?;
     let failed = tokio::select! {
         _ = signals.next() => false,
         () = handle.failed() => true,
+        never = supervisor.keep_alive() => match never {},
     };
+    supervisor.stopping();
     let within = format_duration(drain);
     context.out.note(&format!("stopping: running jobs have {within}; once more stops at once"))?;
     let report = tokio::select! {
         report = handle.stop() => report,
         signal = signals.next() => return Err(Failure::Interrupted(signal)),
+        never = supervisor.keep_alive() => match never {},
     };
     if report.interrupted > 0 {
         context.out.note(&interruptions(report.interrupted))?;

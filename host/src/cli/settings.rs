@@ -81,6 +81,9 @@ pub(super) struct ServeArgs {
     /// Most jobs that one missed stretch of a schedule makes under `--coalesce all` [default: 1000]
     #[arg(long, env = "HOST_MAX_CATCH_UP", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     max_catch_up: Option<usize>,
+    /// A file that is there while the server works: written once it is ready, removed when it begins to stop
+    #[arg(long, env = "HOST_READY_FILE", value_name = "FILE", hide_env_values = true)]
+    pub(super) ready_file: Option<PathBuf>,
 }
 
 pub(super) fn parse_positive(text: &str) -> Result<usize, String> {

@@ -192,3 +192,70 @@ fn commands_that_only_read_work_while_another_program_holds_the_write_lock() {
     let said = runtime.block_on(sqlx::query("CREATE TABLE other (id INTEGER)").execute(&mut other));
     said.expect("the transaction is open");
 }
+
+#[test]
+fn a_file_says_that_a_server_works_and_only_while_it_does() {
+    let user = with_hello();
+    let file = user.file("ready", "an earlier process");
+    let name = file.to_str().expect("UTF-8");
+    let server = user.start(["serve", "--identity", "one", "--ready-file", name], "ready: both");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    assert!(text.starts_with("one ") && text.ends_with('\n'), "{text}");
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(0));
+    assert!(!file.exists(), "it says that a process works that has ended");
+
+    let said = user.host(["serve", "--ready-file", "/proc/ready"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("--ready-file"), "{said:?}");
+}
+
+#[test]
+fn a_service_manager_is_told_that_a_server_is_ready_lives_and_stops() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(Duration::from_secs(60))).expect("it can be set");
+    let next = || {
+        let mut buffer = [0; 4096];
+        let length = manager.recv(&mut buffer).expect("it is told something within a minute");
+        String::from_utf8(buffer[..length].to_vec()).expect("UTF-8")
+    };
+    let user = User::new().with_env("NOTIFY_SOCKET", path.to_str().expect("UTF-8")).with_env("WATCHDOG_USEC", "100000");
+    let server = user.start(["serve", "--identity", "one"], "ready: both");
+    assert_eq!(next(), "READY=1\nSTATUS=works as one");
+    for _ in 0..3 {
+        assert_eq!(next(), "WATCHDOG=1");
+    }
+    server.signal("TERM");
+    let stopping = std::iter::repeat_with(next).find(|said| said != "WATCHDOG=1");
+    assert_eq!(stopping.as_deref(), Some("STOPPING=1\nSTATUS=waits for running jobs"));
+    assert_eq!(server.end().code, Some(0));
+
+    // Another process is meant, and a manager that is gone stops nobody.
+    let user = user.with_env("WATCHDOG_PID", "1");
+    let server = user.start(["serve"], "ready: both");
+    drop(manager);
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(0));
+}
+
+#[test]
+fn the_service_files_name_only_what_there_is() {
+    let folder = xtask::workspace().join("host/deploy");
+    let help = User::new().ok(["serve", "--help"]);
+    let mut variables = 0;
+    for file in ["host.service", "kubernetes.yaml"] {
+        let text = std::fs::read_to_string(folder.join(file)).expect("it is there");
+        for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|it| it.starts_with("HOST_"))
+        {
+            // Variables are not in the help; each has a flag of its name.
+            let flag = format!("--{}", word["HOST_".len()..].to_lowercase().replace('_', "-"));
+            assert!(help.contains(&flag), "{file}: `{word}`");
+            variables += 1;
+        }
+        let grace = ["TimeoutStopSec=30", "terminationGracePeriodSeconds: 30"];
+        assert!(grace.iter().any(|grace| text.contains(grace)), "{file}: draining must have its time");
+    }
+    assert!(variables >= 4, "nothing was looked at");
+}
