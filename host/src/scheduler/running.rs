@@ -45,11 +45,28 @@ pub(super) struct Attempt {
 /// All running attempts. Everything here is short and waits for nothing, so a plain lock will do.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    attempts: Mutex<BTreeMap<JobId, Attempt>>,
+    attempts: Mutex<Attempts>,
     /// An attempt has begun whose lease ends before the others'.
     pub(super) changed: Notify,
     /// The leases are to be renewed without waiting until that is due.
     pub(super) renewal: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    by_id: BTreeMap<JobId, Attempt>,
+    /// None of the leases that are relied on ends before this; `None` where there were none. Every attempt asks as it begins, and is not to
+    /// look at all others for that.
+    none_ends_before: Option<Instant>,
+}
+
+impl Attempts {
+    /// The first end of a lease that is relied on.
+    fn first_end(&mut self) -> Option<Instant> {
+        let ends = self.by_id.values().filter(|attempt| attempt.relies_on_lease()).map(|attempt| attempt.held_until);
+        self.none_ends_before = ends.min();
+        self.none_ends_before
+    }
 }
 
 impl Running {
@@ -63,8 +80,11 @@ impl Running {
             interrupt: None,
         };
         let mut attempts = self.lock();
-        let is_first = attempts.values().all(|other| other.held_until > held_until);
-        attempts.insert(id, attempt.clone());
+        let is_first = attempts.none_ends_before.is_none_or(|first| held_until < first);
+        if is_first {
+            attempts.none_ends_before = Some(held_until);
+        }
+        attempts.by_id.insert(id, attempt.clone());
         drop(attempts);
         if is_first {
             self.changed.notify_one();
@@ -74,72 +94,78 @@ impl Running {
 
     /// Why the attempt was asked to stop, if it was.
     pub(super) fn interrupt_of(&self, id: JobId) -> Option<Interrupt> {
-        self.lock().get(&id).and_then(|attempt| attempt.interrupt)
+        self.lock().by_id.get(&id).and_then(|attempt| attempt.interrupt)
     }
 
     /// Forgets an attempt whose end is stored. One of another token is another attempt and stays.
     pub(super) fn end(&self, id: JobId, token: LeaseToken) {
         let mut attempts = self.lock();
-        if attempts.get(&id).is_some_and(|attempt| attempt.token == token) {
-            attempts.remove(&id);
+        if attempts.by_id.get(&id).is_some_and(|attempt| attempt.token == token) {
+            attempts.by_id.remove(&id);
         }
     }
 
     /// Asks an attempt to stop.
     pub(super) fn interrupt(&self, id: JobId, why: Interrupt) {
-        if let Some(attempt) = self.lock().get_mut(&id) {
+        if let Some(attempt) = self.lock().by_id.get_mut(&id) {
             attempt.interrupt(why);
         }
     }
 
     /// Has the leases renewed now if that job runs here: with the renewal, the store says which jobs were cancelled.
     pub(super) fn renew_now(&self, id: JobId) {
-        if self.lock().contains_key(&id) {
+        if self.lock().by_id.contains_key(&id) {
             self.renewal.notify_one();
         }
     }
 
     /// Asks all attempts to stop.
     pub(super) fn interrupt_all(&self, why: Interrupt) {
-        self.lock().values_mut().for_each(|attempt| attempt.interrupt(why));
+        self.lock().by_id.values_mut().for_each(|attempt| attempt.interrupt(why));
     }
 
     /// Stops an attempt whose lease is gone, by that token.
     pub(super) fn interrupt_lease(&self, id: JobId, token: LeaseToken) {
-        if let Some(attempt) = self.lock().get_mut(&id).filter(|attempt| attempt.token == token) {
+        if let Some(attempt) = self.lock().by_id.get_mut(&id).filter(|attempt| attempt.token == token) {
             attempt.interrupt(Interrupt::LeaseLost);
         }
     }
 
     /// Notes that a lease was extended.
     pub(super) fn extended(&self, id: JobId, token: LeaseToken, held_until: Instant) {
-        if let Some(attempt) = self.lock().get_mut(&id).filter(|attempt| attempt.token == token) {
+        if let Some(attempt) = self.lock().by_id.get_mut(&id).filter(|attempt| attempt.token == token) {
             attempt.held_until = attempt.held_until.max(held_until);
         }
     }
 
     /// The first end of a lease, of those attempts that were not stopped for it.
     pub(super) fn first_end(&self) -> Option<Instant> {
-        self.lock().values().filter(|attempt| attempt.relies_on_lease()).map(|attempt| attempt.held_until).min()
+        self.lock().first_end()
     }
 
     /// Stops the attempts whose leases end by then, and counts them.
     pub(super) fn stop_those_that_end(&self, by: Instant) -> usize {
         let mut attempts = self.lock();
-        let ending = attempts.values_mut().filter(|attempt| attempt.relies_on_lease() && attempt.held_until <= by);
-        ending.map(|attempt| attempt.interrupt(Interrupt::LeaseRunsOut)).count()
+        if attempts.none_ends_before.is_none_or(|first| first > by) {
+            return 0;
+        }
+        let ending =
+            attempts.by_id.values_mut().filter(|attempt| attempt.relies_on_lease() && attempt.held_until <= by);
+        let stopped = ending.map(|attempt| attempt.interrupt(Interrupt::LeaseRunsOut)).count();
+        attempts.first_end();
+        stopped
     }
 
     pub(super) fn leases(&self) -> Vec<(JobId, LeaseToken)> {
-        self.lock().iter().map(|(id, attempt)| (*id, attempt.token)).collect()
+        self.lock().by_id.iter().map(|(id, attempt)| (*id, attempt.token)).collect()
     }
 
     pub(super) fn ids(&self) -> Vec<JobId> {
-        self.lock().keys().copied().collect()
+        self.lock().by_id.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Attempt>> {
-        // Every change under this lock is a single insert, remove or mark: a panic cannot leave it half done.
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
+        // Every change under this lock is an insert, a remove or marks, with the bound set before: a panic cannot leave it half done.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,6 +219,44 @@ mod tests {
         running.extended(long, token(9), at(90));
         running.interrupt_lease(long, token(9));
         assert_eq!((running.first_end(), running.interrupt_of(long)), (Some(at(40)), None));
+    }
+
+    #[test]
+    fn what_is_remembered_of_the_first_end_never_hides_a_lease_that_ends() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut ids = JobIdSource::new(fastrand::Rng::with_seed(7));
+        let running = Running::default();
+        // Each with the end of its lease, as long as that is relied on.
+        let mut expected: Vec<(JobId, Attempt, Instant)> = Vec::new();
+        for round in 0..5_000_u64 {
+            let end = at(round + random.u64(1..50));
+            let known = if expected.is_empty() { None } else { Some(random.usize(..expected.len())) };
+            match (random.u8(..4), known) {
+                (0, Some(known)) => {
+                    let (id, attempt, _) = expected.swap_remove(known);
+                    running.end(id, attempt.token);
+                }
+                (1, Some(known)) => {
+                    let (id, attempt, held_until) = &mut expected[known];
+                    *held_until = end.max(*held_until);
+                    running.extended(*id, attempt.token, end);
+                }
+                (2, _) => {
+                    let by = at(round);
+                    let (ending, left): (Vec<_>, Vec<_>) = expected.drain(..).partition(|(.., end)| *end <= by);
+                    expected = left;
+                    assert_eq!(running.stop_those_that_end(by), ending.len());
+                    assert!(ending.iter().all(|(_, attempt, _)| attempt.kill.is_cancelled()));
+                }
+                _ => {
+                    let id = ids.next(Timestamp::EPOCH);
+                    expected.push((id, running.begin(id, token(1), end), end));
+                }
+            }
+            if random.u8(..8) == 0 {
+                assert_eq!(running.first_end(), expected.iter().map(|(.., end)| *end).min());
+            }
+        }
     }
 
     #[test]
