@@ -147,8 +147,15 @@ impl PostgresDatabase {
     pub(in crate::sql) async fn open(url: &ServerUrl) -> Result<PostgresDatabase, StoreError> {
         let server = PostgresServer::of(url)?;
         // A plan that was made while the queue was empty is kept when it is full, and an empty table is best read from end to end.
-        // Every statement of ours has an index, so none is ever to be planned otherwise.
-        let options = server.options.clone().options([("enable_seqscan", "off"), ("enable_bitmapscan", "off")]);
+        // Every statement of ours has an index, so none is ever to be planned otherwise. So one plan serves any arguments, and a
+        // statement is planned once for each connection: planning a claim again takes as long as claiming some dozen jobs. What is read
+        // whole in spite of that looks so costly with these settings that the server would compile it, which takes longer than it runs.
+        let options = server.options.clone().options([
+            ("enable_seqscan", "off"),
+            ("enable_bitmapscan", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+        ]);
         let options = options.statement_cache_capacity(512);
         let pool = PoolOptions::<Postgres>::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_MAX);
         let pool = pool.acquire_slow_threshold(CONNECT_MAX);
