@@ -4,6 +4,8 @@
 -- row has a job, and that job as job_claimed answers it, in no order.
 -- Jobs are leased where the token is new and none was set aside, and nothing else is to be done first (1) or whatever there is (2).
 -- Where several keys have jobs ready, how many to take of each follows from a look at their first ones: the queues take turns.
+-- Until the next VACUUM the index keeps its entries of jobs that were leased before, and who looks for the first job of a key walks past
+-- them. That is done once for each key; everything after begins where the first job was found.
 WITH look AS MATERIALIZED (
     SELECT asked.now,
         EXISTS (SELECT 1 FROM host_jobs WHERE lease_holder = ? AND lease_token = ?) AS is_repeated,
@@ -11,29 +13,34 @@ WITH look AS MATERIALIZED (
         EXISTS (SELECT 1 FROM host_jobs WHERE run_at <= asked.now) AS has_woken
     FROM (SELECT ?now AS now) AS asked
 ), open AS MATERIALIZED (
-    SELECT v.ready_key, v.turn, v.quota
+    SELECT v.ready_key, v.turn, v.quota, first.sort_key, first.id
     FROM look CROSS JOIN ?table(ready_key t, queue t, turn i, quota i)
     CROSS JOIN (SELECT ?::bigint AS takes) AS asked
+    CROSS JOIN LATERAL (
+        SELECT sort_key, id FROM host_jobs WHERE host_jobs.ready_key = v.ready_key ORDER BY sort_key, id LIMIT 1
+    ) AS first
     WHERE NOT look.is_repeated AND (asked.takes = 2 OR asked.takes = 1 AND NOT look.has_missed AND NOT look.has_woken)
-        AND (SELECT 1 FROM host_jobs WHERE host_jobs.ready_key = v.ready_key ORDER BY sort_key, id LIMIT 1) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM host_queues WHERE host_queues.name = v.queue AND host_queues.paused = 1)
 ), heads AS (
-    SELECT open.ready_key, open.turn, open.quota,
+    SELECT open.ready_key, open.turn, open.quota, open.sort_key, open.id,
         ROW_NUMBER() OVER (PARTITION BY open.turn ORDER BY first.sort_key, first.id) AS place
     FROM open CROSS JOIN LATERAL (
-        SELECT sort_key, id FROM host_jobs WHERE host_jobs.ready_key = open.ready_key
+        SELECT sort_key, id FROM host_jobs
+        WHERE host_jobs.ready_key = open.ready_key AND (host_jobs.sort_key, host_jobs.id) >= (open.sort_key, open.id)
         ORDER BY sort_key, id LIMIT CASE WHEN (SELECT COUNT(*) FROM open) = 1 THEN 0 ELSE open.quota END
     ) AS first
 ), quotas AS MATERIALIZED (
-    SELECT ready_key, quota FROM open WHERE (SELECT COUNT(*) FROM open) = 1
+    SELECT ready_key, sort_key, id, quota FROM open WHERE (SELECT COUNT(*) FROM open) = 1
     UNION ALL
-    SELECT ready_key, COUNT(*) FROM (
-        SELECT ready_key FROM heads WHERE place <= quota ORDER BY place, turn LIMIT ?
-    ) AS chosen GROUP BY ready_key
+    SELECT ready_key, sort_key, id, COUNT(*) FROM (
+        SELECT ready_key, sort_key, id FROM heads WHERE place <= quota ORDER BY place, turn LIMIT ?
+    ) AS chosen GROUP BY ready_key, sort_key, id
 ), locked AS MATERIALIZED (
     SELECT job.id, job.is_aside FROM quotas CROSS JOIN LATERAL (
         SELECT id, COALESCE(key_place = 2, FALSE) OR COALESCE(task_place = 2, FALSE) AS is_aside
-        FROM host_jobs WHERE host_jobs.ready_key = quotas.ready_key ORDER BY sort_key, id LIMIT quotas.quota /*claim*/
+        FROM host_jobs
+        WHERE host_jobs.ready_key = quotas.ready_key AND (host_jobs.sort_key, host_jobs.id) >= (quotas.sort_key, quotas.id)
+        ORDER BY sort_key, id LIMIT quotas.quota /*claim*/
     ) AS job
 ), claimed AS (
     UPDATE host_jobs
