@@ -266,12 +266,8 @@ async fn counts(tx: &mut Tx) -> Result<ScheduleCounts, Fault> {
     let Some(mut row) = tx.fetch_one(q::schedule_counts, Vec::new()).await? else {
         return Ok(ScheduleCounts::default());
     };
-    let (all, resting): (u64, u64) = (row.small()?, row.small()?);
-    let paused = match resting {
-        0 => None,
-        _ => tx.fetch_one(q::schedule_paused_count, Vec::new()).await?,
-    };
-    Ok(ScheduleCounts { all, paused: paused.map_or(Ok(0), |mut row| row.small())? })
+    let (firing, resting, paused): (u64, u64, u64) = (row.small()?, row.small()?, row.small()?);
+    Ok(ScheduleCounts { all: firing + resting, paused })
 }
 
 #[async_trait]

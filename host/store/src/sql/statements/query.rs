@@ -103,7 +103,7 @@ pub(in crate::sql) mod q {
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select plugin_version_delete queue_counts queue_lock queue_paused
             rollout_clear rollout_get rollout_set
             schedule_counts schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
-            schedule_leased schedule_list schedule_lock schedule_pause schedule_paused_count schedule_select schedule_unpause schedule_versions
+            schedule_leased schedule_list schedule_lock schedule_pause schedule_select schedule_unpause schedule_versions
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select
         }

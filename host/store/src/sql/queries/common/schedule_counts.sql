@@ -1,3 +1,5 @@
 -- schedule_counts
--- All, and those that are paused or have no more fire times: by indexes alone.
-SELECT COUNT(*), COUNT(*) - (SELECT COUNT(*) FROM host_schedules WHERE run_at IS NOT NULL) FROM host_schedules
+-- Those that have another fire time, those that are paused or have none, and the paused ones: by indexes alone.
+SELECT (SELECT COUNT(*) FROM host_schedules WHERE run_at IS NOT NULL),
+    (SELECT COUNT(*) FROM host_schedules WHERE run_at IS NULL),
+    (SELECT COUNT(*) FROM host_schedules WHERE run_at IS NULL AND paused = 1)
