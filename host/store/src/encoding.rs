@@ -69,7 +69,7 @@ fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: 
     Option::deserialize(deserializer).map(Some)
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, PartialEq)]
 pub(in crate::store) struct BackoffEncoded {
     initial: u64,
     max: u64,
@@ -198,8 +198,30 @@ impl Encode for Settings {
     }
 }
 
+/// What the settings of nearly every job are. Rows leave them out, because a row is written three times in the life of its job, and say which
+/// version of this list they go by. So what stands here never changes, whatever becomes of the defaults. A program that does not know the
+/// version leaves the job to those that do.
+mod usual {
+    use super::BackoffEncoded;
+
+    pub(super) const VERSION: u32 = 1;
+
+    pub(super) const TIMEOUT: u64 = 300_000_000;
+    pub(super) const FUEL: u64 = 50_000_000_000;
+    pub(super) const MEMORY_BYTES: u64 = 268_435_456;
+    pub(super) const MAX_ATTEMPTS: u32 = 1;
+    pub(super) const CRASH_RETRIES: u32 = 1;
+    pub(super) const BACKOFF: BackoffEncoded =
+        BackoffEncoded { initial: 1_000_000, max: 600_000_000, factor_percent: 200, jitter_percent: 10 };
+    pub(super) const PRIORITY: i32 = 0;
+    pub(super) const RESULT_TTL: u64 = 86_400_000_000;
+}
+
+/// In archives everything is said, in rows what is not [`usual`].
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct JobSettingsEncoded {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usual: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     /// Left out for the default one.
@@ -212,57 +234,98 @@ pub(in crate::store) struct JobSettingsEncoded {
     /// Microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unique_until: Option<i64>,
-    timeout: u64,
-    fuel: u64,
-    memory_bytes: u64,
-    max_attempts: u32,
-    crash_retries: u32,
-    backoff: BackoffEncoded,
-    priority: i32,
-    result_ttl: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fuel: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crash_retries: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backoff: Option<BackoffEncoded>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_ttl: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
 
+impl JobSettingsEncoded {
+    /// As rows have it.
+    fn without_usual(self) -> JobSettingsEncoded {
+        JobSettingsEncoded {
+            usual: Some(usual::VERSION),
+            timeout: self.timeout.filter(|timeout| *timeout != usual::TIMEOUT),
+            fuel: self.fuel.filter(|fuel| *fuel != usual::FUEL),
+            memory_bytes: self.memory_bytes.filter(|bytes| *bytes != usual::MEMORY_BYTES),
+            max_attempts: self.max_attempts.filter(|attempts| *attempts != usual::MAX_ATTEMPTS),
+            crash_retries: self.crash_retries.filter(|retries| *retries != usual::CRASH_RETRIES),
+            backoff: self.backoff.filter(|backoff| *backoff != usual::BACKOFF),
+            priority: self.priority.filter(|priority| *priority != usual::PRIORITY),
+            result_ttl: self.result_ttl.filter(|ttl| *ttl != usual::RESULT_TTL),
+            ..self
+        }
+    }
+}
+
+/// What a row says, or else the usual value, where it goes by that.
+fn said<T>(list: Option<u32>, name: &str, said: Option<T>, usual: T) -> Result<T, Defect> {
+    said.or_else(|| list.map(|_| usual)).ok_or_else(|| Defect::damaged(format!("missing field `{name}`")))
+}
+
 impl Encode for JobSettings {
     type Encoded = JobSettingsEncoded;
 
+    fn to_json(&self) -> String {
+        // As above.
+        serde_json::to_string(&self.encoded().without_usual()).unwrap_or_default()
+    }
+
     fn encoded(&self) -> JobSettingsEncoded {
         JobSettingsEncoded {
+            usual: None,
             executor: self.executor.as_ref().map(ToString::to_string),
             queue: Some(&self.queue).filter(|queue| **queue != QueueName::default()).map(ToString::to_string),
             concurrency_key: self.concurrency_key.clone(),
             unique_key: self.unique_key.as_ref().map(|unique| unique.key.clone()),
             unique_until: self.unique_key.as_ref().and_then(|unique| unique.until).map(Timestamp::as_micros),
-            timeout: micros(self.timeout),
-            fuel: self.fuel,
-            memory_bytes: self.memory_bytes,
-            max_attempts: self.max_attempts,
-            crash_retries: self.crash_retries,
-            backoff: self.backoff.encoded(),
-            priority: self.priority,
-            result_ttl: micros(self.result_ttl),
+            timeout: Some(micros(self.timeout)),
+            fuel: Some(self.fuel),
+            memory_bytes: Some(self.memory_bytes),
+            max_attempts: Some(self.max_attempts),
+            crash_retries: Some(self.crash_retries),
+            backoff: Some(self.backoff.encoded()),
+            priority: Some(self.priority),
+            result_ttl: Some(micros(self.result_ttl)),
             version: self.version.as_ref().map(ToString::to_string),
             metadata: self.metadata.0.clone(),
         }
     }
 
     fn decode(form: JobSettingsEncoded) -> Result<JobSettings, Defect> {
+        let list = form.usual;
+        if list.is_some_and(|version| version != usual::VERSION) {
+            return Err(Defect::unknown("list of usual settings", &list.unwrap_or_default().to_string()));
+        }
         Ok(JobSettings {
             executor: executor(form.executor)?,
             queue: queue(form.queue)?.unwrap_or_default(),
             concurrency_key: form.concurrency_key,
             unique_key: form.unique_key.map(|key| unique(key, form.unique_until)).transpose()?,
-            timeout: span(form.timeout),
-            fuel: form.fuel,
-            memory_bytes: form.memory_bytes,
-            max_attempts: form.max_attempts,
-            crash_retries: form.crash_retries,
-            backoff: Backoff::decode(form.backoff)?,
-            priority: form.priority,
-            result_ttl: span(form.result_ttl),
+            timeout: span(said(list, "timeout", form.timeout, usual::TIMEOUT)?),
+            fuel: said(list, "fuel", form.fuel, usual::FUEL)?,
+            memory_bytes: said(list, "memory_bytes", form.memory_bytes, usual::MEMORY_BYTES)?,
+            max_attempts: said(list, "max_attempts", form.max_attempts, usual::MAX_ATTEMPTS)?,
+            crash_retries: said(list, "crash_retries", form.crash_retries, usual::CRASH_RETRIES)?,
+            backoff: Backoff::decode(said(list, "backoff", form.backoff, usual::BACKOFF)?)?,
+            priority: said(list, "priority", form.priority, usual::PRIORITY)?,
+            result_ttl: span(said(list, "result_ttl", form.result_ttl, usual::RESULT_TTL)?),
             version: version(form.version)?,
             metadata: Metadata(form.metadata),
         })
@@ -430,6 +493,7 @@ impl Encode for Fields {
 mod tests {
     use super::*;
     use crate::DefectKind;
+    use crate::model::Payload;
     use crate::plugin_encoding::Details;
 
     #[test]
@@ -466,6 +530,35 @@ mod tests {
         assert_eq!(details(r#"{"right":"mail","to":"*"}"#), Err(DefectKind::Newer));
         assert_eq!(details(r#"{"right":"env","name":"A","value":null,"secret":true}"#), Err(DefectKind::Newer));
         assert_eq!(details(r#"{"right":"env","name":5}"#), Err(DefectKind::Damaged));
+    }
+
+    #[test]
+    fn a_row_says_of_a_job_what_is_not_usual_and_an_archive_says_everything() {
+        let usual = Settings::default().resolve().for_job(&Payload::no_args());
+        let whole = r#"{"timeout":300000000,"fuel":50000000000,"memory_bytes":268435456,"max_attempts":1,"crash_retries":1,"backoff":{"initial":1000000,"max":600000000,"factor_percent":200,"jitter_percent":10},"priority":0,"result_ttl":86400000000}"#;
+        assert_eq!(usual.to_json(), r#"{"usual":1}"#);
+        let kind = |row: &str| JobSettings::from_json(row).expect_err("it cannot be read").kind;
+        assert_eq!(kind("{}"), DefectKind::Damaged, "nothing says that what is missing is usual");
+        assert_eq!(kind(r#"{"usual":2}"#), DefectKind::Newer);
+        assert_eq!(serde_json::to_string(&usual.encoded()).expect("printed"), whole);
+        // Rows of earlier versions say everything as well.
+        assert_eq!(JobSettings::from_json(whole), Ok(usual.clone()));
+        let (second, backoff) = (Duration::from_secs(1), Backoff { jitter_percent: 11, ..usual.backoff });
+        let others = [
+            JobSettings { timeout: second, ..usual.clone() },
+            JobSettings { fuel: 0, ..usual.clone() },
+            JobSettings { memory_bytes: 0, ..usual.clone() },
+            JobSettings { max_attempts: 2, ..usual.clone() },
+            JobSettings { crash_retries: 0, ..usual.clone() },
+            JobSettings { backoff, ..usual.clone() },
+            JobSettings { priority: -1, ..usual.clone() },
+            JobSettings { result_ttl: Duration::ZERO, ..usual.clone() },
+        ];
+        for other in others {
+            let row = other.to_json();
+            assert_eq!(row.matches("\":").count() - 4 * row.matches("backoff").count(), 2, "{row}");
+            assert_eq!(JobSettings::from_json(&row), Ok(other), "{row}");
+        }
     }
 
     #[test]
