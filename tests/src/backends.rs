@@ -11,11 +11,13 @@ use host::store::memory::MemoryStore;
 use host::store::sql::{OpenOptions, SqlStore};
 use host::store::timekeeping::Timekeeping;
 
+mod cpu;
 mod disk;
 mod messages;
 mod nats_accounts;
 mod servers;
 
+pub use cpu::cpu_time;
 pub use disk::SmallDisk;
 pub use messages::{MessageServer, Service, Setup};
 pub use servers::{Kind, NotRun, OwnServer, Small, stop_all};

@@ -56,26 +56,26 @@ pub(crate) async fn measure(backend: Backend) -> Result<Option<Floor>> {
                 let options = options.synchronous(sqlx::sqlite::SqliteSynchronous::Full);
                 bare!(
                     sqlx::SqlitePool::connect_with(options).await?,
-                    "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, partition_key)
+                    "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, ready_key)
                      VALUES (?, 'p:work', 0, 'json', x'7b7d', '{}', 0, 0, 0, 0, '')",
-                    "UPDATE host_jobs SET state = 'finished', outcome = 'success', partition_key = NULL WHERE id = ?",
+                    "UPDATE host_jobs SET state = 'finished', outcome = 'success', ready_key = NULL WHERE id = ?",
                     batch,
                     make
                 )
             }
             Backend::Postgres => bare!(
                 sqlx::PgPool::connect(&place.url).await?,
-                "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, partition_key)
+                "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, ready_key)
                  VALUES ($1, 'p:work', 0, 'json', '{}', '{}', 0, 0, 0, 0, '')",
-                "UPDATE host_jobs SET state = 'finished', outcome = 'success', partition_key = NULL WHERE id = $1",
+                "UPDATE host_jobs SET state = 'finished', outcome = 'success', ready_key = NULL WHERE id = $1",
                 batch,
                 make
             ),
             Backend::Mysql => bare!(
                 Box::pin(sqlx::MySqlPool::connect(&place.url)).await?,
-                "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, partition_key)
+                "INSERT INTO host_jobs (id, task_id, jitter, args_encoding, args, settings, sort_key, result_ttl, due_at, created_at, ready_key)
                  VALUES (?, 'p:work', 0, 'json', '{}', '{}', 0, 0, 0, 0, '')",
-                "UPDATE host_jobs SET state = 'finished', outcome = 'success', partition_key = NULL WHERE id = ?",
+                "UPDATE host_jobs SET state = 'finished', outcome = 'success', ready_key = NULL WHERE id = ?",
                 batch,
                 make
             ),

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xtask::programs::{self, Places, Program};
 
+use super::cpu;
 use super::disk::SmallDisk;
 use crate::certificates::Certificates;
 
@@ -383,6 +384,17 @@ impl OwnServer {
         self.crash_and_restart()
     }
 
+    /// The processor time that it has used, all its processes together.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let server = self.server.process.id();
+        let mut sum = cpu::cpu_time_with_ended(server)?;
+        for child in children(server)? {
+            // One that ends at this moment is counted the next time.
+            sum += cpu::cpu_time(child).unwrap_or_default();
+        }
+        Ok(sum)
+    }
+
     /// Lets it stand still: it takes connections and what is sent, as far as the system does that for it, and answers nothing.
     pub fn stand_still(&self) -> Result<StandsStill> {
         StandsStill::of(self.server.process.id())
@@ -446,10 +458,9 @@ fn children(parent: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // The parent stands second after the name, which may hold anything. One that has ended meanwhile has no file.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        if fields.split_whitespace().nth(1) == Some(&parent.to_string()) {
+        // One that has ended meanwhile has no file.
+        let Ok(fields) = cpu::fields_of(id) else { continue };
+        if fields.get(1) == Some(&parent.to_string()) {
             found.push(id);
         }
     }

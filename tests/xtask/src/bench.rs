@@ -25,11 +25,22 @@ pub enum Subject {
     Jobs,
     /// Data stores, beside bare SQL.
     Stores,
+    /// A queue on PostgreSQL drained, beside graphile-worker.
+    Drain,
+    /// Ten thousand schedules due at once, and the state of the whole with a million of them.
+    Schedules,
 }
 
 impl Subject {
-    const ALL: [Subject; 5] =
-        [Subject::Triggers, Subject::Sandbox, Subject::Neighbours, Subject::Jobs, Subject::Stores];
+    const ALL: [Subject; 7] = [
+        Subject::Triggers,
+        Subject::Sandbox,
+        Subject::Neighbours,
+        Subject::Jobs,
+        Subject::Stores,
+        Subject::Drain,
+        Subject::Schedules,
+    ];
 
     const fn target(self) -> &'static str {
         match self {
@@ -38,6 +49,8 @@ impl Subject {
             Subject::Neighbours => "neighbours",
             Subject::Jobs => "jobs",
             Subject::Stores => "stores",
+            Subject::Drain => "drain",
+            Subject::Schedules => "schedules",
         }
     }
 }

@@ -88,6 +88,7 @@ pub const PROGRAMS: &[Program] = &[
     row("apt-get",            Debian("apt"),                  WherePresent, "set-up, where something is missing"),
     row("sudo",               Debian("sudo"),                 WherePresent, "set-up, where something is missing and it is not run as root"),
     row("rustup",             Rust,                           WherePresent, "set-up: it adds the targets of plugins"),
+    row("npm",                Debian("npm"),                  WherePresent, "the measurement `drain`, which installs with it what it measures beside ours"),
     row("cargo-component",    Rust,                           WherePresent, "the second way to build a plugin (cargo install --locked cargo-component)"),
 ];
 
