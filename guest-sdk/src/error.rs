@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::http;
+use crate::kv;
 
 /// Why an attempt did not succeed, and whether another one might.
 ///
@@ -178,11 +179,16 @@ impl fmt::Display for TaskError {
 }
 
 impl<E: Into<Box<dyn Error>>> From<E> for TaskError {
-    /// A plain error is retryable; [`Cancelled`] stays what it is, and one of [`http`] knows whether another attempt makes sense.
+    /// A plain error is retryable; [`Cancelled`] stays what it is, and one of [`http`] or [`kv`] knows whether another attempt makes sense.
     fn from(error: E) -> Self {
         let error = error.into();
         if error.is::<Cancelled>() {
             return TaskError::cancelled();
+        }
+        if let Some(kv) = error.downcast_ref::<kv::Error>() {
+            let (code, is_retryable) = (kv.kind().as_str(), kv.kind().is_retryable());
+            let error = if is_retryable { TaskError::retryable(error) } else { TaskError::permanent(error) };
+            return error.code(code);
         }
         // Reading an answer fails with an error of I/O around it.
         let inner = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref()?.downcast_ref());

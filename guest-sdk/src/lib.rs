@@ -70,7 +70,7 @@
 //! # The world outside
 //!
 //! A component has what the operator granted: folders through [`std::fs`], variables through [`std::env`](mod@std::env), requests to servers through
-//! [`http`]. It has no sockets, so that clients from crates.io that open some find none.
+//! [`http`], values that outlive a job through [`kv`]. It has no sockets, so that clients from crates.io that open some find none.
 //!
 //! # Limits of a component
 //!
@@ -93,6 +93,7 @@ mod context;
 mod error;
 mod host;
 pub mod http;
+pub mod kv;
 pub mod log;
 mod payload;
 mod registry;

@@ -28,14 +28,17 @@
 //! `host invoke FILE TASK`, which makes one real attempt. A panic of the task is a panic of the test.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::context::{Context, Job};
 use crate::error::TaskError;
 use crate::http;
+use crate::kv;
 use crate::log::Level;
 use crate::payload::{Encoding, Payload};
 use crate::registry;
@@ -65,6 +68,7 @@ pub struct Host {
     scheduler_granted: bool,
     job_results: Vec<(String, JobResult)>,
     answers: Vec<PlannedAnswer>,
+    buckets: Buckets,
 }
 
 impl Default for Host {
@@ -103,6 +107,7 @@ impl Host {
             scheduler_granted: false,
             job_results: Vec::new(),
             answers: Vec::new(),
+            buckets: Buckets::default(),
         }
     }
 
@@ -185,6 +190,29 @@ impl Host {
         self
     }
 
+    /// Grants a bucket, to read and to write, that is empty so far. Others are denied.
+    pub fn kv_bucket(mut self, bucket: &str) -> Self {
+        self.buckets.0.entry(bucket.to_owned()).or_default();
+        self
+    }
+
+    /// Grants a bucket, and puts a value into it, as JSON.
+    ///
+    /// # Panics
+    ///
+    /// If the value has no form in JSON.
+    pub fn kv(self, bucket: &str, key: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        self.kv_bytes(bucket, key, serde_json::to_vec(value).expect("the value has a form in JSON"))
+    }
+
+    /// Grants a bucket, and puts bytes into it.
+    pub fn kv_bytes(mut self, bucket: &str, key: &str, value: impl Into<Vec<u8>>) -> Self {
+        let entries = self.buckets.0.entry(bucket.to_owned()).or_default();
+        let version = entries.len() as u64 + 1;
+        entries.insert(key.to_owned(), kv::Entry { value: value.into(), version });
+        self
+    }
+
     /// Calls `body` inside the job, with its context.
     pub fn enter<T>(&self, body: impl FnOnce(&Context) -> T) -> Attempt<T> {
         self.clone().attempt_with(|| body(&Context::current()))
@@ -201,6 +229,7 @@ impl Host {
             progress: attempt.progress,
             requests: attempt.requests,
             http: attempt.http,
+            buckets: attempt.buckets,
         }
     }
 
@@ -220,6 +249,7 @@ impl Host {
             scheduler_granted: self.scheduler_granted,
             job_results: self.job_results,
             answers: self.answers,
+            buckets: self.buckets,
             http: Vec::new(),
             logs: Vec::new(),
             progress: Vec::new(),
@@ -229,7 +259,8 @@ impl Host {
         let returned = body();
         let state = CURRENT.take().expect("only the guard takes the state, and it is dropped after this");
         drop(entered);
-        Attempt { returned, logs: state.logs, progress: state.progress, requests: state.requests, http: state.http }
+        let Fake { logs, progress, requests, http, buckets, .. } = state;
+        Attempt { returned, logs, progress, requests, http, buckets }
     }
 }
 
@@ -246,6 +277,36 @@ pub struct Attempt<T> {
     pub requests: Vec<Request>,
     /// The requests over HTTP that it made, those that were denied included.
     pub http: Vec<http::Request>,
+    buckets: Buckets,
+}
+
+impl<T> Attempt<T> {
+    /// What is under a key afterwards, as JSON of that type. The host forgets what was written if the attempt fails.
+    ///
+    /// # Panics
+    ///
+    /// If it is something else.
+    pub fn kv_value<V: DeserializeOwned>(&self, bucket: &str, key: &str) -> Option<V> {
+        let bytes = self.kv_bytes(bucket, key)?;
+        Some(serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("key `{key}` of bucket `{bucket}`: {error}")))
+    }
+
+    /// The bytes under a key afterwards.
+    pub fn kv_bytes(&self, bucket: &str, key: &str) -> Option<&[u8]> {
+        Some(&self.buckets.0.get(bucket)?.get(key)?.value)
+    }
+}
+
+/// Buckets as the fake host has them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buckets(BTreeMap<String, BTreeMap<String, kv::Entry<Vec<u8>>>>);
+
+impl Buckets {
+    fn granted(&mut self, name: &str) -> Result<&mut BTreeMap<String, kv::Entry<Vec<u8>>>, kv::Error> {
+        self.0.get_mut(name).ok_or_else(|| {
+            kv::Error::new(kv::ErrorKind::Denied, "the bucket is not granted; see `testing::Host::kv_bucket`")
+        })
+    }
 }
 
 /// A line of the log.
@@ -357,6 +418,7 @@ pub(crate) struct Fake {
     requests: Vec<Request>,
     answers: Vec<PlannedAnswer>,
     http: Vec<http::Request>,
+    buckets: Buckets,
 }
 
 thread_local! {
@@ -420,6 +482,45 @@ impl Fake {
         let HttpAnswer(answer) =
             if is_last { self.answers[first].answer.clone() } else { self.answers.remove(first).answer };
         answer.map_err(|kind| http::Error::new(kind, "the test says so"))
+    }
+
+    pub(crate) fn kv_get(&mut self, bucket: &str, key: &str) -> Result<Option<kv::Entry<Vec<u8>>>, kv::Error> {
+        Ok(self.buckets.granted(bucket)?.get(key).cloned())
+    }
+
+    pub(crate) fn kv_keys(
+        &mut self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<String>, bool), kv::Error> {
+        let keys = self.buckets.granted(bucket)?.keys();
+        let later = keys.filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
+        let mut keys: Vec<String> = later.cloned().collect();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = keys.len() > limit;
+        keys.truncate(limit);
+        Ok((keys, has_more))
+    }
+
+    pub(crate) fn kv_set(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        version: Option<u64>,
+    ) -> Result<(), kv::Error> {
+        let entries = self.buckets.granted(bucket)?;
+        let found = entries.get(key).map_or(kv::NO_VERSION, |entry| entry.version);
+        if version.is_some_and(|version| version != found) {
+            return Err(kv::Error::new(kv::ErrorKind::Conflict, format!("it has version {found}")));
+        }
+        match value {
+            Some(value) => entries.insert(key.to_owned(), kv::Entry { value, version: kv::NO_VERSION }),
+            None => entries.remove(key),
+        };
+        Ok(())
     }
 
     fn check_grant(&self) -> Result<(), SchedulerError> {

@@ -8,15 +8,15 @@ use host::broker::local::LocalBroker;
 use host::clock::SystemClock;
 use host::config::Caps;
 use host::model::{
-    Backoff, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage, Import,
-    Job, JobError, JobId, JobSettings, JobSpec, LeaseToken, LogLevel, LogLine, Metadata, Outcome, Parallelism, Pause,
-    Payload, PluginName, PluginVersion, Progress, Schedule, Settings, Target, Task, TaskDeclaration, TaskName,
-    Timestamp, Usage, WriteQuota,
+    Backoff, BucketName, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage,
+    Import, Job, JobError, JobId, JobSettings, JobSpec, KvAccess, KvKey, KvWrite, KvWrites, LeaseToken, LogLevel,
+    LogLine, Metadata, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, Settings,
+    Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
     AcquireJobs, AfterFire, Choice, Effects, Ending, FireSchedule, JobReport, PauseSchedule, PutPlugin, Record,
-    Recover, ReleaseJob, ReleaseJobs, Restore, Restored, Store,
+    Recover, ReleaseJob, ReleaseJobs, Restore, Restored, Store, WriteKv,
 };
 use host::trigger::{RuleOptions, Trigger, TriggerState};
 use serde_json::json;
@@ -116,6 +116,26 @@ impl Content<'_> {
         self.finished_jobs().await;
         self.unfinished_jobs().await;
         self.schedules().await;
+        self.buckets().await;
+    }
+
+    async fn buckets(&self) {
+        let name = |name: &str| BucketName::new(name).expect("valid");
+        self.store.kv_create(vec![name("empty"), name("cursors")]).await.expect("buckets are made");
+        let large: Vec<u8> = (0..=u8::MAX).cycle().take(300).collect();
+        let values: [(&str, Option<&[u8]>); 5] = [
+            (TEXT.trim(), Some(TEXT.as_bytes())),
+            ("large", Some(&large)),
+            ("Large", Some(b"")),
+            ("gone", Some(b"1")),
+            ("gone", None),
+        ];
+        for (key, value) in values {
+            let key = KvKey::new(key).expect("valid");
+            let write = KvWrite { bucket: name("cursors"), key, value: value.map(Into::into), expected: None };
+            let writes = KvWrites { writes: vec![write], bucket_bytes_max: u64::MAX };
+            self.store.kv_write(WriteKv { now: self.at(3), writes }).await.expect("a key is written");
+        }
     }
 
     async fn plugins(&self) {
@@ -160,6 +180,7 @@ impl Content<'_> {
                     },
                     Grant::Env { name: "TOKEN".into(), value: Some("s€cret".into()) },
                     Grant::Env { name: "HOME".into(), value: None },
+                    Grant::Kv { bucket: BucketName::new("cursors").expect("valid"), access: KvAccess::ReadWrite },
                     Grant::Http("GET,POST https://*.bücher.example:8443/v1".parse().expect("a pattern")),
                 ],
                 tasks: vec![declared("work"), declared("limited")],
@@ -301,8 +322,11 @@ impl Content<'_> {
 
     /// What a success brings along.
     fn effects(&self, outcome: Outcome) -> Effects {
-        let effects =
-            Effects { jobs: vec![self.job("native")], schedules: vec![add(self.schedule("asked for by a guest"))] };
+        let effects = Effects {
+            jobs: vec![self.job("native")],
+            schedules: vec![add(self.schedule("asked for by a guest"))],
+            ..Effects::default()
+        };
         if outcome == Outcome::Success { effects } else { Effects::default() }
     }
 

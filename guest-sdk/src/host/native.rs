@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::context::Job;
 use crate::http::{self, Inbound, Outbound};
+use crate::kv;
 use crate::log::Level;
 use crate::scheduler::{JobRequest, JobResult, ResumeFrom, ScheduleRequest, SchedulerError};
 use crate::testing::{Progress, Request, fake};
@@ -78,6 +79,29 @@ pub(crate) fn http_send(outbound: &Outbound<'_>) -> Result<Inbound, http::Error>
     })?;
     let headers = answer.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
     Ok(Inbound { status: answer.status, headers, body: Body(answer.body) })
+}
+
+pub(crate) fn kv_get(bucket: &str, key: &str) -> Result<Option<kv::Entry<Vec<u8>>>, kv::Error> {
+    fake(|host| host.kv_get(bucket, key)).unwrap_or_else(|| Err(no_buckets()))
+}
+
+pub(crate) fn kv_keys(
+    bucket: &str,
+    prefix: &str,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<String>, bool), kv::Error> {
+    fake(|host| host.kv_keys(bucket, prefix, after, limit)).unwrap_or_else(|| Err(no_buckets()))
+}
+
+/// Without a value, deletes.
+pub(crate) fn kv_set(bucket: &str, key: &str, value: Option<Vec<u8>>, version: Option<u64>) -> Result<(), kv::Error> {
+    fake(|host| host.kv_set(bucket, key, value, version)).unwrap_or_else(|| Err(no_buckets()))
+}
+
+fn no_buckets() -> kv::Error {
+    let what = "there are no buckets outside the sandbox; see `guest_sdk::testing::Host::kv`";
+    kv::Error::new(kv::ErrorKind::Unavailable, what)
 }
 
 fn ask(request: Request) -> Result<String, SchedulerError> {

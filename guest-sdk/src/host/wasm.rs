@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::bindings::jobs::plugin::{context, log as wit_log, progress as wit_progress, scheduler as wit};
+use crate::bindings::jobs::plugin::{
+    context, kv as wit_kv, log as wit_log, progress as wit_progress, scheduler as wit,
+};
 use crate::context::Job;
 use crate::convert::{instant, moment, settings_to_wit};
+use crate::kv;
 use crate::log::Level;
 use crate::scheduler::{
     Coalesce, Conflict, JobRequest, JobResult, Outcome, ResumeFrom, ScheduleRequest, SchedulerError,
@@ -138,4 +141,41 @@ fn refused(error: wit::SchedulerError) -> SchedulerError {
         wit::SchedulerError::Quota(text) => SchedulerError::Quota(text),
         wit::SchedulerError::Unavailable(text) => SchedulerError::Unavailable(text),
     }
+}
+
+pub(crate) fn kv_get(bucket: &str, key: &str) -> Result<Option<kv::Entry<Vec<u8>>>, kv::Error> {
+    let found = wit_kv::get(bucket, key).map_err(kv_error)?;
+    Ok(found.map(|entry| kv::Entry { value: entry.value, version: entry.version }))
+}
+
+pub(crate) fn kv_keys(
+    bucket: &str,
+    prefix: &str,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<String>, bool), kv::Error> {
+    let page = wit_kv::keys(bucket, prefix, after, limit).map_err(kv_error)?;
+    Ok((page.keys, page.has_more))
+}
+
+/// Without a value, deletes.
+pub(crate) fn kv_set(bucket: &str, key: &str, value: Option<Vec<u8>>, version: Option<u64>) -> Result<(), kv::Error> {
+    let done = match (value, version) {
+        (Some(value), None) => wit_kv::set(bucket, key, &value),
+        (Some(value), Some(version)) => wit_kv::set_if(bucket, key, version, &value),
+        (None, None) => wit_kv::delete(bucket, key),
+        (None, Some(version)) => wit_kv::delete_if(bucket, key, version),
+    };
+    done.map_err(kv_error)
+}
+
+fn kv_error(error: wit_kv::KvError) -> kv::Error {
+    let (kind, text) = match error {
+        wit_kv::KvError::Denied(text) => (kv::ErrorKind::Denied, text),
+        wit_kv::KvError::Invalid(text) => (kv::ErrorKind::Invalid, text),
+        wit_kv::KvError::Quota(text) => (kv::ErrorKind::Quota, text),
+        wit_kv::KvError::Conflict(text) => (kv::ErrorKind::Conflict, text),
+        wit_kv::KvError::Unavailable(text) => (kv::ErrorKind::Unavailable, text),
+    };
+    kv::Error::new(kind, text)
 }

@@ -25,8 +25,8 @@ use crate::clock::{Clock, Instant, sleep_until_instant};
 use crate::config::Caps;
 use crate::model::limits::ATTEMPT_LOG_MIN;
 use crate::model::{
-    Digest, Effects, Grant, Import, Job, JobError, JobSettings, LogLine, MemoryLoad, Payload, PluginName, Progress,
-    SchedulerId, Target, TaskDeclaration, TaskName, Timestamp, Usage,
+    BucketName, Digest, Effects, Grant, Import, Job, JobError, JobSettings, KvEntry, KvKey, LogLine, MemoryLoad,
+    Payload, PluginName, Progress, SchedulerId, Target, TaskDeclaration, TaskName, Timestamp, Usage,
 };
 
 /// Runs attempts.
@@ -143,6 +143,8 @@ pub struct Limits {
     pub http_connections: usize,
     /// Size of the body of an HTTP request or response, in bytes.
     pub http_body_bytes: u64,
+    /// Size of a bucket that it writes to, in bytes.
+    pub kv_bucket_bytes: u64,
 }
 
 impl Limits {
@@ -161,6 +163,7 @@ impl Limits {
             open_files: caps.open_files,
             http_connections: caps.http_connections,
             http_body_bytes: caps.http_body_bytes,
+            kv_bucket_bytes: caps.kv_bucket_bytes,
         }
     }
 }
@@ -274,6 +277,22 @@ pub enum Retry {
 pub trait PluginSource: Send + Sync {
     /// The component of that digest; `None` where there is none. The error is a sentence for people.
     async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// Reads what plugins keep between jobs, as it is stored at the moment.
+#[async_trait]
+pub trait KvReader: Send + Sync {
+    /// The entry under a key. The error is a sentence for people.
+    async fn kv_get(&self, bucket: &BucketName, key: &KvKey) -> Result<Option<KvEntry>, String>;
+
+    /// Keys that begin with `prefix`, in order, after the given one: at most `limit`, and whether there may be more.
+    async fn kv_keys(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: Option<&KvKey>,
+        limit: usize,
+    ) -> Result<(Vec<KvKey>, bool), String>;
 }
 
 /// Looks into a component before it is registered: validates it, compiles it, and asks it for its tasks, under limits.

@@ -9,7 +9,7 @@
 //! older than identities, the first folder that is opened is taken for the right one as long as the process lives: by
 //! then no link can lead anywhere else, and refusing would stop every plugin with folders on all machines but one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::http::lookup::lookup_places;
-use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, WriteQuota};
+use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, KvAccess, WriteQuota};
 use host_core::files::{FolderError, identity_of, open_folder};
 
 /// The grants of one plugin version, ready to be handed to instances.
@@ -28,6 +28,7 @@ pub(super) struct OpenGrants {
     folders: Vec<Folder>,
     variables: Vec<Variable>,
     requests: Vec<HttpPattern>,
+    buckets: BTreeMap<String, KvAccess>,
     /// The places for its lookups of names.
     lookups: Arc<Semaphore>,
 }
@@ -45,7 +46,13 @@ pub(super) struct Folder {
 impl Default for OpenGrants {
     /// None.
     fn default() -> OpenGrants {
-        OpenGrants { folders: Vec::new(), variables: Vec::new(), requests: Vec::new(), lookups: lookup_places() }
+        OpenGrants {
+            folders: Vec::new(),
+            variables: Vec::new(),
+            requests: Vec::new(),
+            buckets: BTreeMap::new(),
+            lookups: lookup_places(),
+        }
     }
 }
 
@@ -115,6 +122,9 @@ impl Folders {
                     open.variables.push(Variable { name: name.clone(), fixed: value.clone() });
                 }
                 Grant::Http(pattern) => open.requests.push(pattern.clone()),
+                Grant::Kv { bucket, access } => {
+                    open.buckets.insert(bucket.to_string(), *access);
+                }
             }
         }
         Ok(open)
@@ -170,6 +180,11 @@ impl OpenGrants {
     /// Whether the same request to that very address is allowed.
     pub(super) fn allows_address(&self, target: &HttpTarget, address: IpAddr) -> bool {
         self.requests.iter().any(|pattern| pattern.allows_address(target, address))
+    }
+
+    /// What may be done in the bucket of that name, if anything.
+    pub(super) fn bucket(&self, name: &str) -> Option<KvAccess> {
+        self.buckets.get(name).copied()
     }
 
     /// The places for its lookups of names.

@@ -13,6 +13,7 @@ use super::budget::Share;
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::http::{HttpLimits, HttpService};
+use super::kv::{Kv, KvService};
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
@@ -64,6 +65,7 @@ pub(super) async fn list_tasks(
         open_files: 0,
         http_connections: 0,
         http_body_bytes: 0,
+        kv_bucket_bytes: 0,
     };
     let started_at = clock.now();
     let clock = AttemptClock::begin(clock, started_at);
@@ -90,6 +92,7 @@ pub(super) async fn list_tasks(
         file_places: Arc::new(Semaphore::new(0)),
         http,
         http_limits: HttpLimits { connections: limits.http_connections, body_bytes: limits.http_body_bytes },
+        kv: Kv::new(KvService::new(None), limits.kv_bucket_bytes),
         fuel: limits.fuel,
         result_bytes: limits.result_bytes,
         output: output.clone(),

@@ -23,13 +23,14 @@ use super::budget::{Budget, Share};
 use super::fault::{self, Ending, Phase};
 use super::grants::OpenGrants;
 use super::http::{HttpLimits, HttpService};
+use super::kv::{Kv, KvService};
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
 use super::state::{Control, Guest, GuestOptions};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Finished, Invocation, Retry, RunControl, Verdict};
-use crate::model::{ErrorKind, JobError, Usage};
+use crate::model::{Effects, ErrorKind, JobError, Usage};
 
 /// How long the lines of a guest that has ended may wait for a slow receiver.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
@@ -56,6 +57,8 @@ pub(super) struct Attempt {
     pub(super) file_places: Arc<Semaphore>,
     /// What makes connections.
     pub(super) http: Arc<HttpService>,
+    /// What reads buckets.
+    pub(super) kv: Arc<KvService>,
 }
 
 /// Runs an attempt to its end, on the guests' threads.
@@ -80,6 +83,7 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
             file_places: attempt.file_places,
             http: attempt.http,
             http_limits: HttpLimits { connections: limits.http_connections, body_bytes: limits.http_body_bytes },
+            kv: Kv::new(attempt.kv, limits.kv_bucket_bytes),
             fuel: limits.fuel,
             result_bytes: limits.result_bytes,
             output: output.clone(),
@@ -119,11 +123,15 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
         );
     }
     let verdict = fault::verdict(ending, store.data(), &limits);
+    let effects = match &verdict {
+        Verdict::Success(_) => Effects { kv: store.data_mut().kv.take(), ..Effects::default() },
+        Verdict::Failure { .. } | Verdict::Cancelled => Effects::default(),
+    };
     drop(store);
     drop(attempt.place);
     flush(&output).await;
     let usage = Usage { fuel, peak_memory_bytes, wall: elapsed.elapsed(), http, ..Usage::default() };
-    Finished { usage, ..Finished::of(verdict) }
+    Finished { usage, effects, ..Finished::of(verdict) }
 }
 
 /// Instantiates and calls.

@@ -30,6 +30,7 @@ mod grants;
 mod http;
 mod inspect;
 mod invoke;
+mod kv;
 mod load;
 mod machine;
 mod memory;
@@ -67,6 +68,7 @@ use self::engine::Threads;
 use self::grants::{FolderUnavailable, OpenGrants};
 use self::http::HttpService;
 use self::invoke::Attempt;
+use self::kv::KvService;
 use self::load::{Loader, Prepared};
 use self::pool::Pool;
 use self::processors::{Processors, TimeSlice};
@@ -75,8 +77,8 @@ use self::registry::Registry;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::CompilerLimits;
 use crate::executor::{
-    AttemptClock, Executor, Finished, Footprint, InspectError, Inspection, Invocation, PluginInspector, PluginSource,
-    Retry, RunControl, RunnablePlugin, Verdict,
+    AttemptClock, Executor, Finished, Footprint, InspectError, Inspection, Invocation, KvReader, PluginInspector,
+    PluginSource, Retry, RunControl, RunnablePlugin, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
 use crate::model::{ErrorKind, Grant, JobError, MemoryLoad};
@@ -97,6 +99,8 @@ pub struct WasmOptions {
     pub loading_max: Duration,
     /// Where plugins come from.
     pub source: Arc<dyn PluginSource>,
+    /// Where buckets of keys and values are; `None`: they are empty, and what is written there is the business of whoever runs attempts.
+    pub kv: Option<Arc<dyn KvReader>>,
     /// The time of day, for log lines.
     pub clock: Arc<dyn Clock>,
     /// What looks up the names of servers that plugins speak to; `None`: the system.
@@ -117,6 +121,7 @@ impl WasmOptions {
             memory_total: None,
             loading_max: LOADING_MAX_DEFAULT,
             source,
+            kv: None,
             clock,
             resolver: None,
             authorities: None,
@@ -152,6 +157,7 @@ pub struct WasmExecutor {
     file_places: Arc<Semaphore>,
     processors: Arc<Processors>,
     http: Arc<HttpService>,
+    kv: Arc<KvService>,
     loading_max: Duration,
     clock: Arc<dyn Clock>,
     // Last: guests hold stores, which must not outlive what they were made of.
@@ -186,6 +192,7 @@ impl WasmExecutor {
             file_places: Arc::new(Semaphore::new(machine::open_files_max() / 2)),
             processors: Processors::new(engine::guest_threads()),
             http,
+            kv: KvService::new(options.kv),
             loading_max: options.loading_max,
             clock: options.clock,
             guests,
@@ -309,6 +316,7 @@ impl Executor for WasmExecutor {
             budget: Arc::clone(&self.budget),
             file_places: Arc::clone(&self.file_places),
             http: Arc::clone(&self.http),
+            kv: Arc::clone(&self.kv),
         };
         let task_id = attempt.invocation.job.spec.task_id.clone();
         let slice = TimeSlice::new();

@@ -37,6 +37,7 @@ const fn own(name: &'static str) -> HostInterface {
 /// Everything that a plugin may import.
 pub(super) const HOST_INTERFACES: &[HostInterface] = &[
     own("jobs:plugin/context"),
+    own("jobs:plugin/kv"),
     own("jobs:plugin/log"),
     own("jobs:plugin/progress"),
     own("jobs:plugin/scheduler"),
@@ -75,7 +76,7 @@ pub(super) const HOST_INTERFACES: &[HostInterface] = &[
 /// Packages that plugins may reasonably ask for and this host does not have, with what to say about them.
 const KNOWN_ABSENT: &[(&str, &str)] = &[
     ("wasi:http/", "of HTTP a plugin has `outgoing-handler` and `types`"),
-    ("wasi:keyvalue/", "key-value storage is not available to plugins yet"),
+    ("wasi:keyvalue/", "of key-value storage a plugin has `jobs:plugin/kv`"),
     ("wasi:config/", "configuration values are not available to plugins yet; use `--allow-env`"),
     ("wasi:nn/", "machine learning is not available to plugins"),
 ];

@@ -15,6 +15,7 @@ use super::budget::Share;
 use super::denials::Denials;
 use super::grants::{Folder, OpenGrants};
 use super::http::{Http, HttpLimits, HttpService};
+use super::kv::Kv;
 use super::memory::{Kept, MemoryAccount};
 use super::open_files::OpenFiles;
 use super::output::{CapturedStream, Output, Stream};
@@ -51,6 +52,8 @@ pub(super) struct Guest {
     pub(super) open_files: usize,
     /// Its requests to servers.
     pub(super) http: Http,
+    /// What it writes to buckets.
+    pub(super) kv: Kv,
     /// Fuel that it may burn, what the host does for it included.
     pub(super) fuel: u64,
     /// What the host did for it.
@@ -110,6 +113,8 @@ pub(super) struct GuestOptions {
     pub(super) http: Arc<HttpService>,
     /// Likewise.
     pub(super) http_limits: HttpLimits,
+    /// The buckets that it may read, and how large they may grow by what it writes.
+    pub(super) kv: Kv,
     /// Fuel.
     pub(super) fuel: u64,
     /// Size of a result, in bytes; what the guest may hand over at once is never less.
@@ -146,6 +151,7 @@ impl Guest {
             quotas,
             open_files: options.open_files,
             http: Http::new(options.http, options.http_limits),
+            kv: options.kv,
             fuel: options.fuel,
             work: options.output.work(),
             denials,

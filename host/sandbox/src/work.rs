@@ -28,6 +28,11 @@ pub(super) const TLS_HANDSHAKE: u64 = 2_000_000;
 /// Fuel for a call that goes to the file system.
 pub(super) const FILE_CALL: u64 = 5_000;
 
+/// Fuel for a read from a bucket, which asks the data store.
+pub(super) const KV_READ: u64 = 100_000;
+/// Fuel for a write to a bucket, which is stored with the end of the job.
+pub(super) const KV_WRITE: u64 = 50_000;
+
 /// The work that was done. Clones note for the same guest.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Work(Arc<AtomicU64>);

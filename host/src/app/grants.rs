@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{AppError, AppResult};
 use crate::files::{identity_of, open_folder};
-use crate::model::limits::HTTP_PATTERNS_MAX;
-use crate::model::{DirAccess, Grant, HttpPattern, HttpPatternError, WriteQuota};
+use crate::model::limits::{HTTP_PATTERNS_MAX, KV_BUCKETS_MAX};
+use crate::model::{BucketName, DirAccess, Grant, HttpPattern, HttpPatternError, KvAccess, WriteQuota};
 
 /// Longest name of a folder inside a guest, or of a variable, in bytes.
 const NAME_BYTES_MAX: usize = 4_096;
@@ -67,6 +67,15 @@ pub fn grant_http(text: &str) -> AppResult<Grant> {
     Ok(Grant::Http(pattern))
 }
 
+/// The right to a bucket of keys and values.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the name cannot be one.
+pub fn grant_kv(bucket: &str, access: KvAccess) -> AppResult<Grant> {
+    let bucket = BucketName::new(bucket).map_err(|error| AppError::invalid(error.to_string()))?;
+    Ok(Grant::Kv { bucket, access })
+}
+
 /// Refuses rights that contradict each other.
 ///
 /// # Errors
@@ -78,6 +87,7 @@ pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
                 Grant::Dir { guest, .. } => format!("folder `{guest}`"),
                 Grant::Env { name, .. } => format!("variable `{name}`"),
                 Grant::Http(pattern) => format!("right to `{pattern}`"),
+                Grant::Kv { bucket, .. } => format!("bucket `{bucket}`"),
             };
             return Err(AppError::invalid(format!("the {name} is granted twice")));
         }
@@ -86,6 +96,10 @@ pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
     if patterns > HTTP_PATTERNS_MAX {
         let what = format!("{patterns} patterns of HTTP requests are granted; a plugin may have {HTTP_PATTERNS_MAX}");
         return Err(AppError::invalid(what).with_hint("`https://*.example.com` stands for all names below example.com"));
+    }
+    let buckets = grants.iter().filter(|grant| matches!(grant, Grant::Kv { .. })).count();
+    if buckets > KV_BUCKETS_MAX {
+        return Err(AppError::invalid(format!("{buckets} buckets are granted; a plugin may have {KV_BUCKETS_MAX}")));
     }
     Ok(())
 }

@@ -130,6 +130,8 @@ impl App {
                 Err(error) => return Err(self.version_error(&name, error, |_| true).await),
             }
         };
+        // Afterwards, so that a version that is refused makes none. Whatever keeps them from being made, the first write does it.
+        self.kv_make_granted(&registration.version.grants).await?;
         self.publish(plugin_events(&registration.version, &changes)).await;
         registration.changes = Some(changes);
         Ok(registration)

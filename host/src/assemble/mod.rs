@@ -13,6 +13,8 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 #[cfg_attr(not(feature = "sql"), expect(unused_imports, reason = "stores in memory have no schema"))]
 use crate::config::{Config, StoreUrl};
+#[cfg(feature = "wasm")]
+use crate::executor::KvReader;
 use crate::executor::PluginInspector;
 use crate::files::ensure_private_folder;
 #[cfg(feature = "wasm")]
@@ -139,7 +141,7 @@ impl Machine {
     pub async fn sandbox(&self, config: &Config, component: &[u8]) -> AppResult<Sandbox> {
         let clock = self.clock();
         let plugins = Arc::new(sandbox::OnePlugin(component.to_vec()));
-        let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(&clock)));
+        let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, None, Arc::clone(&clock)));
         let inspector = Arc::clone(&sandbox) as Arc<dyn PluginInspector>;
         Ok(Sandbox { inspector, executor: sandbox, clock, random: fastrand::Rng::new() })
     }
@@ -191,7 +193,8 @@ impl Machine {
 #[cfg(feature = "wasm")]
 fn sandboxed(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> AppResult<(Inspector, Executors)> {
     let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(store)));
-    let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, Arc::clone(clock)));
+    let buckets = Some(Arc::new(sandbox::StoredBuckets(Arc::clone(store))) as Arc<dyn KvReader>);
+    let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, buckets, Arc::clone(clock)));
     let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);
     Ok((inspector, Executors::default().with(name_of(Executors::WASM)?, sandbox)))
 }

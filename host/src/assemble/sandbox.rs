@@ -9,10 +9,11 @@ use crate::clock::Clock;
 use crate::config::{CompilerLimits, Config};
 use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
-    Executor, Finished, InspectError, Inspection, Invocation, PluginInspector, PluginSource, Retry, RunControl, Verdict,
+    Executor, Finished, InspectError, Inspection, Invocation, KvReader, PluginInspector, PluginSource, Retry,
+    RunControl, Verdict,
 };
-use crate::model::{Digest, ErrorKind, Grant, JobError, MemoryLoad};
-use crate::store::Store;
+use crate::model::{BucketName, Digest, ErrorKind, Grant, JobError, KvEntry, KvKey, MemoryLoad};
+use crate::store::{GetKv, ListKv, Store};
 
 /// A sandbox that is set up when it is needed first: most commands never do, and setting it up takes longer than all they do.
 pub(super) struct LazySandbox {
@@ -22,12 +23,19 @@ pub(super) struct LazySandbox {
     memory_total: Option<u64>,
     compiler: CompilerLimits,
     plugins: Arc<dyn PluginSource>,
+    kv: Option<Arc<dyn KvReader>>,
     clock: Arc<dyn Clock>,
     executor: OnceCell<WasmExecutor>,
 }
 
 impl LazySandbox {
-    pub(super) fn new(config: &Config, plugins: Arc<dyn PluginSource>, clock: Arc<dyn Clock>) -> LazySandbox {
+    /// `kv`: where buckets of keys and values are; without it they are empty.
+    pub(super) fn new(
+        config: &Config,
+        plugins: Arc<dyn PluginSource>,
+        kv: Option<Arc<dyn KvReader>>,
+        clock: Arc<dyn Clock>,
+    ) -> LazySandbox {
         LazySandbox {
             cache_dir: config.data_dir.join("cache"),
             concurrency: u32::try_from(config.serve.max_concurrent_jobs.saturating_add(config.serve.spare_slots()))
@@ -36,6 +44,7 @@ impl LazySandbox {
             memory_total: config.serve.max_memory,
             compiler: config.compiler,
             plugins,
+            kv,
             clock,
             executor: OnceCell::new(),
         }
@@ -50,6 +59,7 @@ impl LazySandbox {
                     memory_bytes_max: self.memory_bytes_max,
                     memory_total: self.memory_total,
                     compiler: Compiler::of_this_program(self.compiler),
+                    kv: self.kv.clone(),
                     ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
                 })
                 .map_err(|error| error.to_string())
@@ -90,6 +100,29 @@ pub(super) struct StoredPlugins(pub(super) Arc<dyn Store>);
 impl PluginSource for StoredPlugins {
     async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         self.0.plugin_bytes(digest).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The buckets of a store.
+pub(super) struct StoredBuckets(pub(super) Arc<dyn Store>);
+
+#[async_trait]
+impl KvReader for StoredBuckets {
+    async fn kv_get(&self, bucket: &BucketName, key: &KvKey) -> Result<Option<KvEntry>, String> {
+        let request = GetKv { bucket: bucket.clone(), key: key.clone() };
+        self.0.kv_get(request).await.map_err(|error| error.to_string())
+    }
+
+    async fn kv_keys(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: Option<&KvKey>,
+        limit: usize,
+    ) -> Result<(Vec<KvKey>, bool), String> {
+        let (bucket, prefix, after) = (bucket.clone(), prefix.to_owned(), after.cloned());
+        let page = self.0.kv_list(ListKv { bucket, prefix, after, limit }).await.map_err(|error| error.to_string())?;
+        Ok((page.keys.into_iter().map(|row| row.key).collect(), page.has_more))
     }
 }
 

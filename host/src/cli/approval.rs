@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::flags::GrantArgs;
+use super::flags::{GrantArgs, kv_grant};
 use super::output::printable;
 use super::rights::asks;
 use super::settings::located;
@@ -82,6 +82,9 @@ pub(super) struct ApprovalFile {
     /// The requests over HTTP that it may make, as `--allow-http` has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     http: Vec<String>,
+    /// The buckets, as `--allow-kv` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kv: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dir: Vec<DirFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,7 +131,7 @@ enum ValueFile {
 impl ApprovalFile {
     /// The file for a component with these rights.
     pub(super) fn new(plugin: &PluginName, digest: &Digest, imports: &[Import], grants: &[Grant]) -> ApprovalFile {
-        let (mut dir, mut env, mut http) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut dir, mut env, mut http, mut kv) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for grant in grants {
             match grant {
                 Grant::Dir { host, guest, access, quota, .. } => dir.push(DirFile {
@@ -146,11 +149,12 @@ impl ApprovalFile {
                     value: if value.is_some() { ValueFile::Fixed } else { ValueFile::Host },
                 }),
                 Grant::Http(pattern) => http.push(pattern.to_string()),
+                Grant::Kv { bucket, access } => kv.push(format!("{bucket}:{}", access.as_str())),
             }
         }
         let imports = imports.iter().map(|import| import.interface.clone()).collect();
         let (plugin, digest) = (plugin.to_string(), digest.to_string());
-        ApprovalFile { version: VERSION, plugin, digest, imports, http, dir, env }
+        ApprovalFile { version: VERSION, plugin, digest, imports, http, kv, dir, env }
     }
 
     /// The text of the file, with `remarks` for people at its head.
@@ -229,7 +233,8 @@ fn approved(file: ApprovalFile) -> Result<Approval, Fault> {
         ValueFile::Fixed => Ok(grant_env(&env.name, Some(""))?),
     });
     let requests = file.http.into_iter().map(|pattern| Ok(grant_http(&pattern)?));
-    let grants = dirs.chain(variables).chain(requests).collect::<Outcomes<Vec<Grant>>>()?;
+    let buckets = file.kv.into_iter().map(|text| kv_grant(&text));
+    let grants = dirs.chain(variables).chain(requests).chain(buckets).collect::<Outcomes<Vec<Grant>>>()?;
     Ok(Approval { plugin, digest, grants })
 }
 
@@ -257,6 +262,8 @@ fn dir_grant(dir: DirFile) -> Outcomes<Grant> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::grant_kv;
+    use crate::model::KvAccess;
 
     fn read_text(text: &str) -> Result<Approval, String> {
         parse(text).and_then(approved).map_err(|fault| match fault {
@@ -276,6 +283,7 @@ mod tests {
             grant_dir(&std::env::temp_dir(), "odd \"name\"\\", DirAccess::ReadWrite, quota).expect("it exists"),
             grant_env("TOKEN", Some("secret")).expect("valid"),
             grant_env("TZ", None).expect("valid"),
+            grant_kv("cursors", KvAccess::ReadWrite).expect("valid"),
         ];
         let (plugin, digest) = ("p".parse().expect("valid"), Digest::from_bytes([7; 32]));
         let import = Import { interface: "wasi:cli/stdout@0.2.6".to_owned(), by_adapter: false };
@@ -301,6 +309,7 @@ mod tests {
             (head.replacen("77", "7g", 1), "digest"),
             (format!("{head}mail = []\n"), "unknown field `mail`"),
             (format!("{head}http = [\"nowhere\"]\n"), "no pattern of HTTP requests"),
+            (format!("{head}kv = [\"a:rx\"]\n"), "no grant of a bucket"),
             (format!("{head}[[dir]]\nhost = \"/\"\nguest = \"a\"\naccess = \"rx\"\n"), "rx"),
             (format!("{head}[[dir]]\nhost = \"x\"\nguest = \"a\"\naccess = \"ro\"\n"), "no absolute path"),
             (format!("{head}[[dir]]\nhost = \"/no/such\"\nguest = \"a\"\naccess = \"ro\"\n"), "cannot be granted"),

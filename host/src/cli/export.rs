@@ -55,15 +55,22 @@ pub(super) async fn run(context: &mut Context, args: ExportArgs) -> Outcomes {
     Ok(context.out.note(&format!("exported {}", in_words(export.counts())))?)
 }
 
-/// `2 plugin versions, 5 tasks, 1 job, no log lines, 3 schedules`.
+/// `2 plugin versions, 5 tasks, 1 job, no log lines, 3 schedules, 1 bucket, 4 keys`.
 pub(super) fn in_words(counts: Counts) -> String {
-    let Counts { plugins, tasks, jobs, log_lines, schedules } = counts;
+    let Counts { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries } = counts;
     let count = |count: u64, noun: &str| match count {
         0 => format!("no {noun}s"),
         count => plural(usize::try_from(count).unwrap_or(usize::MAX), noun),
     };
-    let kinds =
-        [(plugins, "plugin version"), (tasks, "task"), (jobs, "job"), (log_lines, "log line"), (schedules, "schedule")];
+    let kinds = [
+        (plugins, "plugin version"),
+        (tasks, "task"),
+        (jobs, "job"),
+        (log_lines, "log line"),
+        (schedules, "schedule"),
+        (kv_buckets, "bucket"),
+        (kv_entries, "key"),
+    ];
     kinds.map(|(number, noun)| count(number, noun)).join(", ")
 }
 

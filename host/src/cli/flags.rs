@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
-use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http};
+use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http, grant_kv};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
-    Backoff, ConcurrencyKey, ConflictPolicy, Digest, DirAccess, ExecutorName, GraceTime, Grant, Metadata, Parallelism,
-    QueueName, Settings, WriteQuota, json,
+    Backoff, ConcurrencyKey, ConflictPolicy, Digest, DirAccess, ExecutorName, GraceTime, Grant, KvAccess, Metadata,
+    Parallelism, QueueName, Settings, WriteQuota, json,
 };
 
 /// Settings of a job, over those of its task.
@@ -167,6 +167,9 @@ pub(super) struct GrantArgs {
     /// Allow HTTP requests by scheme, host, port and beginning of the path, of any method or of those named in front: `https://api.example.com`, `GET,HEAD https://*.example.com:8443/v1`; private addresses only by the very address; may be repeated
     #[arg(long, value_name = "[METHODS ]URL-PATTERN")]
     allow_http: Vec<String>,
+    /// Let the plugin keep values between jobs, in a bucket that other plugins may be granted as well: to read (`:ro`, the default) or also to write (`:rw`); may be repeated
+    #[arg(long, value_name = "BUCKET[:ro|rw]")]
+    allow_kv: Vec<String>,
     /// Not available yet, and refused rather than ignored
     #[arg(long, hide = true, value_name = "GLOB")]
     allow_schedule: Vec<String>,
@@ -184,8 +187,23 @@ impl GrantArgs {
             None => Ok(grant_env(text, None)?),
         });
         let requests = self.allow_http.iter().map(|text| Ok(grant_http(text)?));
-        dirs.chain(variables).chain(requests).collect()
+        let buckets = self.allow_kv.iter().map(|text| kv_grant(text));
+        dirs.chain(variables).chain(requests).chain(buckets).collect()
     }
+}
+
+/// The right to a bucket, as the flag has it.
+pub(super) fn kv_grant(text: &str) -> Outcomes<Grant> {
+    let (bucket, access) = match text.rsplit_once(':') {
+        None => (text, KvAccess::ReadOnly),
+        Some((bucket, "ro")) => (bucket, KvAccess::ReadOnly),
+        Some((bucket, "rw")) => (bucket, KvAccess::ReadWrite),
+        Some(_) => {
+            let what = format!("`{text}` is no grant of a bucket");
+            return Err(Failure::usage(what, "write it like cursors:ro or cursors:rw"));
+        }
+    };
+    Ok(grant_kv(bucket, access)?)
 }
 
 fn dir_grant(text: &str) -> Outcomes<Grant> {

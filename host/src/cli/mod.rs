@@ -23,6 +23,7 @@ mod flags;
 mod import;
 mod invoke;
 mod jobs;
+mod kv;
 mod logs;
 mod new;
 mod output;
@@ -94,6 +95,8 @@ enum Command {
     Jobs(jobs::JobsArgs),
     /// List, pause or resume queues
     Queues(queues::QueuesArgs),
+    /// List, read, write or delete what plugins keep between jobs
+    Kv(kv::KvArgs),
     /// Fire schedules and run jobs until told to stop
     Serve(Box<ServeArgs>),
     /// Print events as they happen
@@ -201,6 +204,7 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Run(args) => submit::run(context, *args).await,
         Command::Jobs(args) => jobs::run(context, args).await,
         Command::Queues(args) => queues::run(context, args).await,
+        Command::Kv(args) => kv::run(context, args).await,
         Command::Serve(_) => serve::run(context).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Cleanup => system::cleanup(context).await,

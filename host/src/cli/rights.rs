@@ -1,7 +1,7 @@
 //! What a plugin asks for and what it may do, in plain words.
 
 use crate::config::units::format_size;
-use crate::model::{DirAccess, Grant, Import};
+use crate::model::{DirAccess, Grant, Import, KvAccess};
 
 /// What a pure task can do.
 pub(super) const PURE: &str = "yes: it can only compute, log and return";
@@ -28,12 +28,15 @@ enum Gift {
     Env,
     /// Requests to servers.
     Http,
+    /// A bucket.
+    Kv,
     /// It cannot be had in this version.
     Unavailable,
 }
 
 const ABILITIES: &[Ability] = &[
     Ability { prefix: "jobs:plugin/scheduler@", words: "add jobs and schedules", gift: Gift::Unavailable },
+    Ability { prefix: "jobs:plugin/kv@", words: "keep values between jobs", gift: Gift::Kv },
     Ability { prefix: "jobs:plugin/", words: "talk to the runtime (context, log, progress)", gift: Gift::Free },
     Ability { prefix: "wasi:filesystem/", words: "use files", gift: Gift::Dir },
     Ability { prefix: "wasi:cli/environment@", words: "read environment variables", gift: Gift::Env },
@@ -56,6 +59,7 @@ pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
         let words = ability.words;
         let has_dir = grants.iter().any(|grant| matches!(grant, Grant::Dir { .. }));
         let has_http = grants.iter().any(|grant| matches!(grant, Grant::Http(_)));
+        let has_kv = grants.iter().any(|grant| matches!(grant, Grant::Kv { .. }));
         let has_env = grants.iter().any(|grant| matches!(grant, Grant::Env { .. }));
         lines.push(match ability.gift {
             _ if asked.iter().all(|import| import.by_adapter) => {
@@ -68,6 +72,8 @@ pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
             Gift::Env => format!("{words}: none granted; --allow-env NAME[=VALUE] would show it one"),
             Gift::Http if has_http => format!("{words}: only those granted below"),
             Gift::Http => format!("{words}: not granted; --allow-http '[METHODS ]URL' would allow some"),
+            Gift::Kv if has_kv => format!("{words}: only in the buckets granted below"),
+            Gift::Kv => format!("{words}: not granted; --allow-kv BUCKET[:ro|rw] would allow a bucket"),
             Gift::Unavailable => format!("{words}: denied; this version has no grant for it"),
         });
     }
@@ -103,6 +109,8 @@ pub(super) fn granted(grant: &Grant) -> String {
         Grant::Env { name, value: None } => format!("the variable {name}, as the host has it when a job runs"),
         Grant::Env { name, value: Some(_) } => format!("the variable {name}, with a fixed value"),
         Grant::Http(pattern) => format!("HTTP requests to `{pattern}`"),
+        Grant::Kv { bucket, access: KvAccess::ReadOnly } => format!("read the values in bucket `{bucket}`"),
+        Grant::Kv { bucket, access: KvAccess::ReadWrite } => format!("read and write the values in bucket `{bucket}`"),
     }
 }
 

@@ -284,6 +284,7 @@ struct CapsFile {
     open_files: Option<Positive>,
     http_connections: Option<Positive>,
     http_body: Option<Size>,
+    kv_bucket: Option<Size>,
     #[serde(default)]
     declared: DeclaredCapsFile,
 }
@@ -392,6 +393,7 @@ impl CapsFile {
             open_files: self.open_files.map_or(usual.open_files, |count| count.0),
             http_connections: self.http_connections.map_or(usual.http_connections, |count| count.0),
             http_body_bytes: self.http_body.map_or(usual.http_body_bytes, |size| size.0),
+            kv_bucket_bytes: self.kv_bucket.map_or(usual.kv_bucket_bytes, |size| size.0),
             declared: self.declared.over(usual.declared),
         }
     }
@@ -557,6 +559,7 @@ mod tests {
             open_files = 16
             http_connections = 2
             http_body = "1MiB"
+            kv_bucket = "2MiB"
 
             [caps.declared]
             priority = 5
@@ -574,6 +577,7 @@ mod tests {
         assert_eq!((caps.memory_bytes, caps.args_bytes, caps.log_lines), (1 << 30, 65_536, 100));
         assert_eq!((caps.open_files, caps.declared.priority, caps.declared.max_attempts), (16, 5, 3));
         assert_eq!((caps.http_connections, caps.http_body_bytes), (2, 1 << 20));
+        assert_eq!(caps.kv_bucket_bytes, 2 << 20);
         let compiler = file.compiler.limits();
         assert_eq!((compiler.memory_bytes, compiler.timeout), (1 << 30, Duration::from_secs(30)));
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::lease;
 use super::running::{Attempt, Interrupt};
 use super::sleep_until;
-use super::writer::Write;
+use super::writer::{Ended, Write};
 use crate::clock::{Clock as _, Instant};
 use crate::executor::{Finished, Invocation, Limits, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp};
@@ -107,6 +107,10 @@ impl Runner {
             Verdict::Success(payload) => Some(payload.clone()),
             _ => None,
         };
+        let if_refused = (!finished.effects.kv.writes.is_empty()).then(|| {
+            let error = JobError::new(ErrorKind::GuestError, "what the task wrote could not be stored");
+            self.ending(Verdict::Failure { error, retry: Retry::Backoff }, None)
+        });
         let ending = self.ending(finished.verdict, interrupt);
         log_end(&ending);
         let release = ReleaseJob {
@@ -120,9 +124,9 @@ impl Runner {
             progress: self.buffer.progress,
             effects: if returned.is_some() { finished.effects } else { Effects::default() },
         };
+        let ended = Ended { release, task_id: self.job.spec.task_id.clone(), rolled_out, if_refused };
         // The writer ends after the last sender, and this is one.
-        let _closed =
-            self.writes.send(Write::Release(Box::new(release), self.job.spec.task_id.clone(), rolled_out)).await;
+        let _closed = self.writes.send(Write::Release(Box::new(ended))).await;
         returned
     }
 

@@ -16,7 +16,9 @@ use super::batch::{self, NotStored, store_each};
 use super::core::Core;
 use super::rollout;
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
-use crate::model::{Backoff, Effects, ErrorKind, EventKind, JobError, Outcome, PluginName, TaskId, Timestamp};
+use crate::model::{
+    Backoff, Effects, ErrorKind, EventKind, JobError, KvRefusal, Outcome, PluginName, TaskId, Timestamp,
+};
 use crate::store::{
     CountRollout, Ending, ExchangeJobs, ExchangedJobs, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released,
     StoreError,
@@ -41,10 +43,23 @@ fn pauses() -> Backoff {
 pub(super) enum Write {
     /// Lines and progress of a running attempt.
     Report(JobReport),
-    /// The end of an attempt, with the task, and the plugin where it ran a version of it that is being rolled out.
-    Release(Box<ReleaseJob>, TaskId, Option<PluginName>),
+    /// The end of an attempt.
+    Release(Box<Ended>),
     /// Somebody wants jobs. There is one of these at a time.
     Acquire(Ask),
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    /// What is to be stored.
+    pub(super) release: ReleaseJob,
+    /// The task.
+    pub(super) task_id: TaskId,
+    /// The plugin, where it ran a version of it that is being rolled out.
+    pub(super) rolled_out: Option<PluginName>,
+    /// How it ends where what the task wrote is refused. The error is filled in then.
+    pub(super) if_refused: Option<Ending>,
 }
 
 /// The end of an attempt on its way into the store.
@@ -53,6 +68,7 @@ struct End {
     release: ReleaseJob,
     task_id: TaskId,
     rolled_out: Option<PluginName>,
+    if_refused: Option<Ending>,
     /// How often it failed alone.
     failures: u32,
     retry_at: Instant,
@@ -75,8 +91,9 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
         for write in batch.drain(..) {
             match write {
                 Write::Report(report) => reports.push(report),
-                Write::Release(release, task_id, rolled_out) => {
-                    ends.push(End { release: *release, task_id, rolled_out, failures: 0, retry_at: now });
+                Write::Release(ended) => {
+                    let Ended { release, task_id, rolled_out, if_refused } = *ended;
+                    ends.push(End { release, task_id, rolled_out, if_refused, failures: 0, retry_at: now });
                 }
                 Write::Acquire(new) => ask = Some(new),
             }
@@ -143,7 +160,7 @@ async fn exchange(core: &Core, acquisition: &mut Acquisition, ends: Vec<End>, as
         match core.store.job_exchange(ExchangeJobs { release, acquire: acquire_request }).await {
             Ok(ExchangedJobs { released, acquired }) => {
                 let leased = acquisition.answered(core, acquired);
-                counts = after_release(core, std::mem::take(&mut first).into_iter().zip(released).collect());
+                (counts, first) = after_release(core, std::mem::take(&mut first).into_iter().zip(released).collect());
                 Ok(leased)
             }
             Err(error) if batch::is_away(&*core.store, &error).await => Err(error),
@@ -213,20 +230,24 @@ async fn store_ends(core: &Core, ends: Vec<End>) -> Vec<End> {
         };
         let ends = std::mem::take(&mut left).into();
         let done = store_each(&*core.store, ends, |end: &End| end.release.payload_bytes(), release).await;
-        let mut stored = Vec::new();
+        let (mut stored, mut is_away) = (Vec::new(), false);
         for (end, answer) in done {
             match answer {
                 Ok(answer) => stored.push((end, answer)),
                 Err(NotStored::Away(error)) if core.stop_serving.is_cancelled() => give_up(core, &end, &error),
-                Err(NotStored::Away(_)) => left.push_back(end),
+                Err(NotStored::Away(_)) => {
+                    is_away = true;
+                    left.push_back(end);
+                }
                 Err(NotStored::Alone(error)) => apart.extend(set_aside(core, end, &error)),
             }
         }
         if !stored.is_empty() {
-            let counts = after_release(core, stored);
+            let (counts, refused) = after_release(core, stored);
             rollout::store(core, counts).await;
+            left.extend(refused);
         }
-        if !left.is_empty() {
+        if is_away {
             pause(core).await;
         }
     }
@@ -282,8 +303,32 @@ fn replace_with_error(release: &mut ReleaseJob, cause: &StoreError, now: Timesta
     true
 }
 
-/// Tells everyone of ends that are stored, and answers what there is to count of them.
-fn after_release(core: &Core, stored: Vec<(End, Released)>) -> Vec<CountRollout> {
+/// Puts the refusal of what a task wrote in the place of its success.
+fn replace_with_refusal(mut end: End, refusal: &KvRefusal) -> Option<End> {
+    let mut ending = end.if_refused.take()?;
+    let refused = JobError {
+        context: vec![format!("code: {}", refusal.code())],
+        ..JobError::new(ErrorKind::GuestError, format!("what the task wrote could not be stored: {refusal}"))
+    };
+    if let Ending::Finished { error: Some(error), .. } | Ending::Retry { error, .. } = &mut ending {
+        *error = refused;
+    }
+    tracing::info!(job.id = %end.release.id, reason = %refusal, "what a task wrote was refused");
+    end.release.ending = ending;
+    end.release.effects = Effects::default();
+    Some(end)
+}
+
+/// Tells everyone of ends that are stored, and answers what there is to count of them, and the ends that are to be stored otherwise.
+fn after_release(core: &Core, stored: Vec<(End, Released)>) -> (Vec<CountRollout>, Vec<End>) {
+    let (mut refused, mut done) = (Vec::new(), Vec::with_capacity(stored.len()));
+    for (end, answer) in stored {
+        match &answer {
+            Released::Refused(refusal) => refused.extend(replace_with_refusal(end, refusal)),
+            Released::Stored | Released::LeaseLost => done.push((end, answer)),
+        }
+    }
+    let stored = done;
     let counted = stored.iter().filter(|(_, answer)| *answer == Released::Stored);
     let counted = counted.filter_map(|(end, _)| Some((end.rolled_out.as_ref()?, &end.release)));
     let counts = rollout::counts(core.time.now(), counted);
@@ -307,5 +352,5 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) -> Vec<CountRollout>
     if has_effects {
         core.schedules_changed.notify_one();
     }
-    counts
+    (counts, refused)
 }

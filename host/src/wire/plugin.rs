@@ -111,6 +111,7 @@ pub(crate) enum GrantWire {
     Dir { host: String, guest: String, access: &'static str, max_bytes: Option<u64>, max_files: Option<u64> },
     Env { name: String, has_value: bool },
     Http { pattern: String },
+    Kv { bucket: String, access: &'static str },
 }
 
 impl From<&PluginVersion> for PluginWire {
@@ -176,6 +177,7 @@ impl From<&Grant> for GrantWire {
             },
             Grant::Env { name, value } => GrantWire::Env { name: name.clone(), has_value: value.is_some() },
             Grant::Http(pattern) => GrantWire::Http { pattern: pattern.to_string() },
+            Grant::Kv { bucket, access } => GrantWire::Kv { bucket: bucket.to_string(), access: access.as_str() },
         }
     }
 }

@@ -12,11 +12,13 @@ pub(crate) struct CountsWire {
     jobs: u64,
     log_lines: u64,
     schedules: u64,
+    kv_buckets: u64,
+    kv_entries: u64,
 }
 
 impl From<Counts> for CountsWire {
     fn from(counts: Counts) -> CountsWire {
-        let Counts { plugins, tasks, jobs, log_lines, schedules } = counts;
-        CountsWire { plugins, tasks, jobs, log_lines, schedules }
+        let Counts { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries } = counts;
+        CountsWire { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A decorator has three methods. `call(&self, what: Call, work)` passes a call on: `work` makes it on the store it is given. `line(&self)`
 //! answers [`JobQueue::lease_line`](crate::JobQueue::lease_line), and `shut(&self)` closes. The macro [`decorate!`](crate::decorate!) turns
-//! them into the five traits; its list says for each call what a second one does ([`Repeat`]), as the traits document it. Where it is used,
+//! them into the six traits; its list says for each call what a second one does ([`Repeat`]), as the traits document it. Where it is used,
 //! everything of this crate and of the model has to be in scope.
 
 /// A call that a decorator passes on.
@@ -27,7 +27,7 @@ pub enum Repeat {
     AtOnce,
 }
 
-/// Implements the five traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
+/// Implements the six traits for a decorator. `once`: `work` is made from the arguments themselves and runs once;
 /// `each`: it clones them for every run. Arguments after the semicolon go by reference.
 #[macro_export]
 macro_rules! decorate {
@@ -100,6 +100,13 @@ macro_rules! decorate {
             async fn close(&self) {
                 self.shut().await;
             }
+        }
+        $crate::decorate! { @trait $type, $mode, KeyValue,
+            kv_buckets(;) -> Vec<KvBucket> = SameAnswer;
+            kv_create(buckets: Vec<BucketName>;) -> () = SameAnswer;
+            kv_get(request: GetKv;) -> Option<KvEntry> = SameAnswer;
+            kv_list(request: ListKv;) -> KvPage = SameAnswer;
+            kv_write(request: WriteKv;) -> () = Never;
         }
         // A snapshot itself is not passed through the decorator: it changes nothing, so it may be dropped at any time, and one that
         // failed cannot go on.

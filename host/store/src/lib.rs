@@ -1,4 +1,4 @@
-//! The port to the data stores: five traits, split by who calls them.
+//! The port to the data stores: six traits, split by who calls them.
 //!
 //! | trait | caller |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`ScheduleQueue`] | creating schedules, and the loop that fires them |
 //! | [`JobQueue`] | submitting jobs, and the loop that runs them |
 //! | [`Housekeeping`] | recovery of what a dead worker left, clean-up, the list of schedulers |
+//! | [`KeyValue`] | reading what plugins keep between jobs, and an operator who writes there |
 //! | [`Transfer`] | backup, and moving from one store to another |
 //!
 //! # The contract
@@ -48,6 +49,7 @@ pub mod detached;
 mod encoding;
 pub mod error;
 mod exchange;
+mod kv;
 pub mod memory;
 pub mod open;
 mod plugin_encoding;
@@ -75,6 +77,7 @@ use host_core::{clock, config, model};
 pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
 pub use exchange::{AcquireJobs, AcquiredJobs, Choice, ExchangeJobs, ExchangedJobs};
+pub use kv::{GetKv, KeyValue, KvBucket, KvKeyRow, KvPage, ListKv, WriteKv};
 pub use open::{OpenOptions, guarded, open};
 pub use queues::{QueueRow, ServedQueue};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
@@ -84,7 +87,8 @@ pub use size::PayloadBytes;
 pub use versions::*;
 
 use crate::model::{
-    Digest, Job, JobId, PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
+    BucketName, Digest, Job, JobId, KvEntry, PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task,
+    TaskId, Timestamp,
 };
 
 /// Plugins and tasks.
@@ -294,7 +298,8 @@ pub trait JobQueue: Send + Sync {
     /// A job that somebody asked to stop does not go back into the queue: where the ending is a retry or the attempt was given
     /// back, it ends as cancelled, with the error of this attempt or none. A schedule among the effects whose id is taken under `ConflictPolicy::Error` is left out.
     ///
-    /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`. Retry:
+    /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`, and one whose
+    /// [writes](Effects::kv) cannot be done changes nothing and is answered `Refused`: its lease is held as before. Retry:
     /// safe, the second call answers `LeaseLost` for what the first one did.
     async fn job_release(&self, request: ReleaseJobs) -> Result<Vec<Released>, StoreError>;
 
@@ -421,6 +426,6 @@ pub trait Transfer: Send + Sync {
 }
 
 /// Everything a data store does.
-pub trait Store: Catalog + ScheduleQueue + JobQueue + Housekeeping + Transfer {}
+pub trait Store: Catalog + ScheduleQueue + JobQueue + Housekeeping + KeyValue + Transfer {}
 
-impl<T: Catalog + ScheduleQueue + JobQueue + Housekeeping + Transfer> Store for T {}
+impl<T: Catalog + ScheduleQueue + JobQueue + Housekeeping + KeyValue + Transfer> Store for T {}

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use crate::defect::Defect;
 use crate::encoding::{Encode, SettingsEncoded};
 use crate::model::{
-    DirAccess, FolderIdentity, Grant, HttpPatternError, Import, Settings, TaskDeclaration, TaskName, Timestamp,
-    WriteQuota,
+    BucketName, DirAccess, FolderIdentity, Grant, HttpPatternError, Import, KvAccess, Settings, TaskDeclaration,
+    TaskName, Timestamp, WriteQuota,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -49,6 +49,12 @@ pub(in crate::store) enum GrantEncoded {
     Http {
         /// As the flag takes it.
         pattern: String,
+        #[serde(flatten)]
+        more: Map<String, Value>,
+    },
+    Kv {
+        bucket: String,
+        writable: bool,
         #[serde(flatten)]
         more: Map<String, Value>,
     },
@@ -150,6 +156,9 @@ fn grant(grant: &Grant) -> GrantEncoded {
         },
         Grant::Env { name, value } => GrantEncoded::Env { name: name.clone(), value: value.clone(), more: Map::new() },
         Grant::Http(pattern) => GrantEncoded::Http { pattern: pattern.to_string(), more: Map::new() },
+        Grant::Kv { bucket, access } => {
+            GrantEncoded::Kv { bucket: bucket.to_string(), writable: *access == KvAccess::ReadWrite, more: Map::new() }
+        }
     }
 }
 
@@ -185,6 +194,11 @@ fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
             all_known(&more)?;
             let pattern = pattern.parse().map_err(|error: HttpPatternError| Defect::damaged(error.to_string()))?;
             Grant::Http(pattern)
+        }
+        GrantEncoded::Kv { bucket, writable, more } => {
+            all_known(&more)?;
+            let bucket = BucketName::new(&bucket).map_err(|error| Defect::damaged(error.to_string()))?;
+            Grant::Kv { bucket, access: if writable { KvAccess::ReadWrite } else { KvAccess::ReadOnly } }
         }
         GrantEncoded::Unknown => return Err(Defect::newer("unknown kind of grant")),
     })

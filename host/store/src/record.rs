@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{PayloadBytes as _, StoreError, Subject, Unreadable};
-use crate::model::{ConflictPolicy, Job, JobId, LogLine, PluginVersion, Rollout, Schedule, Task, Timestamp};
+use crate::model::{
+    BucketName, ConflictPolicy, Job, JobId, KvEntry, KvKey, LogLine, PluginVersion, Rollout, Schedule, Task, Timestamp,
+};
 
 /// Most records that a batch of a snapshot holds, and that a call of [`Transfer::restore`](super::Transfer::restore) should carry.
 pub const BATCH_RECORDS_MAX: usize = 500;
@@ -34,6 +36,22 @@ pub enum Record {
     },
     /// A schedule.
     Schedule(Box<Schedule>),
+    /// A bucket, which may be empty.
+    KvBucket {
+        /// Its name.
+        name: BucketName,
+        /// The last version that a key of it got.
+        revision: u64,
+    },
+    /// A value in a bucket.
+    KvEntry {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: KvKey,
+        /// What is stored under it.
+        entry: KvEntry,
+    },
 }
 
 /// A version of a plugin, its component, and whether it is the one that runs.
@@ -61,6 +79,8 @@ impl Record {
             Record::Job(job) => Subject::Job(job.spec.id),
             Record::Log { job_id, line } => log_subject(*job_id, line.attempt, line.sequence),
             Record::Schedule(schedule) => Subject::Schedule(schedule.id.clone()),
+            Record::KvBucket { name, .. } => Subject::Other(format!("bucket `{name}`")),
+            Record::KvEntry { bucket, key, .. } => kv_subject(bucket, key.as_str()),
         }
     }
 
@@ -72,6 +92,8 @@ impl Record {
             Record::Job(job) => job.payload_bytes(),
             Record::Log { line, .. } => line.payload_bytes(),
             Record::Schedule(schedule) => schedule.payload_bytes(),
+            Record::KvBucket { .. } => 0,
+            Record::KvEntry { key, entry, .. } => key.as_str().len() + entry.value.len(),
         }
     }
 }
@@ -84,6 +106,11 @@ pub(super) fn version_subject(version: &PluginVersion) -> Subject {
 /// A log line, for people.
 pub(super) fn log_subject(job: JobId, attempt: u32, sequence: u32) -> Subject {
     Subject::Other(format!("log line {sequence} of attempt {attempt} of job {job}"))
+}
+
+/// A key in a bucket, for people.
+pub(super) fn kv_subject(bucket: &BucketName, key: &str) -> Subject {
+    Subject::Other(format!("key `{key}` of bucket `{bucket}`"))
 }
 
 /// A part of a snapshot.
@@ -99,7 +126,8 @@ pub struct SnapshotBatch {
 ///
 /// # Order
 ///
-/// Versions of plugins by name and digest, tasks by id, jobs by id with the log lines of each right after it, schedules by id:
+/// Versions of plugins by name and digest, tasks by id, jobs by id with the log lines of each right after it, schedules by id, buckets by name
+/// with the keys of each right after it:
 /// what is restored in this order never finds a schedule that fires where the jobs it has made are still missing.
 ///
 /// # Dropping it

@@ -7,7 +7,7 @@ use crate::model::{
     Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, Progress,
     QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
 };
-pub use crate::model::{AddSchedule, Effects, JobSpec, LogLine, MemoryLoad};
+pub use crate::model::{AddSchedule, Effects, JobSpec, KvRefusal, LogLine, MemoryLoad};
 
 /// One page of a list, or a whole list that comes without pages.
 #[derive(Debug, Clone, PartialEq)]
@@ -347,12 +347,14 @@ pub enum Ending {
 }
 
 /// What releasing a job did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Released {
     /// Everything is stored.
     Stored,
     /// The lease was no longer held; nothing has changed.
     LeaseLost,
+    /// What the guest wrote cannot be stored; nothing has changed, and the lease is held as it was.
+    Refused(KvRefusal),
 }
 
 /// What cancelling a job did.

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::kv::Place;
 use super::record::taken;
 use super::{Record, Restore, Restored, StoreError, StoredPlugin, rules};
 use crate::model::{
-    ConflictPolicy, Digest, FireKey, Job, JobId, LogLine, PluginName, PluginVersion, Rollout, Schedule, ScheduleId,
-    Task, TaskId, Timestamp,
+    BucketName, ConflictPolicy, Digest, FireKey, Job, JobId, KvEntry, LogLine, PluginName, PluginVersion, Rollout,
+    Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 
 /// A version of a plugin in a store; `None` where it cannot be read. And whether it is current, and its rollout.
@@ -30,6 +31,9 @@ pub(super) struct Present {
     pub(super) owners: HashSet<JobId>,
     pub(super) lines: HashMap<LineKey, Option<LogLine>>,
     pub(super) schedules: HashMap<ScheduleId, Option<Schedule>>,
+    /// The revisions of the buckets that the records name.
+    pub(super) buckets: HashMap<BucketName, u64>,
+    pub(super) entries: HashMap<Place, Option<KvEntry>>,
 }
 
 /// What is to be done.
@@ -121,6 +125,15 @@ pub(super) fn plan(request: &Restore, present: &Present) -> Result<Plan, StoreEr
             Record::Plugin(plugin) => present.plugin(plugin),
             Record::Task(task) => present.task(task, request.conflict),
             Record::Schedule(schedule) => compare(present.schedules.get(&schedule.id), schedule),
+            Record::KvBucket { name, revision } => match present.buckets.get(name) {
+                None => Existing::Nothing,
+                // Versions go on from the later of the two, and what is under its keys are records of their own.
+                Some(there) if there >= revision => Existing::Same,
+                Some(_) => Existing::Other,
+            },
+            Record::KvEntry { bucket, key, entry } => {
+                compare(present.entries.get(&(bucket.clone(), key.clone())), entry)
+            }
             Record::Job(job) => {
                 let (existing, rivals) = present.job(job, request.now);
                 gone = rivals;

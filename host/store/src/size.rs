@@ -50,7 +50,9 @@ impl PayloadBytes for ReleaseJob {
         let lines: usize = self.lines.iter().map(LogLine::payload_bytes).sum();
         let jobs: usize = self.effects.jobs.iter().map(JobSpec::payload_bytes).sum();
         let schedules: usize = self.effects.schedules.iter().map(|added| added.schedule.args.data.len()).sum();
-        result.map_or(0, |result| result.data.len()) + error + lines + jobs + schedules
+        let written = self.effects.kv.writes.iter();
+        let written: usize = written.map(|write| write.value.as_ref().map_or(0, |value| value.len())).sum();
+        result.map_or(0, |result| result.data.len()) + error + lines + jobs + schedules + written
     }
 }
 

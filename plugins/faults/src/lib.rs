@@ -4,6 +4,7 @@
 
 mod endings;
 mod http;
+mod kv;
 mod output;
 mod resources;
 mod rights;

@@ -75,6 +75,7 @@ impl Sandboxed {
             open_files: 64,
             http_connections: 16,
             http_body_bytes: 64 << 20,
+            kv_bucket_bytes: 16 << 20,
         };
         let settings = JobSettings {
             timeout: limits.timeout,

@@ -5,6 +5,7 @@ mod bad_input;
 mod crontab;
 mod help;
 mod interrupts;
+mod kv;
 mod new;
 mod queues;
 mod review;

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use host::model::{ErrorKind, JobError, JobSettings, JobSpec, Outcome};
+use host::model::{BucketName, ErrorKind, JobError, JobSettings, JobSpec, KvKey, KvWrite, KvWrites, Outcome};
 use host::store::sql::SqlStore;
 use host::store::sql::explain::Known;
 use host::store::*;
@@ -31,7 +31,7 @@ const QUEUED: usize = 2_000;
 const SCHEDULES: usize = 1_000;
 
 /// The tables that hot statements look at.
-const TABLES: [&str; 7] = ["numbers", "tasks", "schedules", "jobs", "job_logs", "groups", "queues"];
+const TABLES: [&str; 8] = ["numbers", "tasks", "schedules", "jobs", "job_logs", "groups", "queues", "kv_entries"];
 
 /// What the names of tables and indexes begin with. The list of hot statements leaves it out, and so does this file.
 const PREFIX: &str = "host_";
@@ -98,6 +98,7 @@ async fn fill(store: &SqlStore) -> Result<Known> {
         let due = schedule(&format!("s{at}"), i64::try_from(at)?);
         store.schedule_add(add(host::model::Schedule { task_id, ..due })).await?;
     }
+    fill_buckets(store).await?;
     let due = store.schedule_acquire(make.acquire_schedules(0, 1)).await?;
     ensure!(due.schedules.len() == 1, "a schedule is due");
     let finished = (0..FINISHED).map(|at| JobSpec {
@@ -122,6 +123,20 @@ async fn fill(store: &SqlStore) -> Result<Known> {
     ensure!(running.len() == 50, "{} jobs are running", running.len());
     let jobs = running.iter().map(|job| job.spec.id).collect();
     Ok(Known { jobs, schedule: schedule("s500", 0).id, task: task(TASKS[0], None).id, holder, token, now: t(500) })
+}
+
+/// Ten buckets of many keys.
+async fn fill_buckets(store: &SqlStore) -> Result<()> {
+    for name in (0..10).map(|at| format!("bucket{at}")).chain(["cursors".to_owned()]) {
+        let bucket = BucketName::new(&name)?;
+        let write = |at| {
+            let (key, value) = (KvKey::new(&format!("key {at}"))?, Some([7; 100].as_slice().into()));
+            Ok(KvWrite { bucket: bucket.clone(), key, value, expected: None })
+        };
+        let writes = (0..500).map(write).collect::<Result<_>>()?;
+        store.kv_write(WriteKv { now: t(0), writes: KvWrites { writes, bucket_bytes_max: u64::MAX } }).await?;
+    }
+    Ok(())
 }
 
 /// A job of the limited task with a concurrency key; others as they are.

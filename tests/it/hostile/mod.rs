@@ -7,6 +7,8 @@ pub(crate) mod calls;
 mod components;
 #[cfg(unix)]
 mod guests;
+#[cfg(unix)]
+mod kv;
 mod modules;
 #[cfg(unix)]
 mod web;

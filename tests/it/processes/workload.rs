@@ -202,7 +202,7 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
         if let Ending::Finished { result, .. } = &mut released.ending {
             *result = Some(names);
         }
-        released.effects = Effects { jobs: vec![job], schedules: vec![add(due)] };
+        released.effects = Effects { jobs: vec![job], schedules: vec![add(due)], ..Effects::default() };
         (job_id, schedule_id)
     }
 

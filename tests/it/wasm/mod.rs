@@ -88,6 +88,7 @@ const LIMITS: Limits = Limits {
     open_files: 64,
     http_connections: 4,
     http_body_bytes: 1 << 20,
+    kv_bucket_bytes: 1 << 20,
 };
 
 impl Sandbox {

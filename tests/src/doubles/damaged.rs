@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use host::model::{
-    Digest, ErrorKind, Job, JobError, JobId, JobSpec, Outcome, Pause, PluginName, PluginVersion, QueueName, Rollout,
-    Schedule, ScheduleId, Task, TaskId, Timestamp,
+    BucketName, Digest, ErrorKind, Job, JobError, JobId, JobSpec, KvEntry, Outcome, Pause, PluginName, PluginVersion,
+    QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 use host::store::*;
 
@@ -457,6 +457,29 @@ impl Housekeeping for Damaged {
 
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl KeyValue for Damaged {
+    async fn kv_buckets(&self) -> Result<Vec<KvBucket>, StoreError> {
+        self.inner.kv_buckets().await
+    }
+
+    async fn kv_create(&self, buckets: Vec<BucketName>) -> Result<(), StoreError> {
+        self.inner.kv_create(buckets).await
+    }
+
+    async fn kv_get(&self, request: GetKv) -> Result<Option<KvEntry>, StoreError> {
+        self.inner.kv_get(request).await
+    }
+
+    async fn kv_list(&self, request: ListKv) -> Result<KvPage, StoreError> {
+        self.inner.kv_list(request).await
+    }
+
+    async fn kv_write(&self, request: WriteKv) -> Result<(), StoreError> {
+        self.inner.kv_write(request).await
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Caps {
     pub http_connections: usize,
     /// Size of the body of an HTTP request or response, in bytes.
     pub http_body_bytes: u64,
+    /// Size of a bucket of keys and values, in bytes.
+    pub kv_bucket_bytes: u64,
     /// What authors may declare for their tasks.
     pub declared: DeclaredCaps,
 }
@@ -153,6 +155,7 @@ impl Default for Caps {
             open_files: limits::OPEN_FILES_MAX,
             http_connections: limits::HTTP_CONNECTIONS_MAX,
             http_body_bytes: limits::HTTP_BODY_BYTES_MAX,
+            kv_bucket_bytes: limits::KV_BUCKET_BYTES_MAX,
             declared: DeclaredCaps::default(),
         }
     }

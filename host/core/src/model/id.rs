@@ -116,6 +116,17 @@ text_id! {
     "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
 }
 
+text_id! {
+    /// The name of a bucket: what a plugin keeps between jobs is in one, and several plugins may share it.
+    BucketName, "bucket name", is_plugin_name,
+    "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+text_id! {
+    /// A key in a bucket.
+    KvKey, "key", is_general_id,
+    "use 1 to 191 bytes without blanks at the ends and without control characters"
+}
+
 impl Default for QueueName {
     /// The queue of jobs that name none.
     fn default() -> QueueName {

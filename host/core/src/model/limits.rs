@@ -85,6 +85,17 @@ pub const HTTP_CONNECTIONS_MAX: usize = 16;
 /// Largest body of an HTTP request or response, in bytes. Default; an operator may move it.
 pub const HTTP_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Buckets that one plugin may have rights to.
+pub const KV_BUCKETS_MAX: usize = 32;
+/// Largest value in a bucket, in bytes: what is larger belongs into a file.
+pub const KV_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Keys that one attempt may write.
+pub const KV_WRITES_MAX: usize = 1_000;
+/// Values and keys that one attempt may write, in bytes: they are stored in one transaction with the end of its job.
+pub const KV_WRITTEN_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest bucket, in bytes. Default; an operator may move it.
+pub const KV_BUCKET_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Captured log of all attempts at a job, in bytes. Default; see [`LOG_BYTES_MAX`].
 pub const JOB_LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Captured log of all attempts at a job, in lines. Default; see [`LOG_BYTES_MAX`].

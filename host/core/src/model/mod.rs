@@ -18,6 +18,7 @@
 //! | scheduler | the process that does the work, with an identity and a role |
 //! | grant | a right given to a plugin |
 //! | hint | a wake-up that may be lost |
+//! | bucket | keys and values that plugins keep between jobs |
 
 pub mod ability;
 pub mod concurrency;
@@ -27,6 +28,7 @@ pub mod http;
 pub mod id;
 pub mod job;
 pub mod json;
+pub mod kv;
 pub mod limits;
 mod memory;
 pub mod outcome;
@@ -45,14 +47,15 @@ pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
 pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
-    Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, LeaseToken, PluginName, QueueName, ScheduleId,
-    ScheduleLife, SchedulerId, TaskId, TaskName, unseen_character,
+    BucketName, Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, KvKey, LeaseToken, PluginName,
+    QueueName, ScheduleId, ScheduleLife, SchedulerId, TaskId, TaskName, unseen_character,
 };
 pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey};
+pub use kv::{KvEntry, KvRefusal, KvWrite, KvWrites};
 pub use memory::MemoryLoad;
 pub use outcome::{ErrorKind, HttpUsage, JobError, Outcome, Usage};
 pub use payload::{Encoding, Metadata, Payload};
-pub use plugin::{DirAccess, FolderIdentity, Grant, Import, PluginVersion, TaskDeclaration, WriteQuota};
+pub use plugin::{DirAccess, FolderIdentity, Grant, Import, KvAccess, PluginVersion, TaskDeclaration, WriteQuota};
 pub use retry::Backoff;
 pub use rollout::{Percent, Rollout, RolloutEnd, RolloutState};
 pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};

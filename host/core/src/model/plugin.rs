@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Timestamp;
 use super::http::HttpPattern;
-use super::id::{Digest, PluginName, TaskName};
+use super::id::{BucketName, Digest, PluginName, TaskName};
 use super::settings::Settings;
 
 /// One version of a plugin, as it was registered. Versions are named by the digest of their bytes and never change.
@@ -110,6 +110,32 @@ pub enum Grant {
     },
     /// HTTP requests.
     Http(HttpPattern),
+    /// Keys and values that outlive jobs.
+    Kv {
+        /// Where they are.
+        bucket: BucketName,
+        /// Whether the guest may write there.
+        access: KvAccess,
+    },
+}
+
+/// What a guest may do in a granted bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvAccess {
+    /// Read values and list keys.
+    ReadOnly,
+    /// Also write and delete.
+    ReadWrite,
+}
+
+impl KvAccess {
+    /// In the words of the flag.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KvAccess::ReadOnly => "ro",
+            KvAccess::ReadWrite => "rw",
+        }
+    }
 }
 
 impl Grant {
@@ -119,6 +145,7 @@ impl Grant {
             (Grant::Dir { guest: a, .. }, Grant::Dir { guest: b, .. }) => a == b,
             (Grant::Env { name: a, .. }, Grant::Env { name: b, .. }) => a == b,
             (Grant::Http(a), Grant::Http(b)) => a == b,
+            (Grant::Kv { bucket: a, .. }, Grant::Kv { bucket: b, .. }) => a == b,
             _ => false,
         }
     }
@@ -143,6 +170,9 @@ impl Grant {
                 name == other_name && (value.is_none() || other_value.is_some())
             }
             (Grant::Http(pattern), Grant::Http(other)) => pattern.covers(other),
+            (Grant::Kv { bucket, access }, Grant::Kv { bucket: other, access: other_access }) => {
+                bucket == other && (*access == KvAccess::ReadWrite || *other_access == KvAccess::ReadOnly)
+            }
             _ => false,
         }
     }
@@ -221,6 +251,7 @@ impl fmt::Display for Grant {
             Grant::Env { name, value: None } => write!(f, "--allow-env {name}"),
             Grant::Env { name, value: Some(_) } => write!(f, "--allow-env {name}=…"),
             Grant::Http(pattern) => write!(f, "--allow-http '{pattern}'"),
+            Grant::Kv { bucket, access } => write!(f, "--allow-kv {bucket}:{}", access.as_str()),
         }
     }
 }
@@ -238,6 +269,10 @@ mod tests {
         Grant::Env { name: name.to_owned(), value: value.map(str::to_owned) }
     }
 
+    fn kv(bucket: &str, access: KvAccess) -> Grant {
+        Grant::Kv { bucket: BucketName::new(bucket).expect("valid"), access }
+    }
+
     #[test]
     fn a_right_covers_what_lets_a_plugin_do_no_more() {
         use DirAccess::{ReadOnly, ReadWrite};
@@ -250,6 +285,8 @@ mod tests {
             (env("A", None), env("A", None)),
             (env("A", None), env("A", Some("1"))),
             (env("A", Some("1")), env("A", Some("2"))),
+            (kv("a", KvAccess::ReadWrite), kv("a", KvAccess::ReadOnly)),
+            (kv("a", KvAccess::ReadOnly), kv("a", KvAccess::ReadOnly)),
         ];
         for (has, asks) in covers {
             assert!(has.covers(&asks), "{has} covers {asks}");
@@ -263,6 +300,8 @@ mod tests {
             (env("A", Some("1")), env("A", None)),
             (env("A", None), env("B", None)),
             (env("A", None), dir("/srv", ReadOnly, None)),
+            (kv("a", KvAccess::ReadOnly), kv("a", KvAccess::ReadWrite)),
+            (kv("a", KvAccess::ReadWrite), kv("b", KvAccess::ReadOnly)),
         ];
         for (has, asks) in grows {
             assert!(!has.covers(&asks), "{has} does not cover {asks}");

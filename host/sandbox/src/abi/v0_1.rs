@@ -15,12 +15,14 @@ use crate::model::{
     TaskDeclaration, TaskName, Timestamp, json,
 };
 
+mod kv;
+
 mod generated {
     #![allow(clippy::all, clippy::pedantic, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "plugin",
-        imports: { "jobs:plugin/context": trappable },
+        imports: { "jobs:plugin/context": trappable, "jobs:plugin/kv": async },
         exports: { default: async },
     });
 }

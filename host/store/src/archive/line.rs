@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::Counts;
 use crate::encoding::{Encode, SettingsEncoded, known, micros, span};
 use crate::model::{
-    Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken, LogLevel,
-    LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Rollout, Schedule, ScheduleId, ScheduleLife,
-    SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
+    BucketName, Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, KvEntry, KvKey,
+    Lease, LeaseToken, LogLevel, LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Rollout,
+    Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
 };
 use crate::plugin_encoding::Details;
 
@@ -37,6 +37,8 @@ pub(super) enum Line {
     Job(Box<JobEncoded>),
     Log(LogEncoded),
     Schedule(Box<ScheduleEncoded>),
+    KvBucket(KvBucketEncoded),
+    KvEntry(KvEntryEncoded),
     End(EndEncoded),
 }
 
@@ -49,6 +51,11 @@ pub(super) struct EndEncoded {
     pub(super) jobs: u64,
     pub(super) log_lines: u64,
     pub(super) schedules: u64,
+    // Archives of version 1 have none of these.
+    #[serde(default)]
+    pub(super) kv_buckets: u64,
+    #[serde(default)]
+    pub(super) kv_entries: u64,
     /// Of everything before this line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sha256: Option<Text<Digest>>,
@@ -56,13 +63,14 @@ pub(super) struct EndEncoded {
 
 impl EndEncoded {
     pub(super) fn new(counts: Counts, digest: Digest) -> EndEncoded {
-        let Counts { plugins, tasks, jobs, log_lines, schedules } = counts;
-        EndEncoded { plugins, tasks, jobs, log_lines, schedules, sha256: Some(Text(digest)) }
+        let Counts { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries } = counts;
+        let sha256 = Some(Text(digest));
+        EndEncoded { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries, sha256 }
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let EndEncoded { plugins, tasks, jobs, log_lines, schedules, .. } = *self;
-        Counts { plugins, tasks, jobs, log_lines, schedules }
+        let EndEncoded { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries, .. } = *self;
+        Counts { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries }
     }
 }
 
@@ -483,5 +491,40 @@ impl ScheduleEncoded {
             last_fire_time: plain(self.last_fire_time),
             created_at: self.created_at.0,
         })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KvBucketEncoded {
+    pub(super) name: Text<BucketName>,
+    pub(super) revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KvEntryEncoded {
+    bucket: Text<BucketName>,
+    key: Text<KvKey>,
+    /// Base64.
+    value: String,
+    version: u64,
+    updated_at: Text<Timestamp>,
+}
+
+impl KvEntryEncoded {
+    pub(super) fn new(bucket: &BucketName, key: &KvKey, entry: &KvEntry) -> KvEntryEncoded {
+        KvEntryEncoded {
+            bucket: Text(bucket.clone()),
+            key: Text(key.clone()),
+            value: encode(&entry.value),
+            version: entry.version,
+            updated_at: Text(entry.updated_at),
+        }
+    }
+
+    pub(super) fn read(self) -> Result<(BucketName, KvKey, KvEntry), String> {
+        let value = decode(&self.value)?.into();
+        Ok((self.bucket.0, self.key.0, KvEntry { value, version: self.version, updated_at: self.updated_at.0 }))
     }
 }

@@ -1,14 +1,16 @@
 //! The archive: everything that a store holds as text, one JSON object a line, for backup and for moving to another kind of store.
 //!
 //! ```text
-//! {"format":"host-export","version":1,"exported_at":"2026-05-01T12:00:00.000000Z"}
+//! {"format":"host-export","version":2,"exported_at":"2026-05-01T12:00:00.000000Z"}
 //! {"plugin":{"name":"hello","digest":"9f…","size_bytes":1500000,"current":true,…}}
 //! {"plugin_bytes":"AGFzbQ0AAQ…"}                       as many as the component needs, in order
 //! {"task":{"id":"hello:greet",…}}
 //! {"job":{"id":"0198c5b2-…","state":"finished",…}}
 //! {"log":{"job_id":"0198c5b2-…","attempt":1,"sequence":0,…}}   right after their job
 //! {"schedule":{"id":"nightly",…}}
-//! {"end":{"plugins":1,"tasks":1,"jobs":1,"log_lines":1,"schedules":1,"sha256":"5c…"}}
+//! {"kv_bucket":{"name":"cursors","revision":7}}
+//! {"kv_entry":{"bucket":"cursors","key":"orders",…}}           right after their bucket
+//! {"end":{"plugins":1,"tasks":1,"jobs":1,"log_lines":1,"schedules":1,"kv_buckets":1,"kv_entries":1,"sha256":"5c…"}}
 //! ```
 //!
 //! The order is that of a [`Snapshot`](super::Snapshot), and within each kind that of the ids, so that nothing can be there twice. The last
@@ -21,7 +23,7 @@
 //! # Versions
 //!
 //! [`VERSION`] grows when a reader of the version before could not read, or would lose, what is written. A reader reads every version up
-//! to its own; an archive of each is among the test fixtures.
+//! to its own; an archive of each is among the test fixtures. Version 2 added buckets.
 
 mod line;
 mod read;
@@ -37,7 +39,7 @@ pub use write::Encoder;
 pub const FORMAT: &str = "host-export";
 
 /// The version that is written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest line, in bytes: arguments and a result of many times what a job may have, and what they grow by when they are escaped.
 pub const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -55,6 +57,9 @@ pub struct Counts {
     pub jobs: u64,
     pub log_lines: u64,
     pub schedules: u64,
+    /// Buckets of keys and values.
+    pub kv_buckets: u64,
+    pub kv_entries: u64,
 }
 
 impl Counts {
@@ -66,13 +71,16 @@ impl Counts {
             Record::Job(_) => &mut self.jobs,
             Record::Log { .. } => &mut self.log_lines,
             Record::Schedule(_) => &mut self.schedules,
+            Record::KvBucket { .. } => &mut self.kv_buckets,
+            Record::KvEntry { .. } => &mut self.kv_entries,
         };
         *count += 1;
     }
 
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.plugins + self.tasks + self.jobs + self.log_lines + self.schedules
+        let Counts { plugins, tasks, jobs, log_lines, schedules, kv_buckets, kv_entries } = *self;
+        plugins + tasks + jobs + log_lines + schedules + kv_buckets + kv_entries
     }
 }
 
@@ -105,7 +113,7 @@ impl RestoredCounts {
 fn check(record: &Record) -> Result<(), String> {
     let mut texts: Vec<&str> = Vec::new();
     match record {
-        Record::Plugin(_) => {}
+        Record::Plugin(_) | Record::KvBucket { .. } | Record::KvEntry { .. } => {}
         Record::Task(task) => {
             texts.push(&task.description);
             texts.extend(

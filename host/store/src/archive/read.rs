@@ -171,6 +171,11 @@ impl<R: BufRead> Reader<R> {
                 let schedule = form.read().map_err(|reason| self.wrong(&reason, DAMAGED))?;
                 Record::Schedule(Box::new(schedule))
             }
+            Line::KvBucket(form) => Record::KvBucket { name: form.name.0, revision: form.revision },
+            Line::KvEntry(form) => {
+                let (bucket, key, entry) = form.read().map_err(|reason| self.wrong(&reason, DAMAGED))?;
+                Record::KvEntry { bucket, key, entry }
+            }
         };
         check(&record).map_err(|reason| self.wrong(&reason, DAMAGED))?;
         self.place(&record)?;
@@ -222,6 +227,10 @@ impl<R: BufRead> Reader<R> {
             Record::Job(job) => (3, job.spec.id.as_bytes().to_vec()),
             Record::Log { job_id, line } => return self.place_log(*job_id, (line.attempt, line.sequence)),
             Record::Schedule(schedule) => (4, schedule.id.as_str().as_bytes().to_vec()),
+            Record::KvBucket { name, .. } => (5, name.as_str().as_bytes().to_vec()),
+            Record::KvEntry { bucket, key, .. } => {
+                (5, [bucket.as_str().as_bytes(), b"\0", key.as_str().as_bytes()].concat())
+            }
         };
         if place <= self.place {
             return Err(self.wrong("it is there twice, or not in its place", DAMAGED));

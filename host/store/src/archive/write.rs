@@ -3,7 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use super::line::{
-    EndEncoded, Header, JobEncoded, Line, LogEncoded, PluginEncoded, ScheduleEncoded, TaskEncoded, Text, encode,
+    EndEncoded, Header, JobEncoded, KvBucketEncoded, KvEntryEncoded, Line, LogEncoded, PluginEncoded, ScheduleEncoded,
+    TaskEncoded, Text, encode,
 };
 use super::{Counts, FORMAT, LINE_BYTES_MAX, PART_BYTES, VERSION, check};
 use crate::Record;
@@ -52,6 +53,12 @@ impl Encoder {
             Record::Job(job) => push(&Line::Job(Box::new(JobEncoded::new(job))), to),
             Record::Log { job_id, line } => push(&Line::Log(LogEncoded::new(*job_id, line)), to),
             Record::Schedule(schedule) => push(&Line::Schedule(Box::new(ScheduleEncoded::new(schedule))), to),
+            Record::KvBucket { name, revision } => {
+                push(&Line::KvBucket(KvBucketEncoded { name: Text(name.clone()), revision: *revision }), to);
+            }
+            Record::KvEntry { bucket, key, entry } => {
+                push(&Line::KvEntry(KvEntryEncoded::new(bucket, key, entry)), to);
+            }
         }
         if !matches!(record, Record::Plugin(_)) && to.len() - begin > LINE_BYTES_MAX {
             to.truncate(begin);

@@ -8,6 +8,7 @@ mod catalog;
 mod gate;
 mod housekeeping;
 mod jobs;
+mod kv;
 mod places;
 mod queue;
 mod schedules;
@@ -57,6 +58,7 @@ struct State {
     catalog: catalog::Plugins,
     schedules: schedules::Schedules,
     jobs: jobs::Jobs,
+    kv: kv::Buckets,
     schedulers: std::collections::BTreeMap<crate::model::SchedulerId, super::SchedulerRow>,
     paused_queues: std::collections::BTreeSet<crate::model::QueueName>,
 }

@@ -133,6 +133,9 @@ impl State {
             return Released::LeaseLost;
         }
         if rules::effects_apply(&release) {
+            if let Err(refusal) = self.kv.write(&release.effects.kv, now) {
+                return Released::Refused(refusal);
+            }
             for job in release.effects.jobs {
                 self.jobs.add(job);
             }

@@ -44,6 +44,13 @@ impl State {
             records.extend(entry.logs.values().map(|line| Record::Log { job_id: *id, line: line.clone() }));
         }
         records.extend(self.schedules.all().map(|schedule| Record::Schedule(Box::new(schedule.clone()))));
+        let mut entries = self.kv.entries.iter().peekable();
+        for (name, bucket) in &self.kv.buckets {
+            records.push(Record::KvBucket { name: name.clone(), revision: bucket.revision });
+            while let Some(((bucket, key), entry)) = entries.next_if(|((of, _), _)| of == name) {
+                records.push(Record::KvEntry { bucket: bucket.clone(), key: key.clone(), entry: entry.clone() });
+            }
+        }
         records
     }
 
@@ -80,6 +87,15 @@ impl State {
                 Record::Schedule(schedule) => {
                     let there = self.schedules.get(&schedule.id).cloned();
                     present.schedules.extend(there.map(|there| (schedule.id.clone(), Some(there))));
+                }
+                Record::KvBucket { name, .. } => {
+                    let there = self.kv.buckets.get(name);
+                    present.buckets.extend(there.map(|there| (name.clone(), there.revision)));
+                }
+                Record::KvEntry { bucket, key, .. } => {
+                    let place = (bucket.clone(), key.clone());
+                    let there = self.kv.entries.get(&place).cloned();
+                    present.entries.extend(there.map(|there| (place, Some(there))));
                 }
             }
         }
@@ -126,6 +142,16 @@ impl State {
                     self.schedules.remove(&schedule.id);
                     // Nothing has this id any more.
                     self.schedules.add(AddSchedule { schedule: *schedule, conflict: ConflictPolicy::Error })?;
+                }
+                Record::KvBucket { name, revision } => {
+                    let mut writing = self.kv.writing([(&name, None)].into_iter());
+                    writing.restore_bucket(name, revision);
+                    self.kv.store(writing);
+                }
+                Record::KvEntry { bucket, key, entry } => {
+                    let mut writing = self.kv.writing([(&bucket, Some(&key))].into_iter());
+                    writing.restore(bucket, key, entry);
+                    self.kv.store(writing);
                 }
             }
         }

@@ -276,6 +276,8 @@ fn reading(known: &Known) -> Vec<Hot> {
         (q::schedule_list, args![schedule, 101_i64], &["schedules primary"]),
         (q::schedule_list_task, args![task, schedule, 101_i64], &["schedules_task"]),
         (q::catalog_revision_get, Vec::new(), &["host_numbers primary"]),
+        (q::kv_get, args!["cursors", "key 7"], &["kv_entries primary"]),
+        (q::kv_keys, args!["cursors", "key", "key 7", 101_i64], &["kv_entries primary"]),
     ]
 }
 

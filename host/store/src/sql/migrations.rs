@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_unique.sql", "unique"),
     migration!(5, "0005_rollouts.sql", "rollouts"),
     migration!(6, "0006_resting.sql", "resting"),
+    migration!(7, "0007_kv.sql", "kv"),
 ];
 
 /// Where a database without a schema of ours starts.
@@ -99,8 +100,8 @@ mod tests {
     #[test]
     fn a_fresh_database_starts_at_the_baseline_and_an_older_one_takes_each_step() {
         let names = |current| missing(current).map(|migration| migration.name).collect::<Vec<_>>();
-        assert_eq!(names(0), ["baseline", "shares", "unique", "rollouts", "resting"]);
-        assert_eq!(names(1), ["names", "shares", "unique", "rollouts", "resting"]);
+        assert_eq!(names(0), ["baseline", "shares", "unique", "rollouts", "resting", "kv"]);
+        assert_eq!(names(1), ["names", "shares", "unique", "rollouts", "resting", "kv"]);
         assert_eq!(names(wanted()), [""; 0]);
     }
 

@@ -21,6 +21,7 @@ mod cleanup;
 mod concurrency;
 mod exchange;
 mod jobs;
+mod kv;
 mod leases;
 mod limits;
 mod lists;
@@ -113,6 +114,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("leases", leases::CASES),
     ("exchange", exchange::CASES),
     ("results", results::CASES),
+    ("kv", kv::CASES),
     ("recovery", recovery::CASES),
     ("cleanup", cleanup::CASES),
     ("text", text::CASES),

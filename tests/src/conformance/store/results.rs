@@ -181,7 +181,7 @@ async fn what_failed_an_earlier_attempt_is_not_the_error_of_a_job_that_was_cance
 }
 
 fn effects(rig: &Rig) -> Effects {
-    Effects { jobs: vec![rig.make.job("p:more")], schedules: vec![add(schedule("more", 9))] }
+    Effects { jobs: vec![rig.make.job("p:more")], schedules: vec![add(schedule("more", 9))], ..Effects::default() }
 }
 
 async fn what_a_guest_asked_for_comes_with_its_success(rig: Rig) {

@@ -7,6 +7,7 @@ mod exchange;
 pub(in crate::sql) mod housekeeping;
 pub(in crate::sql) mod job_rows;
 pub(in crate::sql) mod jobs;
+mod kv;
 pub(in crate::sql) mod release;
 pub(in crate::sql) mod rollouts;
 pub(in crate::sql) mod schedules;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::job_rows::{LockedJob, Requeue, add, lock};
+use super::kv;
 use super::schedules;
 use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -110,7 +111,10 @@ impl Releasing {
     /// A batch is written unread where nothing depends on how its jobs stand, save that their leases are held: almost always, and then
     /// the database is asked once instead of twice.
     pub(in crate::sql) fn new(request: ReleaseJobs) -> Releasing {
-        let is_plain = request.releases.iter().all(|release| matches!(release.ending, Ending::Finished { .. }));
+        let is_plain = request
+            .releases
+            .iter()
+            .all(|release| matches!(release.ending, Ending::Finished { .. }) && release.effects.kv.writes.is_empty());
         Releasing { request, is_careful: AtomicBool::new(!is_plain) }
     }
 }
@@ -189,6 +193,9 @@ async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched)
     let mut locked = by_id(lock(tx, request.releases.iter().map(|release| release.id)).await?);
     let mut answers = Vec::with_capacity(request.releases.len());
     let mut writes = Writes::default();
+    let held = |release: &&ReleaseJob| locked.get(&release.id).is_some_and(|job| job.holds(release.token));
+    let written = request.releases.iter().filter(held).filter(|release| rules::effects_apply(release));
+    let mut buckets = kv::lock(tx, kv::places(written.flat_map(|release| &release.effects.kv.writes))).await?;
     for release in &request.releases {
         // Taken out: the second of two releases of one job comes after the end of the lease.
         let held = locked.get(&release.id).is_some_and(|job| job.holds(release.token));
@@ -196,9 +203,16 @@ async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched)
             answers.push(Released::LeaseLost);
             continue;
         };
+        if rules::effects_apply(release)
+            && let Err(refusal) = buckets.apply(&release.effects.kv, request.now)
+        {
+            answers.push(Released::Refused(refusal));
+            continue;
+        }
         settle(&mut writes, &job, release, request.now);
         answers.push(Released::Stored);
     }
+    kv::store(tx, buckets).await?;
     *touched = writes.store(tx).await?;
     Ok(answers)
 }

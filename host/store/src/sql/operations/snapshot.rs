@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::catalog_rows;
-use crate::model::{Digest, Job, JobId, LogLine};
-use crate::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, log_subject, version_subject};
+use super::{catalog_rows, kv};
+use crate::model::{BucketName, Digest, Job, JobId, LogLine};
+use crate::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, kv_subject, log_subject, version_subject};
 use crate::sql::drivers::connection::Database;
 use crate::sql::drivers::tx::{Fault, Tx, read_error};
 use crate::sql::statements::query::q;
 use crate::sql::statements::row;
 use crate::sql::statements::value::args;
-use crate::{Defect, Record, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Unreadable};
+use crate::{Defect, KvBucket, Record, Snapshot, SnapshotBatch, StoreError, StoredPlugin, Unreadable};
 
 /// Tasks and schedules in one page: what they carry (schemas, arguments) may be long.
 const PAGE_ROWS: i64 = 64;
@@ -33,6 +33,7 @@ enum Stage {
     Jobs(Box<Jobs>),
     /// After the schedule of this id.
     Schedules(String),
+    Buckets(Buckets),
     Done,
 }
 
@@ -79,7 +80,10 @@ async fn advance(tx: &mut Tx, stage: &mut Stage) -> Result<SnapshotBatch, Fault>
         }
         Stage::Tasks(after) => (!tasks(tx, after, &mut batch).await?).then(|| Stage::Jobs(Box::default())),
         Stage::Jobs(jobs) => (!jobs.read(tx, &mut batch).await?).then(|| Stage::Schedules(String::new())),
-        Stage::Schedules(after) => (!schedules(tx, after, &mut batch).await?).then_some(Stage::Done),
+        Stage::Schedules(after) => {
+            (!schedules(tx, after, &mut batch).await?).then(|| Stage::Buckets(Buckets::default()))
+        }
+        Stage::Buckets(buckets) => (!buckets.read(tx, &mut batch).await?).then_some(Stage::Done),
         Stage::Done => None,
     };
     if let Some(next) = next {
@@ -165,6 +169,46 @@ async fn schedules(tx: &mut Tx, after: &mut String, batch: &mut SnapshotBatch) -
         }
     }
     Ok(!is_last)
+}
+
+/// Buckets, each with its keys.
+#[derive(Default)]
+struct Buckets {
+    /// Those that were not begun; `None` before they were listed.
+    left: Option<VecDeque<KvBucket>>,
+    /// The one whose keys come next, and after which key.
+    current: Option<(BucketName, String)>,
+}
+
+impl Buckets {
+    /// Reads a bucket, or a page of keys; `false` where there are no more.
+    async fn read(&mut self, tx: &mut Tx, batch: &mut SnapshotBatch) -> Result<bool, Fault> {
+        let left = match &mut self.left {
+            Some(left) => left,
+            None => self.left.insert(kv::buckets(tx).await?.into()),
+        };
+        let Some((bucket, after)) = &mut self.current else {
+            let Some(KvBucket { name, revision, .. }) = left.pop_front() else { return Ok(false) };
+            batch.records.push(Record::KvBucket { name: name.clone(), revision });
+            self.current = Some((name, String::new()));
+            return Ok(true);
+        };
+        let rows = tx.fetch(q::kv_page, args![&*bucket, after.as_str(), PAGE_ROWS]).await?;
+        let is_last = rows.is_empty();
+        for mut row in rows {
+            *after = row.clone().text()?;
+            match row.kv_key().and_then(|key| Ok((key, row.kv_entry()?))) {
+                Ok((key, entry)) => batch.records.push(Record::KvEntry { bucket: bucket.clone(), key, entry }),
+                Err(defect) => {
+                    batch.unreadable.push(Unreadable { id: kv_subject(bucket, after).to_string(), defect });
+                }
+            }
+        }
+        if is_last {
+            self.current = None;
+        }
+        Ok(true)
+    }
 }
 
 /// Jobs and log lines: two streams in the order of job ids that are merged, so that a page of either costs one statement however the

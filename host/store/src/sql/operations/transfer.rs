@@ -1,13 +1,13 @@
 //! Backup and moving: beginning a snapshot, and storing records as they are.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 
 use super::job_rows::lock;
 use super::snapshot::SqlSnapshot;
-use super::{catalog_rows, rollouts, versions};
-use crate::model::{FireKey, Job, JobId, JobState, PluginName, ScheduleLife, TaskId, Timestamp};
+use super::{catalog_rows, kv, rollouts, versions};
+use crate::model::{BucketName, FireKey, Job, JobId, JobState, KvKey, PluginName, ScheduleLife, TaskId, Timestamp};
 use crate::record::BATCH_RECORDS_MAX;
 use crate::restoring::{Plan, Present, plan, tasks_lost};
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -32,6 +32,7 @@ async fn present(tx: &mut Tx, records: &[Record]) -> Result<Present, Fault> {
         read_jobs(tx, records, &mut present).await?;
         read_lines(tx, records, &mut present).await?;
         read_schedules(tx, records, &mut present).await?;
+        read_buckets(tx, records, &mut present).await?;
     }
     Ok(present)
 }
@@ -131,6 +132,23 @@ async fn read_schedules(tx: &mut Tx, records: &[Record], present: &mut Present) 
     Ok(())
 }
 
+async fn read_buckets(tx: &mut Tx, records: &[Record], present: &mut Present) -> Result<(), Fault> {
+    let mut keys = Vec::new();
+    for record in records {
+        if let Record::KvEntry { bucket, key, .. } = record {
+            keys.push(values![bucket, key]);
+        }
+    }
+    for mut row in tx.fetch_rows(q::kv_select, keys).await? {
+        let place = (row.bucket()?, row.kv_key()?);
+        present.entries.insert(place, row.kv_entry().ok());
+    }
+    if records.iter().any(|record| matches!(record, Record::KvBucket { .. })) {
+        present.buckets.extend(kv::buckets(tx).await?.into_iter().map(|bucket| (bucket.name, bucket.revision)));
+    }
+    Ok(())
+}
+
 async fn look(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
     Ok(plan(request, &present(tx, &request.records).await?)?.restored)
 }
@@ -164,6 +182,7 @@ async fn restore(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault>
     store_jobs(tx, request.now, &written, &jobs_gone).await?;
     store_lines(tx, &written, &present).await?;
     store_schedules(tx, &written).await?;
+    store_buckets(tx, &written).await?;
     Ok(restored)
 }
 
@@ -294,6 +313,26 @@ async fn store_schedules(tx: &mut Tx, written: &[(&Record, Restored)]) -> Result
     }
     tx.execute_rows(q::schedule_insert, rows).await?;
     Ok(())
+}
+
+async fn store_buckets(tx: &mut Tx, written: &[(&Record, Restored)]) -> Result<(), Fault> {
+    let mut places: BTreeMap<&BucketName, BTreeSet<&KvKey>> = BTreeMap::new();
+    for (record, _) in written {
+        match record {
+            Record::KvBucket { name, .. } => drop(places.entry(name).or_default()),
+            Record::KvEntry { bucket, key, .. } => drop(places.entry(bucket).or_default().insert(key)),
+            _ => {}
+        }
+    }
+    let mut writing = kv::lock(tx, places).await?;
+    for (record, _) in written {
+        match record {
+            Record::KvBucket { name, revision } => writing.restore_bucket(name.clone(), *revision),
+            Record::KvEntry { bucket, key, entry } => writing.restore(bucket.clone(), key.clone(), entry.clone()),
+            _ => {}
+        }
+    }
+    kv::store(tx, writing).await
 }
 
 #[async_trait]

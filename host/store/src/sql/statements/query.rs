@@ -98,6 +98,7 @@ pub(in crate::sql) mod q {
             job_next_due job_only_select job_places_unread job_range job_ready_lock job_regroup job_restore job_select job_sizes
             job_unique_free job_unique_get job_unique_select job_unversioned job_version_clear job_version_select job_version_set
             job_versions job_wake_select
+            kv_bucket_list kv_bucket_lock kv_delete kv_get kv_keys kv_page kv_select kv_sizes
             migration_insert migration_list migration_step_begin migration_step_get migration_step_insert number_select
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select plugin_version_delete queue_counts queue_lock queue_paused
@@ -110,7 +111,7 @@ pub(in crate::sql) mod q {
         mysql_differs {
             group_insert group_update job_claim job_claim_key job_end job_idle_select job_insert job_log_insert job_peek
             job_place job_place_lock job_place_wait job_places job_progress job_ready_claim job_ready_keys job_ready_tasks job_requeue
-            number_put plugin_put queue_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off
+            kv_bucket_insert kv_bucket_update kv_put number_put plugin_put queue_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off
             scheduler_insert task_get task_put
         }
         both_differ {

@@ -5,14 +5,20 @@ use std::time::Duration;
 
 use super::value::{Row, Value, values};
 use crate::model::{
-    Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, Lease, LeaseToken,
-    LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, ScheduleId,
-    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, UniqueKey, Usage,
+    BucketName, Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, KvEntry,
+    KvKey, Lease, LeaseToken, LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion,
+    Progress, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
+    UniqueKey, Usage,
 };
 use crate::plugin_encoding::Details;
 use crate::sql::encoding::{Encode, Fields, Work, known, micros};
 use crate::sql::places::{Places, TaskRules};
 use crate::{Defect, SchedulerRow, StoreError, Subject, Unreadable, rules};
+
+/// A count.
+pub(in crate::sql) fn size(row: &mut Row) -> Result<u64, Defect> {
+    row.small()
+}
 
 /// A name or number that must fit a type of ours.
 fn fit<T, E: std::fmt::Display>(parsed: Result<T, E>) -> Result<T, Defect> {
@@ -59,6 +65,18 @@ impl Row {
 
     pub(in crate::sql) fn digest(&mut self) -> Result<Digest, Defect> {
         Ok(Digest::from_bytes(sized(self.bytes()?)?))
+    }
+
+    pub(in crate::sql) fn bucket(&mut self) -> Result<BucketName, Defect> {
+        fit(BucketName::new(&self.text()?))
+    }
+
+    pub(in crate::sql) fn kv_key(&mut self) -> Result<KvKey, Defect> {
+        fit(KvKey::new(&self.text()?))
+    }
+
+    pub(in crate::sql) fn kv_entry(&mut self) -> Result<KvEntry, Defect> {
+        Ok(KvEntry { value: Arc::from(self.bytes()?), version: size(self)?, updated_at: self.time()? })
     }
 
     fn payload(&mut self) -> Result<Payload, Defect> {

@@ -95,6 +95,8 @@ into_value! {
     &crate::model::Incarnation, Text, |it| it.to_string();
     &crate::model::PluginName, Text, |it| it.to_string();
     &crate::model::QueueName, Text, |it| it.to_string();
+    &crate::model::BucketName, Text, |it| it.to_string();
+    &crate::model::KvKey, Text, |it| it.to_string();
     crate::model::JobState, Text, |it| it.to_string();
     crate::model::Outcome, Text, |it| it.to_string();
     Vec<u8>, Bytes, |it| it;

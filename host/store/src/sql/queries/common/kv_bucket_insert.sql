@@ -1,0 +1,4 @@
+-- kv_bucket_insert
+INSERT INTO host_kv_buckets (name, revision, key_count, byte_count)
+?rows(t i i i)
+ON CONFLICT DO NOTHING
