@@ -10,8 +10,8 @@ use host::config::Caps;
 use host::model::{
     Backoff, BucketName, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage,
     Import, Job, JobError, JobId, JobSettings, JobSpec, KvAccess, KvKey, KvWrite, KvWrites, LeaseToken, LogLevel,
-    LogLine, Metadata, Outcome, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule, Settings,
-    Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
+    LogLine, Metadata, Outcome, Overlap, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule,
+    Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -434,6 +434,10 @@ impl Content<'_> {
             trigger_state: state.to_json(),
             next_fire_time: Some(due.saturating_add(Duration::from_secs(1))),
             last_fire_time: Some(due),
+            at: due,
+            overlap: Overlap::default(),
+            continues: false,
+            passed: None,
             then: AfterFire::Free,
         };
         assert_eq!(self.store.schedule_fire(vec![fires]).await.expect("fired"), [fired()]);
@@ -448,6 +452,7 @@ fn every_setting() -> Settings {
         queue: Some("mail".parse().expect("a queue")),
         max_running_jobs: Some(Parallelism::AtMost(3.try_into().expect("not zero"))),
         misfire_grace_time: Some(GraceTime::Within(Duration::from_micros(1))),
+        overlap: Some(Overlap::QueueOne),
         executor: None,
         timeout: Some(Duration::from_millis(1_500)),
         fuel: Some(u64::MAX),

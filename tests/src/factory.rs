@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use host::model::{
     Backoff, Coalesce, ConflictPolicy, Digest, Incarnation, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken,
-    Metadata, Parallelism, Payload, PluginName, PluginVersion, QueueName, Schedule, ScheduleId, ScheduleLife,
+    Metadata, Overlap, Parallelism, Payload, PluginName, PluginVersion, QueueName, Schedule, ScheduleId, ScheduleLife,
     SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
 use host::store::{
-    AcquireJobs, AcquireSchedules, AddSchedule, Choice, Ending, ExtendJobs, PutPlugin, PutScheduler, Recover,
-    ReleaseJob, ReleaseJobs, SchedulerRow, ServedQueue,
+    AcquireJobs, AcquireSchedules, AddSchedule, AfterFire, Choice, Ending, ExtendJobs, FireSchedule, PutPlugin,
+    PutScheduler, Recover, ReleaseJob, ReleaseJobs, SchedulerRow, ServedQueue,
 };
 
 /// Makes things; ids and tokens come from a seeded generator.
@@ -86,6 +86,7 @@ pub fn schedule(id: &str, due: i64) -> Schedule {
         pause: None,
         next_fire_time: Some(t(due)),
         last_fire_time: None,
+        overruns_since: None,
         created_at: t(0),
     }
 }
@@ -237,5 +238,22 @@ pub fn recover(now: i64) -> Recover {
 
 /// The answer to a fire that is stored with all of its jobs.
 pub fn fired() -> host::store::Fired {
-    host::store::Fired::Stored { left_out: Vec::new() }
+    host::store::Fired::Stored { left_out: Vec::new(), overlapped: host::store::Overlapped::default() }
+}
+
+/// A fire of a schedule that was due at `t(at)`, with these jobs; it goes on ten seconds later.
+pub fn fire(id: &str, token: LeaseToken, at: i64, jobs: Vec<JobSpec>) -> FireSchedule {
+    FireSchedule {
+        id: schedule_id(id),
+        token,
+        at: t(at),
+        jobs,
+        overlap: Overlap::Queue,
+        continues: false,
+        passed: None,
+        trigger_state: "moved".into(),
+        next_fire_time: Some(t(at + 10)),
+        last_fire_time: Some(t(at)),
+        then: AfterFire::Free,
+    }
 }

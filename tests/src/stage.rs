@@ -298,6 +298,7 @@ impl Stage {
             pause: None,
             next_fire_time: Some(trigger.first_fire().expect("it fires").at),
             last_fire_time: None,
+            overruns_since: None,
             created_at,
         };
         let id = schedule.id.clone();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::arguments::Callee;
 use super::check::check_span;
-use super::schedules::{stored_trigger, updated};
+use super::schedules::{passed_before, stored_trigger, updated};
 use super::{App, AppError, AppResult, Arguments, SettingName};
-use crate::model::{Coalesce, Metadata, Schedule, ScheduleId, Settings, Timestamp};
-use crate::store::{SetSchedule, StoreError};
+use crate::model::{Coalesce, Fate, Metadata, Schedule, ScheduleId, Settings, Timestamp};
+use crate::store::{PassedFires, SetSchedule, StoreError};
 use crate::trigger::{Fire, TriggerEdit};
 
 /// What is to be different about a schedule. What says nothing stays as it is.
@@ -64,11 +64,11 @@ impl App {
         loop {
             let before = self.schedule_get(id).await?;
             let now = self.now().await?;
-            let after = self.changed(&before, change, now).await?;
+            let (after, passed) = self.changed(&before, change, now).await?;
             let (fires_before, fires_after) = (next_fires(&before)?, next_fires(&after)?);
             tries += 1;
             if after != before {
-                let request = SetSchedule { expected: before.clone(), schedule: after.clone() };
+                let request = SetSchedule { expected: before.clone(), schedule: after.clone(), at: now, passed };
                 match self.store.schedule_set(request).await {
                     Ok(()) => self.publish(vec![updated(&after)]).await,
                     Err(StoreError::Conflict { .. }) if tries < TRIES => continue,
@@ -79,8 +79,13 @@ impl App {
         }
     }
 
-    /// The schedule as it is to be.
-    async fn changed(&self, before: &Schedule, change: &ScheduleChange, now: Timestamp) -> AppResult<Schedule> {
+    /// The schedule as it is to be, and what was due by its old rule and is passed over.
+    async fn changed(
+        &self,
+        before: &Schedule,
+        change: &ScheduleChange,
+        now: Timestamp,
+    ) -> AppResult<(Schedule, Option<PassedFires>)> {
         let mut after = before.clone();
         if change.args != Arguments::Absent {
             let task = self.task_resolve(before.task_id.as_str()).await?.task;
@@ -94,10 +99,8 @@ impl App {
         if change.settings.metadata != Metadata::default() {
             self.check_job_settings(&after.settings)?;
         }
-        if !change.trigger.is_empty() {
-            self.move_trigger(before, &mut after, change, now)?;
-        }
-        Ok(after)
+        let passed = if change.trigger.is_empty() { None } else { self.move_trigger(before, &mut after, change, now)? };
+        Ok((after, passed))
     }
 
     fn move_trigger(
@@ -106,15 +109,17 @@ impl App {
         after: &mut Schedule,
         change: &ScheduleChange,
         now: Timestamp,
-    ) -> AppResult<()> {
-        let (old, _) = stored_trigger(before)?;
+    ) -> AppResult<Option<PassedFires>> {
+        let (old, old_state) = stored_trigger(before)?;
         let new = old.edited(&change.trigger, now)?;
         if new == old {
-            return Ok(());
+            return Ok(None);
         }
         let mut state = new.initial_state();
         let after_last = before.last_fire_time.map(|last| last.saturating_add(Duration::from_micros(1)));
-        new.skip_to(&mut state, after_last.map_or(now, |after_last| after_last.max(now)))?;
+        let from = after_last.map_or(now, |after_last| after_last.max(now));
+        let passed = passed_before(&old, &old_state, from, Fate::Changed, "its rule was changed".to_owned())?;
+        new.skip_to(&mut state, from)?;
         let Some(next) = new.peek(&state)? else {
             new.first_fire()?;
             return Err(AppError::refused(format!("schedule `{}` would have no fire time from now on", before.id))
@@ -123,7 +128,7 @@ impl App {
         after.trigger = new.to_json();
         after.trigger_state = state.to_json();
         after.next_fire_time = Some(next.at);
-        Ok(())
+        Ok(passed)
     }
 }
 

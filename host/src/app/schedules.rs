@@ -9,13 +9,13 @@ use super::jobs::job_settings;
 use super::{App, AppError, AppResult, Arguments};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{
-    Coalesce, ConflictPolicy, EventKind, JobId, JobSpec, Pause, Schedule, ScheduleId, Settings, TaskId, Timestamp,
+    Coalesce, ConflictPolicy, EventKind, Fate, JobId, JobSpec, Pause, Schedule, ScheduleId, Settings, TaskId, Timestamp,
 };
 use crate::store::{
-    AddSchedule, PauseSchedule, RemovedSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
+    AddSchedule, PassedFires, PauseSchedule, RemovedSchedule, ResumeFrom, ScheduleAdded, ScheduleFilter, StoreError,
     UnpauseSchedule, Unreadable,
 };
-use crate::trigger::{Fire, Trigger, TriggerError, TriggerState};
+use crate::trigger::{Fire, Keep, Skipped, Trigger, TriggerError, TriggerState};
 
 /// A schedule that is to be added.
 #[derive(Debug, Clone)]
@@ -152,6 +152,7 @@ impl App {
             pause: new.paused.then_some(Pause::Asked),
             next_fire_time: Some(first.at),
             last_fire_time: None,
+            overruns_since: None,
             created_at: self.now().await?,
         };
         Ok(CheckedSchedule(AddSchedule { schedule, conflict: new.conflict }))
@@ -367,6 +368,8 @@ impl App {
             ResumeAt::Time(time) => time,
         };
         let (trigger, mut state) = stored_trigger(schedule)?;
+        let reason = format!("unpaused to go on from {time}");
+        let passed = passed_before(&trigger, &state, time, Fate::Paused, reason)?;
         trigger.skip_to(&mut state, time)?;
         let Some(next) = trigger.peek(&state)? else {
             return Err(AppError::refused(format!("schedule `{}` has no fire time from {time} on", schedule.id))
@@ -376,6 +379,8 @@ impl App {
             expected_next_fire_time: schedule.next_fire_time,
             trigger_state: state.to_json(),
             next_fire_time: Some(next.at),
+            at: self.now().await?,
+            passed,
         })
     }
 
@@ -394,7 +399,7 @@ impl App {
         ScheduleId::new(&id).map_err(|error| AppError::unexpected("no schedule id was made", error))
     }
 
-    async fn unknown_schedule(&self, id: &ScheduleId) -> AppResult<AppError> {
+    pub(super) async fn unknown_schedule(&self, id: &ScheduleId) -> AppResult<AppError> {
         let (known, _) = self.schedule_list(ScheduleFilter::default(), PAGE_ROWS_MAX).await?;
         let error = AppError::not_found("schedule", id);
         Ok(if known.is_empty() {
@@ -417,6 +422,27 @@ pub(super) fn stored_trigger(schedule: &Schedule) -> AppResult<(Trigger, Trigger
     let trigger = Trigger::from_json(&schedule.trigger, schedule.created_at).map_err(unreadable)?;
     let state = TriggerState::from_json(&schedule.trigger_state).map_err(unreadable)?;
     Ok((trigger, state))
+}
+
+/// What the trigger has to fire before that time.
+pub(super) fn passed_before(
+    trigger: &Trigger,
+    state: &TriggerState,
+    time: Timestamp,
+    fate: Fate,
+    reason: String,
+) -> AppResult<Option<PassedFires>> {
+    let before = time.saturating_sub(Duration::from_micros(1));
+    let due = trigger.catch_up(state, before, Keep::All { at_most: 0 })?;
+    let Skipped { count, or_more } = due.skipped;
+    Ok(due.skipped_between.map(|(first, last)| PassedFires {
+        first: first.at,
+        last: last.at,
+        count,
+        or_more,
+        fate,
+        reason,
+    }))
 }
 
 pub(super) fn updated(schedule: &Schedule) -> EventKind {

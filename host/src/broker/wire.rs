@@ -48,6 +48,9 @@ fn fields(kind: &EventKind) -> Value {
         | EventKind::ScheduleDeserializationFailed { schedule_id, message } => {
             json!({"schedule_id": schedule_id.as_str(), "message": message})
         }
+        EventKind::ScheduleOverrun { schedule_id, task_id, job_id } => json!({
+            "schedule_id": schedule_id.as_str(), "task_id": task_id.as_str(), "job_id": job_id.to_string(),
+        }),
         EventKind::JobAdded { job_id, task_id, schedule_id } => json!({
             "job_id": job_id.to_string(), "task_id": task_id.as_str(), "schedule_id": schedule_id.as_ref().map(|id| id.as_str()),
         }),
@@ -145,6 +148,11 @@ fn kind(event_type: EventType, fields: &Fields<'_>) -> Option<EventKind> {
         EventType::ScheduleDeserializationFailed => {
             EventKind::ScheduleDeserializationFailed { schedule_id: fields.parse("schedule_id")?, message: message()? }
         }
+        EventType::ScheduleOverrun => EventKind::ScheduleOverrun {
+            schedule_id: fields.parse("schedule_id")?,
+            task_id: fields.parse("task_id")?,
+            job_id: fields.parse("job_id")?,
+        },
         EventType::JobAdded => EventKind::JobAdded {
             job_id: fields.parse("job_id")?,
             task_id: fields.parse("task_id")?,
@@ -208,6 +216,7 @@ mod tests {
             EventKind::ScheduleRemoved { schedule_id: parsed("s"), task_id: parsed("t"), finished: true },
             EventKind::ScheduleFailed { schedule_id: parsed("s"), message: message.clone() },
             EventKind::ScheduleDeserializationFailed { schedule_id: parsed("s"), message: message.clone() },
+            EventKind::ScheduleOverrun { schedule_id: parsed("s"), task_id: parsed("t"), job_id },
             EventKind::JobAdded { job_id, task_id, schedule_id: Some(schedule_id) },
             EventKind::JobAdded { job_id, task_id: parsed("t"), schedule_id: None },
             EventKind::JobRemoved { job_id },

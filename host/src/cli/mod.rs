@@ -20,6 +20,7 @@ mod events;
 mod exit;
 mod export;
 mod flags;
+mod history;
 mod import;
 mod invoke;
 mod jobs;

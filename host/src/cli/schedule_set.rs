@@ -9,10 +9,10 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time};
 use super::show::describe;
 use super::tasks::UnsetArg;
-use super::when::{CoalesceArg, WhenArgs};
+use super::when::{CoalesceArg, OverlapArg, WhenArgs};
 use crate::app::{App, Arguments, ScheduleChange, ScheduleChanged, SettingName};
 use crate::config::units::{format_duration, parse_duration};
-use crate::model::{GraceTime, ScheduleId, Settings};
+use crate::model::{GraceTime, Overlap, ScheduleId, Settings};
 use crate::trigger::Fire;
 use crate::wire::coalesce_name;
 
@@ -34,6 +34,9 @@ pub(super) struct SetArgs {
     /// How late a job may start, or `none` for no limit
     #[arg(long, value_name = "D", value_parser = parse_grace_time)]
     misfire_grace_time: Option<GraceTime>,
+    /// What it does where it fires while an earlier job of its own waits or runs
+    #[arg(long, value_name = "P", value_enum)]
+    overlap: Option<OverlapArg>,
     /// Start each job up to this much later, at random
     #[arg(long, value_name = "D", value_parser = parse_duration)]
     max_jitter: Option<Duration>,
@@ -55,7 +58,11 @@ impl SetArgs {
             args: self.arguments.arguments()?,
             coalesce: self.coalesce.map(Into::into),
             max_jitter: self.max_jitter,
-            settings: Settings { misfire_grace_time: self.misfire_grace_time, ..self.settings.settings()? },
+            settings: Settings {
+                misfire_grace_time: self.misfire_grace_time,
+                overlap: self.overlap.map(Into::into),
+                ..self.settings.settings()?
+            },
             unset: self.unset.iter().copied().map(SettingName::from).collect(),
             unchecked: self.arguments.unchecked,
         };
@@ -125,7 +132,14 @@ fn differences(changed: &ScheduleChanged) -> Vec<(&'static str, String)> {
         let (new, old) = (format_duration(after.max_jitter), format_duration(before.max_jitter));
         differences.push(("max jitter", format!("{new} (it was: {old})")));
     }
-    if before.settings != after.settings {
+    if before.settings.overlap != after.settings.overlap {
+        let shown =
+            |policy: Option<Overlap>| policy.map_or_else(|| "the task's".to_owned(), |policy| policy.to_string());
+        let (new, old) = (shown(after.settings.overlap), shown(before.settings.overlap));
+        differences.push(("overlap", format!("{new} (it was: {old})")));
+    }
+    let without_overlap = |settings: &Settings| Settings { overlap: None, ..settings.clone() };
+    if without_overlap(&before.settings) != without_overlap(&after.settings) {
         differences.push(("settings", "others; `host schedules show` shows them".to_owned()));
     }
     differences

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::Outcomes;
+use super::history::HistoryArgs;
 use super::output::{printable, shortened, time_or_dash};
 use super::schedule_set::SetArgs;
 use super::settings::parse_positive;
@@ -45,6 +46,8 @@ enum SchedulesCommand {
         /// The schedule
         id: ScheduleId,
     },
+    /// What became of the due times of a schedule, the latest first
+    History(HistoryArgs),
     /// Queue a job of a schedule now, and print its ID
     Run {
         /// The schedule
@@ -95,6 +98,7 @@ pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes 
             let schedule = app.schedule_get(&id).await?;
             print(context, &app, &schedule).await
         }
+        SchedulesCommand::History(args) => super::history::run(context, &app, args).await,
         SchedulesCommand::Run { id } => {
             let job = app.schedule_run(&id).await?.to_string();
             if context.out.json {
@@ -246,6 +250,10 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
         }
         (_, ScheduleState::TaskUnreadable) => "active, but its task is unreadable: `host tasks` says why".to_owned(),
+        (_, ScheduleState::Overrunning) => {
+            let since = time_or_dash(schedule.overruns_since);
+            format!("overrunning: at each fire since {since} an earlier job of it had not ended")
+        }
         (_, ScheduleState::Finished) => "finished: its trigger has no more fire times".to_owned(),
         (_, state) => state.as_str().to_owned(),
     };
@@ -267,6 +275,7 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             "misfire grace time",
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
+        ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
         ("max jitter", format_duration(schedule.max_jitter)),
     ];
     let settings = settings.for_job(&schedule.args);

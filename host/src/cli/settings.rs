@@ -13,7 +13,7 @@ use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
 use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, QueueLimit, Role, Serve, StoreUrl, UrlError};
 use crate::model::limits::QUEUES_SERVED_MAX;
-use crate::model::{ConcurrencyKey, ExecutorName, Metadata, QueueName, SchedulerId, Settings};
+use crate::model::{ConcurrencyKey, ExecutorName, Metadata, Overlap, QueueName, SchedulerId, Settings};
 
 /// What every command understands.
 #[derive(Debug, Args)]
@@ -84,6 +84,12 @@ pub(super) struct ServeArgs {
     /// A file that is there while the server works: written once it is ready, removed when it begins to stop
     #[arg(long, env = "HOST_READY_FILE", value_name = "FILE", hide_env_values = true)]
     pub(super) ready_file: Option<PathBuf>,
+    /// For how long it is kept what became of the fire times of schedules [default: 30d]
+    #[arg(long, env = "HOST_HISTORY_TTL", value_name = "D", value_parser = parse_duration, hide_env_values = true)]
+    history_ttl: Option<Duration>,
+    /// Most lines of that which are kept of a schedule [default: 1000]
+    #[arg(long, env = "HOST_HISTORY_MAX", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
+    history_max: Option<usize>,
 }
 
 pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
@@ -162,6 +168,8 @@ fn serve_settings(flags: &ServeArgs, file: ServeFile) -> Outcomes<Serve> {
             .unwrap_or(usual.drain_timeout),
         queues: served(flags.queues.clone(), file.queues, usual.queues)?,
         catch_up_max: count(flags.max_catch_up, file.max_catch_up, usual.catch_up_max),
+        history_ttl: flags.history_ttl.or_else(|| file.history_ttl.map(|span| span.0)).unwrap_or(usual.history_ttl),
+        history_max: count(flags.history_max, file.history_max, usual.history_max),
     })
 }
 
@@ -243,6 +251,8 @@ struct ServeFile {
     cleanup_interval: Option<Parsed<Duration>>,
     drain_timeout: Option<AnyDuration>,
     max_catch_up: Option<Positive>,
+    history_ttl: Option<AnyDuration>,
+    history_max: Option<Positive>,
     queues: Option<Vec<Parsed<QueueLimit>>>,
 }
 
@@ -256,6 +266,7 @@ struct TaskDefaultsFile {
     concurrency_key: Option<Parsed<ConcurrencyKey>>,
     queue: Option<Parsed<QueueName>>,
     misfire_grace_time: Option<String>,
+    overlap: Option<Parsed<Overlap>>,
     executor: Option<Parsed<ExecutorName>>,
     timeout: Option<AnyDuration>,
     fuel: Option<u64>,
@@ -361,6 +372,7 @@ impl TaskDefaultsFile {
             concurrency_key: self.concurrency_key.map(|key| key.0),
             queue: self.queue.map(|queue| queue.0),
             misfire_grace_time: misfire_grace_time.transpose()?,
+            overlap: self.overlap.map(|policy| policy.0),
             executor: self.executor.map(|name| name.0),
             timeout: self.timeout.map(|span| span.0),
             fuel: self.fuel,
@@ -429,6 +441,12 @@ impl<T: FromText> TryFrom<String> for Parsed<T> {
             let named = format!("`{text}`");
             if error.starts_with(&named) { error } else { format!("{named}: {error}") }
         })
+    }
+}
+
+impl FromText for Overlap {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -542,10 +560,13 @@ mod tests {
             cleanup_interval = "1h"
             drain_timeout = "0s"
             max_catch_up = 10
+            history_ttl = "7d"
+            history_max = 50
 
             [task_defaults]
             max_running_jobs = "none"
             misfire_grace_time = "30s"
+            overlap = "skip"
             timeout = "1m"
             memory = "64MiB"
             backoff = "5s"
@@ -581,11 +602,12 @@ mod tests {
         let compiler = file.compiler.limits();
         assert_eq!((compiler.memory_bytes, compiler.timeout), (1 << 30, Duration::from_secs(30)));
         let Ok(defaults) = file.task_defaults.settings() else { panic!("valid") };
-        assert_eq!(defaults.memory_bytes, Some(64 << 20));
+        assert_eq!((defaults.memory_bytes, defaults.overlap), (Some(64 << 20), Some(Overlap::Skip)));
         assert_eq!(defaults.metadata.to_json(), r#"{"team":"ops"}"#);
         let Ok(serve) = serve_settings(&ServeArgs::default(), file.serve) else { panic!("valid") };
         assert_eq!((serve.role, serve.max_concurrent_jobs, serve.catch_up_max), (Role::Worker, 8, 10));
         assert_eq!(serve.spare_slots(), 0);
+        assert_eq!((serve.history_ttl, serve.history_max), (Duration::from_secs(7 * 86_400), 50));
     }
 
     #[test]

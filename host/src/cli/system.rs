@@ -97,7 +97,10 @@ fn memory(memory: MemoryLoad) -> String {
 }
 
 pub(super) async fn cleanup(context: &mut Context) -> Outcomes {
-    let cleaned = context.app().await?.cleanup().await?;
+    let app = context.app().await?;
+    let cleaned = app.cleanup().await?;
+    let serve = context.config()?.serve;
+    app.history_trim(serve.history_ttl, serve.history_max).await?;
     if context.out.json {
         let ids = |ids: &[crate::model::JobId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
         return Ok(context.out.json(&json!({

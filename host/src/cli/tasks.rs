@@ -11,6 +11,7 @@ use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
 use super::output::{printable, shortened};
 use super::rights::PURE;
 use super::show::{grace_time, layer_of_task, run_settings};
+use super::when::OverlapArg;
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{GraceTime, Parallelism, Payload, PluginName, Settings, Target};
@@ -60,6 +61,9 @@ struct ConfigureArgs {
     /// How late a scheduled job may start, or `none` for no limit
     #[arg(long, value_name = "D", value_parser = parse_grace_time)]
     misfire_grace_time: Option<GraceTime>,
+    /// What its schedules do that fire while an earlier job of theirs waits or runs [default: queue]
+    #[arg(long, value_name = "P", value_enum)]
+    overlap: Option<OverlapArg>,
     /// Take a setting back, so that what the author or the host says holds again; may be repeated
     #[arg(long, value_name = "SETTING")]
     unset: Vec<UnsetArg>,
@@ -75,6 +79,7 @@ pub(super) enum UnsetArg {
     ConcurrencyKey,
     Queue,
     MisfireGraceTime,
+    Overlap,
     Executor,
     Timeout,
     Fuel,
@@ -94,6 +99,7 @@ impl From<UnsetArg> for SettingName {
             UnsetArg::ConcurrencyKey => SettingName::ConcurrencyKey,
             UnsetArg::Queue => SettingName::Queue,
             UnsetArg::MisfireGraceTime => SettingName::MisfireGraceTime,
+            UnsetArg::Overlap => SettingName::Overlap,
             UnsetArg::Executor => SettingName::Executor,
             UnsetArg::Timeout => SettingName::Timeout,
             UnsetArg::Fuel => SettingName::Fuel,
@@ -167,6 +173,7 @@ async fn configure(context: &mut Context, args: ConfigureArgs) -> Outcomes {
         max_running_jobs: args.max_running_jobs,
         max_running_per_key: args.max_running_per_key,
         misfire_grace_time: args.misfire_grace_time,
+        overlap: args.overlap.map(Into::into),
         ..args.settings.settings()?
     };
     let request = ConfigureTask {
@@ -215,6 +222,7 @@ async fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
             "misfire grace time",
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
+        ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
     ];
     pairs.extend(run_settings(&TaskWire::new(row, is_pure).executor, &settings.for_job(&Payload::no_args()), layer));
     pairs.extend([

@@ -8,7 +8,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time, pinned};
 use crate::app::{App, NewSchedule};
 use crate::config::units::parse_duration;
-use crate::model::{Coalesce, ConflictPolicy, GraceTime, ScheduleId, Settings, Timestamp};
+use crate::model::{Coalesce, ConflictPolicy, GraceTime, Overlap, ScheduleId, Settings, Timestamp};
 use crate::trigger::{
     DayMatch, Dialect, DstFold, DstGap, DstPolicy, Fire, LocalTime, Rule, RuleOptions, Trigger, TriggerEdit,
     TriggerError,
@@ -66,6 +66,9 @@ pub(super) struct WhatArgs {
     /// How late a job may start, or `none` for no limit [default: the task's]
     #[arg(long, value_name = "D", value_parser = parse_grace_time)]
     misfire_grace_time: Option<GraceTime>,
+    /// What it does where it fires while an earlier job of its own waits or runs [default: the task's]
+    #[arg(long, value_name = "P", value_enum)]
+    overlap: Option<OverlapArg>,
     /// Start each job up to this much later, at random
     #[arg(long, value_name = "D", value_parser = parse_duration, default_value = "0s")]
     max_jitter: Duration,
@@ -82,11 +85,13 @@ pub(super) struct WhatArgs {
 impl WhatArgs {
     /// Refuses all of them but `--paused` where each line of a file says these things itself.
     pub(super) fn only_in_lines(&self) -> Outcomes {
-        let Self { id, arguments, coalesce, misfire_grace_time, max_jitter, paused: _, version, settings } = self;
+        let Self { id, arguments, coalesce, misfire_grace_time, overlap, max_jitter, paused: _, version, settings } =
+            self;
         let is_said = id.is_some()
             || *arguments != ArgumentArgs::default()
             || *coalesce != CoalesceArg::default()
             || misfire_grace_time.is_some()
+            || overlap.is_some()
             || !max_jitter.is_zero()
             || version.is_some()
             || settings.settings()? != Settings::default();
@@ -112,7 +117,11 @@ impl WhatArgs {
             args: self.arguments.arguments()?,
             coalesce: self.coalesce.into(),
             max_jitter: self.max_jitter,
-            settings: Settings { misfire_grace_time: self.misfire_grace_time, ..self.settings.settings()? },
+            settings: Settings {
+                misfire_grace_time: self.misfire_grace_time,
+                overlap: self.overlap.map(Into::into),
+                ..self.settings.settings()?
+            },
             paused: self.paused,
             conflict,
             unchecked: self.arguments.unchecked,
@@ -214,6 +223,32 @@ impl From<CoalesceArg> for Coalesce {
             CoalesceArg::Latest => Coalesce::Latest,
             CoalesceArg::Earliest => Coalesce::Earliest,
             CoalesceArg::All => Coalesce::All,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OverlapArg {
+    /// Queue the new job behind them
+    Queue,
+    /// Make no job while one of them waits or runs
+    Skip,
+    /// Make no job while one of them waits
+    QueueOne,
+    /// Cancel those that wait, ask those that run to stop, and queue the new job
+    CancelRunning,
+    /// Cancel those that wait, and queue the new job
+    ReplaceQueued,
+}
+
+impl From<OverlapArg> for Overlap {
+    fn from(arg: OverlapArg) -> Overlap {
+        match arg {
+            OverlapArg::Queue => Overlap::Queue,
+            OverlapArg::Skip => Overlap::Skip,
+            OverlapArg::QueueOne => Overlap::QueueOne,
+            OverlapArg::CancelRunning => Overlap::CancelRunning,
+            OverlapArg::ReplaceQueued => Overlap::ReplaceQueued,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::batch::{NotStored, store_each};
 use super::core::Core;
+use super::overlaps;
 use super::plan::{Plan, Standing};
 use super::skipped::SkippedFires;
 use crate::clock::Clock as _;
@@ -101,9 +102,10 @@ pub(super) async fn store(core: &Core, state: &mut LoopState, plans: Vec<Plan>) 
         for (part, answer) in done {
             let Some(mut plan) = plans.remove(&part.id) else { continue };
             match answer {
-                Ok(Fired::Stored { left_out }) => {
+                Ok(Fired::Stored { left_out, overlapped }) => {
                     suspects.succeeded(&part.id, !part.jobs.is_empty());
                     publish_jobs(core, &part, &left_out);
+                    overlaps::publish(core, &plan, overlapped);
                     if plan.parts.is_empty() {
                         stored += 1;
                         publish_fired(core, skipped, plan, &part);
@@ -138,7 +140,7 @@ async fn set_aside(core: &Core, suspects: &mut Suspects, plan: &Plan, part: &Fir
         let pause = pauses().delay(failures, fastrand::f64());
         AfterFire::PutOff { until: core.time.now().saturating_add(pause) }
     };
-    let standing = plan.standing.fire(&part.id, part.token, then);
+    let standing = plan.standing.fire(&part.id, part.token, part.at, then);
     match core.store.schedule_fire(vec![standing]).await {
         Ok(answers) if answers.iter().any(|answer| *answer != Fired::LeaseLost) => {}
         // Somebody else has it, or will once the lease is over.

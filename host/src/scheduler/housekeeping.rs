@@ -10,7 +10,7 @@ use super::log_failure;
 use super::recovery::Recovery;
 use crate::clock::Clock as _;
 use crate::model::{EventKind, Outcome, SchedulerId, Timestamp};
-use crate::store::{EndedJob, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError};
+use crate::store::{EndedJob, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError, TrimHistory};
 
 /// How often at least expired leases are looked for, and a scheduler says that it is alive.
 pub(super) const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
@@ -152,6 +152,15 @@ async fn clean_up(core: &Core) -> Result<(), StoreError> {
             finished: true,
         }));
         if !removed.has_more {
+            break;
+        }
+    }
+    let before = core.time.now().saturating_sub(core.options.history_ttl);
+    let keep = core.options.history_max as u64;
+    let mut after = None;
+    loop {
+        after = core.store.trim_history(TrimHistory { before, keep, after, limit: ROWS_MAX }).await?;
+        if after.is_none() {
             return Ok(());
         }
     }

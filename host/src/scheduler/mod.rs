@@ -39,6 +39,7 @@ mod job_loop;
 mod lease;
 mod notifier;
 mod options;
+mod overlaps;
 mod plan;
 mod queues;
 mod recovery;

@@ -126,6 +126,10 @@ pub struct Options {
     pub cancel_grace: Duration,
     /// Most jobs that one missed stretch of a schedule creates under `coalesce: all`.
     pub catch_up_max: usize,
+    /// For how long the lines of a schedule's history are kept.
+    pub history_ttl: Duration,
+    /// Most lines of a schedule's history that are kept.
+    pub history_max: usize,
     /// What the operator allows at most, whatever a job asks for.
     pub caps: Caps,
     /// Whether leases are kept by a thread of their own, which no task can hold: always, except in tests in which one thread does
@@ -179,6 +183,8 @@ impl Options {
             take_ahead: Duration::from_millis(50),
             cancel_grace: Duration::from_secs(5),
             catch_up_max: serve.catch_up_max,
+            history_ttl: serve.history_ttl,
+            history_max: serve.history_max,
             caps: Caps::default(),
             has_lease_thread: true,
         }

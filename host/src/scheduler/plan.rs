@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::triggers::Triggers;
 use crate::model::{
-    Coalesce, EventKind, GraceTime, JobIdSource, JobSpec, LeaseToken, Pause, Schedule, ScheduleId, Settings, Task,
-    Timestamp,
+    Coalesce, EventKind, Fate, GraceTime, JobIdSource, JobSpec, LeaseToken, Overlap, Pause, Schedule, ScheduleId,
+    Settings, Task, TaskId, Timestamp,
 };
 use crate::store::record::BATCH_BYTES_MAX;
-use crate::store::{AfterFire, FireSchedule, LeasedSchedule, PayloadBytes as _, rules};
+use crate::store::{AfterFire, FireSchedule, LeasedSchedule, PassedFires, PayloadBytes as _, rules};
 use crate::trigger::{CatchUp, Fire, Keep, Skipped, Trigger, TriggerError, TriggerState};
 
 /// Most jobs that one part of a fire carries.
@@ -31,6 +31,8 @@ pub(super) struct Planner<'a> {
 /// What a due schedule leads to.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) schedule_id: ScheduleId,
+    pub(super) task_id: TaskId,
     /// What to store, one part after the other.
     pub(super) parts: VecDeque<FireSchedule>,
     /// Where the trigger stands in the store until the next part is there.
@@ -51,11 +53,24 @@ pub(super) struct Standing {
 }
 
 impl Plan {
+    /// One that does nothing yet.
+    fn of(schedule: &Schedule) -> Plan {
+        Plan {
+            schedule_id: schedule.id.clone(),
+            task_id: schedule.task_id.clone(),
+            parts: VecDeque::new(),
+            standing: standing(schedule),
+            event: None,
+            skipped: Skipped::default(),
+            put_off: None,
+        }
+    }
+
     /// Leaves a schedule as it is, for whoever looks next.
-    pub(super) fn untouched(schedule: &Schedule, token: LeaseToken) -> Plan {
+    pub(super) fn untouched(schedule: &Schedule, token: LeaseToken, now: Timestamp) -> Plan {
         let standing = standing(schedule);
-        let parts = VecDeque::from([standing.fire(&schedule.id, token, AfterFire::Free)]);
-        Plan { parts, standing, event: None, skipped: Skipped::default(), put_off: None }
+        let parts = VecDeque::from([standing.fire(&schedule.id, token, now, AfterFire::Free)]);
+        Plan { parts, ..Plan::of(schedule) }
     }
 }
 
@@ -66,11 +81,15 @@ impl Standing {
     }
 
     /// A fire that makes no jobs and leaves the trigger where it is.
-    pub(super) fn fire(&self, id: &ScheduleId, token: LeaseToken, then: AfterFire) -> FireSchedule {
+    pub(super) fn fire(&self, id: &ScheduleId, token: LeaseToken, at: Timestamp, then: AfterFire) -> FireSchedule {
         FireSchedule {
             id: id.clone(),
             token,
+            at,
             jobs: Vec::new(),
+            overlap: Overlap::default(),
+            continues: false,
+            passed: None,
             trigger_state: self.trigger_state.clone(),
             next_fire_time: self.next_fire_time,
             last_fire_time: None,
@@ -132,7 +151,8 @@ impl Planner<'_> {
         stored: &Stored,
         caught_up: CatchUp,
     ) -> Plan {
-        let CatchUp { fires, skipped, state, next, is_cut_short } = caught_up;
+        let passed = self.passed(schedule.coalesce, &caught_up);
+        let CatchUp { fires, skipped, state, next, is_cut_short, .. } = caught_up;
         let inherited = task.map(Task::layered).unwrap_or_default();
         let settings = schedule.settings.over(&inherited);
         let last_fire_time = fires.last().map(|fire| fire.at);
@@ -152,7 +172,11 @@ impl Planner<'_> {
         let last = FireSchedule {
             id: schedule.id.clone(),
             token,
+            at: self.now,
             jobs,
+            overlap: settings.overlap.unwrap_or_default(),
+            continues: false,
+            passed,
             trigger_state: state.to_json(),
             next_fire_time,
             last_fire_time,
@@ -166,7 +190,22 @@ impl Planner<'_> {
             Some(message) => Some(EventKind::ScheduleFailed { schedule_id, message }),
         };
         let parts = self.parts(stored, last);
-        Plan { parts, standing: standing(schedule), event, skipped, put_off: None }
+        Plan { parts, event, skipped, ..Plan::of(schedule) }
+    }
+
+    /// The due times that get no jobs of their own.
+    fn passed(&self, coalesce: Coalesce, caught_up: &CatchUp) -> Option<PassedFires> {
+        let (first, last) = caught_up.skipped_between?;
+        let Skipped { count, or_more } = caught_up.skipped;
+        let (fate, reason) = match coalesce {
+            Coalesce::Latest => (Fate::Coalesced, "the job is that of the latest".to_owned()),
+            Coalesce::Earliest => (Fate::Coalesced, "the job is that of the earliest".to_owned()),
+            Coalesce::All => {
+                let most = self.catch_up_max;
+                (Fate::CatchUp, format!("what is missed at once gets {most} jobs at most"))
+            }
+        };
+        Some(PassedFires { first: first.at, last: last.at, count, or_more, fate, reason })
     }
 
     /// Cuts a fire into parts that one call can carry. After each the trigger stands where that part ends.
@@ -188,12 +227,17 @@ impl Planner<'_> {
             parts.push_back(FireSchedule {
                 id: last.id.clone(),
                 token: last.token,
+                at: last.at,
+                overlap: last.overlap,
+                continues: last.continues,
+                passed: None,
                 trigger_state: state.to_json(),
                 next_fire_time: last.jobs.first().and_then(|job| job.scheduled_fire_time),
                 last_fire_time: jobs.last().and_then(|job| job.scheduled_fire_time),
                 jobs,
                 then: AfterFire::Keep { now: self.now, lease: self.lease },
             });
+            last.continues = true;
         }
         parts.push_back(last);
         parts
@@ -221,8 +265,8 @@ impl Planner<'_> {
             }
         };
         let standing = standing(schedule);
-        let parts = VecDeque::from([standing.fire(&schedule.id, token, then)]);
-        Plan { parts, standing, event, skipped: Skipped::default(), put_off }
+        let parts = VecDeque::from([standing.fire(&schedule.id, token, self.now, then)]);
+        Plan { parts, event, put_off, ..Plan::of(schedule) }
     }
 
     /// The job for one fire. Its deadline counts from the jittered time: jitter delays a job, it does not make it late.

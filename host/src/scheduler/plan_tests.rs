@@ -25,6 +25,7 @@ fn every_minute() -> Schedule {
         pause: None,
         next_fire_time: Some(created_at),
         last_fire_time: None,
+        overruns_since: None,
         created_at,
     }
 }
@@ -104,6 +105,25 @@ fn catching_up_all_fires_is_bounded_and_the_rest_is_counted() {
     assert_eq!(fire_times(&plan), ["12:00:00", "12:01:00", "12:02:00", "12:03:00", "12:04:00"]);
     assert_eq!(plan.skipped.count, 365 * 24 * 60 + 1 - 5);
     assert_eq!(last(&plan).next_fire_time, Some(at("2027-05-01T12:01:00Z")));
+}
+
+#[test]
+fn due_times_without_jobs_of_their_own_are_told_with_the_reason() {
+    for (coalesce, now, expected) in [
+        (Coalesce::Latest, "12:00:30", None),
+        (Coalesce::Latest, "12:03:30", Some(("12:00:00", "12:03:00", 3, Fate::Coalesced))),
+        (Coalesce::Earliest, "12:03:30", Some(("12:01:00", "12:03:00", 3, Fate::Coalesced))),
+        (Coalesce::All, "12:03:30", None),
+        (Coalesce::All, "12:09:30", Some(("12:05:00", "12:09:00", 5, Fate::CatchUp))),
+    ] {
+        let plan = plan_at(&format!("2026-05-01T{now}Z"), &Schedule { coalesce, ..every_minute() }, Some(&task()));
+        let time = |text: &str| at(&format!("2026-05-01T{text}Z"));
+        let passed = last(&plan).passed.as_ref();
+        assert!(passed.is_none_or(|passed| !passed.reason.is_empty() && !passed.or_more));
+        let found = passed.map(|passed| (passed.first, passed.last, passed.count, passed.fate));
+        let expected = expected.map(|(first, last, count, fate)| (time(first), time(last), count, fate));
+        assert_eq!(found, expected, "{coalesce:?} at {now}");
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn round(
         }
     }
     let planned = plans.len();
-    plans.extend(left.map(|leased| Plan::untouched(&leased.schedule, token)));
+    plans.extend(left.map(|leased| Plan::untouched(&leased.schedule, token, acquired.now)));
     let is_cut_short = plans.len() > planned;
     stored += firing::store(core, state, plans).await?;
     let is_full = found >= ACQUIRE_MAX || is_cut_short;

@@ -65,6 +65,7 @@ mod tests {
             pause: None,
             next_fire_time: None,
             last_fire_time: None,
+            overruns_since: None,
             created_at,
         }
     }

@@ -44,6 +44,9 @@ fn ids(kind: &EventKind) -> Vec<(&'static str, Value)> {
         | EventKind::ScheduleDeserializationFailed { schedule_id, message } => {
             vec![("schedule_id", text(schedule_id)), ("message", text(message))]
         }
+        EventKind::ScheduleOverrun { schedule_id, task_id, job_id } => {
+            vec![("schedule_id", text(schedule_id)), ("task_id", text(task_id)), ("job_id", text(job_id))]
+        }
         EventKind::JobAdded { job_id, task_id, schedule_id } => {
             vec![("job_id", text(job_id)), ("task_id", text(task_id)), ("schedule_id", maybe(schedule_id))]
         }

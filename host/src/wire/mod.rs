@@ -5,6 +5,7 @@
 //! is not there is `null`, never a missing key. Lists are arrays of the plain objects; `show` prints the same object with details beside it.
 
 mod event;
+mod fire;
 mod job;
 mod payload;
 mod plugin;
@@ -14,6 +15,7 @@ mod task;
 mod transfer;
 
 pub(crate) use event::event;
+pub(crate) use fire::FireLineWire;
 pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(crate) use payload::payload_value;
 pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};

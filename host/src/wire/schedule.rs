@@ -17,10 +17,13 @@ pub(crate) struct ScheduleWire {
     pub(crate) paused: bool,
     pub(crate) coalesce: &'static str,
     pub(crate) misfire_grace_time_ms: Option<u64>,
+    pub(crate) overlap: &'static str,
     pub(crate) max_jitter_ms: u64,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) next_fire_time: Option<String>,
     pub(crate) last_fire_time: Option<String>,
+    /// Since which fire time each fire has found an earlier job that had not ended.
+    pub(crate) overruns_since: Option<String>,
 }
 
 /// What `schedules show` prints beside the schedule itself.
@@ -29,7 +32,7 @@ pub(crate) struct ScheduleDetails {
     #[serde(flatten)]
     pub(crate) schedule: ScheduleWire,
     pub(crate) description: String,
-    /// `active`, `paused`, `failed`, `finished`, `task_missing` or `task_unreadable`.
+    /// `active`, `overrunning`, `paused`, `failed`, `finished`, `task_missing` or `task_unreadable`.
     pub(crate) state: &'static str,
     /// Why its trigger failed, where it did.
     pub(crate) failure: Option<String>,
@@ -45,6 +48,8 @@ pub(crate) struct ScheduleDetails {
 pub(crate) enum ScheduleState {
     /// It fires.
     Active,
+    /// It fires, and its last fire found an earlier job that had not ended.
+    Overrunning,
     /// Somebody paused it.
     Paused,
     /// Its trigger failed, which paused it.
@@ -72,6 +77,7 @@ impl ScheduleState {
             (Some(Pause::Failed(_)), _) => ScheduleState::Failed,
             (None, None) => ScheduleState::Finished,
             (None, Some(_)) => match task {
+                TaskPresence::Present if schedule.overruns_since.is_some() => ScheduleState::Overrunning,
                 TaskPresence::Present => ScheduleState::Active,
                 TaskPresence::Unreadable => ScheduleState::TaskUnreadable,
                 TaskPresence::Missing => ScheduleState::TaskMissing,
@@ -82,6 +88,7 @@ impl ScheduleState {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             ScheduleState::Active => "active",
+            ScheduleState::Overrunning => "overrunning",
             ScheduleState::Paused => "paused",
             ScheduleState::Failed => "failed",
             ScheduleState::Finished => "finished",
@@ -103,10 +110,12 @@ impl ScheduleWire {
             paused: schedule.pause.is_some(),
             coalesce: coalesce_name(schedule.coalesce),
             misfire_grace_time_ms: grace_millis(settings.misfire_grace_time),
+            overlap: settings.overlap.as_str(),
             max_jitter_ms: millis(schedule.max_jitter),
             metadata: settings.metadata.0,
             next_fire_time: schedule.next_fire_time.map(|time| time.to_string()),
             last_fire_time: schedule.last_fire_time.map(|time| time.to_string()),
+            overruns_since: schedule.overruns_since.map(|time| time.to_string()),
         }
     }
 }

@@ -63,6 +63,7 @@ macro_rules! decorate {
             schedule_set(request: SetSchedule;) -> () = Never;
             schedule_acquire(request: AcquireSchedules;) -> AcquiredSchedules = SameAnswer;
             schedule_fire(fires: Vec<FireSchedule>;) -> Vec<Fired> = OtherAnswer;
+            schedule_history(request: ReadHistory;) -> Page<FireLine> = SameAnswer;
             schedule_next_due(;) -> Option<Timestamp> = SameAnswer;
             schedule_counts(;) -> ScheduleCounts = SameAnswer;
         }
@@ -92,6 +93,7 @@ macro_rules! decorate {
         $crate::decorate! { @trait $type, $mode, Housekeeping,
             recover(request: Recover;) -> Recovered = OtherAnswer;
             cleanup(now: Timestamp, limit: usize;) -> CleanedUp = OtherAnswer;
+            trim_history(request: TrimHistory;) -> Option<String> = OtherAnswer;
             scheduler_put(request: PutScheduler;) -> SchedulerPut = SameAnswer;
             scheduler_list(;) -> Page<SchedulerRow> = SameAnswer;
             check(;) -> () = SameAnswer;

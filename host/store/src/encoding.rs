@@ -17,7 +17,7 @@ use super::defect::Defect;
 
 use crate::model::{
     Ability, Backoff, Digest, ErrorKind, ExecutorName, GraceTime, HttpUsage, JobError, JobSettings, MemoryLoad,
-    Metadata, Parallelism, Progress, QueueName, Settings, Timestamp, UniqueKey, Usage,
+    Metadata, Overlap, Parallelism, Progress, QueueName, Settings, Timestamp, UniqueKey, Usage,
 };
 
 /// A type with a stored form.
@@ -105,6 +105,8 @@ pub(in crate::store) struct SettingsEncoded {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     misfire_grace_time: Limit<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    overlap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<u64>,
@@ -162,6 +164,7 @@ impl Encode for Settings {
                 GraceTime::Unlimited => None,
                 GraceTime::Within(span) => Some(micros(span)),
             }),
+            overlap: self.overlap.map(|policy| policy.as_str().to_owned()),
             executor: self.executor.as_ref().map(ToString::to_string),
             timeout: self.timeout.map(micros),
             fuel: self.fuel,
@@ -184,6 +187,7 @@ impl Encode for Settings {
             misfire_grace_time: form
                 .misfire_grace_time
                 .map(|grace| grace.map_or(GraceTime::Unlimited, |within| GraceTime::Within(span(within)))),
+            overlap: form.overlap.map(|name| known("overlap policy", &name, Overlap::from_name)).transpose()?,
             executor: executor(form.executor)?,
             timeout: form.timeout.map(span),
             fuel: form.fuel,
@@ -514,10 +518,10 @@ mod tests {
     fn what_a_newer_version_writes_is_told_from_what_is_damaged() {
         let settings = |text: &str| Settings::from_json(text).map_err(|defect| defect.kind);
         assert_eq!(settings(r#"{"fuel":1}"#).map(|settings| settings.fuel), Ok(Some(1)));
-        for newer in [r#"{"overlap":"skip"}"#, r#"{"overlap":1,"fuel":"much"}"#, r#"{"backoff":{"steps":[1]}}"#] {
+        for newer in [r#"{"calendar":"skip"}"#, r#"{"calendar":1,"fuel":"much"}"#, r#"{"backoff":{"steps":[1]}}"#] {
             assert_eq!(settings(newer), Err(DefectKind::Newer), "{newer}");
         }
-        for damaged in ["", "{", "null", r#"{"fuel":"much"}"#, r#"{"fuel":1}}"#, r#"{"overlap":1,"fu"#] {
+        for damaged in ["", "{", "null", r#"{"fuel":"much"}"#, r#"{"fuel":1}}"#, r#"{"calendar":1,"fu"#] {
             assert_eq!(settings(damaged), Err(DefectKind::Damaged), "{damaged}");
         }
         let error = |text: &str| JobError::from_json(text).map_err(|defect| defect.kind);

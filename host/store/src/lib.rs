@@ -50,8 +50,10 @@ mod encoding;
 pub mod error;
 mod exchange;
 mod kv;
+pub mod ledger;
 pub mod memory;
 pub mod open;
+pub mod overlap;
 mod plugin_encoding;
 mod queues;
 pub mod record;
@@ -78,6 +80,7 @@ pub use defect::{Defect, DefectKind};
 pub use error::{Certainty, StoreError, Subject};
 pub use exchange::{AcquireJobs, AcquiredJobs, Choice, ExchangeJobs, ExchangedJobs};
 pub use kv::{GetKv, KeyValue, KvBucket, KvKeyRow, KvPage, ListKv, WriteKv};
+pub use ledger::{PassedFires, ReadHistory, TrimHistory};
 pub use open::{OpenOptions, guarded, open};
 pub use queues::{QueueRow, ServedQueue};
 pub use record::{Record, Restore, Restored, Snapshot, SnapshotBatch, StoredPlugin};
@@ -87,8 +90,8 @@ pub use size::PayloadBytes;
 pub use versions::*;
 
 use crate::model::{
-    BucketName, Digest, Job, JobId, KvEntry, PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task,
-    TaskId, Timestamp,
+    BucketName, Digest, FireLine, Job, JobId, KvEntry, PluginName, PluginVersion, QueueName, Rollout, Schedule,
+    ScheduleId, Task, TaskId, Timestamp,
 };
 
 /// Plugins and tasks.
@@ -202,7 +205,7 @@ pub trait ScheduleQueue: Send + Sync {
     /// A page of schedules, by id.
     async fn schedule_list(&self, filter: ScheduleFilter) -> Result<Page<Schedule>, StoreError>;
 
-    /// Removes a schedule, whether it can be read or not; its jobs stay. Answers what was removed. Retry: safe, the second call answers
+    /// Removes a schedule with its history, whether it can be read or not; its jobs stay. Answers what was removed. Retry: safe, the second call answers
     /// `None`.
     async fn schedule_remove(&self, id: &ScheduleId) -> Result<Option<RemovedSchedule>, StoreError>;
 
@@ -233,9 +236,19 @@ pub trait ScheduleQueue: Send + Sync {
     /// element whose token no longer holds changes nothing. A job for a [fire](JobSpec::fire) that has one already is left out, and
     /// named in the answer: that fire has been made.
     ///
+    /// Which of the jobs are made, and which earlier ones of the schedule end for them, is decided by the [overlap policy](overlap::decide)
+    /// from the jobs that are stored at that moment. What holds a lease on the schedule keeps every other fire of it out, so that this is
+    /// exact over all schedulers.
+    ///
+    /// What becomes of each due time is written into the schedule's [history](ScheduleQueue::schedule_history).
+    ///
     /// Atomic, per call. Retry: safe; the second call answers `LeaseLost` for what the first one did, or leaves out every job where the
     /// lease was kept. Errors: `Rejected` where the database does not take what one of them carries.
     async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError>;
+
+    /// A page of what became of the due times of a schedule, the latest first. Each due time is in one line, from when it was fired or passed
+    /// over until the line is [trimmed](Housekeeping::trim_history) or the schedule removed.
+    async fn schedule_history(&self, request: ReadHistory) -> Result<Page<FireLine>, StoreError>;
 
     /// The earliest time at which a schedule is to be looked at: the smallest `next_fire_time`, or end of lease, of those that
     /// are not paused. `None`: nothing to wait for.
@@ -379,6 +392,12 @@ pub trait Housekeeping: Send + Sync {
     ///
     /// Each removal stands alone. Retry: safe.
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError>;
+
+    /// Removes lines of the histories of schedules by their age and number, those of some schedules with each call, in the order of their
+    /// ids. Answers where to go on, see [`TrimHistory::after`]; `None` once all were looked at.
+    ///
+    /// Each removal stands alone. Retry: safe.
+    async fn trim_history(&self, request: TrimHistory) -> Result<Option<String>, StoreError>;
 
     /// Says that a scheduler is alive, or (with `stopped`) that it left.
     ///

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::defect::Defect;
+use super::ledger::PassedFires;
 use crate::model::{
-    Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Pause, Payload, PluginName, Progress,
-    QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
+    Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Overlap, Pause, Payload, PluginName,
+    Progress, QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
 };
 pub use crate::model::{AddSchedule, Effects, JobSpec, KvRefusal, LogLine, MemoryLoad};
 
@@ -121,6 +122,10 @@ pub struct ResumeFrom {
     pub trigger_state: String,
     /// The trigger's new next fire time.
     pub next_fire_time: Option<Timestamp>,
+    /// When that was decided.
+    pub at: Timestamp,
+    /// What was due and is passed over.
+    pub passed: Option<PassedFires>,
 }
 
 /// See [`ScheduleQueue::schedule_acquire`](super::ScheduleQueue::schedule_acquire).
@@ -167,8 +172,16 @@ pub struct FireSchedule {
     pub id: ScheduleId,
     /// The token of the lease on it.
     pub token: LeaseToken,
-    /// The jobs to queue.
+    /// When it was decided what is due.
+    pub at: Timestamp,
+    /// The jobs to queue, as far as the overlap policy lets them be made.
     pub jobs: Vec<JobSpec>,
+    /// What to do about earlier jobs of the schedule that have not ended.
+    pub overlap: Overlap,
+    /// Whether earlier parts of the same fire were stored before: their jobs do not mean that the schedule overruns.
+    pub continues: bool,
+    /// Due times without jobs of their own, which come after those of the jobs, or share the only one.
+    pub passed: Option<PassedFires>,
     /// The trigger's new state.
     pub trigger_state: String,
     /// The next fire time; `None`: there are no more.
@@ -205,11 +218,24 @@ pub enum AfterFire {
 pub enum Fired {
     /// Everything is stored.
     Stored {
-        /// The jobs that were left out, because their fire had a job already.
+        /// The jobs that were left out, because their fire had a job already, or by the overlap policy.
         left_out: Vec<JobId>,
+        /// What it did about earlier jobs.
+        overlapped: Overlapped,
     },
     /// The lease was no longer held; nothing has changed.
     LeaseLost,
+}
+
+/// What a fire did about earlier jobs of its schedule that had not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overlapped {
+    /// Jobs that waited and were cancelled.
+    pub cancelled: Vec<EndedJob>,
+    /// Jobs that run and were asked to stop.
+    pub asked: Vec<JobId>,
+    /// The youngest job that had not ended, where the fire before found none: the schedule overruns from now on.
+    pub began_with: Option<JobId>,
 }
 
 /// Which jobs to list.

@@ -24,6 +24,19 @@ pub const SHARING_TASKS_MAX: usize = 1_000;
 /// Most log lines that one call of `cleanup` removes: a job may have many thousands.
 pub const LOG_LINES_REMOVED_MAX: usize = 10_000;
 
+/// Most lines of the histories of schedules that one call of `cleanup` removes with those, unless it is one schedule that has more.
+pub const HISTORY_LINES_REMOVED_MAX: u64 = 10_000;
+
+/// How many of the first schedules are removed together that have had so many lines.
+pub fn removed_together(lines: impl IntoIterator<Item = u64>) -> usize {
+    let mut sum = 0_u64;
+    let is_within = |(place, lines): &(usize, u64)| {
+        sum = sum.saturating_add(*lines);
+        *place == 0 || sum <= HISTORY_LINES_REMOVED_MAX
+    };
+    lines.into_iter().enumerate().take_while(is_within).count()
+}
+
 /// For how long something is put off that this version cannot read: as long again as it has waited `since`, within these bounds.
 pub const PUT_OFF: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
@@ -348,6 +361,14 @@ mod tests {
             now = until;
         }
         assert_eq!(pauses, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn schedules_are_removed_together_as_far_as_the_bound_on_their_lines_goes() {
+        assert_eq!(removed_together([]), 0);
+        assert_eq!(removed_together([1, 0, 5]), 3);
+        assert_eq!(removed_together([9_999, 1, 1]), 2);
+        assert_eq!(removed_together([1_000_000, 0]), 1, "one that has more goes alone");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Changing what a schedule says.
 
-use crate::model::Schedule;
+use crate::ledger::PassedFires;
+use crate::model::{Schedule, Timestamp};
 
 /// See [`ScheduleQueue::schedule_set`](crate::ScheduleQueue::schedule_set).
 #[derive(Debug, Clone)]
@@ -9,4 +10,8 @@ pub struct SetSchedule {
     pub expected: Schedule,
     /// The schedule as it is to be, of the same id and life.
     pub schedule: Schedule,
+    /// When it was changed.
+    pub at: Timestamp,
+    /// What was due by the old rule, and is passed over.
+    pub passed: Option<PassedFires>,
 }

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "schedule",
     "schedules",
     "schedules set",
+    "schedules history",
     "schedules unpause",
     "schedules preview",
     "submit",
@@ -64,6 +65,8 @@ fn the_defaults_that_help_names_are_the_programs() {
         ("--cleanup-interval", format_duration(usual.cleanup_interval)),
         ("--drain-timeout", format_duration(usual.drain_timeout)),
         ("--max-catch-up", usual.catch_up_max.to_string()),
+        ("--history-ttl", format_duration(usual.history_ttl)),
+        ("--history-max", usual.history_max.to_string()),
     ] {
         let (_, about) = help.split_once(&format!("{flag} <")).unwrap_or_else(|| panic!("{flag} is not explained"));
         let named = about.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));

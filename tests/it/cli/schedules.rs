@@ -146,3 +146,114 @@ fn a_job_can_wait_for_its_time() {
         assert!(said.err.contains(part), "{flags:?}: {said:?}");
     }
 }
+
+#[test]
+fn an_overlap_policy_is_inherited_given_taken_back_and_shown() {
+    let user = with_schedule();
+    let policy = |value: &Value| (value["overlap"].clone(), value["own_settings"]["overlap"].clone());
+    assert_eq!(policy(&shown(&user)), (json!("queue"), Value::Null));
+    user.ok(["tasks", "configure", "greet", "--overlap", "queue-one"]);
+    assert_eq!(user.json(&["tasks", "show", "greet"])["overlap"], "queue-one");
+    assert_eq!(policy(&shown(&user)), (json!("queue-one"), Value::Null), "it is the task's");
+    let said = user.ok(["schedules", "set", "s", "--overlap", "cancel-running"]);
+    assert!(said.contains("overlap: cancel-running (it was: the task's)"), "{said}");
+    assert_eq!(policy(&shown(&user)), (json!("cancel-running"), json!("cancel-running")));
+    let line = || {
+        let shown = user.ok(["schedules", "show", "s"]);
+        let line = shown.lines().find_map(|line| line.strip_prefix("overlap:")).map(str::trim);
+        line.expect("it is shown").to_owned()
+    };
+    assert_eq!(line(), "cancel-running");
+    let said = user.ok(["schedules", "set", "s", "--unset", "overlap"]);
+    assert!(said.contains("overlap: the task's (it was: cancel-running)"), "{said}");
+    assert_eq!(line(), "queue-one  (its task's)");
+    user.ok(["schedule", "greet", "--arg", "name=Ada", "--id", "t", "--interval", "1h", "--overlap", "skip"]);
+    assert_eq!(user.json(&["schedules", "show", "t"])["overlap"], "skip");
+    let before = shown(&user);
+    for command in [
+        &["schedules", "set", "s", "--overlap", "skipp"][..],
+        &["schedule", "greet", "--arg", "name=Ada", "--interval", "1h", "--overlap", "skipp"],
+        &["tasks", "configure", "greet", "--overlap", "skipp"],
+    ] {
+        let said = user.host(command);
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{said:?}");
+        let is_helpful = said.err.contains("'skipp'") && said.err.contains("queue-one, cancel-running, replace-queued");
+        assert!(is_helpful, "{said:?}");
+    }
+    assert_eq!(shown(&user), before);
+    let said = user.host(["submit", "greet", "--arg", "name=Ada", "--overlap", "skip"]);
+    assert_eq!(said.code, Some(2), "a job has none: {said:?}");
+    let file = user.file("settings.toml", "[task_defaults]\noverlap = \"skipp\"\n");
+    let said = user.host(["--config".as_ref(), file.as_os_str(), "tasks".as_ref()]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("line 2") && said.err.contains("`skipp` is no overlap policy"), "{said:?}");
+}
+
+#[test]
+fn the_history_of_a_schedule_tells_what_became_of_its_fire_times() {
+    let user = with_schedule();
+    let said = user.host(["schedules", "history", "s"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.err.contains("nothing was due yet"), "{said:?}");
+    assert_eq!(user.json(&["schedules", "history", "s"]), json!([]));
+    let overdue = ["--interval", "1h", "--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T05:30:00Z"];
+    let greet = ["schedule", "greet", "--arg", "name=Ada", "--id"];
+    user.ok([&greet[..], &["late"], &overdue].concat());
+    user.ok([&greet[..], &["each", "--coalesce", "all", "--overlap", "skip"], &overdue].concat());
+    user.ok([&greet[..], &["resting", "--paused"], &overdue[..4]].concat());
+    user.ok(["schedules", "unpause", "resting", "--resume-from", "2026-01-01T03:00:00Z"]);
+    user.ok(["schedules", "pause", "resting"]);
+    let server = user.start(["serve"], "ready: both");
+    let line = |id: &str, at: usize| {
+        super::serving::wait_for("a line", || {
+            let lines = user.json(&["schedules", "history", id, "--explain"]);
+            lines.get(at).cloned()
+        })
+    };
+    let late = line("late", 0);
+    assert_eq!((&late["fate"], &late["count"], &late["is_end"]), (&json!("coalesced"), &json!(6), &json!(true)));
+    assert_eq!(late["first_due"], "2026-01-01T00:00:00.000000Z");
+    assert_eq!(
+        (&late["last_due"], &late["jobs"][0]["id"]),
+        (&json!("2026-01-01T05:00:00.000000Z"), &late["job_ids"][0])
+    );
+    let (skipped, made) = (line("each", 0), line("each", 1));
+    assert_eq!((&skipped["fate"], &skipped["count"], &skipped["job_ids"]), (&json!("overlap"), &json!(5), &json!([])));
+    assert!(skipped["reason"].as_str().is_some_and(|why| why.starts_with("skip: job ")), "{skipped}");
+    assert_eq!((&made["fate"], &made["count"], &made["reason"]), (&json!("queued"), &json!(1), &Value::Null));
+    let resting = line("resting", 0);
+    assert_eq!((&resting["fate"], &resting["count"]), (&json!("paused"), &json!(3)));
+    super::serving::wait_for("the job to run", || {
+        let jobs = user.json(&["jobs", "--outcome", "success"]);
+        (jobs.as_array().map_or(0, Vec::len) >= 2).then_some(())
+    });
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(0));
+    let table = user.ok(["schedules", "history", "each", "--explain"]);
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(rows[0].contains("DUE") && rows[0].ends_with("WHY"), "{table}");
+    assert!(rows[1].contains("skipped: overlap") && rows[1].contains("the last fire time"), "{table}");
+    assert!(rows[2].contains("queued") && rows[2].ends_with("success"), "{table}");
+    let one = user.host(["schedules", "history", "each", "-n", "1"]);
+    assert_eq!(one.out.lines().count(), 2, "{one:?}");
+    assert!(one.err.contains("there are more"), "{one:?}");
+    for (arguments, code, part) in [
+        (&["schedules", "history", "none"][..], 4, "schedules: "),
+        (&["schedules", "history", "each", "--limit", "0"], 2, "a number from 1"),
+        (&["schedules", "history"], 2, "<ID>"),
+        (&["serve", "--history-max", "0"], 2, "a number from 1"),
+        (&["serve", "--history-ttl", "10"], 2, "10s or 10ms"),
+    ] {
+        let said = user.host(arguments);
+        assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{said:?}");
+        assert!(said.err.contains(part), "{said:?}");
+    }
+    user.ok(["cleanup"]);
+    assert_eq!(user.json(&["schedules", "history", "each"]).as_array().map(Vec::len), Some(2));
+    let file = user.file("settings.toml", "[serve]\nhistory_max = 1\n");
+    user.ok(["--config".as_ref(), file.as_os_str(), "cleanup".as_ref()]);
+    assert_eq!(user.json(&["schedules", "history", "each"]).as_array().map(Vec::len), Some(1));
+    user.ok(["schedules", "remove", "each"]);
+    assert_eq!(user.host(["schedules", "history", "each"]).code, Some(4));
+}

@@ -99,7 +99,10 @@ pub(crate) fn newer_job(backend: Backend) -> Result<()> {
             newer.push(on.stage.job(&task).await);
         }
         on.stage.store.job_add(newer.clone()).await?;
-        on.change(r#"UPDATE host_jobs SET settings = '{"overlap":"skip"}'"#).await?;
+        on.change(
+            "UPDATE host_jobs SET settings = REPLACE(settings, '\"usual\":1', '\"usual\":1,\"calendar\":\"skip\"')",
+        )
+        .await?;
         let options = host::scheduler::Options { max_concurrent_jobs: 3, ..Stage::options("older") };
         let scheduler = on.stage.start(options).await;
         let good = on.stage.submit(on.stage.job(&task).await).await;
@@ -110,7 +113,7 @@ pub(crate) fn newer_job(backend: Backend) -> Result<()> {
         let kinds: Vec<DefectKind> = page.unreadable.iter().map(|bad| bad.defect.kind).collect();
         ensure!(kinds == [DefectKind::Newer; 7], "{page:?}");
         // Somebody who can read them comes.
-        on.change("UPDATE host_jobs SET settings = '{}' WHERE settings LIKE '%overlap%'").await?;
+        on.change("UPDATE host_jobs SET settings = REPLACE(settings, ',\"calendar\":\"skip\"', '')").await?;
         for spec in newer {
             let finished = || async { on.stage.stored(spec.id).await.state == JobState::Finished };
             on.stage.advance_until("the job to run", Duration::from_secs(1), finished).await;
@@ -175,7 +178,7 @@ pub(crate) fn unreadable_task(backend: Backend) -> Result<()> {
         }
         on.stage.store.job_add(jobs.iter().map(|(_, job)| job.clone()).collect()).await?;
         on.change(r#"UPDATE host_tasks SET declared = '{"max_attempts":"x"}' WHERE id = 'damaged'"#).await?;
-        on.change(r#"UPDATE host_tasks SET declared = '{"overlap":"skip"}' WHERE id = 'newer'"#).await?;
+        on.change(r#"UPDATE host_tasks SET declared = '{"calendar":"skip"}' WHERE id = 'newer'"#).await?;
         let scheduler = on.stage.start(Stage::options("one")).await;
         on.fires("good").await;
         let ids = |wanted: &str| -> Vec<JobId> {

@@ -31,7 +31,8 @@ const QUEUED: usize = 2_000;
 const SCHEDULES: usize = 1_000;
 
 /// The tables that hot statements look at.
-const TABLES: [&str; 8] = ["numbers", "tasks", "schedules", "jobs", "job_logs", "groups", "queues", "kv_entries"];
+const TABLES: [&str; 9] =
+    ["numbers", "tasks", "schedules", "jobs", "job_logs", "groups", "queues", "kv_entries", "fires"];
 
 /// What the names of tables and indexes begin with. The list of hot statements leaves it out, and so does this file.
 const PREFIX: &str = "host_";
@@ -239,6 +240,8 @@ fn sqlite_look(step: &str) -> Option<Look> {
             Some(format!("{} primary", short(index.strip_prefix("sqlite_autoindex_")?).strip_suffix("_1")?))
         };
         let index = index.map(|index| primary(index).unwrap_or_else(|| short(index).to_owned()));
+        // A table without row ids is its own primary key.
+        let index = index.or_else(|| rest.contains("USING PRIMARY KEY").then(|| format!("{table} primary")));
         Look { is_whole: word == "SCAN" && !may_be_read_whole(index.as_deref()), index }
     })
 }

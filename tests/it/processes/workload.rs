@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use host::model::{
-    ErrorKind, Job, JobError, JobId, JobSpec, LeaseToken, LogLevel, LogLine, Outcome, Pause, Payload, PluginName,
-    ScheduleId, SchedulerId, Target, Task, TaskId, Timestamp,
+    ErrorKind, Job, JobError, JobId, JobSpec, LeaseToken, LogLevel, LogLine, Outcome, Overlap, Pause, Payload,
+    PluginName, ScheduleId, SchedulerId, Target, Task, TaskId, Timestamp,
 };
 use host::store::{
     AcquireJobs, AcquireSchedules, AfterFire, Cancelled, Effects, Ending, FireSchedule, Fired, Hold, JobReport,
@@ -252,6 +252,10 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
                 trigger_state: (made + 2).to_string(),
                 next_fire_time: Some(t(made + 2)),
                 last_fire_time: Some(t(made + 1)),
+                at: t(1_000),
+                overlap: Overlap::default(),
+                continues: false,
+                passed: None,
                 then: AfterFire::Free,
             };
             // A lease that is lost was ended by a pause, or an answer was.

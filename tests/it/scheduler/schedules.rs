@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use host::model::{Coalesce, JobState, Outcome, Pause, Settings};
+use host::broker::Delivery;
+use host::model::{Coalesce, EventKind, JobState, Outcome, Overlap, Pause, Settings};
 use host::scheduler::{Options, Role};
-use tests::stage::{Stage, at, succeed, unlimited};
+use tests::stage::{Stage, at, run_until_cancelled, succeed, unlimited};
 use tests::wait::wait_for;
 
 #[tokio::test]
@@ -97,4 +98,36 @@ async fn a_schedule_whose_trigger_cannot_be_read_rests_with_the_reason_and_harms
     assert!(matches!(&pause, Pause::Failed(reason) if reason.contains("trigger")), "{pause:?}");
     wait_for("the other one to fire", || async { (stage.jobs().await.len() == 1).then_some(()) }).await;
     scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_outlasts_the_interval_is_stopped_for_the_next_one_and_that_is_told() {
+    let stage = Stage::default();
+    let settings = Settings { overlap: Some(Overlap::CancelRunning), ..unlimited() };
+    let task = stage.task("t", settings, run_until_cancelled()).await;
+    let id = stage.schedule("s", &task, r#"{"type":"interval","seconds":10}"#, Coalesce::Latest).await;
+    let mut events = stage.broker.subscribe();
+    let scheduler = stage.start(Stage::options("one")).await;
+    stage
+        .advance_until("three jobs to be cancelled", Duration::from_secs(1), || async {
+            stage.jobs().await.iter().filter(|job| job.outcome == Some(Outcome::Cancelled)).count() >= 3
+        })
+        .await;
+    let running = stage.jobs().await.iter().filter(|job| job.state == JobState::Running).count();
+    assert!(running <= 1, "{running} run");
+    let stored = stage.store.schedule_get(&id).await.expect("the store answers").expect("it exists");
+    assert_eq!(stored.overruns_since, Some(at("12:00:10")));
+    stage.stop_in_time(scheduler).await;
+    let (mut told, mut asked) = (0, 0);
+    // The subscription ends behind what was told before.
+    stage.broker.close().await;
+    while let Some(Delivery::Event(event)) = events.next().await {
+        match event.kind {
+            EventKind::ScheduleOverrun { schedule_id, .. } if schedule_id == id => told += 1,
+            EventKind::JobCancelRequested { .. } => asked += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(told, 1, "once for the whole stretch");
+    assert!(asked >= 3, "{asked}");
 }

@@ -5,12 +5,15 @@
 //! 2. No task has more attempts at the same time than it allows, likewise.
 //! 3. A job counts no more crashes than there were processes that died, stood still or were cut off; without any it counts none.
 //! 4. Every job ends. Only one whose workers crashed is abandoned.
-//! 5. Every due time of a schedule makes one job: none is left out, none comes twice, none comes before its time.
+//! 5. Every due time of a schedule makes one job, unless its overlap policy is against it: none is left out, none comes twice, none comes
+//!    before its time.
 //! 6. Stopping ends within its time, whatever the store is doing.
 //! 7. What is damaged ends or is paused with the reason, and harms nothing else.
 //! 8. No worker begins what it cannot run.
 //! 9. When all is over nothing is leased, and no task counts a running job.
 //! 10. All attempts at a job run the same version of its plugin, and that one stands on it in the end.
+//! 11. Each fire treats the earlier jobs of its schedule as the overlap policy says.
+//! 12. Each due time of a schedule has exactly one line in its ledger, with the job that was made for it, if any was.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};

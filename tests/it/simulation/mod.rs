@@ -5,8 +5,10 @@
 //! `SIMULATION_SEED=17` runs one seed and prints what happened and was logged; `SIMULATION_SEEDS=100000` runs more of them.
 
 mod history;
+mod ledger;
 mod machine;
 mod network;
+mod policies;
 mod script;
 mod versions;
 mod world;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use host::model::{Coalesce, Overlap};
+
 use super::network::Temper;
 use super::versions::Change;
 
@@ -79,6 +81,10 @@ pub(super) struct Script {
     /// When a job of the plugin is queued.
     pub(super) versioned: Vec<Duration>,
     pub(super) changes: Vec<(Duration, Change)>,
+    /// What the schedules do about jobs that have not ended.
+    pub(super) policies: Vec<Overlap>,
+    /// Which of several missed fire times get jobs.
+    pub(super) coalesce: Vec<Coalesce>,
 }
 
 /// The tasks and how many of their jobs may run at once.
@@ -95,7 +101,7 @@ impl Script {
         let abilities = abilities.collect();
         let faults =
             (0..random.usize(0..=5)).map(|_| (at(&mut random), Fault::draw(&mut random, hosts, is_server))).collect();
-        Script {
+        let mut script = Script {
             hosts,
             temper: if random.bool() { Temper::Calm } else { Temper::Rough },
             is_server,
@@ -109,7 +115,13 @@ impl Script {
             faults: apart(faults),
             versioned: (0..random.usize(0..8)).map(|_| at(&mut random)).collect(),
             changes: (0..random.usize(0..5)).map(|_| (at(&mut random), Change::draw(&mut random))).collect(),
-        }
+            policies: Vec::new(),
+            coalesce: Vec::new(),
+        };
+        script.policies = script.intervals.iter().map(|_| Overlap::ALL[random.usize(..Overlap::ALL.len())]).collect();
+        let all = [Coalesce::All, Coalesce::All, Coalesce::Latest, Coalesce::Earliest];
+        script.coalesce = script.intervals.iter().map(|_| all[random.usize(..all.len())]).collect();
+        script
     }
 }
 

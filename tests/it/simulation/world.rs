@@ -10,19 +10,22 @@ use host::broker::local::LocalBroker;
 use host::clock::Clock as _;
 use host::executor::{Executor, Finished, Invocation, Offers, Retry, RunControl, Verdict};
 use host::model::{
-    Coalesce, ConflictPolicy, ErrorKind, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Outcome, Parallelism,
-    Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName, Timestamp,
+    Coalesce, ConflictPolicy, ErrorKind, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Outcome, Overlap,
+    Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName,
+    Timestamp,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
 use host::store::memory::MemoryStore;
 use host::store::store_clock::StoreClock;
-use host::store::{AddSchedule, Defect, JobFilter, PauseSchedule, Store, guarded};
+use host::store::{AddSchedule, Defect, PauseSchedule, Store, guarded};
 use host::trigger::Trigger;
 use tests::doubles::damaged::{Damaged, Refusal};
 
 use super::history::{Course, History};
+use super::ledger;
 use super::machine::{Power, ProcessClock, Timeline, Wall};
 use super::network::{Link, Network};
+use super::policies::{Policed, jobs_of, schedule_id};
 use super::script::{Fault, Script, TASKS, TROUBLE};
 use super::versions::{Versions, versioned};
 
@@ -54,6 +57,8 @@ struct Attempts {
     has_company: bool,
     /// The tasks whose functions it has.
     functions: Vec<TaskName>,
+    /// The schedules whose jobs may take longer than their intervals.
+    overlapping: BTreeSet<ScheduleId>,
 }
 
 #[async_trait]
@@ -74,7 +79,14 @@ impl Executor for Attempts {
         let of_job = job.spec.id.to_string().bytes().fold(self.seed, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
         let mut random = fastrand::Rng::with_seed(of_job.wrapping_add(u64::from(job.attempt)));
         let is_scheduled = job.spec.schedule_id.is_some();
-        let span = Duration::from_millis(random.u64(0..if is_scheduled { 500 } else { 8_000 }));
+        let may_overlap = job.spec.schedule_id.as_ref().is_some_and(|id| self.overlapping.contains(id));
+        let span = Duration::from_millis(random.u64(
+            0..match (is_scheduled, may_overlap) {
+                (_, true) => 20_000,
+                (true, false) => 500,
+                (false, false) => 8_000,
+            },
+        ));
         let (fails, is_deaf) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
         // Code that nobody can stop, such as one that holds its thread.
         let is_stuck = !is_scheduled && random.u8(0..20) == 0;
@@ -151,15 +163,18 @@ impl World {
         let server = Arc::new(ProcessClock::new(timeline, &wall));
         let memory = if script.is_server { MemoryStore::server(server) } else { MemoryStore::with_clock(server) };
         let memory: Arc<dyn Store> = Arc::new(memory);
+        let history = History::new(timeline);
+        let policies = script.policies.iter().enumerate().map(|(number, policy)| (schedule_id(number), *policy));
+        let policed = Policed::new(Arc::clone(&memory), history.clone(), policies.collect());
         let mut world = World {
             seed,
             timeline: timeline.clone(),
-            damaged: Arc::new(Damaged::new(Arc::clone(&memory))),
+            damaged: Arc::new(Damaged::new(Arc::new(policed))),
             versions: Versions::new(&memory, wall.now()).await,
             memory,
             network: Arc::new(Network::new(timeline, seed, script.temper)),
             broker: Arc::new(LocalBroker::new()),
-            history: History::new(timeline),
+            history,
             hosts: Mutex::default(),
             ids: Mutex::new(JobIdSource::new(fastrand::Rng::with_seed(seed))),
             jobs: Mutex::default(),
@@ -213,7 +228,8 @@ impl World {
             text
         };
         let trigger = Trigger::from_json(&text, now).expect("a trigger");
-        let id = ScheduleId::new(&format!("schedule {number}")).expect("an id");
+        let id = schedule_id(number);
+        let policy = self.script.policies[number];
         let schedule = Schedule {
             id: id.clone(),
             life: ScheduleLife::default(),
@@ -221,12 +237,13 @@ impl World {
             trigger: trigger.to_json().to_string(),
             trigger_state: trigger.initial_state().to_json(),
             args: Payload::no_args(),
-            coalesce: Coalesce::All,
+            coalesce: self.script.coalesce[number],
             max_jitter: Duration::ZERO,
-            settings: Settings::default(),
+            settings: Settings { overlap: Some(policy), ..Settings::default() },
             pause: None,
             next_fire_time: Some(trigger.first_fire().expect("it fires").at),
             last_fire_time: None,
+            overruns_since: None,
             created_at: now,
         };
         self.memory.schedule_add(AddSchedule { schedule, conflict: ConflictPolicy::Error }).await.expect("a new id");
@@ -292,7 +309,16 @@ impl World {
         let functions = of_it.map(|(name, _)| TaskName::new(name).expect("a name")).collect();
         let has_company = self.script.hosts > 1;
         let history = self.history.clone();
-        let attempts = Attempts { history, process: process.clone(), seed: self.seed, has_company, functions };
+        let overlapping = self.schedules.iter().zip(&self.script.policies);
+        let overlapping = overlapping.filter(|(_, policy)| **policy != Overlap::Queue).map(|(id, _)| id.clone());
+        let attempts = Attempts {
+            history,
+            process: process.clone(),
+            seed: self.seed,
+            has_company,
+            functions,
+            overlapping: overlapping.collect(),
+        };
         let attempts: Arc<dyn Executor> = Arc::new(attempts);
         let plugins: Arc<dyn Executor> = Arc::new(Plugins(Arc::clone(&attempts)));
         let parts = Parts {
@@ -470,19 +496,10 @@ impl World {
     }
 
     async fn all_jobs(&self) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        let mut filter = JobFilter { limit: host::model::limits::PAGE_ROWS_MAX, ..JobFilter::default() };
-        loop {
-            let page = self.memory.job_list(filter.clone()).await.expect("it answers");
-            jobs.extend(page.rows);
-            match page.next {
-                Some(next) => filter.after = Some(next),
-                None => return jobs,
-            }
-        }
+        jobs_of(&*self.memory).await
     }
 
-    /// Every due time up to now has made its job.
+    /// Every due time up to now has made its job, unless the policy of the schedule was against it.
     async fn look_at_schedules(&self) {
         let spoilt = self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut fires: BTreeMap<ScheduleId, Vec<Timestamp>> = BTreeMap::new();
@@ -491,15 +508,21 @@ impl World {
                 fires.entry(id).or_default().push(at);
             }
         }
-        for (id, seconds) in self.schedules.iter().zip(&self.script.intervals) {
+        for (number, (id, seconds)) in self.schedules.iter().zip(&self.script.intervals).enumerate() {
+            let makes_all =
+                self.script.policies[number] == Overlap::Queue && self.script.coalesce[number] == Coalesce::All;
             let stored = self.memory.schedule_get(id).await.expect("it answers").expect("it is there");
             let mut made = fires.remove(id).unwrap_or_default();
             made.sort();
             let interval = Duration::from_secs(u64::from(*seconds));
             let expected: Vec<Timestamp> =
                 (0..).take(made.len()).map(|n: u32| stored.created_at.saturating_add(interval * n)).collect();
-            if made != expected {
+            if makes_all && made != expected {
                 self.history.violation(format_args!("{id} has fired at {made:?}"));
+            }
+            let jobs = self.all_jobs().await;
+            for fault in ledger::faults(&*self.memory, &stored, interval, &jobs).await {
+                self.history.violation(format_args!("{id}: {fault}"));
             }
             let is_late = stored.next_fire_time.is_none_or(|next| next.saturating_add(3 * SECOND) < self.wall.now());
             if spoilt.contains(id) {

@@ -68,6 +68,25 @@ fn missed_fires_of_an_interval_are_counted_exactly_however_many_they_are() {
 }
 
 #[test]
+fn what_is_not_wanted_lies_between_two_fires_that_are_told() {
+    let second = every_second();
+    let between = |now: &str, keep| {
+        let found = second.catch_up(&second.initial_state(), at(now), keep).expect("no error");
+        found.skipped_between.map(|(first, last)| (first.at, last.at))
+    };
+    let first = at("2026-01-01T00:00:00Z");
+    assert_eq!(between("2026-01-01T00:00:00Z", Keep::Latest), None, "the only one is wanted");
+    // A few are visited, many are jumped over.
+    for now in ["2026-01-01T00:00:09Z", "2026-02-01T00:00:00Z"] {
+        assert_eq!(between(now, Keep::Latest), Some((first, at(now))), "the last one is wanted");
+        assert_eq!(between(now, Keep::Earliest), Some((at("2026-01-01T00:00:01Z"), at(now))));
+        assert_eq!(between(now, Keep::All { at_most: 3 }), Some((at("2026-01-01T00:00:03Z"), at(now))));
+        assert_eq!(between(now, Keep::All { at_most: 0 }), Some((first, at(now))));
+    }
+    assert_eq!(between("2026-01-01T00:00:02Z", Keep::All { at_most: 3 }), None);
+}
+
+#[test]
 fn all_of_them_are_capped_and_the_rest_is_reported() {
     let hourly = trigger(json!({"type": "cron", "minute": 0, "start_time": "2026-01-01T00:00:00Z"}));
     let now = at("2026-01-01T09:30:00Z");

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use host::model::{
-    BucketName, Digest, ErrorKind, Job, JobError, JobId, JobSpec, KvEntry, Outcome, Pause, PluginName, PluginVersion,
-    QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
+    BucketName, Digest, ErrorKind, FireLine, Job, JobError, JobId, JobSpec, KvEntry, Outcome, Overlap, Pause,
+    PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 use host::store::*;
 
@@ -314,12 +314,20 @@ impl ScheduleQueue for Damaged {
                 trigger_state: schedule.trigger_state,
                 next_fire_time: schedule.next_fire_time,
                 last_fire_time: None,
+                at: now,
+                overlap: Overlap::default(),
+                continues: false,
+                passed: None,
                 then,
             };
             self.inner.schedule_fire(vec![fire]).await?;
             acquired.unreadable.push(bad);
         }
         Ok(acquired)
+    }
+
+    async fn schedule_history(&self, request: ReadHistory) -> Result<Page<FireLine>, StoreError> {
+        self.inner.schedule_history(request).await
     }
 
     async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError> {
@@ -433,6 +441,10 @@ impl JobQueue for Damaged {
 impl Housekeeping for Damaged {
     async fn recover(&self, request: Recover) -> Result<Recovered, StoreError> {
         self.inner.recover(request).await
+    }
+
+    async fn trim_history(&self, request: TrimHistory) -> Result<Option<String>, StoreError> {
+        self.inner.trim_history(request).await
     }
 
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError> {

@@ -243,6 +243,10 @@ pub struct Serve {
     pub drain_timeout: Duration,
     /// Most jobs that one missed stretch of a schedule may create under `coalesce: all`.
     pub catch_up_max: usize,
+    /// For how long the lines of a schedule's history are kept.
+    pub history_ttl: Duration,
+    /// Most lines of a schedule's history that are kept.
+    pub history_max: usize,
     /// The queues whose jobs it runs.
     pub queues: Vec<QueueLimit>,
 }
@@ -296,6 +300,8 @@ impl Default for Serve {
             // 30 s that container runtimes give.
             drain_timeout: Duration::from_secs(15),
             catch_up_max: limits::CATCH_UP_MAX,
+            history_ttl: limits::HISTORY_TTL,
+            history_max: limits::HISTORY_MAX,
             queues: vec![QueueLimit::new(QueueName::default())],
         }
     }

@@ -40,6 +40,8 @@ pub enum EventKind {
     ScheduleFailed { schedule_id: ScheduleId, message: String },
     /// What the store holds of a schedule cannot be read, and the schedule rests.
     ScheduleDeserializationFailed { schedule_id: ScheduleId, message: String },
+    /// A schedule fired while an earlier job of its own had not ended, and had not done so the time before.
+    ScheduleOverrun { schedule_id: ScheduleId, task_id: TaskId, job_id: JobId },
     /// A job was queued.
     JobAdded { job_id: JobId, task_id: TaskId, schedule_id: Option<ScheduleId> },
     /// A job and its result were cleaned up.
@@ -73,6 +75,7 @@ pub enum EventType {
     ScheduleRemoved,
     ScheduleFailed,
     ScheduleDeserializationFailed,
+    ScheduleOverrun,
     JobAdded,
     JobRemoved,
     JobAcquired,
@@ -95,6 +98,7 @@ super::outcome::names! { EventType {
     ScheduleRemoved => "schedule_removed",
     ScheduleFailed => "schedule_failed",
     ScheduleDeserializationFailed => "schedule_deserialization_failed",
+    ScheduleOverrun => "schedule_overrun",
     JobAdded => "job_added",
     JobRemoved => "job_removed",
     JobAcquired => "job_acquired",
@@ -120,6 +124,7 @@ impl EventKind {
             EventKind::ScheduleRemoved { .. } => EventType::ScheduleRemoved,
             EventKind::ScheduleFailed { .. } => EventType::ScheduleFailed,
             EventKind::ScheduleDeserializationFailed { .. } => EventType::ScheduleDeserializationFailed,
+            EventKind::ScheduleOverrun { .. } => EventType::ScheduleOverrun,
             EventKind::JobAdded { .. } => EventType::JobAdded,
             EventKind::JobRemoved { .. } => EventType::JobRemoved,
             EventKind::JobAcquired { .. } => EventType::JobAcquired,

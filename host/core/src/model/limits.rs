@@ -63,6 +63,10 @@ pub const SPAN_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub const MAX_ATTEMPTS_MAX: u32 = 1_000;
 /// Most jobs that one missed stretch of a schedule may create under `coalesce: all`. Default; an operator may move it.
 pub const CATCH_UP_MAX: usize = 1_000;
+/// Most lines of a schedule's history that are kept. Default; an operator may move it.
+pub const HISTORY_MAX: usize = 1_000;
+/// For how long they are kept. Default; an operator may move it.
+pub const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Most rows that one page of a list holds.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 

@@ -24,6 +24,7 @@ pub mod ability;
 pub mod concurrency;
 pub mod effects;
 pub mod event;
+pub mod fire;
 pub mod http;
 pub mod id;
 pub mod job;
@@ -32,6 +33,7 @@ pub mod kv;
 pub mod limits;
 mod memory;
 pub mod outcome;
+pub mod overlap;
 pub mod payload;
 pub mod plugin;
 pub mod retry;
@@ -45,6 +47,7 @@ pub use ability::Ability;
 pub use concurrency::ConcurrencyKey;
 pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType};
+pub use fire::{Fate, FireLine};
 pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
     BucketName, Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, KvKey, LeaseToken, PluginName,
@@ -54,6 +57,7 @@ pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, Log
 pub use kv::{KvEntry, KvRefusal, KvWrite, KvWrites};
 pub use memory::MemoryLoad;
 pub use outcome::{ErrorKind, HttpUsage, JobError, Outcome, Usage};
+pub use overlap::Overlap;
 pub use payload::{Encoding, Metadata, Payload};
 pub use plugin::{DirAccess, FolderIdentity, Grant, Import, KvAccess, PluginVersion, TaskDeclaration, WriteQuota};
 pub use retry::Backoff;

@@ -34,6 +34,9 @@ pub struct Schedule {
     pub next_fire_time: Option<Timestamp>,
     /// When it fired last.
     pub last_fire_time: Option<Timestamp>,
+    /// Since which fire time each fire has found an earlier job that had not ended; `None` where the last one found none. Only its fires
+    /// change it.
+    pub overruns_since: Option<Timestamp>,
     /// Where its trigger begins, unless that says otherwise.
     pub created_at: Timestamp,
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::concurrency::ConcurrencyKey;
 use super::id::{Digest, ExecutorName, QueueName};
 use super::limits;
+use super::overlap::Overlap;
 use super::payload::Metadata;
 use super::retry::Backoff;
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub queue: Option<QueueName>,
     /// How late a scheduled job may start.
     pub misfire_grace_time: Option<GraceTime>,
+    /// What a schedule does that fires while an earlier job of its own has not ended. Only tasks and schedules have it.
+    pub overlap: Option<Overlap>,
     /// The executor that runs the job.
     pub executor: Option<ExecutorName>,
     /// Wall-clock limit of one attempt.
@@ -91,6 +94,7 @@ impl Settings {
             concurrency_key: self.concurrency_key.clone().or_else(|| general.concurrency_key.clone()),
             queue: self.queue.clone().or_else(|| general.queue.clone()),
             misfire_grace_time: self.misfire_grace_time.or(general.misfire_grace_time),
+            overlap: self.overlap.or(general.overlap),
             executor: self.executor.clone().or_else(|| general.executor.clone()),
             timeout: self.timeout.or(general.timeout),
             fuel: self.fuel.or(general.fuel),
@@ -112,6 +116,7 @@ impl Settings {
             concurrency_key: self.concurrency_key.clone(),
             queue: self.queue.clone().unwrap_or_default(),
             misfire_grace_time: self.misfire_grace_time.unwrap_or(GraceTime::Unlimited),
+            overlap: self.overlap.unwrap_or_default(),
             executor: self.executor.clone(),
             timeout: self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT),
             fuel: self.fuel.unwrap_or(limits::FUEL_DEFAULT),
@@ -135,6 +140,7 @@ pub struct ResolvedSettings {
     pub concurrency_key: Option<ConcurrencyKey>,
     pub queue: QueueName,
     pub misfire_grace_time: GraceTime,
+    pub overlap: Overlap,
     /// `None`: the executor that fits what the task is (sandbox for a plugin's, inline for a native one).
     pub executor: Option<ExecutorName>,
     pub timeout: Duration,

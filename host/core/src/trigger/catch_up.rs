@@ -28,6 +28,9 @@ pub struct CatchUp {
     pub fires: Vec<Fire>,
     /// The due fires that are not wanted.
     pub skipped: Skipped,
+    /// The first and the last of the due fires that are not wanted. With [`Keep::Latest`] the last one is the wanted one, which they come
+    /// before: the one before it is not looked for.
+    pub skipped_between: Option<(Fire, Fire)>,
     /// Where the trigger stands when everything that is due has fired. It is the state that was given if nothing is due.
     pub state: TriggerState,
     /// The first fire that is not due yet: what the new state gives next. `None` if there is none.
@@ -84,16 +87,17 @@ impl Trigger {
         while fires.len() < wanted {
             if let (0, Some(last)) = (walk.steps_left, fires.last()) {
                 walk.next = Ok(Some(*last));
-                return Ok(CatchUp { is_cut_short: true, ..walk.done(fires, Skipped::default()) });
+                return Ok(CatchUp { is_cut_short: true, ..walk.done(fires, Skipped::default(), None) });
             }
             match walk.due() {
                 Some(fire) => fires.push(fire),
-                None => return Ok(walk.done(fires, Skipped::default())),
+                None => return Ok(walk.done(fires, Skipped::default(), None)),
             }
         }
         let mut skipped = Skipped { count: 0, or_more: false };
-        let mut latest = None;
+        let (mut first, mut latest) = (None, None);
         while let Some(fire) = walk.due() {
+            first.get_or_insert(fire);
             latest = Some(fire);
             skipped.count += 1;
             if skipped.count == Skipped::COUNTED_MAX || walk.steps_left == 0 {
@@ -111,7 +115,8 @@ impl Trigger {
             fires.push(latest);
             skipped.count -= 1;
         }
-        Ok(walk.done(fires, skipped))
+        let between = first.zip(latest).filter(|_| skipped.count > 0);
+        Ok(walk.done(fires, skipped, between))
     }
 
     /// How many fires are due at `now`, where arithmetic can tell.
@@ -188,7 +193,14 @@ impl Walk<'_> {
         }
     }
 
-    fn done(self, fires: Vec<Fire>, skipped: Skipped) -> CatchUp {
-        CatchUp { fires, skipped, state: TriggerState(self.position), next: self.next, is_cut_short: false }
+    fn done(self, fires: Vec<Fire>, skipped: Skipped, skipped_between: Option<(Fire, Fire)>) -> CatchUp {
+        CatchUp {
+            fires,
+            skipped,
+            skipped_between,
+            state: TriggerState(self.position),
+            next: self.next,
+            is_cut_short: false,
+        }
     }
 }

@@ -439,6 +439,8 @@ pub(super) struct ScheduleEncoded {
     next_fire_time: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_fire_time: Option<Text<Timestamp>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    overruns_since: Option<Text<Timestamp>>,
     created_at: Text<Timestamp>,
 }
 
@@ -464,6 +466,7 @@ impl ScheduleEncoded {
             }),
             next_fire_time: text(schedule.next_fire_time.as_ref()),
             last_fire_time: text(schedule.last_fire_time.as_ref()),
+            overruns_since: text(schedule.overruns_since.as_ref()),
             created_at: Text(schedule.created_at),
         }
     }
@@ -489,6 +492,7 @@ impl ScheduleEncoded {
             }),
             next_fire_time: plain(self.next_fire_time),
             last_fire_time: plain(self.last_fire_time),
+            overruns_since: plain(self.overruns_since),
             created_at: self.created_at.0,
         })
     }

@@ -11,7 +11,7 @@ use super::{MemoryStore, State};
 use crate::model::{JobId, Outcome, QueueName, SchedulerId, Timestamp};
 use crate::{
     CleanedUp, EndedJob, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError,
-    StoreTime, rules,
+    StoreTime, TrimHistory, rules,
 };
 
 impl State {
@@ -111,12 +111,16 @@ impl Housekeeping for MemoryStore {
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError> {
         self.with(|state| {
             let (jobs, has_more_jobs) = state.jobs.cleanup(now, limit);
-            let schedules = state.schedules.cleanup(limit, |id| state.jobs.has_schedule(id));
+            let (schedules, has_more_schedules) = state.schedules.cleanup(limit, |id| state.jobs.has_schedule(id));
             let heard_of = now.saturating_sub(rules::SCHEDULERS_KEPT);
             state.schedulers.retain(|_, row| row.seen_at >= heard_of);
-            let has_more = has_more_jobs || schedules.len() == limit;
+            let has_more = has_more_jobs || has_more_schedules;
             Ok(CleanedUp { jobs, schedules, has_more })
         })
+    }
+
+    async fn trim_history(&self, request: TrimHistory) -> Result<Option<String>, StoreError> {
+        self.with(|state| Ok(state.schedules.trim(&request)))
     }
 
     async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError> {

@@ -7,7 +7,8 @@ use super::places::Places;
 use crate::model::{
     Digest, FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task, TaskId, Timestamp,
 };
-use crate::{LogPage, rules};
+use crate::overlap::Unfinished;
+use crate::{Cancelled, LogPage, rules};
 
 /// A job and what belongs to it.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub(super) struct Jobs {
     /// The jobs that have a unique key, by their task and that.
     unique: HashMap<(TaskId, String), JobId>,
     of_schedule: BTreeMap<ScheduleId, BTreeSet<JobId>>,
+    /// Those of them that have not ended.
+    unfinished: BTreeMap<ScheduleId, BTreeSet<JobId>>,
 }
 
 /// Adds to or takes from a set that exists only while it has members.
@@ -128,6 +131,7 @@ impl Jobs {
         self.fires.extend(spec.fire().map(|fire| (fire, id)));
         if let Some(schedule) = &spec.schedule_id {
             set(&mut self.of_schedule, schedule, id, true);
+            set(&mut self.unfinished, schedule, id, job.state != JobState::Finished);
         }
         let ready_key = self.places.ready_key(&job.spec);
         let entry = Entry { job, is_due, is_aside: false, ready_key, not_before: None, logs: BTreeMap::new() };
@@ -142,6 +146,7 @@ impl Jobs {
         let spec = entry.job.spec;
         if let Some(schedule) = &spec.schedule_id {
             set(&mut self.of_schedule, schedule, id, false);
+            set(&mut self.unfinished, schedule, id, false);
         }
         if let Some(fire) = spec.fire() {
             self.fires.remove(&fire);
@@ -162,7 +167,12 @@ impl Jobs {
     pub(super) fn change<R>(&mut self, id: JobId, now: Timestamp, change: impl FnOnce(&mut Job) -> R) -> Option<R> {
         let mut entry = self.rows.remove(&id)?;
         self.index(&entry, false);
+        let was_finished = entry.job.state == JobState::Finished;
         let changed = change(&mut entry.job);
+        let is_finished = entry.job.state == JobState::Finished;
+        if let Some(schedule) = entry.job.spec.schedule_id.as_ref().filter(|_| is_finished != was_finished) {
+            set(&mut self.unfinished, schedule, id, !is_finished);
+        }
         (entry.not_before, entry.is_aside) = (None, false);
         entry.is_due = entry.is_due_at(now);
         self.index(&entry, true);
@@ -298,6 +308,27 @@ impl Jobs {
 
     pub(super) fn has_schedule(&self, id: &ScheduleId) -> bool {
         self.of_schedule.contains_key(id)
+    }
+
+    /// The jobs of a schedule that have not ended, the youngest first.
+    pub(super) fn unfinished(&self, schedule: &ScheduleId) -> impl Iterator<Item = Unfinished> {
+        let jobs = self.unfinished.get(schedule).into_iter().flatten().rev().filter_map(|id| self.get(*id));
+        jobs.map(|job| Unfinished { id: job.spec.id, is_running: job.state == JobState::Running })
+    }
+
+    /// Cancels a job that waits, or asks one that runs to stop.
+    pub(super) fn cancel(&mut self, id: JobId, now: Timestamp) -> Option<Cancelled> {
+        self.change(id, now, |job| match job.state {
+            JobState::Queued => {
+                end(job, Outcome::Cancelled, now);
+                Cancelled::Ended
+            }
+            JobState::Running => {
+                job.cancel_requested = true;
+                Cancelled::Asked
+            }
+            JobState::Finished => Cancelled::AlreadyFinished,
+        })
     }
 
     /// Keeps log lines that are not known yet.

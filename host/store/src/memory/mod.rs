@@ -5,7 +5,9 @@
 //! beside the map of jobs are kept by two functions, `jobs::Jobs::index` and its opposite, and by nobody else.
 
 mod catalog;
+mod fires;
 mod gate;
+mod history;
 mod housekeeping;
 mod jobs;
 mod kv;

@@ -299,20 +299,7 @@ impl JobQueue for MemoryStore {
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        self.with(|state| {
-            let cancelled = state.jobs.change(id, now, |job| match job.state {
-                JobState::Queued => {
-                    end(job, Outcome::Cancelled, now);
-                    Cancelled::Ended
-                }
-                JobState::Running => {
-                    job.cancel_requested = true;
-                    Cancelled::Asked
-                }
-                JobState::Finished => Cancelled::AlreadyFinished,
-            });
-            cancelled.ok_or_else(|| not_found(id))
-        })
+        self.with(|state| state.jobs.cancel(id, now).ok_or_else(|| not_found(id)))
     }
 
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
+use super::history::History;
 use super::{MemoryStore, Now, State};
-use crate::model::{ConflictPolicy, JobId, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
+use crate::ledger::{self, ReadHistory, TrimHistory};
+use crate::model::{ConflictPolicy, FireLine, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
 use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
     Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, SetSchedule,
@@ -14,15 +16,21 @@ use crate::{
 
 /// A schedule and the claim on it.
 #[derive(Debug)]
-struct Entry {
-    schedule: Schedule,
-    lease: Option<Lease>,
+pub(super) struct Entry {
+    pub(super) schedule: Schedule,
+    pub(super) lease: Option<Lease>,
     /// Nobody looks at it earlier, although it is due: when the lease is over, by the time by which schedules are due, or else until when
     /// it is put off.
-    put_off_until: Option<Timestamp>,
+    pub(super) put_off_until: Option<Timestamp>,
+    pub(super) history: History,
 }
 
 impl Entry {
+    /// One that nobody claims.
+    fn new(schedule: Schedule, history: History) -> Entry {
+        Entry { schedule, lease: None, put_off_until: None, history }
+    }
+
     /// When somebody is to look at it; `None` where nobody needs to.
     fn run_at(&self) -> Option<Timestamp> {
         let next = self.schedule.next_fire_time.filter(|_| self.schedule.pause.is_none())?;
@@ -41,7 +49,7 @@ pub(super) struct Schedules {
 
 impl Schedules {
     /// Changes a schedule and keeps the index. Every change goes through here.
-    fn change<R>(&mut self, id: &ScheduleId, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    pub(super) fn change<R>(&mut self, id: &ScheduleId, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         let entry = self.rows.get_mut(id)?;
         if let Some(at) = entry.run_at() {
             self.due.remove(&(at, id.clone()));
@@ -64,7 +72,7 @@ impl Schedules {
         if !self.rows.contains_key(&id) {
             // The index gets its entry from `change`, which sees it as a change of nothing.
             let resting = Schedule { next_fire_time: None, ..schedule.clone() };
-            self.rows.insert(id.clone(), Entry { schedule: resting, lease: None, put_off_until: None });
+            self.rows.insert(id.clone(), Entry::new(resting, History::default()));
             self.change(&id, |entry| entry.schedule = schedule);
             return Ok(ScheduleAdded::Added);
         }
@@ -72,10 +80,14 @@ impl Schedules {
             ConflictPolicy::Error => Err(StoreError::AlreadyExists(Subject::Schedule(id))),
             ConflictPolicy::Skip => Ok(ScheduleAdded::Skipped),
             ConflictPolicy::Replace => {
+                let at = schedule.created_at;
                 self.change(&id, |entry| {
                     let Schedule { created_at, last_fire_time, .. } = entry.schedule;
                     let schedule = Schedule { created_at, last_fire_time, ..schedule };
-                    *entry = Entry { schedule, lease: None, put_off_until: None };
+                    if let Some(next) = entry.schedule.next_fire_time.filter(|next| *next <= at) {
+                        entry.history.write([ledger::replaced_line(next, at)]);
+                    }
+                    *entry = Entry::new(schedule, std::mem::take(&mut entry.history));
                 });
                 Ok(ScheduleAdded::Replaced)
             }
@@ -91,6 +103,29 @@ impl Schedules {
             }
         }
         requests.into_iter().map(|request| self.add(request)).collect()
+    }
+
+    pub(super) fn entry(&self, id: &ScheduleId) -> Option<&Entry> {
+        self.rows.get(id)
+    }
+
+    /// A page of the lines of a schedule, the latest first.
+    fn history(&self, request: &ReadHistory) -> Page<FireLine> {
+        let none = History::default();
+        self.rows.get(&request.id).map_or(&none, |entry| &entry.history).page(request)
+    }
+
+    /// Removes lines of some schedules, and answers after which one to go on.
+    pub(super) fn trim(&mut self, request: &TrimHistory) -> Option<String> {
+        let after = request.after.as_deref().unwrap_or_default();
+        let mut trimmed = 0;
+        for (id, entry) in self.rows.iter_mut().filter(|(id, _)| id.as_str() > after) {
+            trimmed += usize::from(entry.history.trim(request));
+            if trimmed >= request.limit {
+                return Some(id.to_string());
+            }
+        }
+        None
     }
 
     pub(super) fn get(&self, id: &ScheduleId) -> Option<&Schedule> {
@@ -127,20 +162,27 @@ impl Schedules {
         dead.len() as u64
     }
 
-    /// Removes up to `limit` schedules that are over.
-    pub(super) fn cleanup(&mut self, limit: usize, has_jobs: impl Fn(&ScheduleId) -> bool) -> Vec<EndedSchedule> {
+    /// Removes up to `limit` schedules that are over, and says whether there are more.
+    pub(super) fn cleanup(
+        &mut self,
+        limit: usize,
+        has_jobs: impl Fn(&ScheduleId) -> bool,
+    ) -> (Vec<EndedSchedule>, bool) {
         let over = |entry: &&Entry| {
             let schedule = &entry.schedule;
             let at_rest = schedule.next_fire_time.is_none() && schedule.pause.is_none() && entry.lease.is_none();
             at_rest && !has_jobs(&schedule.id)
         };
-        let over = self.rows.values().filter(over).take(limit).map(|entry| &entry.schedule);
+        let over: Vec<&Entry> = self.rows.values().filter(over).take(limit).collect();
+        let (found, together) = (over.len(), rules::removed_together(over.iter().map(|entry| entry.history.count)));
+        let over = over.into_iter().take(together).map(|entry| &entry.schedule);
         let over: Vec<EndedSchedule> =
             over.map(|row| EndedSchedule { id: row.id.clone(), task_id: row.task_id.clone() }).collect();
         for schedule in &over {
             self.rows.remove(&schedule.id);
         }
-        over
+        let has_more = found == limit || over.len() < found;
+        (over, has_more)
     }
 }
 
@@ -153,33 +195,6 @@ impl State {
         let schedule = self.schedules.rows.get(id)?.schedule.clone();
         let task = Ok(self.catalog.tasks.get(&schedule.task_id).cloned());
         Some(LeasedSchedule { schedule, task })
-    }
-
-    fn fire(&mut self, fire: FireSchedule, now: Now) -> Fired {
-        let holds = |entry: &Entry| entry.lease.as_ref().is_some_and(|lease| lease.token == fire.token);
-        if !self.schedules.rows.get(&fire.id).is_some_and(holds) {
-            return Fired::LeaseLost;
-        }
-        let ids = fire.jobs.into_iter().map(|job| (job.id, self.jobs.add(job)));
-        let left_out: Vec<JobId> = ids.filter(|(_, is_added)| !is_added).map(|(id, _)| id).collect();
-        self.schedules.change(&fire.id, |entry| {
-            let lease = entry.lease.take();
-            entry.put_off_until = None;
-            match fire.then {
-                AfterFire::Free => {}
-                AfterFire::Keep { lease: span, .. } => {
-                    let expires_at = now.leases.saturating_add(span);
-                    entry.lease = lease.map(|lease| Lease { expires_at, ..lease });
-                    entry.put_off_until = Some(now.due.saturating_add(span));
-                }
-                AfterFire::PutOff { until } => entry.put_off_until = Some(until),
-                AfterFire::Pause(reason) => entry.schedule.pause = Some(reason),
-            }
-            entry.schedule.trigger_state = fire.trigger_state;
-            entry.schedule.next_fire_time = fire.next_fire_time;
-            entry.schedule.last_fire_time = fire.last_fire_time.or(entry.schedule.last_fire_time);
-        });
-        Fired::Stored { left_out }
     }
 }
 
@@ -241,6 +256,7 @@ impl ScheduleQueue for MemoryStore {
                     (entry.lease, entry.put_off_until) = (None, None);
                     entry.schedule.trigger_state = resume.trigger_state;
                     entry.schedule.next_fire_time = resume.next_fire_time;
+                    entry.history.write(resume.passed.map(|passed| passed.line(resume.at)));
                 }
                 entry.schedule.clone()
             });
@@ -249,14 +265,16 @@ impl ScheduleQueue for MemoryStore {
     }
 
     async fn schedule_set(&self, request: SetSchedule) -> Result<(), StoreError> {
-        let SetSchedule { expected, schedule } = request;
+        let SetSchedule { expected, schedule, at, passed } = request;
         self.with(|state| {
             let there = state.schedules.get(&expected.id).ok_or_else(|| not_found(&expected.id))?;
             if *there != expected {
                 return Err(rules::schedule_changed(&expected.id, there.next_fire_time));
             }
-            let entry = Entry { schedule, lease: None, put_off_until: None };
-            state.schedules.change(&expected.id, |there| *there = entry);
+            state.schedules.change(&expected.id, |there| {
+                there.history.write(passed.map(|passed| passed.line(at)));
+                *there = Entry::new(schedule, std::mem::take(&mut there.history));
+            });
             Ok(())
         })
     }
@@ -292,6 +310,10 @@ impl ScheduleQueue for MemoryStore {
             let paused = schedules.values().filter(|entry| entry.schedule.pause.is_some()).count();
             Ok(ScheduleCounts { all: schedules.len() as u64, paused: paused as u64 })
         })
+    }
+
+    async fn schedule_history(&self, request: ReadHistory) -> Result<Page<FireLine>, StoreError> {
+        self.with(|state| Ok(state.schedules.history(&request)))
     }
 
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {

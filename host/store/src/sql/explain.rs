@@ -286,12 +286,19 @@ fn scheduling(known: &Known) -> Vec<Hot> {
     let (token, now, limit, none) = (*token, *now, 100_i64, None::<String>);
     let mut lease = args![holder, token, now, now, now];
     lease.push(list([schedule, schedule]));
-    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now, None::<i64>];
+    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now, None::<i64>, None::<i64>, 1_i64];
     vec![
         (q::schedule_due_select, args![now, limit], &["schedules_due"]),
         (q::schedule_lease, lease, &["schedules primary"]),
         (q::schedule_leased, args![holder, token], &["schedules_leased"]),
         (q::schedule_lock, vec![list([schedule, schedule])], &["schedules primary"]),
+        (q::schedule_fire_lock, vec![list([schedule, schedule])], &["schedules primary", "jobs_unfinished"]),
+        (q::job_unfinished_select, args![schedule, 1_000_i64], &["jobs_unfinished"]),
+        (q::schedule_fires_lock, args![schedule], &["schedules primary"]),
+        (q::schedule_fires_set, args![1_i64, schedule], &["schedules primary"]),
+        (q::fire_list, args![schedule, i64::MAX, 101_i64], &["fires primary"]),
+        (q::fire_delete, vec![list([schedule, schedule])], &["fires primary"]),
+        (q::fire_trim, args![schedule, 1_i64, now], &["fires primary"]),
         (q::schedule_fire, vec![Arg::Rows(vec![fire])], &["schedules primary"]),
         (q::schedule_next_due, Vec::new(), &["schedules_due"]),
         (q::schedule_free, args![now, holder], &["schedules_leased"]),

@@ -41,6 +41,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(5, "0005_rollouts.sql", "rollouts"),
     migration!(6, "0006_resting.sql", "resting"),
     migration!(7, "0007_kv.sql", "kv"),
+    migration!(8, "0008_overlap.sql", "overlap"),
+    migration!(9, "0009_fires.sql", "fires"),
 ];
 
 /// Where a database without a schema of ours starts.
@@ -100,8 +102,8 @@ mod tests {
     #[test]
     fn a_fresh_database_starts_at_the_baseline_and_an_older_one_takes_each_step() {
         let names = |current| missing(current).map(|migration| migration.name).collect::<Vec<_>>();
-        assert_eq!(names(0), ["baseline", "shares", "unique", "rollouts", "resting", "kv"]);
-        assert_eq!(names(1), ["names", "shares", "unique", "rollouts", "resting", "kv"]);
+        assert_eq!(names(0), ["baseline", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires"]);
+        assert_eq!(names(1), ["names", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires"]);
         assert_eq!(names(wanted()), [""; 0]);
     }
 

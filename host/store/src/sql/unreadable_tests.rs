@@ -66,6 +66,7 @@ fn schedule(id: &str, task: &str) -> Schedule {
         pause: None,
         next_fire_time: Some(at(0)),
         last_fire_time: None,
+        overruns_since: None,
         created_at: at(0),
     }
 }
@@ -116,7 +117,7 @@ async fn a_damaged_job_ends_and_one_of_a_newer_version_waits_as_it_was() {
     let specs = jobs(3);
     store.job_add(specs.clone()).await.expect("added");
     meddle(&store, "UPDATE host_jobs SET settings = '{' WHERE id = (SELECT MIN(id) FROM host_jobs)").await;
-    let newer = "UPDATE host_jobs SET settings = json_set(settings, '$.overlap', 'skip')
+    let newer = "UPDATE host_jobs SET settings = json_set(settings, '$.calendar', 'skip')
         WHERE id = (SELECT id FROM host_jobs ORDER BY id LIMIT 1 OFFSET 1)";
     meddle(&store, newer).await;
     let acquired = store.job_acquire(acquire_at(0)).await.expect("acquired");
@@ -137,7 +138,7 @@ async fn a_damaged_job_ends_and_one_of_a_newer_version_waits_as_it_was() {
     assert_eq!(store.job_acquire(acquire_at(0)).await.expect("asked").unreadable, []);
     assert_eq!(store.job_acquire(acquire_at(1)).await.expect("asked").unreadable.len(), 1);
     // Whoever can read it finds it untouched.
-    meddle(&store, "UPDATE host_jobs SET settings = json_remove(settings, '$.overlap') WHERE state = 'queued'").await;
+    meddle(&store, "UPDATE host_jobs SET settings = json_remove(settings, '$.calendar') WHERE state = 'queued'").await;
     let job = store.job_acquire(acquire_at(9)).await.expect("acquired").jobs.remove(0);
     assert_eq!((&job.spec, job.attempt, job.crashes), (&specs[1], 1, 0));
     store.close().await;
@@ -184,7 +185,7 @@ async fn unreadable_tasks_are_listed_as_such_and_their_schedules_and_others_are_
     let store = open(&folder).await;
     store.plugin_put(version(1, &["p:damaged", "p:good", "p:newer"])).await.expect("put");
     meddle(&store, "UPDATE host_tasks SET declared = '{\"max_attempts\":\"x\"}' WHERE id = 'p:damaged'").await;
-    meddle(&store, "UPDATE host_tasks SET declared = '{\"overlap\":\"skip\"}' WHERE id = 'p:newer'").await;
+    meddle(&store, "UPDATE host_tasks SET declared = '{\"calendar\":\"skip\"}' WHERE id = 'p:newer'").await;
     let page = store.task_list().await.expect("listed");
     assert_eq!(page.rows.iter().map(|row| row.task.id.as_str()).collect::<Vec<_>>(), ["p:good"]);
     assert_eq!(kinds(&page.unreadable), [("p:damaged", DefectKind::Damaged), ("p:newer", DefectKind::Newer)]);
@@ -230,7 +231,7 @@ async fn what_a_newer_version_has_configured_is_not_overwritten() {
     let folder = Folder::new("unreadable-newer");
     let store = open(&folder).await;
     store.plugin_put(version(1, &["p:a"])).await.expect("put");
-    meddle(&store, "UPDATE host_tasks SET configured = '{\"overlap\":\"skip\"}'").await;
+    meddle(&store, "UPDATE host_tasks SET configured = '{\"calendar\":\"skip\"}'").await;
     assert_eq!(kind(store.plugin_put(version(2, &["p:a"])).await), DefectKind::Newer);
     assert_eq!(kind(store.task_put(task("p:a")).await), DefectKind::Newer);
     assert_eq!(store.plugin_history(&plugin_name()).await.expect("listed").rows.len(), 1, "nothing has changed");
@@ -366,7 +367,7 @@ async fn a_running_job_of_which_nothing_can_be_told_costs_no_other_its_lease() {
         .expect("extended");
     assert_eq!(extended.iter().map(|it| it.hold != Hold::Lost).collect::<Vec<_>>(), [true, true, true]);
     // What a newer version has set is for that one to judge.
-    meddle(&store, "UPDATE host_jobs SET settings = '{\"overlap\":1}' WHERE id = (SELECT MAX(id) FROM host_jobs)")
+    meddle(&store, "UPDATE host_jobs SET settings = '{\"calendar\":1}' WHERE id = (SELECT MAX(id) FROM host_jobs)")
         .await;
     let recovered = store.recover(recover()).await.expect("recovered");
     assert_eq!(kinds(&recovered.unreadable), [(specs[0].id.to_string().as_str(), DefectKind::Damaged)]);

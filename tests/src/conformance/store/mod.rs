@@ -23,11 +23,13 @@ mod exchange;
 mod jobs;
 mod kv;
 mod leases;
+mod ledger;
 mod limits;
 mod lists;
 mod model_based;
 pub mod moving;
 pub mod opening;
+mod overlap;
 mod queues;
 mod recovery;
 mod results;
@@ -106,6 +108,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("versions", versions::CASES),
     ("rollouts", rollouts::CASES),
     ("schedules", schedules::CASES),
+    ("overlap", overlap::CASES),
+    ("ledger", ledger::CASES),
     ("jobs", jobs::CASES),
     ("queues", queues::CASES),
     ("shares", shares::CASES),

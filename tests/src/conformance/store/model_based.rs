@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::model::{
-    Ability, ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome, Parallelism, Pause,
-    Schedule, ScheduleId, ScheduleLife,
+    Ability, ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome, Overlap,
+    Parallelism, Pause, Schedule, ScheduleId, ScheduleLife,
 };
 use host::store::memory::MemoryStore;
 use host::store::{
@@ -346,6 +346,10 @@ fn draw_fires(rig: &Rig, random: &mut fastrand::Rng, known: &mut Known) -> Vec<F
         trigger_state: format!("at {fire}"),
         next_fire_time: (random.u8(0..4) > 0).then(|| t(known.now + random.i64(1..6))),
         last_fire_time: Some(t(fire)),
+        at: t(known.now),
+        overlap: Overlap::default(),
+        continues: false,
+        passed: None,
         then: match random.u8(0..8) {
             0 => AfterFire::Pause(Pause::Failed("broke".into())),
             1 => AfterFire::PutOff { until: t(known.now + random.i64(0..6)) },

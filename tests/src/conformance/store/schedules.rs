@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use host::model::{Coalesce, ConflictPolicy, GraceTime, JobSpec, LeaseToken, Pause, Schedule, ScheduleLife, Settings};
+use host::model::{
+    Coalesce, ConflictPolicy, GraceTime, JobId, JobSpec, LeaseToken, Overlap, Pause, Schedule, ScheduleLife, Settings,
+};
 use host::store::{
     AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleCounts,
     ScheduleFilter, SetSchedule, StoreError, Subject, UnpauseSchedule,
@@ -214,6 +216,10 @@ async fn leased(rig: &Rig) -> FireSchedule {
         trigger_state: "moved".into(),
         next_fire_time: Some(t(15)),
         last_fire_time: Some(t(5)),
+        at: t(5),
+        overlap: Overlap::default(),
+        continues: false,
+        passed: None,
         then: AfterFire::Free,
     }
 }
@@ -240,9 +246,8 @@ async fn firing_with_a_lost_lease_changes_nothing(rig: Rig) {
 async fn a_fire_that_has_been_made_is_not_made_again(rig: Rig) {
     let fire = leased(&rig).await;
     let made = rig.add(rig.make.fired("s", 5)).await;
-    let left_out = vec![fire.jobs[0].id];
     let answers = rig.a.schedule_fire(vec![fire.clone()]).await.expect("fired");
-    assert_eq!(answers, [Fired::Stored { left_out }]);
+    assert_eq!(left_out(&answers), [fire.jobs[0].id]);
     assert_eq!(rig.b.job_get(fire.jobs[0].id).await.expect("read"), None, "that fire had its job");
     assert!(rig.b.job_get(made.id).await.expect("read").is_some());
     assert_eq!(rig.b.job_counts().await.expect("counted").queued, 1);
@@ -265,8 +270,8 @@ async fn a_schedule_that_is_replaced_or_added_again_fires_its_times_again(rig: R
         let job = JobSpec { schedule_life: life, ..rig.make.fired("s", 5) };
         let id = job.id;
         let fire = FireSchedule { token: request.token, ..fire_of(vec![job, rig.make.fired("s", 5)]) };
-        let left_out = vec![fire.jobs[1].id];
-        assert_eq!(rig.a.schedule_fire(vec![fire]).await.expect("fired"), [Fired::Stored { left_out }]);
+        let second = fire.jobs[1].id;
+        assert_eq!(left_out(&rig.a.schedule_fire(vec![fire]).await.expect("fired")), [second]);
         assert_eq!(rig.job(id).await.spec.schedule_life, life);
     }
 }
@@ -281,8 +286,7 @@ async fn a_lease_that_is_kept_holds_for_the_next_part_of_a_fire(rig: Rig) {
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(30)), "the end of the lease");
     // The answer was lost, and the part is sent again.
     let again = FireSchedule { jobs: vec![rig.make.fired("s", 5)], ..first };
-    let left_out = vec![again.jobs[0].id];
-    assert_eq!(rig.a.schedule_fire(vec![again.clone()]).await.expect("fired"), [Fired::Stored { left_out }]);
+    assert_eq!(left_out(&rig.a.schedule_fire(vec![again.clone()]).await.expect("fired")), [again.jobs[0].id]);
     assert_eq!(rig.a.schedule_fire(vec![rest]).await.expect("fired"), [fired()]);
     assert_eq!(rig.b.job_counts().await.expect("counted").queued, 2);
     assert_eq!(rig.a.schedule_fire(vec![again]).await.expect("asked"), [Fired::LeaseLost], "the lease has ended");
@@ -305,6 +309,14 @@ async fn a_schedule_that_is_put_off_is_free_and_looked_at_again_then(rig: Rig) {
     assert_eq!(rig.b.schedule_acquire(rig.make.acquire_schedules(20, 1)).await.expect("acquired").schedules.len(), 1);
 }
 
+/// The jobs that the only fire of a call has left out.
+fn left_out(answers: &[Fired]) -> Vec<JobId> {
+    match answers {
+        [Fired::Stored { left_out, .. }] => left_out.clone(),
+        other => panic!("not stored: {other:?}"),
+    }
+}
+
 /// A fire of the schedule `s` that goes on at 15.
 fn fire_of(jobs: Vec<JobSpec>) -> FireSchedule {
     FireSchedule {
@@ -314,6 +326,10 @@ fn fire_of(jobs: Vec<JobSpec>) -> FireSchedule {
         trigger_state: "moved".into(),
         next_fire_time: Some(t(15)),
         last_fire_time: Some(t(5)),
+        at: t(5),
+        overlap: Overlap::default(),
+        continues: false,
+        passed: None,
         then: AfterFire::Free,
     }
 }
@@ -352,8 +368,13 @@ async fn unpausing_goes_on_where_it_was_or_where_it_is_put(rig: Rig) {
     rig.a.schedule_add(add(Schedule { pause: Some(Pause::Asked), ..schedule("s", 5) })).await.expect("added");
     let going = rig.a.schedule_unpause(UnpauseSchedule { id: id.clone(), resume: None }).await.expect("unpaused");
     assert_eq!((going.pause, going.next_fire_time), (None, Some(t(5))));
-    let resume =
-        ResumeFrom { expected_next_fire_time: Some(t(5)), trigger_state: "ahead".into(), next_fire_time: Some(t(100)) };
+    let resume = ResumeFrom {
+        expected_next_fire_time: Some(t(5)),
+        trigger_state: "ahead".into(),
+        next_fire_time: Some(t(100)),
+        at: t(50),
+        passed: None,
+    };
     let ahead = rig.a.schedule_unpause(UnpauseSchedule { id, resume: Some(resume) }).await.expect("moved");
     assert_eq!((ahead.trigger_state.as_str(), ahead.next_fire_time), ("ahead", Some(t(100))));
     assert_eq!(rig.b.schedule_next_due().await.expect("read"), Some(t(100)));
@@ -361,7 +382,13 @@ async fn unpausing_goes_on_where_it_was_or_where_it_is_put(rig: Rig) {
 
 async fn unpausing_what_has_changed_meanwhile_is_refused(rig: Rig) {
     rig.a.schedule_add(add(Schedule { pause: Some(Pause::Asked), ..schedule("s", 5) })).await.expect("added");
-    let resume = ResumeFrom { expected_next_fire_time: Some(t(4)), trigger_state: "x".into(), next_fire_time: None };
+    let resume = ResumeFrom {
+        expected_next_fire_time: Some(t(4)),
+        trigger_state: "x".into(),
+        next_fire_time: None,
+        at: t(50),
+        passed: None,
+    };
     let refused = rig.a.schedule_unpause(UnpauseSchedule { id: schedule_id("s"), resume: Some(resume) }).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     let stored = rig.b.schedule_get(&schedule_id("s")).await.expect("read").expect("there");
@@ -375,7 +402,10 @@ async fn a_schedule_that_is_set_keeps_its_place_and_loses_its_lease(rig: Rig) {
     let token = request.token;
     assert_eq!(rig.a.schedule_acquire(request).await.expect("leased").schedules.len(), 1);
     let new = Schedule { max_jitter: Duration::from_secs(3), next_fire_time: Some(t(8)), ..old.clone() };
-    rig.b.schedule_set(SetSchedule { expected: old.clone(), schedule: new.clone() }).await.expect("set");
+    rig.b
+        .schedule_set(SetSchedule { expected: old.clone(), schedule: new.clone(), at: t(50), passed: None })
+        .await
+        .expect("set");
     assert_eq!(rig.a.schedule_get(&old.id).await.expect("read"), Some(new.clone()));
     assert_eq!(rig.a.schedule_fire(vec![plain_fire(&old, token)]).await.expect("answered"), [Fired::LeaseLost]);
     assert_eq!(rig.a.schedule_next_due().await.expect("read"), Some(t(8)));
@@ -383,7 +413,7 @@ async fn a_schedule_that_is_set_keeps_its_place_and_loses_its_lease(rig: Rig) {
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].schedule, new);
     let paused = Schedule { pause: Some(Pause::Asked), ..new.clone() };
-    rig.b.schedule_set(SetSchedule { expected: new, schedule: paused }).await.expect("set");
+    rig.b.schedule_set(SetSchedule { expected: new, schedule: paused, at: t(50), passed: None }).await.expect("set");
     assert_eq!(rig.a.schedule_next_due().await.expect("read"), None);
 }
 
@@ -396,6 +426,10 @@ fn plain_fire(schedule: &Schedule, token: LeaseToken) -> FireSchedule {
         trigger_state: "further".to_owned(),
         next_fire_time: schedule.next_fire_time,
         last_fire_time: None,
+        at: t(5),
+        overlap: Overlap::default(),
+        continues: false,
+        passed: None,
         then: AfterFire::Free,
     }
 }
@@ -405,7 +439,7 @@ async fn setting_what_has_changed_or_fired_meanwhile_is_refused(rig: Rig) {
     rig.a.schedule_add(add(seen.clone())).await.expect("added");
     let set = async |expected: &Schedule, micros| {
         let schedule = Schedule { max_jitter: Duration::from_micros(micros), ..expected.clone() };
-        rig.b.schedule_set(SetSchedule { expected: expected.clone(), schedule }).await
+        rig.b.schedule_set(SetSchedule { expected: expected.clone(), schedule, at: t(50), passed: None }).await
     };
     set(&seen, 1).await.expect("set");
     let refused = set(&seen, 2).await;
@@ -454,6 +488,10 @@ async fn many_schedules_fire_in_one_call(rig: Rig) {
         trigger_state: "moved".into(),
         next_fire_time: None,
         last_fire_time: Some(t(5)),
+        at: t(5),
+        overlap: Overlap::default(),
+        continues: false,
+        passed: None,
         then: AfterFire::Free,
     });
     let answers = rig.a.schedule_fire(fires.collect()).await.expect("fired");

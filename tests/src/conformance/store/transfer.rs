@@ -9,15 +9,14 @@ use host::model::{
 use host::store::memory::MemoryStore;
 use host::store::record::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use host::store::{
-    AfterFire, FireSchedule, JobQueue as _, JobReport, ReadLogs, Record, Released, Restore, Restored, Store,
-    StoreError, StoredPlugin,
+    FireSchedule, Fired, JobQueue as _, JobReport, ReadLogs, Record, Released, Restore, Restored, Store, StoreError,
+    StoredPlugin,
 };
 
 use super::{Rig, cases};
 use crate::content::{Content, records, restore, restore_all};
 use crate::factory::{
-    Factory, add, fired, plugin, recover, release, releases, schedule, schedule_id, scheduler, success, t, task,
-    task_id,
+    Factory, add, fire, plugin, recover, release, releases, schedule, schedule_id, scheduler, success, t, task, task_id,
 };
 
 cases![
@@ -198,16 +197,10 @@ async fn a_fire_is_in_a_snapshot_with_its_jobs_or_not_at_all(rig: Rig) {
             let request = make.acquire_schedules(number, 1);
             let token = request.token;
             assert_eq!(store.schedule_acquire(request).await.expect("leased").schedules.len(), 1);
-            let fire = FireSchedule {
-                id: schedule_id("s"),
-                token,
-                jobs: vec![make.fired("s", number)],
-                trigger_state: number.to_string(),
-                next_fire_time: Some(t(number + 1)),
-                last_fire_time: Some(t(number)),
-                then: AfterFire::Free,
-            };
-            assert_eq!(store.schedule_fire(vec![fire]).await.expect("fired"), [fired()]);
+            let made = fire("s", token, number, vec![make.fired("s", number)]);
+            let made = FireSchedule { trigger_state: number.to_string(), next_fire_time: Some(t(number + 1)), ..made };
+            let answers = store.schedule_fire(vec![made]).await.expect("fired");
+            assert!(matches!(&answers[..], [Fired::Stored { left_out, .. }] if left_out.is_empty()), "{answers:?}");
         }
     });
     loop {

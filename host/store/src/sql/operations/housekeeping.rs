@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::job_rows::{LockedJob, Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
-use super::{rollouts, versions};
+use super::{ledger, rollouts, versions};
 use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::{Encode as _, Work};
@@ -18,7 +18,7 @@ use crate::sql::time::Time;
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
     CleanedUp, EndedJob, EndedSchedule, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut,
-    SchedulerRow, StoreError, StoreTime, rules,
+    SchedulerRow, StoreError, StoreTime, TrimHistory, rules,
 };
 
 async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<Recovered, Fault> {
@@ -138,11 +138,11 @@ async fn cleanup(tx: &mut Tx, &(now, limit): &(Timestamp, usize)) -> Result<Clea
     gone.sort_unstable();
     let has_more_jobs = gone.len() == limit;
     let jobs = remove_jobs(tx, gone.clone()).await?;
-    let schedules = remove_schedules(tx, limit_rows).await?;
+    let (schedules, has_more_schedules) = remove_schedules(tx, limit).await?;
     places::forget_idle(tx).await?;
     places::mend(tx).await?;
     tx.execute(q::scheduler_delete_silent, args![now.saturating_sub(rules::SCHEDULERS_KEPT)]).await?;
-    let has_more = has_more_jobs || jobs.len() < gone.len() || schedules.len() == limit;
+    let has_more = has_more_jobs || jobs.len() < gone.len() || has_more_schedules;
     Ok(CleanedUp { jobs, schedules, has_more })
 }
 
@@ -171,19 +171,27 @@ async fn remove_jobs(tx: &mut Tx, mut jobs: Vec<JobId>) -> Result<Vec<JobId>, Fa
 }
 
 /// Removes schedules that are over. What cannot be read may not be over for those who can read it.
-async fn remove_schedules(tx: &mut Tx, limit: i64) -> Result<Vec<EndedSchedule>, Fault> {
-    let rows = tx.fetch(q::schedule_finished_select, args![limit]).await?;
-    let ids: Vec<String> = rows.into_iter().filter_map(|mut row| row.text().ok()).collect();
-    if ids.is_empty() {
-        return Ok(Vec::new());
+async fn remove_schedules(tx: &mut Tx, limit: usize) -> Result<(Vec<EndedSchedule>, bool), Fault> {
+    let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (mut ids, mut lines) = (Vec::new(), Vec::new());
+    for mut row in tx.fetch(q::schedule_finished_select, args![rows_max]).await? {
+        ids.push(row.text()?);
+        lines.push(row.small()?);
     }
+    if ids.is_empty() {
+        return Ok((Vec::new(), false));
+    }
+    ids.truncate(rules::removed_together(lines.iter().copied()));
+    let is_cut = ids.len() < lines.len();
     let rows = tx.fetch(q::schedule_select, vec![list(ids)]).await?;
     let readable = rows.into_iter().filter_map(|row| row::schedule(row).ok());
     let ended: Vec<_> = readable.map(|over| EndedSchedule { id: over.id, task_id: over.task_id }).collect();
+    let has_more = ended.len() == limit || is_cut && !ended.is_empty();
     if !ended.is_empty() {
+        ledger::remove(tx, ended.iter().map(|schedule| &schedule.id)).await?;
         tx.execute(q::schedule_delete, vec![list(ended.iter().map(|schedule| &schedule.id))]).await?;
     }
-    Ok(ended)
+    Ok((ended, has_more))
 }
 
 async fn put(tx: &mut Tx, request: &PutScheduler) -> Result<SchedulerPut, Fault> {
@@ -224,6 +232,16 @@ impl Housekeeping for SqlStore {
 
     async fn cleanup(&self, now: Timestamp, limit: usize) -> Result<CleanedUp, StoreError> {
         write_with!(self, "cleanup", (now, limit), cleanup)
+    }
+
+    async fn trim_history(&self, request: TrimHistory) -> Result<Option<String>, StoreError> {
+        // Looked for outside of the transaction, so that nobody waits for that.
+        let found = read_with!(self, "trim_history", ledger::trimmable, &request)?;
+        let next = if found.len() >= request.limit { found.last().map(|(id, _)| id.clone()) } else { None };
+        if !found.is_empty() {
+            write_with!(self, "trim_history", (request.before, found), ledger::trim)?;
+        }
+        Ok(next)
     }
 
     async fn scheduler_put(&self, request: PutScheduler) -> Result<SchedulerPut, StoreError> {

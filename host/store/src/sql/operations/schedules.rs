@@ -1,22 +1,21 @@
 //! Schedules.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::job_rows::add_fires;
-use crate::model::{ConflictPolicy, JobSpec, LeaseToken, Schedule, ScheduleId, Task, TaskId, Timestamp};
+use super::{fires, ledger};
+use crate::model::{ConflictPolicy, FireLine, Schedule, ScheduleId, Task, TaskId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
-use crate::sql::places::{self, Touched};
 use crate::sql::statements::query::q;
 use crate::sql::statements::row;
-use crate::sql::statements::value::{Arg, Value, args, list, values};
-use crate::sql::time::{Now, Time};
+use crate::sql::statements::value::{Arg, args, list, values};
+use crate::sql::time::Time;
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
-    AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, FireSchedule, Fired, LeasedSchedule, Page,
-    PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, SetSchedule,
+    AcquireSchedules, AcquiredSchedules, AddSchedule, FireSchedule, Fired, LeasedSchedule, Page, PauseSchedule,
+    ReadHistory, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, SetSchedule,
     StoreError, Subject, UnpauseSchedule, Unreadable, rules,
 };
 
@@ -33,6 +32,7 @@ pub(in crate::sql) async fn add(tx: &mut Tx, request: &AddSchedule) -> Result<Sc
         ConflictPolicy::Error => Err(StoreError::AlreadyExists(Subject::Schedule(id.clone())).into()),
         ConflictPolicy::Skip => Ok(ScheduleAdded::Skipped),
         ConflictPolicy::Replace => {
+            ledger::replace(tx, id, request.schedule.created_at).await?;
             tx.execute(q::schedule_put, vec![Arg::Rows(vec![row])]).await?;
             Ok(ScheduleAdded::Replaced)
         }
@@ -70,6 +70,7 @@ async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<RemovedSchedule>,
         return Ok(None);
     }
     let Some(row) = tx.fetch_one(q::schedule_get, args![id]).await? else { return Ok(None) };
+    ledger::remove(tx, [id]).await?;
     tx.execute(q::schedule_delete, vec![list([id])]).await?;
     let mut parts = row.clone();
     let task_id = parts.text().and_then(|_id| parts.int()).and_then(|_life| parts.task_id()).ok();
@@ -79,7 +80,6 @@ async fn remove(tx: &mut Tx, id: &ScheduleId) -> Result<Option<RemovedSchedule>,
 /// What a change of a schedule has to know of it.
 struct LockedSchedule {
     id: String,
-    token: Option<Vec<u8>>,
     is_paused: bool,
     next_fire_time: Option<Timestamp>,
 }
@@ -90,17 +90,12 @@ async fn lock<'a>(tx: &mut Tx, ids: impl IntoIterator<Item = &'a str>) -> Result
     for mut row in tx.fetch(q::schedule_lock, vec![list(ids)]).await? {
         locked.push(LockedSchedule {
             id: row.text()?,
-            token: row.maybe_bytes()?,
             is_paused: row.flag()?,
             // Whoever changes it has read the schedule; nobody else needs to know.
             next_fire_time: row.maybe_time().ok().flatten(),
         });
     }
     Ok(locked)
-}
-
-fn holds(schedule: &LockedSchedule, token: LeaseToken) -> bool {
-    schedule.token.as_deref() == Some(token.as_bytes())
 }
 
 async fn pause(tx: &mut Tx, request: &PauseSchedule) -> Result<Schedule, Fault> {
@@ -122,18 +117,24 @@ async fn unpause(tx: &mut Tx, request: &UnpauseSchedule) -> Result<Schedule, Fau
         let next = resume.map_or(schedule.next_fire_time, |resume| resume.next_fire_time);
         let state = resume.map(|resume| resume.trigger_state.as_str());
         tx.execute(q::schedule_unpause, args![state, next, next, &request.id]).await?;
+        if let Some((resume, passed)) = resume.and_then(|resume| Some((resume, resume.passed.as_ref()?))) {
+            ledger::pass(tx, &request.id, resume.at, passed).await?;
+        }
     }
     get(tx, &request.id).await?.ok_or_else(|| not_found(&request.id))
 }
 
 async fn set(tx: &mut Tx, request: &SetSchedule) -> Result<(), Fault> {
-    let SetSchedule { expected, schedule } = request;
+    let SetSchedule { expected, schedule, at, passed } = request;
     let locked = lock(tx, [expected.id.as_str()]).await?.pop().ok_or_else(|| not_found(&expected.id))?;
     if get(tx, &expected.id).await?.as_ref() != Some(expected) {
         return Err(rules::schedule_changed(&expected.id, locked.next_fire_time).into());
     }
     tx.execute(q::schedule_put, vec![Arg::Rows(vec![row::new_schedule(schedule)])]).await?;
-    Ok(())
+    match passed {
+        Some(passed) => ledger::pass(tx, &expected.id, *at, passed).await,
+        None => Ok(()),
+    }
 }
 
 async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireSchedules)) -> Result<AcquiredSchedules, Fault> {
@@ -208,54 +209,6 @@ async fn with_tasks(
     Ok(AcquiredSchedules { now, schedules: schedules.into_iter().map(leased).collect(), unreadable })
 }
 
-async fn fire(tx: &mut Tx, (time, fires): &(Arc<Time>, Vec<FireSchedule>)) -> Result<Vec<Fired>, Fault> {
-    if fires.is_empty() {
-        return Ok(Vec::new());
-    }
-    let told = fires.iter().find_map(|fire| match &fire.then {
-        AfterFire::Keep { now, .. } => Some(*now),
-        _ => None,
-    });
-    let now = match told {
-        Some(told) => Some(time.now(tx, told).await?),
-        None => None,
-    };
-    let locked = lock(tx, fires.iter().map(|fire| fire.id.as_str())).await?;
-    let locked: HashMap<&str, &LockedSchedule> =
-        locked.iter().map(|schedule| (schedule.id.as_str(), schedule)).collect();
-    let mut done: HashSet<&ScheduleId> = HashSet::new();
-    // The second of two fires of one schedule in a call comes after the end of the lease.
-    let is_held = |fire: &FireSchedule| locked.get(fire.id.as_str()).is_some_and(|there| holds(there, fire.token));
-    let held: Vec<bool> = fires.iter().map(|fire| is_held(fire) && done.insert(&fire.id)).collect();
-    let stored = || fires.iter().zip(&held).filter(|(_, held)| **held).map(|(fire, _)| fire);
-    let jobs: Vec<&JobSpec> = stored().flat_map(|fire| &fire.jobs).collect();
-    let mut touched = Touched::default();
-    let left_out = add_fires(tx, &jobs, &mut touched).await?;
-    tx.execute_rows(q::schedule_fire, stored().map(|fire| fire_row(fire, now)).collect()).await?;
-    places::settle(tx, touched).await?;
-    let answer = |(fire, held): (&FireSchedule, &bool)| {
-        let ids = fire.jobs.iter().map(|job| job.id).filter(|id| left_out.contains(id));
-        if *held { Fired::Stored { left_out: ids.collect() } } else { Fired::LeaseLost }
-    };
-    Ok(fires.iter().zip(&held).map(answer).collect())
-}
-
-fn fire_row(fire: &FireSchedule, now: Option<Now>) -> Vec<Value> {
-    let next = fire.next_fire_time;
-    let (pause, run_at, lease_until) = match &fire.then {
-        AfterFire::Free => (None, next, None),
-        AfterFire::Keep { now: told, lease } => {
-            let Now { due, leases } = now.unwrap_or(Now { due: *told, leases: *told });
-            let leased_until = due.saturating_add(*lease);
-            (None, next.map(|next| next.max(leased_until)), Some(leases.saturating_add(*lease)))
-        }
-        AfterFire::PutOff { until } => (None, next.map(|next| next.max(*until)), None),
-        AfterFire::Pause(reason) => (Some(reason), None, None),
-    };
-    let (paused, reason) = row::pause(pause);
-    values![&fire.id, fire.trigger_state.as_str(), next, fire.last_fire_time, paused, reason, run_at, lease_until,]
-}
-
 async fn next_due(tx: &mut Tx) -> Result<Option<Timestamp>, Fault> {
     let row = tx.fetch_one(q::schedule_next_due, Vec::new()).await?;
     // A time that is none is found, and set aside, by whoever acquires next.
@@ -309,7 +262,11 @@ impl ScheduleQueue for SqlStore {
     }
 
     async fn schedule_fire(&self, fires: Vec<FireSchedule>) -> Result<Vec<Fired>, StoreError> {
-        write_with!(self, "schedule_fire", (Arc::clone(&self.time), fires), fire)
+        write_with!(self, "schedule_fire", (Arc::clone(&self.time), fires), fires::fire)
+    }
+
+    async fn schedule_history(&self, request: ReadHistory) -> Result<Page<FireLine>, StoreError> {
+        read_with!(self, "schedule_history", ledger::history, &request)
     }
 
     async fn schedule_next_due(&self) -> Result<Option<Timestamp>, StoreError> {

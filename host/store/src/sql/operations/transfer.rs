@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::job_rows::lock;
 use super::snapshot::SqlSnapshot;
-use super::{catalog_rows, kv, rollouts, versions};
+use super::{catalog_rows, kv, ledger, rollouts, versions};
 use crate::model::{BucketName, FireKey, Job, JobId, JobState, KvKey, PluginName, ScheduleLife, TaskId, Timestamp};
 use crate::record::BATCH_RECORDS_MAX;
 use crate::restoring::{Plan, Present, plan, tasks_lost};
@@ -309,6 +309,7 @@ async fn store_schedules(tx: &mut Tx, written: &[(&Record, Restored)]) -> Result
         rows.push(row::new_schedule(schedule));
     }
     for ids in replaced.chunks(BATCH_RECORDS_MAX) {
+        ledger::remove(tx, ids.iter().copied()).await?;
         tx.execute(q::schedule_delete, vec![list(ids.iter().copied())]).await?;
     }
     tx.execute_rows(q::schedule_insert, rows).await?;

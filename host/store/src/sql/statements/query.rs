@@ -91,7 +91,7 @@ pub(in crate::sql) mod q {
 
     queries! {
         common {
-            catalog_lock catalog_revision_bump catalog_revision_get group_check group_count group_delete_idle group_delete_task
+            catalog_lock catalog_revision_bump catalog_revision_get fire_delete fire_insert fire_list fire_trim fire_trim_select group_check group_count group_delete_idle group_delete_task
             group_limit group_list_task group_lock group_of_jobs job_cancel_ask job_claimed job_counts job_delete job_extend
             job_fire_select job_get job_gone_select job_holder_counts job_known job_leases job_list job_lock job_lock_free job_log_delete
             job_log_delete_to job_log_key_list job_log_line_delete job_log_list job_log_page job_log_select job_missed_select
@@ -103,7 +103,7 @@ pub(in crate::sql) mod q {
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select plugin_version_delete queue_counts queue_lock queue_paused
             rollout_clear rollout_get rollout_set
-            schedule_counts schedule_delete schedule_due_select schedule_finished_select schedule_free schedule_get schedule_lease
+            schedule_counts schedule_delete schedule_due_select schedule_fires_lock schedule_fires_set schedule_finished_select schedule_free schedule_get schedule_lease
             schedule_leased schedule_list schedule_lock schedule_pause schedule_select schedule_unpause schedule_versions
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select
@@ -115,7 +115,7 @@ pub(in crate::sql) mod q {
             scheduler_insert task_get task_put
         }
         both_differ {
-            job_finish job_ready_heads job_task_heads key_first key_last task_first task_last
+            job_finish job_ready_heads job_task_heads job_unfinished_select key_first key_last schedule_fire_lock task_first task_last
         }
         all_differ {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task

@@ -258,6 +258,7 @@ fn read_schedule(id: &str, row: &mut Row) -> Result<Schedule, Defect> {
         next_fire_time: row.maybe_time()?,
         last_fire_time: row.maybe_time()?,
         created_at: row.time()?,
+        overruns_since: row.maybe_time()?,
     })
 }
 
@@ -295,6 +296,7 @@ pub(in crate::sql) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
         schedule.last_fire_time,
         schedule.created_at,
         schedule.next_fire_time.filter(|_| !paused),
+        schedule.overruns_since,
     ]
 }
 

@@ -85,6 +85,7 @@ into_value! {
     i64, Int, |it| it;
     i32, Int, |it| i64::from(it);
     u32, Int, |it| i64::from(it);
+    u64, Int, |it| i64::try_from(it).unwrap_or(i64::MAX);
     bool, Int, |it| i64::from(it);
     crate::model::Timestamp, Int, |it| it.as_micros();
     String, Text, |it| it;

@@ -1,2 +1,2 @@
 -- schedule_lock
-SELECT id, lease_token, paused, next_fire_time FROM host_schedules WHERE id IN (?*) ORDER BY id /*lock*/
+SELECT id, paused, next_fire_time FROM host_schedules WHERE id IN (?*) ORDER BY id /*lock*/

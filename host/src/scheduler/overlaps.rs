@@ -1,0 +1,32 @@
+//! Tells of fires that found earlier jobs of their schedule which had not ended.
+
+use super::core::Core;
+use super::plan::Plan;
+use crate::clock::Clock as _;
+use crate::model::{EventKind, Outcome};
+use crate::store::Overlapped;
+
+/// Tells what a fire did about earlier jobs, and that its schedule overruns, where it begins to.
+pub(super) fn publish(core: &Core, plan: &Plan, overlapped: Overlapped) {
+    let Overlapped { cancelled, asked, began_with } = overlapped;
+    if !cancelled.is_empty() {
+        // The places that they leave may be others'.
+        core.jobs_changed.notify_one();
+    }
+    core.notifier.publish(cancelled.into_iter().map(|job| EventKind::JobReleased {
+        job_id: job.id,
+        task_id: job.task_id,
+        scheduler_id: None,
+        outcome: Some(Outcome::Cancelled),
+    }));
+    core.notifier.publish(asked.into_iter().map(|job_id| EventKind::JobCancelRequested { job_id }));
+    let Some(job_id) = began_with else { return };
+    let (schedule_id, task_id) = (plan.schedule_id.clone(), plan.task_id.clone());
+    if let Some(times) = core.throttle.note(core.time.now(), "overrun", schedule_id.as_str(), 1) {
+        tracing::warn!(
+            schedule.id = %schedule_id, job.id = %job_id, times,
+            "a schedule fired while an earlier job of its own had not ended"
+        );
+    }
+    core.notifier.publish([EventKind::ScheduleOverrun { schedule_id, task_id, job_id }]);
+}

@@ -1,0 +1,2 @@
+-- fire_delete
+DELETE FROM host_fires WHERE schedule_id IN (?*)
