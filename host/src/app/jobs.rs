@@ -8,7 +8,8 @@ use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
 use crate::model::limits::{PAGE_ROWS_MAX, UNIQUE_KEY_BYTES_MAX};
 use crate::model::{
-    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, Settings, Timestamp, UniqueKey,
+    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, ReleasedJob, Settings, Timestamp,
+    UniqueKey,
 };
 use crate::store::{Cancelled, JobFilter, ReadLogs, StoreError, Unreadable};
 
@@ -244,8 +245,7 @@ impl App {
                 Ok(CancelJob::Asked)
             }
             Cancelled::Ended => {
-                let outcome = Some(Outcome::Cancelled);
-                let released = |task_id| EventKind::JobReleased { job_id: id, task_id, scheduler_id: None, outcome };
+                let released = |task_id| ReleasedJob::new(id, task_id, Some(Outcome::Cancelled)).into();
                 self.publish(task_id.map(released).into_iter().collect()).await;
                 Ok(CancelJob::Ended)
             }
@@ -318,8 +318,8 @@ pub(super) fn job_settings(layers: &Settings, args: &Payload) -> JobSettings {
 
 fn is_about(kind: &EventKind, id: JobId) -> bool {
     match kind {
+        EventKind::JobReleased(job) => job.job_id == id,
         EventKind::JobAcquired { job_id, .. }
-        | EventKind::JobReleased { job_id, .. }
         | EventKind::JobRemoved { job_id }
         | EventKind::JobDeserializationFailed { job_id, .. } => *job_id == id,
         _ => false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{App, AppResult, Unreads, Unserved};
 use crate::config::Role;
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{Digest, EventKind, JobId, Outcome, PluginName, RolloutState, ScheduleId, Timestamp};
+use crate::model::{Digest, EventKind, JobId, Outcome, PluginName, ReleasedJob, RolloutState, ScheduleId, Timestamp};
 use crate::store::{JobCounts, Recover, ScheduleFilter, SchedulerRow, rules};
 
 /// How things stand.
@@ -116,7 +116,7 @@ impl App {
                 step += jobs.len();
                 for job in jobs {
                     let task_id = job.task_id.clone();
-                    events.push(EventKind::JobReleased { job_id: job.id, task_id, scheduler_id: None, outcome });
+                    events.push(ReleasedJob::new(job.id, task_id, outcome).into());
                     if outcome.is_some() { cleaned.ended.push(job.id) } else { cleaned.requeued.push(job.id) }
                 }
             }

@@ -5,7 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Digest, Event, EventKind, EventType, Outcome, RolloutState, Timestamp};
+use crate::model::event::EVENT_MESSAGE_BYTES_MAX;
+use crate::model::{
+    Digest, ErrorKind, Event, EventKind, EventType, Outcome, ReleaseError, ReleasedJob, RolloutState, Timestamp,
+};
 
 /// The version that is written. Another one is not read.
 const VERSION: u64 = 1;
@@ -57,18 +60,23 @@ fn fields(kind: &EventKind) -> Value {
         EventKind::JobRemoved { job_id } | EventKind::JobCancelRequested { job_id } => {
             json!({"job_id": job_id.to_string()})
         }
-        EventKind::JobAcquired { job_id, task_id, scheduler_id } => json!({
+        EventKind::JobAcquired { job_id, task_id, scheduler_id, schedule_id, scheduled_fire_time } => json!({
             "job_id": job_id.to_string(), "task_id": task_id.as_str(), "scheduler_id": scheduler_id.as_str(),
+            "schedule_id": schedule_id.as_ref().map(|id| id.as_str()), "scheduled_fire_time": time(scheduled_fire_time),
         }),
-        EventKind::JobReleased { job_id, task_id, scheduler_id, outcome } => json!({
-            "job_id": job_id.to_string(), "task_id": task_id.as_str(),
-            "scheduler_id": scheduler_id.as_ref().map(|id| id.as_str()), "outcome": outcome.map(Outcome::as_str),
+        EventKind::JobReleased(job) => json!({
+            "job_id": job.job_id.to_string(), "task_id": job.task_id.as_str(),
+            "scheduler_id": job.scheduler_id.as_ref().map(|id| id.as_str()), "outcome": job.outcome.map(Outcome::as_str),
+            "schedule_id": job.schedule_id.as_ref().map(|id| id.as_str()),
+            "scheduled_fire_time": time(&job.scheduled_fire_time), "started_at": time(&job.started_at),
+            "error": job.error.as_ref().map(|error| json!({"kind": error.kind.as_str(), "message": error.message})),
         }),
         EventKind::JobDeserializationFailed { job_id, message } => {
             json!({"job_id": job_id.to_string(), "message": message})
         }
-        EventKind::SchedulerStarted { scheduler_id } | EventKind::SchedulerStopped { scheduler_id } => {
-            json!({"scheduler_id": scheduler_id.as_str()})
+        EventKind::SchedulerStarted { scheduler_id } => json!({"scheduler_id": scheduler_id.as_str()}),
+        EventKind::SchedulerStopped { scheduler_id, error } => {
+            json!({"scheduler_id": scheduler_id.as_str(), "error": error})
         }
     }
 }
@@ -163,23 +171,41 @@ fn kind(event_type: EventType, fields: &Fields<'_>) -> Option<EventKind> {
             job_id: fields.parse("job_id")?,
             task_id: fields.parse("task_id")?,
             scheduler_id: fields.parse("scheduler_id")?,
+            // Earlier programs do not say these.
+            schedule_id: fields.optional("schedule_id")?,
+            scheduled_fire_time: fields.optional("scheduled_fire_time")?,
         },
-        EventType::JobReleased => EventKind::JobReleased {
+        EventType::JobReleased => EventKind::from(ReleasedJob {
             job_id: fields.parse("job_id")?,
             task_id: fields.parse("task_id")?,
-            scheduler_id: fields.optional("scheduler_id")?,
             outcome: match fields.text("outcome") {
                 None => None,
                 Some(name) => Some(Outcome::from_name(name)?),
             },
-        },
+            scheduler_id: fields.optional("scheduler_id")?,
+            schedule_id: fields.optional("schedule_id")?,
+            scheduled_fire_time: fields.optional("scheduled_fire_time")?,
+            started_at: fields.optional("started_at")?,
+            // One of a kind that is not known here is not worth losing the event for.
+            error: fields.0.get("error").and_then(release_error),
+        }),
         EventType::JobCancelRequested => EventKind::JobCancelRequested { job_id: fields.parse("job_id")? },
         EventType::JobDeserializationFailed => {
             EventKind::JobDeserializationFailed { job_id: fields.parse("job_id")?, message: message()? }
         }
         EventType::SchedulerStarted => EventKind::SchedulerStarted { scheduler_id: fields.parse("scheduler_id")? },
-        EventType::SchedulerStopped => EventKind::SchedulerStopped { scheduler_id: fields.parse("scheduler_id")? },
+        EventType::SchedulerStopped => EventKind::SchedulerStopped {
+            scheduler_id: fields.parse("scheduler_id")?,
+            error: fields.text("error").map(str::to_owned),
+        },
     })
+}
+
+fn release_error(value: &Value) -> Option<ReleaseError> {
+    let fields = Fields(value.as_object()?);
+    let message = fields.text("message")?;
+    let message = message[..message.floor_char_boundary(EVENT_MESSAGE_BYTES_MAX)].to_owned();
+    Some(ReleaseError { kind: ErrorKind::from_name(fields.text("kind")?)?, message })
 }
 
 #[cfg(test)]
@@ -220,18 +246,34 @@ mod tests {
             EventKind::JobAdded { job_id, task_id, schedule_id: Some(schedule_id) },
             EventKind::JobAdded { job_id, task_id: parsed("t"), schedule_id: None },
             EventKind::JobRemoved { job_id },
-            EventKind::JobAcquired { job_id, task_id: parsed("t"), scheduler_id: parsed("me") },
-            EventKind::JobReleased { job_id, task_id: parsed("t"), scheduler_id: None, outcome: None },
-            EventKind::JobReleased {
+            EventKind::JobAcquired {
                 job_id,
                 task_id: parsed("t"),
-                scheduler_id: Some(parsed("me")),
-                outcome: Some(Outcome::Success),
+                scheduler_id: parsed("me"),
+                schedule_id: None,
+                scheduled_fire_time: None,
             },
+            EventKind::JobAcquired {
+                job_id,
+                task_id: parsed("t"),
+                scheduler_id: parsed("me"),
+                schedule_id: Some(parsed("s")),
+                scheduled_fire_time: Some(Timestamp::EPOCH),
+            },
+            ReleasedJob::new(job_id, parsed("t"), None).into(),
+            EventKind::from(ReleasedJob {
+                scheduler_id: Some(parsed("me")),
+                schedule_id: Some(parsed("s")),
+                scheduled_fire_time: Some(Timestamp::EPOCH),
+                started_at: Some(Timestamp::MAX),
+                error: Some(ReleaseError { kind: ErrorKind::OutOfFuel, message: message.clone() }),
+                ..ReleasedJob::new(job_id, parsed("t"), Some(Outcome::Error))
+            }),
             EventKind::JobCancelRequested { job_id },
             EventKind::JobDeserializationFailed { job_id, message },
             EventKind::SchedulerStarted { scheduler_id: parsed("me") },
-            EventKind::SchedulerStopped { scheduler_id: parsed("me") },
+            EventKind::SchedulerStopped { scheduler_id: parsed("me"), error: None },
+            EventKind::SchedulerStopped { scheduler_id: parsed("me"), error: Some("a loop has ended".to_owned()) },
         ]
     }
 

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::core::Core;
 use crate::clock::{Clock as _, Instant};
-use crate::model::{EventKind, LeaseToken, Outcome};
-use crate::store::{AcquireJobs, AcquiredJobs, Choice, ServedQueue, StoreError, Unreadable};
+use crate::model::{EventKind, LeaseToken, Outcome, ReleasedJob};
+use crate::store::{AcquireJobs, AcquiredJobs, Choice, EndedJob, ServedQueue, StoreError, Unreadable};
 
 /// A wish for jobs.
 #[derive(Debug)]
@@ -72,13 +72,11 @@ impl Acquisition {
             job_id: job.spec.id,
             task_id: job.spec.task_id.clone(),
             scheduler_id: core.options.identity.clone(),
+            schedule_id: job.spec.schedule_id.clone(),
+            scheduled_fire_time: job.spec.scheduled_fire_time,
         }));
-        core.notifier.publish(acquired.missed.iter().map(|job| EventKind::JobReleased {
-            job_id: job.id,
-            task_id: job.task_id.clone(),
-            scheduler_id: None,
-            outcome: Some(Outcome::MissedStartDeadline),
-        }));
+        let missed = |job: &EndedJob| ReleasedJob::new(job.id, job.task_id.clone(), Some(Outcome::MissedStartDeadline));
+        core.notifier.publish(acquired.missed.iter().map(|job| missed(job).into()));
         publish_unreadable(core, &acquired.unreadable);
         Leased { acquired, held_until: asked_at.saturating_add(core.options.lease_duration) }
     }

@@ -192,7 +192,8 @@ impl Handle {
             Some(Err(error)) => log_failure!(&error, "the store was not told that the scheduler stopped"),
             None => tracing::info!("the store was not told that the scheduler stopped: it does not answer"),
         }
-        core.notifier.publish([EventKind::SchedulerStopped { scheduler_id: core.options.identity.clone() }]);
+        let error = core.fatal.is_cancelled().then(|| "a part of the scheduler ended by itself".to_owned());
+        core.notifier.publish([EventKind::SchedulerStopped { scheduler_id: core.options.identity.clone(), error }]);
         self.stop_publishing.cancel();
         self.notifier.close();
         let _published = before(core, close_by, self.notifier.wait()).await;

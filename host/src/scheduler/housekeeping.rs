@@ -9,7 +9,7 @@ use super::core::Core;
 use super::log_failure;
 use super::recovery::Recovery;
 use crate::clock::Clock as _;
-use crate::model::{EventKind, Outcome, SchedulerId, Timestamp};
+use crate::model::{EventKind, Outcome, ReleasedJob, SchedulerId, Timestamp};
 use crate::store::{EndedJob, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError, TrimHistory};
 
 /// How often at least expired leases are looked for, and a scheduler says that it is alive.
@@ -117,14 +117,8 @@ async fn recover(core: &Core, holder: Option<SchedulerId>, over_at: Timestamp) -
 }
 
 fn publish_recovered(core: &Core, recovered: &Recovered) {
-    let released = |outcome| {
-        move |job: &EndedJob| EventKind::JobReleased {
-            job_id: job.id,
-            task_id: job.task_id.clone(),
-            scheduler_id: None,
-            outcome,
-        }
-    };
+    let released =
+        |outcome| move |job: &EndedJob| EventKind::from(ReleasedJob::new(job.id, job.task_id.clone(), outcome));
     core.notifier.publish(recovered.requeued.iter().map(released(None)));
     core.notifier.publish(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
     core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));

@@ -26,9 +26,9 @@ use super::log_failure;
 use super::queues::Queues;
 use super::runner::{self, Held};
 use super::shares::Shares;
-use super::writer::{Ended, Write};
+use super::writer::{Ended, Subject, Write};
 use crate::clock::{Clock as _, Instant};
-use crate::model::{Effects, Job, JobId, LeaseToken, MemoryLoad, TaskId, Timestamp};
+use crate::model::{Effects, Job, JobId, LeaseToken, MemoryLoad, Timestamp};
 use crate::store::{Choice, Ending, ReleaseJob, StoreError};
 
 /// Most jobs that one call leases.
@@ -450,8 +450,7 @@ async fn give_back_until(not_before: Option<Timestamp>, job: &Job, writes: &mpsc
     let Some(lease) = &job.lease else { return };
     let release = given_back(job.spec.id, lease.token, not_before);
     // The writer ends after the last sender, and this is one.
-    let task_id = TaskId::clone(&job.spec.task_id);
-    let ended = Ended { release, task_id, rolled_out: None, if_refused: None };
+    let ended = Ended { release, subject: Subject::of(job), rolled_out: None, if_refused: None };
     let _closed = writes.send(Write::Release(Box::new(ended))).await;
 }
 

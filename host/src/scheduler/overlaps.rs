@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::plan::Plan;
 use crate::clock::Clock as _;
-use crate::model::{EventKind, Outcome};
+use crate::model::{EventKind, Outcome, ReleasedJob};
 use crate::store::Overlapped;
 
 /// Tells what a fire did about earlier jobs, and that its schedule overruns, where it begins to.
@@ -13,12 +13,8 @@ pub(super) fn publish(core: &Core, plan: &Plan, overlapped: Overlapped) {
         // The places that they leave may be others'.
         core.jobs_changed.notify_one();
     }
-    core.notifier.publish(cancelled.into_iter().map(|job| EventKind::JobReleased {
-        job_id: job.id,
-        task_id: job.task_id,
-        scheduler_id: None,
-        outcome: Some(Outcome::Cancelled),
-    }));
+    let replaced = cancelled.into_iter().map(|job| ReleasedJob::new(job.id, job.task_id, Some(Outcome::Cancelled)));
+    core.notifier.publish(replaced.map(EventKind::from));
     core.notifier.publish(asked.into_iter().map(|job_id| EventKind::JobCancelRequested { job_id }));
     let Some(job_id) = began_with else { return };
     let (schedule_id, task_id) = (plan.schedule_id.clone(), plan.task_id.clone());

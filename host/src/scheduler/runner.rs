@@ -15,7 +15,7 @@ use super::core::Core;
 use super::lease;
 use super::running::{Attempt, Interrupt};
 use super::sleep_until;
-use super::writer::{Ended, Write};
+use super::writer::{Ended, Subject, Write};
 use crate::clock::{Clock as _, Instant};
 use crate::executor::{Finished, Invocation, Limits, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp};
@@ -124,7 +124,7 @@ impl Runner {
             progress: self.buffer.progress,
             effects: if returned.is_some() { finished.effects } else { Effects::default() },
         };
-        let ended = Ended { release, task_id: self.job.spec.task_id.clone(), rolled_out, if_refused };
+        let ended = Ended { release, subject: Subject::of(&self.job), rolled_out, if_refused };
         // The writer ends after the last sender, and this is one.
         let _closed = self.writes.send(Write::Release(Box::new(ended))).await;
         returned

@@ -30,7 +30,7 @@ fn react(core: &Core, event: &EventKind) {
         EventKind::ScheduleAdded { .. } | EventKind::ScheduleUpdated { .. } => core.schedules_changed.notify_one(),
         EventKind::JobAdded { .. } => core.jobs_changed.notify_one(),
         // A slot of a task may have become free. Our own writer has said so already.
-        EventKind::JobReleased { scheduler_id, .. } if scheduler_id.as_ref() != Some(&core.options.identity) => {
+        EventKind::JobReleased(job) if job.scheduler_id.as_ref() != Some(&core.options.identity) => {
             core.jobs_changed.notify_one();
         }
         EventKind::JobCancelRequested { job_id } => core.running.renew_now(*job_id),

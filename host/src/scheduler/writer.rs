@@ -17,7 +17,8 @@ use super::core::Core;
 use super::rollout;
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{
-    Backoff, Effects, ErrorKind, EventKind, JobError, KvRefusal, Outcome, PluginName, TaskId, Timestamp,
+    Backoff, Effects, ErrorKind, Job, JobError, JobSpec, KvRefusal, Outcome, PluginName, ReleaseError, ReleasedJob,
+    ScheduleId, TaskId, Timestamp,
 };
 use crate::store::{
     CountRollout, Ending, ExchangeJobs, ExchangedJobs, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released,
@@ -54,19 +55,35 @@ pub(super) enum Write {
 pub(super) struct Ended {
     /// What is to be stored.
     pub(super) release: ReleaseJob,
-    /// The task.
-    pub(super) task_id: TaskId,
+    /// What events say of the job.
+    pub(super) subject: Subject,
     /// The plugin, where it ran a version of it that is being rolled out.
     pub(super) rolled_out: Option<PluginName>,
     /// How it ends where what the task wrote is refused. The error is filled in then.
     pub(super) if_refused: Option<Ending>,
 }
 
+/// What an event says of a job, beside how it ended. Not the job, whose arguments are not to wait for the store.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    task_id: TaskId,
+    schedule_id: Option<ScheduleId>,
+    scheduled_fire_time: Option<Timestamp>,
+}
+
+impl Subject {
+    pub(super) fn of(job: &Job) -> Subject {
+        let JobSpec { task_id, schedule_id, scheduled_fire_time, .. } = &job.spec;
+        let (task_id, schedule_id) = (task_id.clone(), schedule_id.clone());
+        Subject { task_id, schedule_id, scheduled_fire_time: *scheduled_fire_time }
+    }
+}
+
 /// The end of an attempt on its way into the store.
 #[derive(Debug, Clone)]
 struct End {
     release: ReleaseJob,
-    task_id: TaskId,
+    subject: Subject,
     rolled_out: Option<PluginName>,
     if_refused: Option<Ending>,
     /// How often it failed alone.
@@ -92,8 +109,8 @@ pub(super) async fn run(core: Arc<Core>, mut receiver: mpsc::Receiver<Write>) {
             match write {
                 Write::Report(report) => reports.push(report),
                 Write::Release(ended) => {
-                    let Ended { release, task_id, rolled_out, if_refused } = *ended;
-                    ends.push(End { release, task_id, rolled_out, if_refused, failures: 0, retry_at: now });
+                    let Ended { release, subject, rolled_out, if_refused } = *ended;
+                    ends.push(End { release, subject, rolled_out, if_refused, failures: 0, retry_at: now });
                 }
                 Write::Acquire(new) => ask = Some(new),
             }
@@ -303,6 +320,22 @@ fn replace_with_error(release: &mut ReleaseJob, cause: &StoreError, now: Timesta
     true
 }
 
+fn released(core: &Core, subject: Subject, release: &ReleaseJob) -> ReleasedJob {
+    let (outcome, error) = match &release.ending {
+        Ending::Finished { outcome, error, .. } => (Some(*outcome), error.as_ref()),
+        Ending::Retry { error, .. } => (None, Some(error)),
+        Ending::Requeued { .. } => (None, None),
+    };
+    ReleasedJob {
+        scheduler_id: Some(core.options.identity.clone()),
+        schedule_id: subject.schedule_id,
+        scheduled_fire_time: subject.scheduled_fire_time,
+        started_at: release.started_at,
+        error: error.map(ReleaseError::from),
+        ..ReleasedJob::new(release.id, subject.task_id, outcome)
+    }
+}
+
 /// Puts the refusal of what a task wrote in the place of its success.
 fn replace_with_refusal(mut end: End, refusal: &KvRefusal) -> Option<End> {
     let mut ending = end.if_refused.take()?;
@@ -333,19 +366,14 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) -> (Vec<CountRollout
     let counted = counted.filter_map(|(end, _)| Some((end.rolled_out.as_ref()?, &end.release)));
     let counts = rollout::counts(core.time.now(), counted);
     let mut has_effects = false;
-    for (End { release, task_id, .. }, answer) in stored {
+    for (End { release, subject, .. }, answer) in stored {
         core.running.end(release.id, release.token);
         if answer == Released::LeaseLost {
             tracing::warn!(job.id = %release.id, "a job's lease was lost before its end was stored; somebody else has it");
             continue;
         }
         has_effects |= !release.effects.schedules.is_empty();
-        let outcome = match &release.ending {
-            Ending::Finished { outcome, .. } => Some(*outcome),
-            Ending::Retry { .. } | Ending::Requeued { .. } => None,
-        };
-        let scheduler_id = Some(core.options.identity.clone());
-        core.notifier.publish([EventKind::JobReleased { job_id: release.id, task_id, scheduler_id, outcome }]);
+        core.notifier.publish([released(core, subject, &release).into()]);
     }
     // A slot of a task became free, or a retry has a due time now.
     core.jobs_changed.notify_one();

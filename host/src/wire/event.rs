@@ -51,20 +51,30 @@ fn ids(kind: &EventKind) -> Vec<(&'static str, Value)> {
             vec![("job_id", text(job_id)), ("task_id", text(task_id)), ("schedule_id", maybe(schedule_id))]
         }
         EventKind::JobRemoved { job_id } | EventKind::JobCancelRequested { job_id } => vec![("job_id", text(job_id))],
-        EventKind::JobAcquired { job_id, task_id, scheduler_id } => {
-            vec![("job_id", text(job_id)), ("task_id", text(task_id)), ("scheduler_id", text(scheduler_id))]
-        }
-        EventKind::JobReleased { job_id, task_id, scheduler_id, outcome } => vec![
+        EventKind::JobAcquired { job_id, task_id, scheduler_id, schedule_id, scheduled_fire_time } => vec![
             ("job_id", text(job_id)),
             ("task_id", text(task_id)),
-            ("scheduler_id", maybe(scheduler_id)),
-            ("outcome", maybe(outcome)),
+            ("scheduler_id", text(scheduler_id)),
+            ("schedule_id", maybe(schedule_id)),
+            ("scheduled_fire_time", maybe(scheduled_fire_time)),
+        ],
+        EventKind::JobReleased(job) => vec![
+            ("job_id", text(&job.job_id)),
+            ("task_id", text(&job.task_id)),
+            ("scheduler_id", maybe(&job.scheduler_id)),
+            ("outcome", maybe(&job.outcome)),
+            ("schedule_id", maybe(&job.schedule_id)),
+            ("scheduled_fire_time", maybe(&job.scheduled_fire_time)),
+            ("started_at", maybe(&job.started_at)),
+            ("error_kind", maybe(&job.error.as_ref().map(|error| error.kind))),
+            ("error", maybe(&job.error.as_ref().map(|error| &error.message))),
         ],
         EventKind::JobDeserializationFailed { job_id, message } => {
             vec![("job_id", text(job_id)), ("message", text(message))]
         }
-        EventKind::SchedulerStarted { scheduler_id } | EventKind::SchedulerStopped { scheduler_id } => {
-            vec![("scheduler_id", text(scheduler_id))]
+        EventKind::SchedulerStarted { scheduler_id } => vec![("scheduler_id", text(scheduler_id))],
+        EventKind::SchedulerStopped { scheduler_id, error } => {
+            vec![("scheduler_id", text(scheduler_id)), ("error", maybe(error))]
         }
     }
 }

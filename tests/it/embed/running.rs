@@ -6,7 +6,7 @@ use std::time::Duration;
 use host::Host;
 use host::app::{AppError, EventFilter, Received};
 use host::embed::{State, TaskContext};
-use host::model::{EventKind, EventType, JobState};
+use host::model::{ErrorKind, EventKind, EventType, JobState, Outcome};
 use host::store::memory::MemoryStore;
 use tokio::sync::Notify;
 
@@ -98,7 +98,7 @@ async fn a_schedule_may_be_asked_for_at_each_start() {
     let again = host.every("tick", "ticks", Duration::from_secs(5), ()).await.expect("stays");
     assert_eq!(added.schedule.trigger, again.schedule.trigger);
     let fired = host.next_event(only(EventType::JobReleased), Duration::from_secs(60)).await;
-    assert!(matches!(fired.map(|event| event.kind), Some(EventKind::JobReleased { .. })));
+    assert!(matches!(fired.map(|event| event.kind), Some(EventKind::JobReleased(_))));
     host.close().await;
 }
 
@@ -138,5 +138,35 @@ async fn a_caller_who_gives_up_while_it_starts_leaves_a_host_that_works_or_does_
         let _pending = futures_util::poll!(starting.as_mut());
     }
     host.run::<()>("noop", ()).await.expect("it goes on");
+    host.close().await;
+}
+
+#[tokio::test]
+async fn events_say_where_a_job_comes_from_and_why_it_failed() {
+    let host = Host::builder().task("fails", || async { Err::<(), _>("no luck") }).open().await.expect("opens");
+    let types = vec![EventType::JobAcquired, EventType::JobReleased, EventType::SchedulerStopped];
+    let mut events = host.events(EventFilter { types });
+    let mut next = async || match events.next().await {
+        Some(Received::Event(event)) => event.kind,
+        other => panic!("no event: {other:?}"),
+    };
+    host.every("fails", "often", Duration::from_secs(3600), ()).await.expect("is added");
+    host.start().await.expect("starts");
+    let EventKind::JobAcquired { schedule_id, scheduled_fire_time, .. } = next().await else { panic!("another event") };
+    assert_eq!(schedule_id.as_ref().map(|id| id.as_str()), Some("often"));
+    let EventKind::JobReleased(job) = next().await else { panic!("another event") };
+    assert_eq!((&job.schedule_id, job.scheduled_fire_time), (&schedule_id, scheduled_fire_time));
+    assert_eq!((job.outcome, job.scheduler_id.as_ref()), (Some(Outcome::Error), Some(host.identity())));
+    assert!(scheduled_fire_time.is_some() && job.started_at >= scheduled_fire_time, "{job:?}");
+    let error = job.error.as_ref().expect("it failed");
+    assert_eq!((error.kind, &*error.message), (ErrorKind::GuestError, "no luck"));
+
+    host.submit("fails", ()).await.expect("is queued");
+    let EventKind::JobAcquired { schedule_id, scheduled_fire_time, .. } = next().await else { panic!("another event") };
+    assert_eq!((schedule_id, scheduled_fire_time), (None, None));
+    assert!(matches!(next().await, EventKind::JobReleased(job) if job.schedule_id.is_none()));
+    host.stop();
+    let identity = host.identity().clone();
+    assert_eq!(next().await, EventKind::SchedulerStopped { scheduler_id: identity, error: None });
     host.close().await;
 }

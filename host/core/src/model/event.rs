@@ -2,7 +2,7 @@
 
 use super::Timestamp;
 use super::id::{Digest, JobId, PluginName, ScheduleId, SchedulerId, TaskId};
-use super::outcome::Outcome;
+use super::outcome::{ErrorKind, JobError, Outcome};
 use super::rollout::RolloutState;
 
 /// Something that happened, told after it was stored.
@@ -46,18 +46,86 @@ pub enum EventKind {
     JobAdded { job_id: JobId, task_id: TaskId, schedule_id: Option<ScheduleId> },
     /// A job and its result were cleaned up.
     JobRemoved { job_id: JobId },
-    /// A worker took a job.
-    JobAcquired { job_id: JobId, task_id: TaskId, scheduler_id: SchedulerId },
+    /// A worker took a job: one of a schedule, for that fire time, or one that was asked for.
+    JobAcquired {
+        job_id: JobId,
+        task_id: TaskId,
+        scheduler_id: SchedulerId,
+        schedule_id: Option<ScheduleId>,
+        scheduled_fire_time: Option<Timestamp>,
+    },
     /// A job ended, or (without an outcome) went back into the queue for another attempt.
-    JobReleased { job_id: JobId, task_id: TaskId, scheduler_id: Option<SchedulerId>, outcome: Option<Outcome> },
+    JobReleased(Box<ReleasedJob>),
     /// Somebody asked a running job to stop.
     JobCancelRequested { job_id: JobId },
     /// What the store holds of a job cannot be read; the job ended.
     JobDeserializationFailed { job_id: JobId, message: String },
     /// A scheduler began to work.
     SchedulerStarted { scheduler_id: SchedulerId },
-    /// A scheduler stopped working.
-    SchedulerStopped { scheduler_id: SchedulerId },
+    /// A scheduler stopped working; with the reason where it was not asked to.
+    SchedulerStopped { scheduler_id: SchedulerId, error: Option<String> },
+}
+
+/// A job that ended, or went back into the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleasedJob {
+    /// The job.
+    pub job_id: JobId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// How it ended; `None`: it went back into the queue.
+    pub outcome: Option<Outcome>,
+    /// The worker that ran it; `None` where none did, or its worker vanished.
+    pub scheduler_id: Option<SchedulerId>,
+    /// The schedule that it is of; `None` also where no worker ran it.
+    pub schedule_id: Option<ScheduleId>,
+    /// The fire time that it is for.
+    pub scheduled_fire_time: Option<Timestamp>,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// Why its last attempt failed.
+    pub error: Option<ReleaseError>,
+}
+
+/// Why an attempt failed, as far as an event says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseError {
+    /// What kind of failure it was.
+    pub kind: ErrorKind,
+    /// The beginning of its message, of at most [`EVENT_MESSAGE_BYTES_MAX`]; the job has all of it.
+    pub message: String,
+}
+
+/// How much of an error's message is in an event, in bytes: brokers carry short events only.
+pub const EVENT_MESSAGE_BYTES_MAX: usize = 1_024;
+
+impl ReleasedJob {
+    /// A job that no worker ran.
+    pub fn new(job_id: JobId, task_id: TaskId, outcome: Option<Outcome>) -> ReleasedJob {
+        ReleasedJob {
+            job_id,
+            task_id,
+            outcome,
+            scheduler_id: None,
+            schedule_id: None,
+            scheduled_fire_time: None,
+            started_at: None,
+            error: None,
+        }
+    }
+}
+
+impl From<&JobError> for ReleaseError {
+    fn from(error: &JobError) -> ReleaseError {
+        let message = &error.message[..error.message.floor_char_boundary(EVENT_MESSAGE_BYTES_MAX)];
+        ReleaseError { kind: error.kind, message: message.to_owned() }
+    }
+}
+
+impl From<ReleasedJob> for EventKind {
+    fn from(job: ReleasedJob) -> EventKind {
+        EventKind::JobReleased(Box::new(job))
+    }
 }
 
 /// A kind of event without its ids: what subscribers filter by.
@@ -128,7 +196,7 @@ impl EventKind {
             EventKind::JobAdded { .. } => EventType::JobAdded,
             EventKind::JobRemoved { .. } => EventType::JobRemoved,
             EventKind::JobAcquired { .. } => EventType::JobAcquired,
-            EventKind::JobReleased { .. } => EventType::JobReleased,
+            EventKind::JobReleased(_) => EventType::JobReleased,
             EventKind::JobCancelRequested { .. } => EventType::JobCancelRequested,
             EventKind::JobDeserializationFailed { .. } => EventType::JobDeserializationFailed,
             EventKind::SchedulerStarted { .. } => EventType::SchedulerStarted,

@@ -46,7 +46,7 @@ pub mod time;
 pub use ability::Ability;
 pub use concurrency::ConcurrencyKey;
 pub use effects::{AddSchedule, Effects};
-pub use event::{Event, EventKind, EventType};
+pub use event::{Event, EventKind, EventType, ReleaseError, ReleasedJob};
 pub use fire::{Fate, FireLine};
 pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
