@@ -10,7 +10,7 @@ use std::time::Duration;
 use host::app::{App, NewJob, RegisterPlugin};
 use host::assemble::{Machine, Opened};
 use host::clock::{Clock as _, Stopwatch};
-use host::config::{Caps, CompilerLimits, Config, Serve};
+use host::config::Config;
 use host::model::{JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Handle, Options, Parts, Scheduler};
 use host::store::JobFilter;
@@ -54,15 +54,9 @@ async fn measure(
     bare: &Arc<BareLoop>,
 ) -> anyhow::Result<()> {
     let config = Config {
-        store: url.parse()?,
-        broker: None,
-        data_dir: folder.to_owned(),
         task_defaults: Settings { max_running_jobs: Some(host::model::Parallelism::Unlimited), ..Settings::default() },
-        caps: Caps::default(),
-        compiler: CompilerLimits::default(),
-        serve: Serve::default(),
         auto_migrate: true,
-        require_approval: false,
+        ..Config::new(url.parse()?, folder)
     };
     let opened = Machine.open(&config).await?;
     register(&opened.app, component).await?;

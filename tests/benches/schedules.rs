@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use host::app::{NewSchedule, RegisterPlugin};
 use host::assemble::{Machine, Opened};
 use host::clock::{Clock as _, Stopwatch};
-use host::config::{Caps, CompilerLimits, Config, Serve};
+use host::config::Config;
 use host::model::{ConflictPolicy, JobState, Schedule, Settings, Timestamp};
 use host::scheduler::{Options, Scheduler};
 use host::store::{AddSchedule, JobFilter, Store};
@@ -49,15 +49,9 @@ fn main() -> Result<()> {
 async fn measure(backend: Backend, url: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let config = Config {
-        store: url.parse()?,
-        broker: None,
-        data_dir: folder.path().to_owned(),
         task_defaults: Settings { max_running_jobs: Some(host::model::Parallelism::Unlimited), ..Settings::default() },
-        caps: Caps::default(),
-        compiler: CompilerLimits::default(),
-        serve: Serve::default(),
         auto_migrate: true,
-        require_approval: false,
+        ..Config::new(url.parse()?, folder.path())
     };
     let opened = Machine.open(&config).await?;
     let component = std::fs::read(tests::artifacts::plugin("noop"))?;

@@ -11,7 +11,7 @@ use crate::app::{App, AppError, AppResult, RegisterPlugin};
 use crate::assemble::{Brought, Machine, Opened};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Caps, CompilerLimits, Config, Role, Serve, StoreUrl};
+use crate::config::{Caps, Config, Role, Serve, StoreUrl};
 use crate::executor::Executor;
 use crate::executor::inline::InlineExecutor;
 use crate::model::{ExecutorName, Grant, PluginName, SchedulerId, Settings, TaskDeclaration, TaskId, TaskName};
@@ -260,15 +260,12 @@ impl Builder {
                 .map_err(|error| AppError::invalid(format!("the data folder `{}`: {error}", folder.display())))?,
         };
         Ok(Config {
-            store,
             broker,
-            data_dir,
             task_defaults: self.task_defaults.clone(),
             caps: self.caps,
-            compiler: CompilerLimits::default(),
             serve: Serve { identity, ..self.serve.clone() },
             auto_migrate: self.auto_migrate,
-            require_approval: false,
+            ..Config::new(store, data_dir)
         })
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use host::app::RegisterPlugin;
 use host::assemble::{Machine, Opened};
 use host::clock::{Clock as _, Stopwatch};
-use host::config::{Caps, CompilerLimits, Config, Serve};
+use host::config::Config;
 use host::model::{JobIdSource, JobSpec, JobState, Payload, Settings, TaskId};
 use host::scheduler::{Options, Parts, Scheduler};
 use host::store::JobFilter;
@@ -76,15 +76,9 @@ async fn measure() -> Result<()> {
 
 async fn open(url: &str, folder: &std::path::Path) -> Result<Opened> {
     let config = Config {
-        store: url.parse()?,
-        broker: None,
-        data_dir: folder.to_owned(),
         task_defaults: Settings { max_running_jobs: Some(host::model::Parallelism::Unlimited), ..Settings::default() },
-        caps: Caps::default(),
-        compiler: CompilerLimits::default(),
-        serve: Serve::default(),
         auto_migrate: true,
-        require_approval: false,
+        ..Config::new(url.parse()?, folder)
     };
     let opened = Machine.open(&config).await?;
     let component = std::fs::read(tests::artifacts::plugin("noop"))?;

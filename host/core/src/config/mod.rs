@@ -40,6 +40,23 @@ pub struct Config {
     pub require_approval: bool,
 }
 
+impl Config {
+    /// The usual settings for a store and a data folder.
+    pub fn new(store: StoreUrl, data_dir: impl Into<PathBuf>) -> Config {
+        Config {
+            store,
+            broker: None,
+            data_dir: data_dir.into(),
+            task_defaults: Settings::default(),
+            caps: Caps::default(),
+            compiler: CompilerLimits::default(),
+            serve: Serve::default(),
+            auto_migrate: false,
+            require_approval: false,
+        }
+    }
+}
+
 /// What no job may exceed on this host. Where a plugin or a task asks for more, it gets the cap; where an operator does, it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {

@@ -7,8 +7,8 @@ use host::app::{App, EventFilter, Received};
 use host::assemble::Machine;
 use host::broker::{Broker, Delivery};
 use host::clock::SystemClock;
-use host::config::{BrokerUrl, Caps, CompilerLimits, Config, Serve};
-use host::model::{EventKind, EventType, Settings, TaskDeclaration};
+use host::config::{BrokerUrl, Config};
+use host::model::{EventKind, EventType, TaskDeclaration};
 
 use super::{event, next, publish};
 use crate::backends::{Backend, MessageServer, OwnServer, Service, Setup};
@@ -203,17 +203,8 @@ fn where_the_server_is_away_at_first_it_is_found_later() -> Result<()> {
 
 /// A program as `host` makes it of settings.
 async fn program(store: &str, broker: Option<&str>, folder: &std::path::Path) -> Result<App> {
-    let config = Config {
-        store: store.parse()?,
-        broker: broker.map(str::parse).transpose()?,
-        data_dir: folder.to_owned(),
-        task_defaults: Settings::default(),
-        caps: Caps::default(),
-        compiler: CompilerLimits::default(),
-        serve: Serve::default(),
-        auto_migrate: true,
-        require_approval: false,
-    };
+    let broker = broker.map(str::parse).transpose()?;
+    let config = Config { broker, auto_migrate: true, ..Config::new(store.parse()?, folder) };
     Ok(Machine.open(&config).await?.app)
 }
 
