@@ -19,7 +19,8 @@ pub(super) fn publish(core: &Core, plan: &Plan, overlapped: Overlapped) {
     let Some(job_id) = began_with else { return };
     let (schedule_id, task_id) = (plan.schedule_id.clone(), plan.task_id.clone());
     if let Some(times) = core.throttle.note(core.time.now(), "overrun", schedule_id.as_str(), 1) {
-        tracing::warn!(
+        // Once is no trouble: one slow job, or a machine that was busy. Whether it goes on, the state of the schedule says.
+        tracing::info!(
             schedule.id = %schedule_id, job.id = %job_id, times,
             "a schedule fired while an earlier job of its own had not ended"
         );

@@ -104,14 +104,14 @@ pub(in crate::sql) mod q {
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select plugin_version_delete queue_counts queue_lock queue_paused
             rollout_clear rollout_get rollout_set
             schedule_counts schedule_delete schedule_due_select schedule_fires_lock schedule_fires_set schedule_finished_select schedule_free schedule_get schedule_lease
-            schedule_leased schedule_list schedule_lock schedule_pause schedule_select schedule_unpause schedule_versions
+            schedule_leased schedule_list schedule_lock schedule_select schedule_unpause schedule_versions
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select
         }
         mysql_differs {
             group_insert group_update job_claim job_claim_key job_end job_idle_select job_insert job_log_insert job_peek
             job_place job_place_lock job_place_wait job_places job_progress job_ready_claim job_ready_keys job_ready_tasks job_requeue
-            kv_bucket_insert kv_bucket_update kv_put number_put plugin_put queue_put schedule_fire schedule_insert schedule_next_due schedule_put schedule_put_off
+            kv_bucket_insert kv_bucket_update kv_put number_put plugin_put queue_put schedule_fire schedule_insert schedule_next_due schedule_pause schedule_put schedule_put_off
             scheduler_insert task_get task_put
         }
         both_differ {
