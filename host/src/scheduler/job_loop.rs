@@ -28,7 +28,7 @@ use super::runner::{self, Held};
 use super::shares::Shares;
 use super::writer::{Ended, Subject, Write};
 use crate::clock::{Clock as _, Instant};
-use crate::model::{Effects, Job, JobId, LeaseToken, MemoryLoad, Timestamp};
+use crate::model::{Effects, Job, LeaseToken, MemoryLoad, Timestamp};
 use crate::store::{Choice, Ending, ReleaseJob, StoreError};
 
 /// Most jobs that one call leases.
@@ -448,19 +448,20 @@ pub(super) async fn give_back(core: &Core, jobs: Vec<(Job, Unresolved)>, writes:
 
 async fn give_back_until(not_before: Option<Timestamp>, job: &Job, writes: &mpsc::Sender<Write>) {
     let Some(lease) = &job.lease else { return };
-    let release = given_back(job.spec.id, lease.token, not_before);
+    let release = given_back(job, lease.token, not_before);
     // The writer ends after the last sender, and this is one.
     let ended = Ended { release, subject: Subject::of(job), rolled_out: None, if_refused: None };
     let _closed = writes.send(Write::Release(Box::new(ended))).await;
 }
 
-fn given_back(id: JobId, token: LeaseToken, not_before: Option<Timestamp>) -> ReleaseJob {
+fn given_back(job: &Job, token: LeaseToken, not_before: Option<Timestamp>) -> ReleaseJob {
     ReleaseJob {
-        id,
+        id: job.spec.id,
         token,
         ending: Ending::Requeued { not_before },
         usage: None,
-        plugin_digest: None,
+        // An attempt that was given back may have begun before, on this version.
+        plugin_digest: job.plugin_digest,
         started_at: None,
         lines: Vec::new(),
         progress: None,

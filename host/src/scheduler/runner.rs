@@ -91,6 +91,7 @@ impl Runner {
         let started_at = self.core.time.now();
         let Resolved { runnable, rolled_out } = resolved;
         let plugin_digest = runnable.as_ref().ok().and_then(|it| it.plugin.as_ref()).map(|plugin| plugin.digest);
+        let plugin_digest = plugin_digest.or(self.job.plugin_digest);
         let mut finished = match runnable {
             Ok(runnable) => self.execute(runnable, started_at).await,
             Err(error) => failed(error, Retry::Backoff),

@@ -311,11 +311,11 @@ const VERSION_1: &str = include_str!("../../fixtures/archive/v1.jsonl");
 
 fn without_what_came_later(settings: &mut Settings) {
     (settings.queue, settings.concurrency_key, settings.max_running_per_key) = (None, None, None);
-    settings.version = None;
+    (settings.version, settings.overlap) = (None, None);
 }
 
 /// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
-/// concurrency keys, requests over HTTP, pinned versions and buckets came later.
+/// concurrency keys, requests over HTTP, pinned versions, buckets and overlap policies came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
