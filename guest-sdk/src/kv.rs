@@ -15,8 +15,8 @@
 //!
 //! let host = guest_sdk::testing::Host::new().kv("cursors", "orders", &41);
 //! let attempt = host.enter(|_| poll());
-//! assert_eq!(attempt.returned.unwrap(), 1);
 //! assert_eq!(attempt.kv_value::<u64>("cursors", "orders"), Some(42));
+//! assert_eq!(attempt.returned.unwrap(), 1);
 //! ```
 //!
 //! - **What is written is stored with the task's success**: all of it or nothing, and nothing of an attempt that fails. A retry begins where
