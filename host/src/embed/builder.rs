@@ -63,8 +63,8 @@ impl Builder {
         self
     }
 
-    /// A data store that the program has made, which stays open when the host is closed. [`store::open`](crate::store::open) makes one that keeps the guarantees of this crate
-    /// for callers that go away and servers that restart.
+    /// A data store that the program has made, which stays open when the host is closed. [`store::open`](crate::store::open()) makes one
+    /// that keeps the guarantees of this crate for callers that go away and servers that restart.
     pub fn store_of(mut self, store: Arc<dyn Store>) -> Builder {
         self.brought.store = Some(store);
         self
