@@ -8,6 +8,7 @@
 
 mod arguments;
 mod check;
+mod component;
 mod error;
 mod events;
 mod grants;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 pub use arguments::Arguments;
 pub use check::{SettingName, check_args, check_new_id, check_settings};
+pub(crate) use component::{plugin_name, read_component};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Received};
 pub use grants::{check_grants, grant_dir, grant_env, grant_http, grant_kv};

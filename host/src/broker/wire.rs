@@ -1,4 +1,4 @@
-//! Events between processes, and in the output of `host events --json`: JSON objects with a version.
+//! Events between processes: JSON objects with a version. The output of `host events --json` has the same fields, without it.
 //!
 //! `{"v":1,"at":"2026-03-29T01:30:00.000000Z","type":"job_added","job_id":"…","task_id":"…"}`. Readers skip types that they
 //! do not know and ignore keys that they do not know, so that schedulers of different versions can work on one store.

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{GrantArgs, kv_grant};
 use super::output::printable;
 use super::rights::asks;
 use super::settings::located;
-use crate::app::{AppError, Approval, check_grants, grant_dir, grant_env, grant_http};
+use crate::app::{AppError, Approval, check_grants, grant_dir, grant_env, grant_http, plugin_name, read_component};
 use crate::model::{Digest, DirAccess, Grant, Import, PluginName, WriteQuota};
 
 #[derive(Debug, Args)]

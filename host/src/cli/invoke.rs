@@ -8,12 +8,11 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::log_line;
-use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, GrantArgs, LimitArgs};
 use super::jobs::http_usage;
-use crate::app::{Invoke, InvokeReport, invoke};
+use crate::app::{Invoke, InvokeReport, invoke, plugin_name, read_component};
 use crate::assemble::signals::Signals;
 use crate::config::units::{format_duration, format_size};
 use crate::executor::Verdict;

@@ -13,7 +13,6 @@
 mod agreement;
 mod answer;
 mod approval;
-mod component;
 mod context;
 mod crontab;
 mod events;

@@ -6,13 +6,12 @@ use clap::Args;
 
 use super::agreement::{agree, differences};
 use super::approval::read_approval;
-use super::component::{plugin_name, read_component};
 use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
 use super::output::{plural, short, shortened};
 use super::rights::{asks, granted};
-use crate::app::{RegisterPlugin, Registration};
+use crate::app::{RegisterPlugin, Registration, plugin_name, read_component};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Digest, Parallelism, PluginName, Task};
 use crate::store::Put;

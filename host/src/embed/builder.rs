@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::host::{Host, Owned, WeakHost};
 use super::task::{Handler, Task, TaskContext};
-use crate::app::{App, AppError, AppResult, RegisterPlugin};
+use crate::app::{App, AppError, AppResult, RegisterPlugin, plugin_name, read_component};
 use crate::assemble::{Brought, Machine, Opened};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Caps, Config, Role, Serve, StoreUrl};
 use crate::executor::Executor;
 use crate::executor::inline::InlineExecutor;
-use crate::model::{ExecutorName, Grant, PluginName, SchedulerId, Settings, TaskDeclaration, TaskId, TaskName};
+use crate::model::{ExecutorName, Grant, SchedulerId, Settings, TaskDeclaration, TaskId, TaskName};
 use crate::scheduler::{Executors, Options};
 use crate::store::Store;
 
@@ -277,23 +277,18 @@ async fn fill(app: &App, tasks: Vec<TaskDeclaration>, plugins: Plugins) -> AppRe
         app.task_add_native(id, declaration).await?;
     }
     for (path, grants) in plugins.files {
-        app.plugin_register(RegisterPlugin { grants, ..read(path).await? }).await?;
+        let component = read_component(&path).await.map_err(|error| match error {
+            // The path is one of the things that were said.
+            AppError::NotFound { .. } => invalid(error),
+            other => other,
+        })?;
+        let plugin = RegisterPlugin::new(plugin_name(None, &path)?, component);
+        app.plugin_register(RegisterPlugin { grants, ..plugin }).await?;
     }
     for plugin in plugins.components {
         app.plugin_register(plugin).await?;
     }
     Ok(())
-}
-
-async fn read(path: PathBuf) -> AppResult<RegisterPlugin> {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name = PluginName::new(&stem).map_err(invalid)?;
-    let component = tokio::fs::read(&path).await.map_err(|error| AppError::Invalid {
-        what: format!("the plugin `{}` cannot be read", path.display()),
-        causes: vec![error.to_string()],
-        hint: None,
-    })?;
-    Ok(RegisterPlugin::new(name, component))
 }
 
 fn declaration(task: &Task) -> AppResult<TaskDeclaration> {

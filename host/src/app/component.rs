@@ -3,24 +3,23 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::exit::{Failure, Outcomes};
-use crate::app::AppError;
+use super::{AppError, AppResult};
 use crate::config::units::format_size;
 use crate::model::PluginName;
 use crate::model::limits::COMPONENT_BYTES_MAX;
 
 /// The bytes of a component file. Its size is looked at before anything is read.
-pub(super) async fn read_component(path: &Path) -> Outcomes<Vec<u8>> {
+pub(crate) async fn read_component(path: &Path) -> AppResult<Vec<u8>> {
     let path = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || read(&path));
-    reading.await.map_err(|error| Failure::App(AppError::unexpected("the file was not read", error)))?
+    reading.await.map_err(|error| AppError::unexpected("the file was not read", error))?
 }
 
-fn read(path: &Path) -> Outcomes<Vec<u8>> {
+fn read(path: &Path) -> AppResult<Vec<u8>> {
     let shown = path.display();
     let cannot = |error: std::io::Error| {
         let what = format!("`{shown}` cannot be read");
-        Failure::App(if error.kind() == std::io::ErrorKind::NotFound {
+        if error.kind() == std::io::ErrorKind::NotFound {
             AppError::NotFound {
                 noun: "file",
                 name: shown.to_string(),
@@ -31,17 +30,17 @@ fn read(path: &Path) -> Outcomes<Vec<u8>> {
             }
         } else {
             AppError::Invalid { what, causes: vec![error.to_string()], hint: None }
-        })
+        }
     };
     let file = std::fs::File::open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
     if about.is_dir() {
-        return Err(Failure::usage(format!("`{shown}` is a folder"), "name the .wasm file in it"));
+        return Err(AppError::invalid(format!("`{shown}` is a folder")).with_hint("name the .wasm file in it"));
     }
     let max = COMPONENT_BYTES_MAX as u64;
     let too_large = |size: String| {
         let what = format!("`{shown}` has {size}, and a component may have {}", format_size(max));
-        Failure::usage(what, "build it with --release, and strip what is not needed at run time")
+        AppError::invalid(what).with_hint("build it with --release, and strip what is not needed at run time")
     };
     if about.len() > max {
         return Err(too_large(format_size(about.len())));
@@ -53,18 +52,19 @@ fn read(path: &Path) -> Outcomes<Vec<u8>> {
         return Err(too_large("more".to_owned()));
     }
     if bytes.is_empty() {
-        return Err(Failure::usage(format!("`{shown}` is empty"), "a plugin is a WebAssembly component"));
+        return Err(AppError::invalid(format!("`{shown}` is empty")).with_hint("a plugin is a WebAssembly component"));
     }
     Ok(bytes)
 }
 
 /// The name that a plugin gets: the one given, or the file's.
-pub(super) fn plugin_name(given: Option<PluginName>, path: &Path) -> Outcomes<PluginName> {
+pub(crate) fn plugin_name(given: Option<PluginName>, path: &Path) -> AppResult<PluginName> {
     if let Some(name) = given {
         return Ok(name);
     }
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
-    PluginName::new(&stem).map_err(|error| Failure::usage(error.to_string(), "name the plugin with --name"))
+    PluginName::new(&stem)
+        .map_err(|error| AppError::invalid(error.to_string()).with_hint("name the plugin with --name"))
 }
 
 #[cfg(test)]
