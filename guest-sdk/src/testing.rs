@@ -440,7 +440,7 @@ pub(crate) fn fake<T>(ask: impl FnOnce(&mut Fake) -> T) -> Option<T> {
 }
 
 impl Fake {
-    pub(crate) fn look_at_cancellation(&mut self) -> bool {
+    pub(crate) fn is_cancelled(&mut self) -> bool {
         match &mut self.looks_left {
             None => false,
             Some(0) => true,

@@ -16,7 +16,7 @@ pub(crate) fn current() -> Job {
 }
 
 pub(crate) fn is_cancelled() -> bool {
-    fake(|host| host.look_at_cancellation()).unwrap_or(false)
+    fake(|host| host.is_cancelled()).unwrap_or(false)
 }
 
 pub(crate) fn remaining() -> Duration {

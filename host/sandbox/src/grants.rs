@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use super::http::lookup::lookup_places;
+use super::http::lookup::lookup_permits;
 use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, KvAccess, WriteQuota};
 use host_core::files::{FolderError, identity_of, open_folder};
 
@@ -51,7 +51,7 @@ impl Default for OpenGrants {
             variables: Vec::new(),
             requests: Vec::new(),
             buckets: BTreeMap::new(),
-            lookups: lookup_places(),
+            lookups: lookup_permits(),
         }
     }
 }

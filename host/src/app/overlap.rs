@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_that_reach_each_other_are_told_if_one_of_them_may_be_written() {
+    fn folders_that_reach_each_other_are_reported_if_one_of_them_may_be_written() {
         use DirAccess::{ReadOnly, ReadWrite};
         for (mine, theirs, expected) in [
             (("/srv/a", ReadOnly), ("/srv/a", ReadOnly), None),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_may_write_by_one_name_what_it_may_only_read_by_another_is_told() {
+    fn a_plugin_that_may_write_by_one_name_what_it_may_only_read_by_another_is_reported() {
         let grants = [grant("/srv/a", DirAccess::ReadWrite), grant("/srv/a/sub", DirAccess::ReadOnly)];
         let name: PluginName = "new".parse().expect("valid");
         let told = overlaps(&name, &grants, &[plugin("new", vec![grant("/srv/a", DirAccess::ReadWrite)])]);

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_told_with_its_path() {
+    fn each_fault_is_reported_with_its_path() {
         for (args, expected) in [
             (json!({}), "`name`: is missing"),
             (json!({"name": 7}), "`name`: expected a text, found 7"),

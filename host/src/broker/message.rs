@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told_and_what_comes_twice_is_not_delivered_twice() {
+    fn what_is_missing_is_reported_and_what_comes_twice_is_not_delivered_twice() {
         let (writer, mut reader) = (Writer::new(2, 10_000), reader());
         let message = |numbers| writer.events(&texts(&numbered(numbers))).remove(0);
         assert_eq!(read(&mut reader, &message(10..12)), Read::Deliver(deliver(&numbered(10..12))));

@@ -229,7 +229,7 @@ async fn read(shared: Arc<Shared>, mut connection: SqliteConnection, mut last: i
             () = shared.changed.notified() => {}
             () = shared.clock.sleep(LOOK_EVERY) => {}
         }
-        if let Err(error) = look(&shared, &mut connection, &mut version, &mut last).await {
+        if let Err(error) = read_new(&shared, &mut connection, &mut version, &mut last).await {
             tracing::debug!(error = %error, "the events of other processes could not be read; trying again");
         }
     }
@@ -238,7 +238,7 @@ async fn read(shared: Arc<Shared>, mut connection: SqliteConnection, mut last: i
 }
 
 /// Reads what is new, if the file changed since `version`.
-async fn look(
+async fn read_new(
     shared: &Shared,
     connection: &mut SqliteConnection,
     version: &mut i64,

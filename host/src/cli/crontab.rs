@@ -146,7 +146,7 @@ async fn check(app: &App, text: &str, import: &Import) -> Outcomes<(Vec<Line>, V
                 line.reason = Some(format!("{name} is for the environment of commands, and a task has none"));
             }
             Ok(CrontabLine::Entry(entry)) => match schedule(app, &entry, &options, import).await {
-                Ok(new) => match look(app, new, &mut owners, at + 1).await {
+                Ok(new) => match check_schedule(app, new, &mut owners, at + 1).await {
                     Ok(checked) => {
                         line.tell(checked.schedule());
                         line.status = "ready";
@@ -197,7 +197,7 @@ fn id_of(task: &str, entry: &CrontabEntry) -> Outcomes<ScheduleId> {
 }
 
 /// Everything that can be known of a schedule before it is added.
-async fn look(
+async fn check_schedule(
     app: &App,
     new: NewSchedule,
     owners: &mut HashMap<ScheduleId, usize>,

@@ -118,7 +118,7 @@ pub(super) async fn store(core: &Core, state: &mut LoopState, plans: Vec<Plan>) 
                     tracing::info!(schedule.id = %part.id, "the lease on a schedule was lost before its fires were stored");
                 }
                 Err(NotStored::Away(error)) => away = Some(error),
-                Err(NotStored::Alone(error)) => set_aside(core, suspects, &plan, &part, &error).await,
+                Err(NotStored::Alone(error)) => pause_or_put_off(core, suspects, &plan, &part, &error).await,
             }
         }
         if let Some(error) = away {
@@ -129,7 +129,7 @@ pub(super) async fn store(core: &Core, state: &mut LoopState, plans: Vec<Plan>) 
 }
 
 /// Pauses a schedule whose fire cannot be stored, or puts it back.
-async fn set_aside(core: &Core, suspects: &mut Suspects, plan: &Plan, part: &FireSchedule, error: &StoreError) {
+async fn pause_or_put_off(core: &Core, suspects: &mut Suspects, plan: &Plan, part: &FireSchedule, error: &StoreError) {
     let schedule_id = part.id.clone();
     let (failures, is_taken_from_others) = suspects.failed(&schedule_id);
     let is_final = matches!(error, StoreError::Rejected { .. }) || failures >= FAILURES_MAX && is_taken_from_others;

@@ -28,7 +28,7 @@ enum Known {
     Nothing,
 }
 
-fn look_at(other: &SchedulerRow, now: Timestamp) -> Known {
+fn judge(other: &SchedulerRow, now: Timestamp) -> Known {
     if other.stopped_at.is_some() {
         return Known::Gone;
     }
@@ -57,7 +57,7 @@ pub(super) async fn claim(core: &Core, started_at: Timestamp) -> Result<(), Star
         };
         let (seen_at, now) = (other.seen_at, core.time.monotonic());
         let refused = || StartError::IdentityInUse { identity: identity.clone(), seen_at };
-        let is_gone = match (look_at(&other, core.time.now()), &watched) {
+        let is_gone = match (judge(&other, core.time.now()), &watched) {
             (Known::Lives, _) => return Err(refused()),
             (Known::Gone, _) => true,
             (Known::Nothing, Some((incarnation, seen, since))) if *incarnation == other.incarnation => {

@@ -70,9 +70,9 @@ pub(super) async fn run(core: Arc<Core>, writes: mpsc::Sender<Write>) {
                 let old = taker.buffer.older_than(by);
                 taker.give_back_buffered(old, None).await;
             }
-            Step::LookForOthers => {}
-            Step::Look => taker.rest = Rest::None,
-            Step::LookSoon => taker.look_soon(),
+            Step::CheckOthers => {}
+            Step::Poll => taker.rest = Rest::None,
+            Step::PollSoon => taker.poll_soon(),
         }
     }
     taker.give_everything_back().await;
@@ -119,10 +119,10 @@ enum Step {
     AnsweredForOthers(Result<Leased, StoreError>),
     Slot(OwnedSemaphorePermit),
     WaitedTooLong(Instant),
-    LookForOthers,
-    Look,
+    CheckOthers,
+    Poll,
     /// There may be new jobs.
-    LookSoon,
+    PollSoon,
 }
 
 impl Taker {
@@ -131,8 +131,8 @@ impl Taker {
         if self.asked.is_some() {
             return;
         }
-        let is_due = self.core.time.monotonic() >= self.shares.look_at();
-        if is_due && self.is_pressed() && self.may_look_for_others() && self.room_for_others() > 0 {
+        let is_due = self.core.time.monotonic() >= self.shares.next_check();
+        if is_due && self.is_pressed() && self.may_claim_for_others() && self.room_for_others() > 0 {
             return self.ask_for_others().await;
         }
         if !matches!(self.rest, Rest::None) || self.room() == 0 {
@@ -154,7 +154,7 @@ impl Taker {
     }
 
     /// There may be new jobs. What is in the way otherwise stays there.
-    fn look_soon(&mut self) {
+    fn poll_soon(&mut self) {
         self.shares.hurry();
         if matches!(self.rest, Rest::UntilChange { .. }) {
             self.rest = Rest::None;
@@ -177,7 +177,7 @@ impl Taker {
     }
 
     /// Whether nothing else is in the way of those tasks. Nobody tells when that changes.
-    fn may_look_for_others(&self) -> bool {
+    fn may_claim_for_others(&self) -> bool {
         !self.buffer.has_suspect()
             && !self.core.apart.has_turn()
             && self.core.executors.memory_load().is_none_or(MemoryLoad::has_room_for_others)
@@ -188,7 +188,7 @@ impl Taker {
     }
 
     async fn ask_for_others(&mut self) {
-        let except = self.shares.look(self.core.time.monotonic());
+        let except = self.shares.check(self.core.time.monotonic());
         let limit = self.room_for_others();
         self.send(limit, Choice::EachTask { except }).await;
     }
@@ -234,10 +234,10 @@ impl Taker {
 
     async fn wait(&mut self) -> Step {
         self.find_next_due().await;
-        let wants_look = self.asked.is_none() && self.is_pressed();
-        let look_at = (wants_look && self.room_for_others() > 0).then(|| {
+        let wants_check = self.asked.is_none() && self.is_pressed();
+        let check_at = (wants_check && self.room_for_others() > 0).then(|| {
             let again_at = self.core.time.monotonic().saturating_add(LOOK_FOR_MEMORY_EVERY);
-            if self.may_look_for_others() { self.shares.look_at() } else { again_at }
+            if self.may_claim_for_others() { self.shares.next_check() } else { again_at }
         });
         let core = &self.core;
         let wants_slot = !self.buffer.is_empty() || self.asked.is_none() && matches!(self.rest, Rest::None);
@@ -259,10 +259,10 @@ impl Taker {
             () = core.stop_taking.cancelled() => Step::Stop,
             step = answer => step,
             Ok(permit) = Arc::clone(&self.slots).acquire_owned(), if wants_slot => Step::Slot(permit),
-            () = super::sleep_until(core, look_at) => Step::LookForOthers,
-            () = self.shares.spare_slot_is_free(), if wants_look && look_at.is_none() => Step::LookForOthers,
-            () = core.jobs_changed.notified(), if look_at.is_some() => Step::LookSoon,
-            () = rest.is_over(core), if !is_asking => Step::Look,
+            () = super::sleep_until(core, check_at) => Step::CheckOthers,
+            () = self.shares.spare_slot_is_free(), if wants_check && check_at.is_none() => Step::CheckOthers,
+            () = core.jobs_changed.notified(), if check_at.is_some() => Step::PollSoon,
+            () = rest.is_over(core), if !is_asking => Step::Poll,
             () = super::sleep_until(core, give_back_at) => {
                 Step::WaitedTooLong(core.time.monotonic().saturating_sub(waited_max))
             }
@@ -291,7 +291,7 @@ impl Taker {
         let Found { resolved, unresolved } =
             self.catalog.resolve(acquired.jobs, acquired.catalog_revision, self.core.time.now()).await;
         if resolved.is_empty() && !unresolved.is_empty() {
-            self.rest = Rest::For { until: now.saturating_add(self.core.options.look_again()) };
+            self.rest = Rest::For { until: now.saturating_add(self.core.options.retry_pause()) };
         } else if !is_full {
             let poll_at = now.saturating_add(self.core.options.poll_interval);
             self.rest = Rest::UntilChange { found_at: Some(found_at), due_at: None, poll_at };

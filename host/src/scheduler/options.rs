@@ -137,8 +137,8 @@ pub struct Options {
     pub has_lease_thread: bool,
 }
 
-/// Least pause between two looks at the store, so that no setting makes a loop spin.
-const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
+/// Least pause between two calls to the store, so that no setting makes a loop spin.
+const RETRY_MIN: Duration = Duration::from_millis(50);
 
 /// Shortest lease: it is extended three times before it ends.
 const LEASE_MIN: Duration = Duration::from_millis(150);
@@ -147,7 +147,7 @@ impl Options {
     /// These options with the floors that keep loops from spinning.
     pub(super) fn with_floors(self) -> Options {
         Options {
-            poll_interval: self.poll_interval.max(LOOK_AGAIN_MIN),
+            poll_interval: self.poll_interval.max(RETRY_MIN),
             lease_duration: self.lease_duration.max(LEASE_MIN),
             max_concurrent_jobs: self.max_concurrent_jobs.max(1),
             ..self
@@ -158,9 +158,9 @@ impl Options {
         self.spare_slots.unwrap_or(0)
     }
 
-    /// How long to wait before looking again at what could not be had: others may hold it for long.
-    pub(super) fn look_again(&self) -> Duration {
-        (self.poll_interval / 8).max(LOOK_AGAIN_MIN)
+    /// How long to wait before asking again for what could not be had: others may hold it for long.
+    pub(super) fn retry_pause(&self) -> Duration {
+        (self.poll_interval / 8).max(RETRY_MIN)
     }
 
     /// The usual settings for a scheduler of that identity.

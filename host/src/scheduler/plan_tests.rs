@@ -108,7 +108,7 @@ fn catching_up_all_fires_is_bounded_and_the_rest_is_counted() {
 }
 
 #[test]
-fn due_times_without_jobs_of_their_own_are_told_with_the_reason() {
+fn due_times_without_jobs_of_their_own_are_reported_with_the_reason() {
     for (coalesce, now, expected) in [
         (Coalesce::Latest, "12:00:30", None),
         (Coalesce::Latest, "12:03:30", Some(("12:00:00", "12:03:00", 3, Fate::Coalesced))),

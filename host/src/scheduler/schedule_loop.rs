@@ -121,7 +121,7 @@ fn publish_unreadable(core: &Core, bad: &Unreadable) {
 /// because somebody else holds it, looking again at once would find it as it is.
 async fn wait(core: &Core, has_progress: bool) {
     let poll = core.time.sleep(core.options.poll_interval);
-    let floor = core.time.sleep(if has_progress { Duration::ZERO } else { core.options.look_again() });
+    let floor = core.time.sleep(if has_progress { Duration::ZERO } else { core.options.retry_pause() });
     let due_at = core.store.schedule_next_due().await.unwrap_or_else(|error| {
         log_failure!(&error, "the next due schedule could not be asked for; polling");
         None

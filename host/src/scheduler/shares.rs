@@ -14,21 +14,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::clock::Instant;
 use crate::model::TaskId;
 
-/// Pause after a look that has found jobs, or when there are new ones.
+/// Pause after a check that has found jobs, or when there are new ones.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Longest pause between two looks while the slots are taken.
+/// Longest pause between two checks while the slots are taken.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// What the tasks have had here, and when to look for those that have had too little.
+/// What the tasks have had here, and when to check for those that have had too little.
 #[derive(Debug)]
 pub(super) struct Shares {
     spare: Arc<Semaphore>,
     running: Arc<Mutex<HashMap<TaskId, usize>>>,
-    /// How many jobs have started since the last look.
+    /// How many jobs have started since the last check.
     started: HashMap<TaskId, usize>,
     looked_at: Instant,
     pause: Duration,
-    /// No look before this, whatever the pause.
+    /// No check before this, whatever the pause.
     not_before: Instant,
 }
 
@@ -71,8 +71,8 @@ impl Shares {
         Share { running: Arc::clone(&self.running), task: task.clone() }
     }
 
-    /// When to look next.
-    pub(super) fn look_at(&self) -> Instant {
+    /// When to check next.
+    pub(super) fn next_check(&self) -> Instant {
         self.looked_at.saturating_add(self.pause).max(self.not_before)
     }
 
@@ -81,13 +81,13 @@ impl Shares {
         self.not_before = until;
     }
 
-    /// There may be new jobs, so the next look is due soon.
+    /// There may be new jobs, so the next check is due soon.
     pub(super) fn hurry(&mut self) {
         self.pause = PAUSE_MIN;
     }
 
-    /// A look begins: the tasks that have had their share, which is that of all who have had something and one more.
-    pub(super) fn look(&mut self, now: Instant) -> BTreeSet<TaskId> {
+    /// A check begins: the tasks that have had their share, which is that of all who have had something and one more.
+    pub(super) fn check(&mut self, now: Instant) -> BTreeSet<TaskId> {
         self.looked_at = now;
         let mut had = std::mem::take(&mut self.started);
         for (task, running) in lock(&self.running).iter() {
@@ -98,7 +98,7 @@ impl Shares {
         had.into_iter().filter(|(_, had)| *had >= share).map(|(task, _)| task).collect()
     }
 
-    /// A look has ended with so many jobs.
+    /// A check has ended with so many jobs.
     pub(super) fn found(&mut self, jobs: usize) {
         self.pause = if jobs > 0 { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
     }
@@ -145,43 +145,43 @@ mod tests {
     #[test]
     fn who_has_had_his_share_is_passed_over_and_who_has_had_less_is_not() {
         let mut shares = Shares::new(1, at(0));
-        assert_eq!(shares.look(at(0)), BTreeSet::new());
+        assert_eq!(shares.check(at(0)), BTreeSet::new());
         let many: Vec<Share> = (0..100).map(|_| shares.start(&task("many"))).collect();
         let few: Vec<Share> = (0..3).map(|_| shares.start(&task("few"))).collect();
         for _ in 0..2 {
-            assert_eq!(shares.look(at(0)), BTreeSet::from([task("many")]));
+            assert_eq!(shares.check(at(0)), BTreeSet::from([task("many")]));
         }
         drop(many);
-        assert_eq!(shares.look(at(0)), BTreeSet::from([task("few")]), "nobody else runs");
+        assert_eq!(shares.check(at(0)), BTreeSet::from([task("few")]), "nobody else runs");
         drop(few);
-        assert_eq!(shares.look(at(0)), BTreeSet::new());
+        assert_eq!(shares.check(at(0)), BTreeSet::new());
         for _ in 0..1_000 {
             drop(shares.start(&task("brief")));
         }
         drop(shares.start(&task("once")));
         assert_eq!(
-            shares.look(at(0)),
+            shares.check(at(0)),
             BTreeSet::from([task("brief")]),
-            "jobs that have ended count until the next look"
+            "jobs that have ended count until the next check"
         );
     }
 
     #[test]
-    fn looks_that_find_nothing_become_rare_until_there_may_be_new_jobs() {
+    fn checks_that_find_nothing_become_rare_until_there_may_be_new_jobs() {
         let mut shares = Shares::new(1, at(0));
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            pauses.push(shares.look_at().saturating_since(at(0)).as_millis());
+            pauses.push(shares.next_check().saturating_since(at(0)).as_millis());
             shares.found(0);
         }
         assert_eq!(pauses, [20, 40, 80, 160, 320, 500, 500]);
         shares.hurry();
-        assert_eq!(shares.look_at(), at(20));
+        assert_eq!(shares.next_check(), at(20));
         shares.found(0);
         shares.found(1);
-        assert_eq!(shares.look_at(), at(20));
+        assert_eq!(shares.next_check(), at(20));
         shares.put_off(at(1_000));
         shares.hurry();
-        assert_eq!(shares.look_at(), at(1_000), "there is no use in asking a store that does not answer");
+        assert_eq!(shares.next_check(), at(1_000), "there is no use in asking a store that does not answer");
     }
 }

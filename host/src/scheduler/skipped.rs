@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_passes_over_fires_all_the_time_is_told_once_a_minute_with_the_sum() {
+    fn a_schedule_that_passes_over_fires_all_the_time_is_reported_once_a_minute_with_the_sum() {
         let mut fires = SkippedFires::default();
         let mut told = Vec::new();
         for round in 0..1_200 {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_are_told_of_apart_and_what_passes_nothing_over_is_not() {
+    fn schedules_are_reported_of_apart_and_what_passes_nothing_over_is_not() {
         let mut fires = SkippedFires::default();
         assert_eq!(fires.add(&id("a"), skipped(0), at(0)), None);
         assert_eq!(fires.add(&id("a"), skipped(5), at(0)), Some(skipped(5)));

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trigger_is_told_each_time() {
+    fn what_is_no_trigger_is_reported_each_time() {
         let mut triggers = Triggers::default();
         for _ in 0..2 {
             triggers.read(&schedule(r#"{"type":"sundial"}"#, 1)).expect_err("no trigger");

@@ -256,7 +256,7 @@ async fn store_ends(core: &Core, ends: Vec<End>) -> Vec<End> {
                     is_away = true;
                     left.push_back(end);
                 }
-                Err(NotStored::Alone(error)) => apart.extend(set_aside(core, end, &error)),
+                Err(NotStored::Alone(error)) => apart.extend(retry_or_give_up(core, end, &error)),
             }
         }
         if !stored.is_empty() {
@@ -272,7 +272,7 @@ async fn store_ends(core: &Core, ends: Vec<End>) -> Vec<End> {
 }
 
 /// What becomes of an end that the store did not take although it took others: it is tried again, then without its result, and then given up.
-fn set_aside(core: &Core, mut end: End, error: &StoreError) -> Option<End> {
+fn retry_or_give_up(core: &Core, mut end: End, error: &StoreError) -> Option<End> {
     let now = core.time.monotonic();
     end.failures += 1;
     let may_pass = !matches!(error, StoreError::Rejected { .. }) && end.failures < FAILURES_MAX;

@@ -53,10 +53,10 @@ pub const SCHEDULERS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const ALIVE_WITHIN: Duration = Duration::from_secs(15);
 
 /// How often one call of `recover` looks for jobs that nobody runs; each time the next ones in order come to light.
-pub const ASIDE_ROUNDS_MAX: usize = 20;
+pub const PARK_ROUNDS_MAX: usize = 20;
 
-/// How often one call of `job_acquire` looks again after it has come upon jobs that were set aside.
-pub const COME_BACK_ROUNDS_MAX: usize = 3;
+/// How often one call of `job_acquire` looks again after it has come upon jobs that were parked.
+pub const UNPARK_ROUNDS_MAX: usize = 3;
 
 /// By how many keys one call of `recover` looks for jobs that nobody runs.
 pub const READY_KEYS_MAX: i64 = 1_000;

@@ -95,7 +95,7 @@ impl Health {
     }
 
     /// Tells the silence where it has lasted too long.
-    fn look(&self, operation: &'static str, error: Option<&StoreError>) {
+    fn note(&self, operation: &'static str, error: Option<&StoreError>) {
         let now = self.clock.monotonic();
         let mut state = self.state();
         let silent = state.silent_since.map_or(Duration::ZERO, |since| now.saturating_since(since));
@@ -115,7 +115,7 @@ impl Health {
         match answer {
             Err(error) if error.is_transient() => {
                 self.state().failed_at = Some(now);
-                self.look(operation, Some(error));
+                self.note(operation, Some(error));
             }
             // Says nothing about the database.
             Err(StoreError::Closed) => {}
@@ -155,7 +155,7 @@ impl Health {
                 answer = &mut call => break answer,
                 end = silence => {
                     self.woke(end);
-                    self.look(operation, None);
+                    self.note(operation, None);
                 }
             }
         };

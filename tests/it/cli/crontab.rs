@@ -90,7 +90,7 @@ fn a_file_that_is_taken_over_again_adds_what_is_new_in_it() {
 }
 
 #[test]
-fn bad_lines_are_told_with_their_reasons_and_nothing_changes_unless_the_rest_is_asked_for() {
+fn bad_lines_are_reported_with_their_reasons_and_nothing_changes_unless_the_rest_is_asked_for() {
     let (user, file) = with_file(
         "0 9 * * * greet --arg name=Ada --id good\n\
          61 9 * * * greet --arg name=Ada\n\

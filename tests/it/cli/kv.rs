@@ -104,7 +104,7 @@ fn jobs_that_expect_a_version_do_not_overwrite_each_other() {
 }
 
 #[test]
-fn a_conflict_is_told_by_its_code_where_no_attempt_is_left() {
+fn a_conflict_is_reported_by_its_code_where_no_attempt_is_left() {
     let user = with_faults();
     let _server = user.start(["serve"], "ready");
     user.ok(["tasks", "configure", "faults:counts_slowly", "--max-attempts", "1"]);
@@ -138,7 +138,7 @@ fn a_task_sees_its_own_writes_over_what_is_stored() {
 }
 
 #[test]
-fn buckets_are_made_when_they_are_granted_and_unknown_ones_are_told_with_those_there_are() {
+fn buckets_are_made_when_they_are_granted_and_unknown_ones_are_reported_with_those_there_are() {
     let user = User::new();
     let said = user.host(["kv", "set", "cursors", "a", "1"]);
     assert_refused(&said, 4, "--allow-kv BUCKET:rw");

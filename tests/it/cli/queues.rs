@@ -76,7 +76,7 @@ fn a_server_runs_the_jobs_of_its_queues_and_no_others() {
 }
 
 #[test]
-fn who_waits_for_a_job_that_no_worker_takes_is_told_why() {
+fn who_waits_for_a_job_that_no_worker_takes_is_reported_why() {
     let user = with_hello();
     let _server = user.start(["serve", "--queue", "mail"], "ready");
     let serving = "waiting for a worker that serves queue `default`";
@@ -167,7 +167,7 @@ fn queues_and_keys_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_name_in_a_list_that_cannot_be_is_told_with_the_variable_that_holds_the_list() {
+fn a_name_in_a_list_that_cannot_be_is_reported_with_the_variable_that_holds_the_list() {
     let user = User::new().with_env("HOST_QUEUES", "mail,,reports");
     let said = user.host(["serve"]);
     assert_eq!(said.code, Some(2), "{said:?}");

@@ -28,7 +28,7 @@ fn assert_refused(user: &User, args: &[&str], code: i32, mention: &str) -> Said 
 }
 
 #[test]
-fn an_update_is_told_by_what_it_adds_takes_away_and_changes() {
+fn an_update_is_reported_by_what_it_adds_takes_away_and_changes() {
     let user = User::new();
     user.ok(["register", &example("hello"), "--name", "p", "--allow-env", "TZ"]);
     let home = user.home();
@@ -54,7 +54,7 @@ fn an_update_is_told_by_what_it_adds_takes_away_and_changes() {
 }
 
 #[test]
-fn a_task_that_is_declared_otherwise_is_told_with_what_is_different() {
+fn a_task_that_is_declared_otherwise_is_reported_with_what_is_different() {
     let user = User::new();
     let described = |file: &str, description: &str| {
         let plugin = Plugin { description: description.to_owned(), ..Plugin::returning(Encoding::Json, b"1") };

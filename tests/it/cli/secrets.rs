@@ -59,7 +59,7 @@ fn the_files_of_a_store_are_for_their_owner_alone_whatever_the_umask() {
 }
 
 #[test]
-fn files_that_others_may_read_are_narrowed_and_that_is_told_once() {
+fn files_that_others_may_read_are_narrowed_and_that_is_reported_once() {
     let user = User::new();
     user.ok(["status"]);
     for name in ["host.db", "host.db-events"] {
@@ -129,7 +129,7 @@ fn refused_without_secrets(user: &User, flag: &str, url: &str, command: &[&str],
 }
 
 #[test]
-fn a_settings_file_that_is_not_valid_is_told_without_its_passwords() {
+fn a_settings_file_that_is_not_valid_is_reported_without_its_passwords() {
     let user = User::new();
     for text in [
         "store = \"postgres://ada:hunter2@h/jobs\nbroker = \"local\"\n",
@@ -171,7 +171,7 @@ fn a_data_folder_that_cannot_hold_the_database_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn grants_that_reach_each_other_are_told_when_they_are_given() {
+fn grants_that_reach_each_other_are_reported_when_they_are_given() {
     let user = User::new();
     fs::create_dir_all(user.home().join("work/in")).expect("made");
     let hello = plugin("hello");

@@ -119,7 +119,7 @@ fn a_switch_in_the_environment_takes_the_usual_words() {
 }
 
 #[test]
-fn a_wrong_value_from_the_environment_is_told_with_its_variable_and_one_from_a_flag_is_not() {
+fn a_wrong_value_from_the_environment_is_reported_with_its_variable_and_one_from_a_flag_is_not() {
     let user = User::new().with_env("HOST_LEASE_DURATION", "soon");
     let said = user.host(["serve"]);
     assert_eq!(said.code, Some(2), "{said:?}");

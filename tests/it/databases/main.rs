@@ -68,7 +68,7 @@ const CASES: Cases = &[
     ),
     (
         "silence::costs_no_job_an_attempt_and_no_schedule_a_fire_and_is_told_once",
-        silence::costs_nothing_and_is_told_once,
+        silence::costs_nothing_and_is_reported_once,
         SERVERS,
     ),
     ("silence::of_a_restart_costs_no_job_an_attempt_and_no_schedule_a_fire", silence::a_restart_costs_nothing, SERVERS),

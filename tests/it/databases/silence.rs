@@ -44,7 +44,7 @@ struct Told {
     text: String,
 }
 
-pub(crate) fn costs_nothing_and_is_told_once(backend: Backend) -> Result<()> {
+pub(crate) fn costs_nothing_and_is_reported_once(backend: Backend) -> Result<()> {
     stand_still(backend, SILENCE)
 }
 

@@ -236,7 +236,7 @@ async fn tasks_that_hold_every_thread_for_longer_than_a_lease_run_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_told_once_and_once_when_it_is_back() {
+async fn a_store_that_does_not_answer_is_reported_once_and_once_when_it_is_back() {
     let logs = Logs::of_this_thread();
     let (stage, store) = stalling();
     let clock = Arc::new(stage.clock.clone());
@@ -309,7 +309,7 @@ async fn a_store_is_not_called_silent_by_a_process_that_stood_still() {
 }
 
 #[tokio::test]
-async fn that_a_scheduler_has_started_is_told_before_anything_that_it_does() {
+async fn that_a_scheduler_has_started_is_reported_before_anything_that_it_does() {
     let stage = Stage::default();
     let task = stage.task("t", unlimited(), succeed()).await;
     stage.schedule("s", &task, r#"{"type":"interval","seconds":10}"#, Coalesce::Latest).await;

@@ -101,7 +101,7 @@ async fn a_schedule_whose_trigger_cannot_be_read_rests_with_the_reason_and_harms
 }
 
 #[tokio::test]
-async fn a_job_that_outlasts_the_interval_is_stopped_for_the_next_one_and_that_is_told() {
+async fn a_job_that_outlasts_the_interval_is_stopped_for_the_next_one_and_that_is_reported() {
     let stage = Stage::default();
     let settings = Settings { overlap: Some(Overlap::CancelRunning), ..unlimited() };
     let task = stage.task("t", settings, run_until_cancelled()).await;

@@ -287,10 +287,10 @@ impl World {
         tokio::join!(all_of_it, world.watch_fires());
         world.network.calm_down();
         world.timeline.sleep(10 * SECOND).await;
-        world.look_at_schedules().await;
+        world.check_schedules().await;
         world.end_schedules().await;
         world.wait_for_the_end().await;
-        world.look_at_jobs().await;
+        world.check_jobs().await;
         self.history.end()
     }
 
@@ -500,7 +500,7 @@ impl World {
     }
 
     /// Every due time up to now has made its job, unless the policy of the schedule was against it.
-    async fn look_at_schedules(&self) {
+    async fn check_schedules(&self) {
         let spoilt = self.spoilt_schedules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut fires: BTreeMap<ScheduleId, Vec<Timestamp>> = BTreeMap::new();
         for job in self.all_jobs().await {
@@ -560,7 +560,7 @@ impl World {
         }
     }
 
-    async fn look_at_jobs(&self) {
+    async fn check_jobs(&self) {
         let spoilt = self.spoilt_jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let disturbances = self.history.disturbances();
         for job in self.all_jobs().await {

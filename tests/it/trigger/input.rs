@@ -87,7 +87,7 @@ fn a_position_in_a_crontab_string_counts_from_its_beginning() {
 }
 
 #[test]
-fn of_several_faults_the_leftmost_is_told() {
+fn of_several_faults_the_leftmost_is_reported() {
     for (expression, beginning) in [
         ("61 25 32 13 8", "cron: `61` at character 1"),
         ("0 25 32 13 8", "cron: `25` at character 3"),

@@ -62,7 +62,7 @@ async fn a_guest_that_waits_inside_the_host_ends_at_its_time_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_allocation_without_end_is_told_as_a_want_of_memory() {
+async fn an_allocation_without_end_is_reported_as_a_want_of_memory() {
     let ended = beside_another("allocates", json!({}), |_| {}).await;
     assert_error(&ended, ErrorKind::OutOfMemory, &["64 MiB", "--memory"]);
     assert!(ended.finished.usage.peak_memory_bytes <= 64 << 20);
@@ -77,7 +77,7 @@ async fn recursion_without_end_is_a_trap_with_its_stack() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_is_told_with_its_message_and_place_also_when_the_log_is_full() {
+async fn a_panic_is_reported_with_its_message_and_place_also_when_the_log_is_full() {
     let ended = beside_another("panics", json!({"message": "no luck"}), |_| {}).await;
     assert_error(&ended, ErrorKind::Panic, &["no luck", "endings.rs:"]);
     let ended = beside_another("panics_after_logging", json!({}), |_| {}).await;
@@ -85,7 +85,7 @@ async fn a_panic_is_told_with_its_message_and_place_also_when_the_log_is_full() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exit_is_told_with_its_code_and_zero_is_no_success() {
+async fn an_exit_is_reported_with_its_code_and_zero_is_no_success() {
     for code in [0, 3] {
         let ended = beside_another("exits", json!({"code": code}), |_| {}).await;
         // WASI 0.2 as Rust uses it knows success and failure only.

@@ -22,7 +22,7 @@ async fn log_stdout_and_stderr_are_captured_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_prints_too_much_goes_on_and_what_was_dropped_is_told() {
+async fn a_guest_that_prints_too_much_goes_on_and_what_was_dropped_is_reported() {
     let (sandbox, digest) = Sandbox::with_faults().await;
     for (task, bytes) in [("prints", 8 << 20), ("prints_errors", 4 << 20), ("logs", 4 << 20)] {
         let ended = sandbox.run(Run::new(digest, task, json!({"bytes": bytes}))).await;

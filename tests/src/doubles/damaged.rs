@@ -119,13 +119,13 @@ impl Damaged {
         refusal.map_or(Ok(()), |refusal| Err(refused(operation, refusal)))
     }
 
-    /// Sets those of the leased jobs aside that cannot be read.
+    /// Quarantines those of the leased jobs that cannot be read.
     async fn readable(&self, mut acquired: AcquiredJobs, now: Timestamp) -> Result<AcquiredJobs, StoreError> {
         for job in std::mem::take(&mut acquired.jobs) {
             match self.job(job.clone()) {
                 Ok(job) => acquired.jobs.push(job),
                 Err(bad) => {
-                    self.set_job_aside(&job, &bad.defect, now).await?;
+                    self.quarantine(&job, &bad.defect, now).await?;
                     acquired.unreadable.push(bad);
                 }
             }
@@ -134,7 +134,7 @@ impl Damaged {
     }
 
     /// What becomes of a job that was leased and cannot be read.
-    async fn set_job_aside(&self, job: &Job, defect: &Defect, now: Timestamp) -> Result<(), StoreError> {
+    async fn quarantine(&self, job: &Job, defect: &Defect, now: Timestamp) -> Result<(), StoreError> {
         let Some(lease) = &job.lease else { return Ok(()) };
         let ending = if defect.is_newer() {
             Ending::Requeued { not_before: Some(rules::put_off(now, job.spec.due_at)) }

@@ -171,7 +171,7 @@ impl Guest {
     }
 
     /// As [`Guest::folder_of`], without counting it as a denial: programs look for what they can do without.
-    fn look_in(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<()> {
+    fn resolve_quietly(&mut self, fd: &Resource<Descriptor>, path: &str) -> FsResult<()> {
         self.work.note(FILE_CALL);
         check_path(path)?;
         match self.origin_of(fd) {
@@ -315,12 +315,12 @@ impl HostDescriptor for Guest {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        self.look_in(&fd, &path)?;
+        self.resolve_quietly(&fd, &path)?;
         self.filesystem().stat_at(fd, path_flags, path).await
     }
 
     async fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<String> {
-        self.look_in(&fd, &path)?;
+        self.resolve_quietly(&fd, &path)?;
         self.filesystem().readlink_at(fd, path).await
     }
 
@@ -330,7 +330,7 @@ impl HostDescriptor for Guest {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        self.look_in(&fd, &path)?;
+        self.resolve_quietly(&fd, &path)?;
         self.filesystem().metadata_hash_at(fd, path_flags, path).await
     }
 
@@ -453,12 +453,12 @@ impl HostDescriptor for Guest {
     }
 
     async fn sync_data(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
-        self.look_in(&fd, "")?;
+        self.resolve_quietly(&fd, "")?;
         self.filesystem().sync_data(fd).await
     }
 
     async fn sync(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
-        self.look_in(&fd, "")?;
+        self.resolve_quietly(&fd, "")?;
         self.filesystem().sync(fd).await
     }
 

@@ -14,7 +14,7 @@ const LOOKUP_THREADS_MAX: usize = 64;
 const PLUGIN_LOOKUPS_MAX: usize = 8;
 
 /// A bound on the lookups of one plugin, so that names which take long to look up do not keep all threads from others.
-pub(in super::super) fn lookup_places() -> Arc<Semaphore> {
+pub(in super::super) fn lookup_permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(PLUGIN_LOOKUPS_MAX))
 }
 

@@ -16,18 +16,18 @@ use crate::{
 
 impl State {
     /// Has jobs that no live worker would claim leave their places to others, up to a bound.
-    fn set_aside(&mut self, now: Timestamp) {
+    fn park(&mut self, now: Timestamp) {
         let schedulers: Vec<SchedulerRow> = self.schedulers.values().cloned().collect();
         let paused: Vec<QueueName> = self.paused_queues.iter().cloned().collect();
         let known = self.jobs.places.ready.keys();
         let unserved = known.filter(|key| rules::is_unserved(key, &schedulers, &paused, now));
         let unserved: BTreeSet<Arc<str>> = unserved.cloned().collect();
-        for _ in 0..rules::ASIDE_ROUNDS_MAX {
+        for _ in 0..rules::PARK_ROUNDS_MAX {
             let idle = self.jobs.places.idle(&unserved);
             if idle.is_empty() {
                 return;
             }
-            idle.into_iter().for_each(|id| self.jobs.set_aside(id, true));
+            idle.into_iter().for_each(|id| self.jobs.park(id, true));
         }
     }
 
@@ -102,7 +102,7 @@ impl Housekeeping for MemoryStore {
                 let was_alone = holder.and_then(|holder| running.get(holder)).is_none_or(|jobs| *jobs <= 1);
                 state.recover_job(id, was_alone, request.now, &mut recovered);
             }
-            state.set_aside(now.due);
+            state.park(now.due);
             recovered.schedules = state.schedules.recover(over_at, request.holder.as_ref());
             Ok(recovered)
         })

@@ -16,8 +16,8 @@ pub(super) struct Entry {
     pub(super) job: Job,
     /// Whether it is queued and was found due: what has not been found due yet waits in [`Jobs::waiting`].
     is_due: bool,
-    /// Whether it is due and set aside, since nobody runs it: it keeps no others from starting.
-    pub(super) is_aside: bool,
+    /// Whether it is due and parked, since nobody runs it: it keeps no others from starting.
+    pub(super) is_parked: bool,
     /// What it is claimed by.
     pub(super) ready_key: Arc<str>,
     /// Nobody takes it earlier, although it is due.
@@ -134,7 +134,7 @@ impl Jobs {
             set(&mut self.unfinished, schedule, id, job.state != JobState::Finished);
         }
         let ready_key = self.places.ready_key(&job.spec);
-        let entry = Entry { job, is_due, is_aside: false, ready_key, not_before: None, logs: BTreeMap::new() };
+        let entry = Entry { job, is_due, is_parked: false, ready_key, not_before: None, logs: BTreeMap::new() };
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
@@ -173,7 +173,7 @@ impl Jobs {
         if let Some(schedule) = entry.job.spec.schedule_id.as_ref().filter(|_| is_finished != was_finished) {
             set(&mut self.unfinished, schedule, id, !is_finished);
         }
-        (entry.not_before, entry.is_aside) = (None, false);
+        (entry.not_before, entry.is_parked) = (None, false);
         entry.is_due = entry.is_due_at(now);
         self.index(&entry, true);
         self.rows.insert(id, entry);
@@ -184,17 +184,17 @@ impl Jobs {
     pub(super) fn put_off(&mut self, id: JobId, now: Timestamp, not_before: Timestamp) {
         let Some(mut entry) = self.rows.remove(&id) else { return };
         self.index(&entry, false);
-        (entry.not_before, entry.is_aside) = (Some(not_before), false);
+        (entry.not_before, entry.is_parked) = (Some(not_before), false);
         entry.is_due = entry.is_due_at(now);
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
 
     /// Has a due job keep no others from starting, or lets it wait for its turn again.
-    pub(super) fn set_aside(&mut self, id: JobId, is_aside: bool) {
+    pub(super) fn park(&mut self, id: JobId, is_parked: bool) {
         let Some(mut entry) = self.rows.remove(&id) else { return };
         self.index(&entry, false);
-        entry.is_aside = is_aside;
+        entry.is_parked = is_parked;
         self.index(&entry, true);
         self.rows.insert(id, entry);
     }
@@ -223,11 +223,11 @@ impl Jobs {
             let ids: Vec<JobId> = of_task.map(|(id, _)| *id).collect();
             let entries: Vec<Entry> = ids.iter().filter_map(|id| self.rows.remove(id)).collect();
             entries.iter().for_each(|entry| self.index(entry, false));
-            let keeps_aside = self.places.rules(&task).is_limited() == rules.is_limited();
+            let stays_parked = self.places.rules(&task).is_limited() == rules.is_limited();
             self.places.set_rules(&task, rules);
             for mut entry in entries {
                 entry.ready_key = self.places.ready_key(&entry.job.spec);
-                entry.is_aside &= keeps_aside;
+                entry.is_parked &= stays_parked;
                 self.index(&entry, true);
                 self.rows.insert(entry.job.spec.id, entry);
             }
@@ -239,8 +239,8 @@ impl Jobs {
         let (job, id) = (&entry.job, entry.job.spec.id);
         let task = &job.spec.task_id;
         if job.state == JobState::Queued && entry.is_due {
-            if entry.is_aside {
-                self.places.set_aside(&job.spec, &entry.ready_key, present);
+            if entry.is_parked {
+                self.places.park(&job.spec, &entry.ready_key, present);
             } else {
                 self.places.wait(&job.spec, &entry.ready_key, present);
             }

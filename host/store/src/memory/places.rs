@@ -147,8 +147,8 @@ impl Places {
         self.forget_idle(spec);
     }
 
-    /// Shows, or hides, a job that is set aside: a worker may come upon it although it has passed no gate.
-    pub(super) fn set_aside(&mut self, spec: &JobSpec, key: &Arc<str>, is_there: bool) {
+    /// Shows, or hides, a job that is parked: a worker may come upon it although it has passed no gate.
+    pub(super) fn park(&mut self, spec: &JobSpec, key: &Arc<str>, is_there: bool) {
         let due = (rules::order(spec), Arc::clone(key));
         self.show(&spec.task_id, vec![if is_there { Passed::In(due) } else { Passed::Out(due) }]);
     }

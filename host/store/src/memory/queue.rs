@@ -71,7 +71,7 @@ impl State {
         AcquiredJobs { jobs, missed, ..none }
     }
 
-    /// The jobs that start next, in order. Those that were set aside while nobody ran them wait for their turn again first.
+    /// The jobs that start next, in order. Those that were parked while nobody ran them wait for their turn again first.
     fn next_jobs(&mut self, request: &AcquireJobs) -> Vec<JobId> {
         if let Some(only) = request.choice.only() {
             return self.only(only, request).into_iter().take(request.limit).collect();
@@ -79,12 +79,12 @@ impl State {
         let mut rounds = 0;
         loop {
             let mut next = self.first_jobs(request);
-            let is_aside = |id: &JobId| self.jobs.rows.get(id).is_some_and(|entry| entry.is_aside);
-            let aside: Vec<JobId> = next.extract_if(.., |id| is_aside(id)).collect();
-            if aside.is_empty() || rounds == rules::COME_BACK_ROUNDS_MAX {
+            let is_parked = |id: &JobId| self.jobs.rows.get(id).is_some_and(|entry| entry.is_parked);
+            let parked: Vec<JobId> = next.extract_if(.., |id| is_parked(id)).collect();
+            if parked.is_empty() || rounds == rules::UNPARK_ROUNDS_MAX {
                 return next;
             }
-            aside.into_iter().for_each(|id| self.jobs.set_aside(id, false));
+            parked.into_iter().for_each(|id| self.jobs.park(id, false));
             rounds += 1;
         }
     }
@@ -105,12 +105,12 @@ impl State {
                 (Some(ready), _) => ready.jobs.iter().copied().take(request.limit).collect(),
             }
         };
-        let heads = open.map(|(served, keys)| {
-            let mut heads: Vec<Order> = keys.iter().flat_map(first_of).collect();
-            heads.sort_unstable();
-            (served.limit, heads)
+        let candidates = open.map(|(served, keys)| {
+            let mut candidates: Vec<Order> = keys.iter().flat_map(first_of).collect();
+            candidates.sort_unstable();
+            (served.limit, candidates)
         });
-        let mut next = rules::take_turns(heads.collect(), request.limit);
+        let mut next = rules::take_turns(candidates.collect(), request.limit);
         next.sort_unstable();
         next.into_iter().map(|(_, id)| id).collect()
     }

@@ -185,7 +185,7 @@ async fn a_plan_changes_nothing_and_applying_it_leaves_nothing_to_plan() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_loses_nothing() {
+async fn a_full_disk_is_reported_and_loses_nothing() {
     let folder = Folder::new("full");
     let store = open(&folder).await;
     let specs = jobs(2);

@@ -167,7 +167,7 @@ async fn a_damaged_schedule_is_paused_and_one_of_a_newer_version_waits_as_it_was
 }
 
 #[tokio::test]
-async fn an_unreadable_schedule_can_be_removed_and_its_removal_is_told() {
+async fn an_unreadable_schedule_can_be_removed_and_its_removal_is_reported() {
     let folder = Folder::new("unreadable-removed");
     let store = open(&folder).await;
     add_schedule(&store, schedule("bad", "p:work")).await;
@@ -255,7 +255,7 @@ async fn a_plugin_that_cannot_be_read_can_be_removed_with_its_tasks() {
 }
 
 #[tokio::test]
-async fn unreadable_log_lines_are_told_among_the_others_and_reading_goes_on_after_them() {
+async fn unreadable_log_lines_are_reported_among_the_others_and_reading_goes_on_after_them() {
     let folder = Folder::new("unreadable-lines");
     let store = open(&folder).await;
     let spec = jobs(1).remove(0);
@@ -393,7 +393,7 @@ async fn a_schedule_that_seems_to_be_over_and_cannot_be_read_is_not_cleaned_up()
 }
 
 #[tokio::test]
-async fn what_the_database_refuses_is_told_as_such_and_changes_nothing() {
+async fn what_the_database_refuses_is_reported_as_such_and_changes_nothing() {
     let folder = Folder::new("rejected");
     let store = open(&folder).await;
     meddle(

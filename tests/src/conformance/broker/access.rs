@@ -27,9 +27,9 @@ pub type Case = fn() -> Result<()>;
 
 /// The cases about brokers with a server.
 pub const CASES: &[(&str, KindCase)] = &[
-    ("wrong_credentials_are_told_and_right_ones_work", wrong_credentials_are_told_and_right_ones_work),
+    ("wrong_credentials_are_reported_and_right_ones_work", wrong_credentials_are_reported_and_right_ones_work),
     ("the_server_must_show_a_certificate_that_is_trusted", the_server_must_show_a_certificate_that_is_trusted),
-    ("a_server_that_is_not_there_is_told", a_server_that_is_not_there_is_told),
+    ("a_server_that_is_not_there_is_reported", a_server_that_is_not_there_is_reported),
     ("programs_use_the_broker_that_is_named", programs_use_the_broker_that_is_named),
 ];
 
@@ -73,7 +73,7 @@ async fn works(url: &str) -> Result<()> {
     Ok(())
 }
 
-fn wrong_credentials_are_told_and_right_ones_work(kind: Kind) -> Result<()> {
+fn wrong_credentials_are_reported_and_right_ones_work(kind: Kind) -> Result<()> {
     let place = Place::with(kind, Setup::Password, None)?;
     let right = kind.url(Setup::Password, place.port());
     let wrong = right.replace(":s3cret@", ":wr0ng@").replace(":secret@", ":wr0ng@");
@@ -139,7 +139,7 @@ fn users_with_a_credentials_file_are_let_in() -> Result<()> {
     })
 }
 
-fn a_server_that_is_not_there_is_told(kind: Kind) -> Result<()> {
+fn a_server_that_is_not_there_is_reported(kind: Kind) -> Result<()> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let setup = Setup::Password;
     block_on(refused(&kind.url(setup, port), &["check that it runs", &port.to_string()]))

@@ -92,7 +92,7 @@ pub(super) async fn restarts_under_load_are_survived(mut place: Place) {
     wait_for("both to be back", || async { is_back().await.then_some(()) }).await;
 }
 
-pub(super) async fn what_is_cut_off_comes_back_and_is_told(mut place: Place) {
+pub(super) async fn what_is_cut_off_comes_back_and_is_reported(mut place: Place) {
     let here = place.broker().await.expect("it opens");
     // One of two is behind the network that is cut.
     place.put_proxy().await;

@@ -44,11 +44,11 @@ macro_rules! cases {
 pub const CASES: &[&[Case]] = &[
     cases! { false,
         delivery: everybody_receives_every_publisher_in_order, what_was_before_is_not_delivered, closing_sends_what_is_left,
-            a_slow_subscriber_harms_nobody_and_is_told, long_events_arrive_or_are_hints, ten_thousand_events_a_second,
+            a_slow_subscriber_harms_nobody_and_is_reported, long_events_arrive_or_are_hints, ten_thousand_events_a_second,
             messages_of_others_do_no_harm, messages_of_other_versions_are_hints;
     },
     cases! { true,
-        failures: restarts_under_load_are_survived, what_is_cut_off_comes_back_and_is_told, a_server_that_hangs_is_left,
+        failures: restarts_under_load_are_survived, what_is_cut_off_comes_back_and_is_reported, a_server_that_hangs_is_left,
             late_answers_change_nothing, what_does_not_fit_while_it_is_away_is_counted;
     },
 ];

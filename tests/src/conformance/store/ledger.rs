@@ -13,10 +13,10 @@ cases![
     a_due_time_that_gets_a_job_has_a_line_with_it,
     due_times_that_share_a_job_share_its_line,
     due_times_of_which_the_same_becomes_share_a_line,
-    a_job_that_comes_too_late_to_start_is_told_as_such,
+    a_job_that_comes_too_late_to_start_is_reported_as_such,
     a_fire_that_is_stored_twice_has_its_lines_once,
     a_fire_that_is_not_stored_has_no_line,
-    a_fire_that_had_a_job_is_told_as_such,
+    a_fire_that_had_a_job_is_reported_as_such,
     what_a_change_passes_over_has_a_line,
     a_schedule_that_is_replaced_while_it_is_due_leaves_a_line,
     lines_are_read_in_pages_the_latest_first,
@@ -119,7 +119,7 @@ async fn due_times_of_which_the_same_becomes_share_a_line(rig: Rig) {
     assert!(lines[4].reason.starts_with("in place of job"), "{:?}", lines[4]);
 }
 
-async fn a_job_that_comes_too_late_to_start_is_told_as_such(rig: Rig) {
+async fn a_job_that_comes_too_late_to_start_is_reported_as_such(rig: Rig) {
     rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
     let late = JobSpec { start_deadline: Some(t(7)), ..rig.make.fired("s", 5) };
     let in_time = JobSpec { start_deadline: Some(t(9)), ..rig.make.fired("s", 6) };
@@ -155,7 +155,7 @@ async fn a_fire_that_is_not_stored_has_no_line(rig: Rig) {
     assert!(history(&rig, "s").await.is_empty());
 }
 
-async fn a_fire_that_had_a_job_is_told_as_such(rig: Rig) {
+async fn a_fire_that_had_a_job_is_reported_as_such(rig: Rig) {
     rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");
     rig.add(rig.make.fired("s", 5)).await;
     fire(&rig, fire_of(5, vec![rig.make.fired("s", 5)])).await;

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_told_with_the_reason() {
+    fn what_is_no_pattern_is_reported_with_the_reason() {
         for (text, reason) in [
             ("", "http://"),
             ("api.example.com", "http://"),

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_certificate_is_told_before_anything_is_sent() {
+    fn a_file_without_a_certificate_is_reported_before_anything_is_sent() {
         let folder = std::env::temp_dir().join(format!("host-tls-{}-{:x}", std::process::id(), fastrand::u64(..)));
         std::fs::create_dir(&folder).expect("a temporary folder");
         let file = folder.join("ca.pem");

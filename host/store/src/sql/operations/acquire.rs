@@ -89,7 +89,7 @@ pub(super) async fn prepare(
 }
 
 /// As the peek does not say which keys have jobs ready: looks again, chooses and claims, whatever is due or missed.
-pub(super) async fn look_again(
+pub(super) async fn choose_and_claim(
     tx: &mut Tx,
     time: &Time,
     request: &AcquireJobs,
@@ -246,23 +246,23 @@ async fn choose_one(
     Ok(if is_ready { vec![id] } else { Vec::new() })
 }
 
-/// The jobs that start next. Those that were set aside while nobody ran them wait for their places again first.
+/// The jobs that start next. Those that were parked while nobody ran them wait for their places again first.
 async fn choose(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> Result<Vec<JobId>, Fault> {
     let mut rounds = 0;
     loop {
-        let (mut chosen, mut aside) = (Vec::new(), Vec::new());
+        let (mut chosen, mut parked) = (Vec::new(), Vec::new());
         let rows = match &request.choice {
             Choice::EachTask { except } => shares::first_of_each_task(tx, request, open, except).await?,
             Choice::InOrder | Choice::Only(_) => first_in_order(tx, request, open).await?,
         };
         for mut row in rows {
             let id = row.job_id()?;
-            if Places::read(&mut row)?.is_aside { aside.push(id) } else { chosen.push(id) }
+            if Places::read(&mut row)?.is_parked { parked.push(id) } else { chosen.push(id) }
         }
-        if aside.is_empty() || rounds == rules::COME_BACK_ROUNDS_MAX {
+        if parked.is_empty() || rounds == rules::UNPARK_ROUNDS_MAX {
             return Ok(chosen);
         }
-        places::come_back(tx, aside).await?;
+        places::unpark(tx, parked).await?;
         rounds += 1;
     }
 }
@@ -288,15 +288,16 @@ async fn quotas(tx: &mut Tx, request: &AcquireJobs, open: &HashSet<String>) -> R
         return Ok(all().map(|(key, quota)| (key.clone(), quota)).filter(|(_, quota)| *quota > 0).collect());
     }
     let rows = all().map(|(key, quota)| values![key.as_str(), quota]).collect();
-    let mut heads: HashMap<String, Vec<Order>> = HashMap::new();
-    for mut row in tx.fetch_rows(q::job_ready_heads, rows).await? {
+    let mut candidates: HashMap<String, Vec<Order>> = HashMap::new();
+    for mut row in tx.fetch_rows(q::job_ready_candidates, rows).await? {
         let (key, sort_key) = (row.text()?, row.int()?);
-        heads.entry(key).or_default().push((sort_key, row.job_id()?));
+        candidates.entry(key).or_default().push((sort_key, row.job_id()?));
     }
-    let heads = &heads;
+    let candidates = &candidates;
     let in_order = |(limit, keys): &(usize, Vec<String>)| {
-        let of_key =
-            |key: &String| heads.get(key).into_iter().flatten().map(|order| (*order, key.clone())).collect::<Vec<_>>();
+        let of_key = |key: &String| {
+            candidates.get(key).into_iter().flatten().map(|order| (*order, key.clone())).collect::<Vec<_>>()
+        };
         let mut jobs: Vec<(Order, String)> = keys.iter().flat_map(of_key).collect();
         jobs.sort_unstable();
         (*limit, jobs)
@@ -325,7 +326,7 @@ async fn claim(tx: &mut Tx, request: &AcquireJobs, now: Now, chosen: Vec<JobId>)
     }
 }
 
-/// Reads what is under the lease now, and sets aside what cannot be read, so that it blocks nobody.
+/// Reads what is under the lease now, and quarantines what cannot be read, so that it blocks nobody.
 pub(super) async fn read(tx: &mut Tx, rows: Vec<Row>, acquired: &mut AcquiredJobs) -> Result<(), Fault> {
     let mut unreadable = Vec::new();
     for row in rows {
@@ -335,13 +336,13 @@ pub(super) async fn read(tx: &mut Tx, rows: Vec<Row>, acquired: &mut AcquiredJob
         }
     }
     acquired.jobs.sort_unstable_by_key(|job| (std::cmp::Reverse(job.spec.settings.priority), job.spec.id));
-    set_aside(tx, &unreadable, acquired.now).await?;
+    quarantine(tx, &unreadable, acquired.now).await?;
     acquired.unreadable.extend(unreadable);
     Ok(())
 }
 
 /// Ends jobs that are damaged; puts those that a newer version has written back as they were, and off.
-async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
+async fn quarantine(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
     let defects: HashMap<JobId, &Defect> =
         unreadable.iter().filter_map(|bad| Some((bad.id.parse().ok()?, &bad.defect))).collect();
     let (mut ended, mut requeued, mut unread, mut touched) = (Vec::new(), Vec::new(), Vec::new(), Touched::default());

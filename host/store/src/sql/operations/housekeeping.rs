@@ -80,7 +80,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
         // Once in the life of each scheduler: nothing but a fault of this program, or of a hand in the database, makes it necessary.
         places::mend(tx).await?;
     }
-    places::set_aside(tx, time.due).await?;
+    places::park(tx, time.due).await?;
     recovered.schedules = tx.execute(q::schedule_free, args![over_at, holder.as_ref()]).await?;
     Ok(recovered)
 }

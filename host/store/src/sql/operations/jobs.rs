@@ -183,7 +183,7 @@ async fn logs(tx: &mut Tx, request: &ReadLogs) -> Result<LogPage, Fault> {
 
 async fn next_due(tx: &mut Tx, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
     let row = tx.fetch_one(q::job_next_due, args![now]).await?;
-    // A time that is none concerns one job, which whoever acquires it sets aside.
+    // A time that is none concerns one job, which whoever acquires it quarantines.
     Ok(row.and_then(|mut row| row.maybe_time().ok().flatten()))
 }
 

@@ -164,12 +164,12 @@ async fn acquire(tx: &mut Tx, (time, request): &(Arc<Time>, AcquireSchedules)) -
             Err(bad) => unreadable.push(bad),
         }
     }
-    set_aside(tx, &unreadable, now.due).await?;
+    quarantine(tx, &unreadable, now.due).await?;
     with_tasks(tx, now.due, schedules, unreadable).await
 }
 
 /// Pauses schedules that are damaged, and puts off those that a newer version has written.
-async fn set_aside(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
+async fn quarantine(tx: &mut Tx, unreadable: &[Unreadable], now: Timestamp) -> Result<(), Fault> {
     let (newer, damaged): (Vec<_>, Vec<_>) = unreadable.iter().partition(|bad| bad.defect.is_newer());
     for bad in damaged {
         let reason = format!("what is stored of it cannot be read: {}", bad.defect);
@@ -211,7 +211,7 @@ async fn with_tasks(
 
 async fn next_due(tx: &mut Tx) -> Result<Option<Timestamp>, Fault> {
     let row = tx.fetch_one(q::schedule_next_due, Vec::new()).await?;
-    // A time that is none is found, and set aside, by whoever acquires next.
+    // A time that is none is found, and quarantined, by whoever acquires next.
     Ok(row.and_then(|mut row| row.maybe_time().ok().flatten()))
 }
 

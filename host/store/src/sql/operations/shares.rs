@@ -18,18 +18,18 @@ pub(super) async fn first_of_each_task(
 ) -> Result<Vec<Row>, Fault> {
     let mut queues: Vec<(usize, Vec<Order>)> = Vec::new();
     for (ServedQueue { limit, .. }, keys) in rules::ready_keys(request) {
-        let mut heads = Vec::new();
+        let mut candidates = Vec::new();
         for key in keys.iter().filter(|key| open.contains(*key)) {
-            heads.extend(heads_of(tx, key, except).await?);
+            candidates.extend(candidates_of(tx, key, except).await?);
         }
-        heads.sort_unstable();
-        queues.push((*limit, heads));
+        candidates.sort_unstable();
+        queues.push((*limit, candidates));
     }
     let chosen: Vec<JobId> = rules::take_turns(queues, request.limit).into_iter().map(|(_, id)| id).collect();
     if chosen.is_empty() { Ok(Vec::new()) } else { tx.fetch(q::job_ready_lock, vec![list(chosen)]).await }
 }
 
-async fn heads_of(tx: &mut Tx, key: &str, except: &BTreeSet<TaskId>) -> Result<Vec<Order>, Fault> {
+async fn candidates_of(tx: &mut Tx, key: &str, except: &BTreeSet<TaskId>) -> Result<Vec<Order>, Fault> {
     let limit = i64::try_from(rules::SHARING_TASKS_MAX).unwrap_or(i64::MAX);
     let mut tasks = Vec::new();
     for mut row in tx.fetch(q::job_ready_tasks, args![key, key, limit]).await? {
@@ -39,11 +39,11 @@ async fn heads_of(tx: &mut Tx, key: &str, except: &BTreeSet<TaskId>) -> Result<V
             tasks.push(values![key, name]);
         }
     }
-    let mut heads = Vec::new();
+    let mut candidates = Vec::new();
     if !tasks.is_empty() {
-        for mut row in tx.fetch_rows(q::job_task_heads, tasks).await? {
-            heads.push((row.int()?, row.job_id()?));
+        for mut row in tx.fetch_rows(q::job_task_candidates, tasks).await? {
+            candidates.push((row.int()?, row.job_id()?));
         }
     }
-    Ok(heads)
+    Ok(candidates)
 }

@@ -1,6 +1,6 @@
 //! Acquiring jobs on PostgreSQL: one statement looks at everything and leases the jobs, where nothing else is to be done first.
 
-use super::acquire::{claimed_before, look_again, prepare, read};
+use super::acquire::{choose_and_claim, claimed_before, prepare, read};
 use crate::model::{Timestamp, limits};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::places::Touched;
@@ -10,7 +10,7 @@ use crate::sql::statements::value::{Arg, Row, Value, args, values};
 use crate::sql::time::Time;
 use crate::{AcquireJobs, AcquiredJobs, rules};
 
-/// Whether jobs are leased by a look.
+/// Whether the statement leases jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Nothing = 0,
@@ -19,13 +19,13 @@ enum Takes {
     Jobs = 2,
 }
 
-/// What a look has found.
-struct Look {
+/// What the statement has found.
+struct Peeked {
     now: Timestamp,
     is_repeated: bool,
     has_missed: bool,
     has_woken: bool,
-    has_aside: bool,
+    has_parked: bool,
     catalog_revision: i64,
     /// The jobs that were leased.
     rows: Vec<Row>,
@@ -40,26 +40,26 @@ pub(super) async fn acquire(
 ) -> Result<AcquiredJobs, Fault> {
     // What the groups give free is to be leased as well.
     let takes = if touched.is_empty() { Takes::UnlessMore } else { Takes::Nothing };
-    let mut look = look(tx, time.argument(request.now), request, takes).await?;
-    let mut acquired = AcquiredJobs::none(look.now, look.catalog_revision);
-    let Look { is_repeated, has_missed, has_woken, .. } = look;
+    let mut peeked = peek(tx, time.argument(request.now), request, takes).await?;
+    let mut acquired = AcquiredJobs::none(peeked.now, peeked.catalog_revision);
+    let Peeked { is_repeated, has_missed, has_woken, .. } = peeked;
     if is_repeated || has_missed || has_woken || takes == Takes::Nothing {
         prepare(tx, &mut acquired, touched, has_missed && !is_repeated, has_woken && !is_repeated).await?;
         if is_repeated {
             claimed_before(tx, request, &mut acquired).await?;
             return Ok(acquired);
         }
-        look = self::look(tx, Some(acquired.now), request, Takes::Jobs).await?;
+        peeked = peek(tx, Some(acquired.now), request, Takes::Jobs).await?;
     }
-    if look.has_aside {
-        look_again(tx, time, request, &mut acquired).await?;
+    if peeked.has_parked {
+        choose_and_claim(tx, time, request, &mut acquired).await?;
     } else {
-        read(tx, look.rows, &mut acquired).await?;
+        read(tx, peeked.rows, &mut acquired).await?;
     }
     Ok(acquired)
 }
 
-async fn look(tx: &mut Tx, now: Option<Timestamp>, request: &AcquireJobs, takes: Takes) -> Result<Look, Fault> {
+async fn peek(tx: &mut Tx, now: Option<Timestamp>, request: &AcquireJobs, takes: Takes) -> Result<Peeked, Fault> {
     let AcquireJobs { holder, token, lease, limit, .. } = request;
     let count = |limit: usize| i64::try_from(limit).unwrap_or(i64::MAX);
     let mut keys: Vec<Vec<Value>> = Vec::new();
@@ -78,12 +78,12 @@ async fn look(tx: &mut Tx, now: Option<Timestamp>, request: &AcquireJobs, takes:
     let mut found = None;
     for mut row in tx.change(q::job_take, arguments).await? {
         let (is_repeated, has_missed, has_woken) = (row.flag()?, row.flag()?, row.flag()?);
-        let has_aside = row.flag()?;
+        let has_parked = row.flag()?;
         let (catalog_revision, now, has_job) = (row.int()?, row.time()?, row.flag()?);
         let rows = Vec::new();
-        let look =
-            found.get_or_insert(Look { now, is_repeated, has_missed, has_woken, has_aside, catalog_revision, rows });
-        look.rows.extend(has_job.then_some(row));
+        let peeked =
+            found.get_or_insert(Peeked { now, is_repeated, has_missed, has_woken, has_parked, catalog_revision, rows });
+        peeked.rows.extend(has_job.then_some(row));
     }
     // It answers one row at least.
     found.ok_or(Fault::Again)

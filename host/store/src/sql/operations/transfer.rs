@@ -149,7 +149,7 @@ async fn read_buckets(tx: &mut Tx, records: &[Record], present: &mut Present) ->
     Ok(())
 }
 
-async fn look(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
+async fn read_existing(tx: &mut Tx, request: &Restore) -> Result<Vec<Restored>, Fault> {
     Ok(plan(request, &present(tx, &request.records).await?)?.restored)
 }
 
@@ -346,7 +346,7 @@ impl Transfer for SqlStore {
 
     async fn restore(&self, request: Restore) -> Result<Vec<Restored>, StoreError> {
         if request.dry_run {
-            return read_with!(self, "restore", look, &request);
+            return read_with!(self, "restore", read_existing, &request);
         }
         write_with!(self, "restore", request, restore)
     }

@@ -10,7 +10,7 @@
 //! claimed, takes its place.
 //!
 //! A job that has a place and that no live worker would claim (it is [unserved](rules::is_unserved)) would keep others of its task from
-//! starting. Such jobs are set aside every few seconds: they give their places back, stay in the index, and wait for places again as
+//! starting. Such jobs are parked every few seconds: they give their places back, stay in the index, and wait for places again as
 //! soon as a worker comes upon them there.
 //!
 //! # Locks
@@ -19,16 +19,16 @@
 //! else has locked. Where one of those is next in line it is waited for; should that be a collision, with a change of the task's limits
 //! or with whoever ends that very job, the transaction runs again.
 
-mod aside;
 mod follow;
 mod order;
+mod parked;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-pub(super) use self::aside::{come_back, set_aside};
 pub(super) use self::follow::{enter, follow, forget_idle, mend};
 pub(super) use self::order::overtake;
 use self::order::{Stage, exchange, fill};
+pub(super) use self::parked::{park, unpark};
 use crate::model::{Ability, JobId, JobSettings, PluginName, Target, TaskId, TaskName};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::statements::query::q;
@@ -60,7 +60,7 @@ impl TaskRules {
     /// What a job has that runs.
     pub(super) fn running(&self, key: Option<&str>) -> Places {
         let key = key.and(self.max_running_per_key).map(|_| true);
-        Places { key, task: self.max_running.map(|_| true), is_aside: false }
+        Places { key, task: self.max_running.map(|_| true), is_parked: false }
     }
 }
 
@@ -92,19 +92,19 @@ pub(super) async fn task_rules(tx: &mut Tx, tasks: Vec<&TaskId>) -> Result<HashM
 pub(super) struct Places {
     pub(super) key: Option<bool>,
     pub(super) task: Option<bool>,
-    /// Whether it is set aside: it needs a place that it does not have, and may be found by a worker all the same.
-    pub(super) is_aside: bool,
+    /// Whether it is parked: it needs a place that it does not have, and may be found by a worker all the same.
+    pub(super) is_parked: bool,
 }
 
-/// What stands in `key_place` or `task_place` of a job that is set aside.
-const ASIDE: i64 = 2;
+/// What stands in `key_place` or `task_place` of a job that is parked.
+const PARKED: i64 = 2;
 
 impl Places {
     /// From the columns `key_place` and `task_place`.
     pub(super) fn read(row: &mut Row) -> Result<Places, Defect> {
         let (key, task) = (row.maybe_int()?, row.maybe_int()?);
-        let is_aside = key == Some(ASIDE) || task == Some(ASIDE);
-        Ok(Places { key: key.map(|place| place == 1), task: task.map(|place| place == 1), is_aside })
+        let is_parked = key == Some(PARKED) || task == Some(PARKED);
+        Ok(Places { key: key.map(|place| place == 1), task: task.map(|place| place == 1), is_parked })
     }
 
     /// Whether the job may be claimed, provided it is due and queued.
@@ -122,8 +122,8 @@ impl Places {
 
     /// The row of `job_place`.
     fn row(self, id: JobId) -> Vec<Value> {
-        let place = |has: bool| if self.is_aside && !has { ASIDE } else { i64::from(has) };
-        values![id, self.key.map(place), self.task.map(place), self.are_had() || self.is_aside]
+        let place = |has: bool| if self.is_parked && !has { PARKED } else { i64::from(has) };
+        values![id, self.key.map(place), self.task.map(place), self.are_had() || self.is_parked]
     }
 }
 

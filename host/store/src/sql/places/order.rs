@@ -50,9 +50,9 @@ impl Stage {
         match self {
             Stage::Key => {
                 let is_task_limited = rooms.contains_key(&(group.0.clone(), String::new()));
-                Places { key: Some(true), task: is_task_limited.then_some(false), is_aside: false }
+                Places { key: Some(true), task: is_task_limited.then_some(false), is_parked: false }
             }
-            Stage::Task => Places { task: Some(true), is_aside: false, ..places },
+            Stage::Task => Places { task: Some(true), is_parked: false, ..places },
         }
     }
 
@@ -66,7 +66,7 @@ impl Stage {
 }
 
 /// The jobs at one end of the order of each group, `quota` of each, by group. Nothing is locked.
-async fn look(
+async fn read_end(
     tx: &mut Tx,
     stage: Stage,
     end: End,
@@ -118,8 +118,8 @@ pub(super) async fn fill(tx: &mut Tx, stage: Stage, groups: &[Group], rooms: &mu
             last.push((group, room.taken.saturating_sub(room.max)));
         }
     }
-    let first = look(tx, stage, End::First, first).await?;
-    let last = look(tx, stage, End::Last, last).await?;
+    let first = read_end(tx, stage, End::First, first).await?;
+    let last = read_end(tx, stage, End::Last, last).await?;
     if first.is_empty() && last.is_empty() {
         return Ok(false);
     }
@@ -178,8 +178,8 @@ pub(super) async fn exchange(tx: &mut Tx, stage: Stage, groups: &[Group], rooms:
     let mut candidates: Vec<Group> = groups.to_vec();
     let mut compared = 1;
     while !candidates.is_empty() {
-        let first = look(tx, stage, End::First, candidates.iter().map(|group| (group, compared)).collect()).await?;
-        let last = look(tx, stage, End::Last, first.keys().map(|group| (group, compared)).collect()).await?;
+        let first = read_end(tx, stage, End::First, candidates.iter().map(|group| (group, compared)).collect()).await?;
+        let last = read_end(tx, stage, End::Last, first.keys().map(|group| (group, compared)).collect()).await?;
         let pairs = |group: &Group| {
             let (first, last) = (first.get(group).into_iter().flatten(), last.get(group).into_iter().flatten());
             first.zip(last).take_while(|(first, last)| first < last).map(|(a, b)| (*a, *b)).collect::<Vec<_>>()
@@ -242,7 +242,7 @@ pub(in crate::sql) async fn overtake(
             continue;
         }
         if rooms.get(group).is_some_and(|room| room.free() == 0) {
-            let last = look(tx, stage, End::Last, vec![(group, 1)]).await?;
+            let last = read_end(tx, stage, End::Last, vec![(group, 1)]).await?;
             let held = hold(tx, last.values().flatten().map(|(_, id)| *id).collect()).await?;
             let giver = last.values().flat_map(|orders| still(&held, orders, stage, true)).next();
             let Some((giver, places)) = giver else { return Ok(false) };

@@ -115,7 +115,7 @@ pub(in crate::sql) mod q {
             scheduler_insert task_get task_put
         }
         both_differ {
-            job_finish job_ready_heads job_task_heads job_unfinished_select key_first key_last schedule_fire_lock task_first task_last
+            job_finish job_ready_candidates job_task_candidates job_unfinished_select key_first key_last schedule_fire_lock task_first task_last
         }
         all_differ {
             clock job_expired_select job_list_outcome job_list_schedule job_list_task

@@ -1,2 +1,2 @@
 -- task_first
-/*each*/ SELECT * FROM (SELECT task_id, '' AS concurrency_key, sort_key, id FROM host_jobs FORCE INDEX (host_jobs_task_places) WHERE task_id = ? AND task_place = 0 ORDER BY sort_key, id LIMIT ?) AS heads
+/*each*/ SELECT * FROM (SELECT task_id, '' AS concurrency_key, sort_key, id FROM host_jobs FORCE INDEX (host_jobs_task_places) WHERE task_id = ? AND task_place = 0 ORDER BY sort_key, id LIMIT ?) AS candidates

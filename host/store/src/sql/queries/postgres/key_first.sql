@@ -1,6 +1,6 @@
 -- key_first
-SELECT heads.* FROM ?table(task_id t, concurrency_key t, quota i)
+SELECT candidates.* FROM ?table(task_id t, concurrency_key t, quota i)
 CROSS JOIN LATERAL (
     SELECT host_jobs.task_id, host_jobs.concurrency_key, host_jobs.sort_key, host_jobs.id FROM host_jobs
     WHERE host_jobs.task_id = v.task_id AND host_jobs.concurrency_key = v.concurrency_key AND key_place = 0 ORDER BY sort_key, id LIMIT v.quota
-) AS heads
+) AS candidates

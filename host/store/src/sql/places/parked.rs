@@ -1,4 +1,4 @@
-//! Jobs that nobody runs at present: they are set aside, so that they keep no others from starting.
+//! Jobs that nobody runs at present: they are parked, so that they keep no others from starting.
 
 use super::order::hold;
 use super::{Places, Touched, enter, settle};
@@ -11,12 +11,12 @@ use crate::sql::statements::value::{args, list};
 use crate::{SchedulerRow, rules};
 
 /// Has jobs that no live worker would claim give their places back, so that the next ones get them, up to a bound.
-pub(in crate::sql) async fn set_aside(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
+pub(in crate::sql) async fn park(tx: &mut Tx, now: Timestamp) -> Result<(), Fault> {
     let unserved = unserved(tx, now).await?;
     if unserved.is_empty() {
         return Ok(());
     }
-    for _ in 0..rules::ASIDE_ROUNDS_MAX {
+    for _ in 0..rules::PARK_ROUNDS_MAX {
         let (mut ids, mut places) = (Vec::new(), Vec::new());
         let keys = || list(unserved.iter().map(String::as_str));
         for mut row in tx.fetch(q::job_idle_select, vec![keys(), keys()]).await? {
@@ -32,7 +32,7 @@ pub(in crate::sql) async fn set_aside(tx: &mut Tx, now: Timestamp) -> Result<(),
         for (id, task, key) in &places {
             if let Some(had) = held.get(id).filter(|had| had.key == Some(true) || had.task == Some(true)) {
                 touched.left(task, key.as_deref(), *had);
-                rows.push(Places { is_aside: true, ..had.again() }.row(*id));
+                rows.push(Places { is_parked: true, ..had.again() }.row(*id));
             }
         }
         if rows.is_empty() {
@@ -45,8 +45,8 @@ pub(in crate::sql) async fn set_aside(tx: &mut Tx, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// Lets jobs that were set aside wait for their places again, since a worker has come upon them.
-pub(in crate::sql) async fn come_back(tx: &mut Tx, ids: Vec<JobId>) -> Result<(), Fault> {
+/// Lets jobs that were parked wait for their places again, since a worker has come upon them.
+pub(in crate::sql) async fn unpark(tx: &mut Tx, ids: Vec<JobId>) -> Result<(), Fault> {
     let jobs = lock(tx, ids).await?;
     let mut touched = Touched::default();
     enter(tx, jobs.into_iter().map(|job| (job.id, Some(job.task_id), job.key)).collect(), &mut touched).await?;

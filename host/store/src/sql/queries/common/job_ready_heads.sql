@@ -1,2 +1,0 @@
--- job_ready_heads
-/*each*/ SELECT * FROM (SELECT ready_key, sort_key, id FROM host_jobs WHERE ready_key = ? ORDER BY sort_key, id LIMIT ?) AS heads
