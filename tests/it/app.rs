@@ -340,7 +340,7 @@ async fn waiting_looks_into_the_store_although_no_hint_comes() {
 }
 
 #[tokio::test]
-async fn events_are_reported_after_the_change_and_only_to_who_asked() {
+async fn events_are_published_after_the_change_and_only_to_who_asked() {
     let world = world();
     world.register("p", b"one", &[("t", Settings::default())]).await;
     let mut added = world.app.events(EventFilter { types: vec![EventType::JobAdded] });

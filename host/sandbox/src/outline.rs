@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_is_reported_what_it_is() {
+    fn what_is_no_component_is_refused_with_what_it_is() {
         assert!(reason(b"").contains("empty"));
         assert!(reason(b"(component)").contains("text file"));
         assert!(reason(b"\x00\xff\x12").contains("not WebAssembly"));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_of_another_version_is_reported_which_one_the_host_runs() {
+    fn a_plugin_of_another_version_is_refused_with_the_one_the_host_runs() {
         let outline = Outline { exports: vec!["jobs:plugin/tasks@1.0.0".to_owned()], ..Outline::default() };
         let reason = outline.check_export().expect_err("refused").reason;
         assert!(reason.contains("jobs:plugin 1.0.0") && reason.contains("of 0.1"), "{reason}");

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_who_asks_for_more_than_the_cap_is_reported_so() {
+    fn an_operator_who_asks_for_more_than_the_cap_is_told_so() {
         let asked = Settings { timeout: Some(Duration::from_secs(7_200)), ..Settings::default() };
         let caps = Caps { timeout: Duration::from_secs(3_600), ..Caps::default() };
         let error = check_settings(&asked, &caps).expect_err("above the cap");

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_subscriber_is_reported_how_many_events_it_lost_and_slows_nobody_down() {
+    async fn a_slow_subscriber_is_told_how_many_events_it_lost_and_slows_nobody_down() {
         let broker = LocalBroker::new();
         let mut slow = broker.subscribe();
         let extra = 5;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_lost_on_the_way_is_reported_also_to_whoever_had_no_room_for_that() {
+    async fn what_was_lost_on_the_way_is_told_also_to_whoever_had_no_room_for_that() {
         let fanout = Fanout::default();
         let mut slow = fanout.subscribe();
         fanout.deliver((0..SUBSCRIBER_EVENTS_MAX).map(|_| Delivery::Hint));

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_interrupted_job_is_reported_of_as_one() {
+    fn one_interrupted_job_is_reported_as_one() {
         assert_eq!(interruptions(1), "1 job was interrupted and goes back into the queue");
         assert_eq!(interruptions(2), "2 jobs were interrupted and go back into the queue");
     }

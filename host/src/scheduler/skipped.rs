@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_are_reported_of_apart_and_what_passes_nothing_over_is_not() {
+    fn schedules_are_reported_apart_and_what_passes_nothing_over_is_not() {
         let mut fires = SkippedFires::default();
         assert_eq!(fires.add(&id("a"), skipped(0), at(0)), None);
         assert_eq!(fires.add(&id("a"), skipped(5), at(0)), Some(skipped(5)));

@@ -114,7 +114,17 @@ impl StoreClock {
         drop(state);
         if measured.was_set {
             let by_ms = step / 1_000;
-            tracing::warn!(by_ms, "the clock that the data store goes by was set; what is due follows the new time");
+            // Fire times are never planned twice, so schedules do not go back with the clock.
+            let then = match step < 0 {
+                true => {
+                    "; a schedule that fired by the earlier time waits for its next fire time, which `host schedules` shows"
+                }
+                false => "",
+            };
+            tracing::warn!(
+                by_ms,
+                "the clock that the data store goes by was set; what is due follows the new time{then}"
+            );
         }
         if let Some(offset_ms) = unreported_difference {
             tracing::warn!(offset_ms, "the clock of this host differs from the data store's, whose time is used");

@@ -40,7 +40,7 @@ fn waiting_ends_with_the_signals_code_and_the_job_stays_as_it_was() {
 }
 
 #[test]
-fn a_run_that_is_reported_to_end_cancels_its_job_and_waits_for_that() {
+fn a_run_that_is_told_to_end_cancels_its_job_and_waits_for_that() {
     for (signal, code) in SIGNALS {
         let user = with("hello");
         let running = user.start(["run", "count", "--arg", "to=100000"], "job ");
@@ -54,7 +54,7 @@ fn a_run_that_is_reported_to_end_cancels_its_job_and_waits_for_that() {
 }
 
 #[test]
-fn a_run_that_is_reported_to_end_before_its_job_begins_cancels_the_job() {
+fn a_run_that_is_told_to_end_before_its_job_begins_cancels_the_job() {
     let user = with("hello");
     // Of this task one runs at a time, and that is this one.
     let first = user.start(["run", "count", "--arg", "to=100000"], "job ");
@@ -70,7 +70,7 @@ fn a_run_that_is_reported_to_end_before_its_job_begins_cancels_the_job() {
 }
 
 #[test]
-fn a_run_that_is_reported_twice_leaves_its_job_to_others_at_once() {
+fn a_run_that_is_told_twice_leaves_its_job_to_others_at_once() {
     for _ in 0..10 {
         let user = with("faults");
         // Its guest does not listen, and is given five seconds for it.
@@ -92,7 +92,7 @@ fn a_run_that_is_reported_twice_leaves_its_job_to_others_at_once() {
 }
 
 #[test]
-fn an_invoke_that_is_reported_to_end_stops_its_guest_and_reports() {
+fn an_invoke_that_is_told_to_end_stops_its_guest_and_reports() {
     for (signal, code) in SIGNALS {
         let user = User::new();
         let faults = plugin("faults");

@@ -76,7 +76,7 @@ fn a_server_runs_the_jobs_of_its_queues_and_no_others() {
 }
 
 #[test]
-fn who_waits_for_a_job_that_no_worker_takes_is_reported_why() {
+fn who_waits_for_a_job_that_no_worker_takes_is_told_why() {
     let user = with_hello();
     let _server = user.start(["serve", "--queue", "mail"], "ready");
     let serving = "waiting for a worker that serves queue `default`";

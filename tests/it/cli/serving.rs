@@ -211,7 +211,7 @@ fn a_file_says_that_a_server_works_and_only_while_it_does() {
 }
 
 #[test]
-fn a_service_manager_is_reported_that_a_server_is_ready_lives_and_stops() {
+fn a_service_manager_is_told_that_a_server_is_ready_lives_and_stops() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");

@@ -307,7 +307,7 @@ async fn much_to_catch_up_with_is_stored_in_parts_and_comes_after_the_first_fire
 }
 
 #[tokio::test]
-async fn a_fire_that_has_its_job_already_is_reported_of_by_nobody_again() {
+async fn a_fire_that_has_its_job_already_is_published_by_nobody_again() {
     let mut on = Poisoned::new();
     let task = on.stage.task("t", unlimited(), succeed()).await;
     let id = on.stage.schedule("s", &task, TENS, Coalesce::All).await;

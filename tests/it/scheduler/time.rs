@@ -137,7 +137,7 @@ async fn a_schedule_makes_each_fire_once_however_often_the_clock_is_set() {
 }
 
 #[tokio::test]
-async fn the_operator_is_reported_once_that_the_clock_was_set() {
+async fn the_operator_is_told_once_that_the_clock_was_set() {
     let logs = Logs::of_this_thread();
     let stage = Stage::default();
     let scheduler = stage.start(Stage::options("one")).await;

@@ -68,7 +68,7 @@ fn missed_fires_of_an_interval_are_counted_exactly_however_many_they_are() {
 }
 
 #[test]
-fn what_is_not_wanted_lies_between_two_fires_that_are_reported() {
+fn what_is_not_wanted_lies_between_two_fires_that_are_shown() {
     let second = every_second();
     let between = |now: &str, keep| {
         let found = second.catch_up(&second.initial_state(), at(now), keep).expect("no error");

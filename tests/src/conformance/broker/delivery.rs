@@ -80,7 +80,7 @@ pub(super) async fn closing_sends_what_is_left(place: Place) {
     assert_eq!(here.subscribe().next().await, None);
 }
 
-pub(super) async fn a_slow_subscriber_harms_nobody_and_is_reported(place: Place) {
+pub(super) async fn a_slow_subscriber_harms_nobody_and_is_told(place: Place) {
     let (here, there) = (place.broker().await.expect("it opens"), place.broker().await.expect("it opens"));
     let (mut slow, mut quick) = (there.subscribe(), there.subscribe());
     let room = i64::try_from(SUBSCRIBER_EVENTS_MAX).expect("small");

@@ -44,7 +44,7 @@ macro_rules! cases {
 pub const CASES: &[&[Case]] = &[
     cases! { false,
         delivery: everybody_receives_every_publisher_in_order, what_was_before_is_not_delivered, closing_sends_what_is_left,
-            a_slow_subscriber_harms_nobody_and_is_reported, long_events_arrive_or_are_hints, ten_thousand_events_a_second,
+            a_slow_subscriber_harms_nobody_and_is_told, long_events_arrive_or_are_hints, ten_thousand_events_a_second,
             messages_of_others_do_no_harm, messages_of_other_versions_are_hints;
     },
     cases! { true,

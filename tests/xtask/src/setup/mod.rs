@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_cannot_install_packages_is_reported_what_is_missing_and_why() {
+    fn a_machine_that_cannot_install_packages_is_told_what_is_missing_and_why() {
         let error = provide(|| vec![program("kill"), program("rustc")], |_| bail!("there is no apt-get"))
             .expect_err("it cannot");
         let said = format!("{error:#}");

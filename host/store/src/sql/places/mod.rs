@@ -13,6 +13,9 @@
 //! starting. Such jobs are parked every few seconds: they give their places back, stay in the index, and wait for places again as
 //! soon as a worker comes upon them there.
 //!
+//! `ready_key` alone says that a job may be claimed, and by whom. A version that adds a state in which jobs must not be claimed leaves it
+//! null in that state; older versions that run on the same store then let those jobs be.
+//!
 //! # Locks
 //!
 //! Jobs first, by id, then groups, by task and key, and last jobs that wait or are ready, without waiting for those that somebody
