@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::http;
-use crate::kv;
+use crate::{kv, secrets};
 
 /// Why an attempt did not succeed, and whether another one might.
 ///
@@ -179,14 +179,17 @@ impl fmt::Display for TaskError {
 }
 
 impl<E: Into<Box<dyn Error>>> From<E> for TaskError {
-    /// A plain error is retryable; [`Cancelled`] stays what it is, and one of [`http`] or [`kv`] knows whether another attempt makes sense.
+    /// A plain error is retryable; [`Cancelled`] stays what it is, and one of [`http`], [`kv`] or [`secrets`] knows whether another attempt
+    /// makes sense.
     fn from(error: E) -> Self {
         let error = error.into();
         if error.is::<Cancelled>() {
             return TaskError::cancelled();
         }
-        if let Some(kv) = error.downcast_ref::<kv::Error>() {
-            let (code, is_retryable) = (kv.kind().as_str(), kv.kind().is_retryable());
+        let kv = error.downcast_ref::<kv::Error>().map(|error| (error.kind().as_str(), error.kind().is_retryable()));
+        let secret =
+            error.downcast_ref::<secrets::Error>().map(|error| (error.kind().as_str(), error.kind().is_retryable()));
+        if let Some((code, is_retryable)) = kv.or(secret) {
             let error = if is_retryable { TaskError::retryable(error) } else { TaskError::permanent(error) };
             return error.code(code);
         }

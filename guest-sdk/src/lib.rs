@@ -70,7 +70,8 @@
 //! # The world outside
 //!
 //! A component has what the operator granted: folders through [`std::fs`], variables through [`std::env`](mod@std::env), requests to servers through
-//! [`http`], values that outlive a job through [`kv`]. It has no sockets, so that clients from crates.io that open some find none.
+//! [`http`], values that outlive a job through [`kv`], tokens of other servers through [`secrets`]. It has no sockets, so that clients from
+//! crates.io that open some find none.
 //!
 //! # Limits of a component
 //!
@@ -99,6 +100,7 @@ mod payload;
 mod registry;
 mod returned;
 pub mod scheduler;
+pub mod secrets;
 mod settings;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

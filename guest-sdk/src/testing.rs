@@ -38,11 +38,11 @@ use serde_json::Value;
 use crate::context::{Context, Job};
 use crate::error::TaskError;
 use crate::http;
-use crate::kv;
 use crate::log::Level;
 use crate::payload::{Encoding, Payload};
 use crate::registry;
 use crate::scheduler::{JobRequest, JobResult, ResumeFrom, ScheduleRequest, SchedulerError};
+use crate::{kv, secrets};
 
 pub use crate::registry::TaskDescription;
 
@@ -69,6 +69,7 @@ pub struct Host {
     job_results: Vec<(String, JobResult)>,
     answers: Vec<PlannedAnswer>,
     buckets: Buckets,
+    secrets: BTreeMap<String, PlannedSecret>,
 }
 
 impl Default for Host {
@@ -108,6 +109,7 @@ impl Host {
             job_results: Vec::new(),
             answers: Vec::new(),
             buckets: Buckets::default(),
+            secrets: BTreeMap::new(),
         }
     }
 
@@ -213,6 +215,25 @@ impl Host {
         self
     }
 
+    /// Grants a secret with its value, also to be read. In requests that are recorded the value stands in headers where its placeholder
+    /// stood. Others are denied.
+    pub fn secret(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.secrets.insert(name.to_owned(), PlannedSecret { value: Some(value.into()), may_be_read: true });
+        self
+    }
+
+    /// As [`Host::secret`], but the code may not read it.
+    pub fn sealed_secret(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.secrets.insert(name.to_owned(), PlannedSecret { value: Some(value.into()), may_be_read: false });
+        self
+    }
+
+    /// Grants a secret that nobody has set.
+    pub fn unset_secret(mut self, name: &str) -> Self {
+        self.secrets.insert(name.to_owned(), PlannedSecret { value: None, may_be_read: true });
+        self
+    }
+
     /// Calls `body` inside the job, with its context.
     pub fn enter<T>(&self, body: impl FnOnce(&Context) -> T) -> Attempt<T> {
         self.clone().attempt_with(|| body(&Context::current()))
@@ -250,6 +271,7 @@ impl Host {
             job_results: self.job_results,
             answers: self.answers,
             buckets: self.buckets,
+            secrets: self.secrets,
             http: Vec::new(),
             logs: Vec::new(),
             progress: Vec::new(),
@@ -406,6 +428,10 @@ struct PlannedAnswer {
     answer: HttpAnswer,
 }
 
+fn placeholder_of(secret: &str) -> String {
+    format!("{{secret:{secret}:test}}")
+}
+
 /// The state of the fake host while a task runs.
 pub(crate) struct Fake {
     pub(crate) job: Job,
@@ -419,6 +445,14 @@ pub(crate) struct Fake {
     answers: Vec<PlannedAnswer>,
     http: Vec<http::Request>,
     buckets: Buckets,
+    secrets: BTreeMap<String, PlannedSecret>,
+}
+
+#[derive(Debug, Clone)]
+struct PlannedSecret {
+    /// `None`: it is not set.
+    value: Option<Vec<u8>>,
+    may_be_read: bool,
 }
 
 thread_local! {
@@ -472,7 +506,13 @@ impl Fake {
     }
 
     pub(crate) fn answer(&mut self, request: &http::Request) -> Result<Answered, http::Error> {
-        self.http.push(request.clone());
+        let mut sent = request.clone();
+        for (name, secret) in &self.secrets {
+            if let Some(value) = &secret.value {
+                sent.replace_in_headers(&placeholder_of(name), &String::from_utf8_lossy(value));
+            }
+        }
+        self.http.push(sent);
         let is_for = |planned: &PlannedAnswer| planned.method == request.method() && planned.url == request.url();
         let Some(first) = self.answers.iter().position(is_for) else {
             let what = "it is not granted; see `testing::Host::http`";
@@ -482,6 +522,26 @@ impl Fake {
         let HttpAnswer(answer) =
             if is_last { self.answers[first].answer.clone() } else { self.answers.remove(first).answer };
         answer.map_err(|kind| http::Error::new(kind, "the test says so"))
+    }
+
+    fn granted_secret(&self, name: &str) -> Result<(&[u8], bool), secrets::Error> {
+        let secret = self.secrets.get(name).ok_or_else(|| {
+            secrets::Error::new(secrets::ErrorKind::Denied, "it is not granted; see `testing::Host::secret`")
+        })?;
+        let missing = || secrets::Error::new(secrets::ErrorKind::Missing, "it is not set");
+        Ok((secret.value.as_deref().ok_or_else(missing)?, secret.may_be_read))
+    }
+
+    pub(crate) fn secret_placeholder(&mut self, name: &str) -> Result<String, secrets::Error> {
+        self.granted_secret(name)?;
+        Ok(placeholder_of(name))
+    }
+
+    pub(crate) fn secret_reveal(&mut self, name: &str) -> Result<Vec<u8>, secrets::Error> {
+        match self.granted_secret(name)? {
+            (value, true) => Ok(value.to_vec()),
+            (_, false) => Err(secrets::Error::new(secrets::ErrorKind::Denied, "it may not be read")),
+        }
     }
 
     pub(crate) fn kv_get(&mut self, bucket: &str, key: &str) -> Result<Option<kv::Entry<Vec<u8>>>, kv::Error> {

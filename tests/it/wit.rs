@@ -109,7 +109,7 @@ fn the_world_imports_and_exports_what_the_readme_says() {
         names.sort();
         names
     };
-    let imports = ["context", "kv", "log", "progress", "scheduler", "types"];
+    let imports = ["context", "kv", "log", "progress", "scheduler", "secrets", "types"];
     assert_eq!(names(&mut world.imports.keys()), imports.map(|name| format!("jobs:plugin/{name}@0.1.0")));
     assert_eq!(names(&mut world.exports.keys()), ["jobs:plugin/tasks@0.1.0"]);
     let readme = std::fs::read_to_string(folder().join("README.md")).expect("wit/README.md is there");

@@ -11,7 +11,7 @@ use host::model::{
     Backoff, BucketName, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage,
     Import, Job, JobError, JobId, JobSettings, JobSpec, KvAccess, KvKey, KvWrite, KvWrites, LeaseToken, LogLevel,
     LogLine, Metadata, Outcome, Overlap, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule,
-    Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
+    SecretGrant, SecretName, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -181,6 +181,11 @@ impl Content<'_> {
                     Grant::Env { name: "TOKEN".into(), value: Some("s€cret".into()) },
                     Grant::Env { name: "HOME".into(), value: None },
                     Grant::Kv { bucket: BucketName::new("cursors").expect("valid"), access: KvAccess::ReadWrite },
+                    Grant::Secret(SecretGrant {
+                        name: SecretName::new("API_TOKEN").expect("valid"),
+                        reveal: false,
+                        requests: Some("https://api.bücher.example".parse().expect("a pattern")),
+                    }),
                     Grant::Http("GET,POST https://*.bücher.example:8443/v1".parse().expect("a pattern")),
                 ],
                 tasks: vec![declared("work"), declared("limited")],

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::context::Job;
 use crate::http::{self, Inbound, Outbound};
-use crate::kv;
 use crate::log::Level;
 use crate::scheduler::{JobRequest, JobResult, ResumeFrom, ScheduleRequest, SchedulerError};
 use crate::testing::{Progress, Request, fake};
+use crate::{kv, secrets};
 
 pub(crate) fn current() -> Job {
     fake(|host| host.job.clone()).unwrap_or_else(|| {
@@ -97,6 +97,19 @@ pub(crate) fn kv_keys(
 /// Without a value, deletes.
 pub(crate) fn kv_set(bucket: &str, key: &str, value: Option<Vec<u8>>, version: Option<u64>) -> Result<(), kv::Error> {
     fake(|host| host.kv_set(bucket, key, value, version)).unwrap_or_else(|| Err(no_buckets()))
+}
+
+pub(crate) fn secret_placeholder(name: &str) -> Result<String, secrets::Error> {
+    fake(|host| host.secret_placeholder(name)).unwrap_or_else(|| Err(no_secrets()))
+}
+
+pub(crate) fn secret_reveal(name: &str) -> Result<Vec<u8>, secrets::Error> {
+    fake(|host| host.secret_reveal(name)).unwrap_or_else(|| Err(no_secrets()))
+}
+
+fn no_secrets() -> secrets::Error {
+    let what = "there are no secrets outside the sandbox; see `guest_sdk::testing::Host::secret`";
+    secrets::Error::new(secrets::ErrorKind::Unavailable, what)
 }
 
 fn no_buckets() -> kv::Error {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::bindings::jobs::plugin::{
-    context, kv as wit_kv, log as wit_log, progress as wit_progress, scheduler as wit,
+    context, kv as wit_kv, log as wit_log, progress as wit_progress, scheduler as wit, secrets as wit_secrets,
 };
 use crate::context::Job;
 use crate::convert::{instant, moment, settings_to_wit};
-use crate::kv;
 use crate::log::Level;
 use crate::scheduler::{
     Coalesce, Conflict, JobRequest, JobResult, Outcome, ResumeFrom, ScheduleRequest, SchedulerError,
 };
+use crate::{kv, secrets};
 
 pub(crate) fn current() -> Job {
     let job = context::current();
@@ -167,6 +167,23 @@ pub(crate) fn kv_set(bucket: &str, key: &str, value: Option<Vec<u8>>, version: O
         (None, Some(version)) => wit_kv::delete_if(bucket, key, version),
     };
     done.map_err(kv_error)
+}
+
+pub(crate) fn secret_placeholder(name: &str) -> Result<String, secrets::Error> {
+    wit_secrets::placeholder(name).map_err(secret_error)
+}
+
+pub(crate) fn secret_reveal(name: &str) -> Result<Vec<u8>, secrets::Error> {
+    wit_secrets::reveal(name).map_err(secret_error)
+}
+
+fn secret_error(error: wit_secrets::SecretError) -> secrets::Error {
+    let (kind, text) = match error {
+        wit_secrets::SecretError::Denied(text) => (secrets::ErrorKind::Denied, text),
+        wit_secrets::SecretError::Missing(text) => (secrets::ErrorKind::Missing, text),
+        wit_secrets::SecretError::Unavailable(text) => (secrets::ErrorKind::Unavailable, text),
+    };
+    secrets::Error::new(kind, text)
 }
 
 fn kv_error(error: wit_kv::KvError) -> kv::Error {

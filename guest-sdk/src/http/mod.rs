@@ -146,6 +146,13 @@ impl Request {
         self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Puts a text into headers wherever another stands.
+    pub(crate) fn replace_in_headers(&mut self, text: &str, by: &str) {
+        for (_, value) in &mut self.headers {
+            *value = value.replace(text, by);
+        }
+    }
+
     /// The body.
     pub fn body_bytes(&self) -> &[u8] {
         &self.body

@@ -26,7 +26,8 @@ use crate::config::Caps;
 use crate::model::limits::ATTEMPT_LOG_MIN;
 use crate::model::{
     BucketName, Digest, Effects, Grant, Import, Job, JobError, JobSettings, KvEntry, KvKey, LogLine, MemoryLoad,
-    Payload, PluginName, Progress, SchedulerId, Target, TaskDeclaration, TaskName, Timestamp, Usage,
+    Payload, PluginName, Progress, SchedulerId, SecretName, SecretValue, Target, TaskDeclaration, TaskName, Timestamp,
+    Usage,
 };
 
 /// Runs attempts.
@@ -293,6 +294,13 @@ pub trait KvReader: Send + Sync {
         after: Option<&KvKey>,
         limit: usize,
     ) -> Result<(Vec<KvKey>, bool), String>;
+}
+
+/// Knows the values of secrets, as they are set at the moment.
+#[async_trait]
+pub trait SecretSource: Send + Sync {
+    /// The value of a secret; `None` where none is set. The error is a sentence for people, without any part of the value.
+    async fn secret(&self, name: &SecretName) -> Result<Option<SecretValue>, String>;
 }
 
 /// Looks into a component before it is registered: validates it, compiles it, and asks it for its tasks, under limits.

@@ -20,7 +20,7 @@ use wasmtime_wasi::filesystem::Dir;
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::http::lookup::lookup_permits;
-use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, KvAccess, WriteQuota};
+use crate::model::{DirAccess, FolderIdentity, Grant, HttpPattern, HttpTarget, KvAccess, SecretGrant, WriteQuota};
 use host_core::files::{FolderError, identity_of, open_folder};
 
 /// The grants of one plugin version, ready to be handed to instances.
@@ -29,6 +29,7 @@ pub(super) struct OpenGrants {
     variables: Vec<Variable>,
     requests: Vec<HttpPattern>,
     buckets: BTreeMap<String, KvAccess>,
+    secrets: BTreeMap<String, SecretGrant>,
     /// The places for its lookups of names.
     lookups: Arc<Semaphore>,
 }
@@ -51,6 +52,7 @@ impl Default for OpenGrants {
             variables: Vec::new(),
             requests: Vec::new(),
             buckets: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             lookups: lookup_permits(),
         }
     }
@@ -122,8 +124,13 @@ impl Folders {
                     open.variables.push(Variable { name: name.clone(), fixed: value.clone() });
                 }
                 Grant::Http(pattern) => open.requests.push(pattern.clone()),
+                // One that came with an archive: no command grants it.
+                Grant::Kv { bucket, .. } if bucket.is_reserved() => {}
                 Grant::Kv { bucket, access } => {
                     open.buckets.insert(bucket.to_string(), *access);
+                }
+                Grant::Secret(secret) => {
+                    open.secrets.insert(secret.name.to_string(), secret.clone());
                 }
             }
         }
@@ -185,6 +192,11 @@ impl OpenGrants {
     /// What may be done in the bucket of that name, if anything.
     pub(super) fn bucket(&self, name: &str) -> Option<KvAccess> {
         self.buckets.get(name).copied()
+    }
+
+    /// What may be done with the secret of that name, if anything.
+    pub(super) fn secret(&self, name: &str) -> Option<&SecretGrant> {
+        self.secrets.get(name)
     }
 
     /// The places for its lookups of names.

@@ -18,6 +18,7 @@ use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
 use super::refusal::{Refusal as _, refused};
+use super::secrets::{SecretService, Secrets};
 use super::state::{Control, Guest, GuestOptions};
 use crate::clock::{Clock, Stopwatch};
 use crate::executor::{AttemptClock, InspectError, Limits, Verdict};
@@ -93,6 +94,7 @@ pub(super) async fn list_tasks(
         http,
         http_limits: HttpLimits { connections: limits.http_connections, body_bytes: limits.http_body_bytes },
         kv: Kv::new(KvService::new(None), limits.kv_bucket_bytes),
+        secrets: Secrets::new(SecretService::new(None)),
         fuel: limits.fuel,
         result_bytes: limits.result_bytes,
         output: output.clone(),

@@ -27,6 +27,7 @@ use super::kv::{Kv, KvService};
 use super::load::Prepared;
 use super::output::{Output, OutputOptions};
 use super::processors::TimeSlice;
+use super::secrets::{SecretService, Secrets};
 use super::state::{Control, Guest, GuestOptions};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Finished, Invocation, Retry, RunControl, Verdict};
@@ -59,6 +60,8 @@ pub(super) struct Attempt {
     pub(super) http: Arc<HttpService>,
     /// What reads buckets.
     pub(super) kv: Arc<KvService>,
+    /// What knows secrets.
+    pub(super) secrets: Arc<SecretService>,
 }
 
 /// Runs an attempt to its end, on the guests' threads.
@@ -84,6 +87,7 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
             http: attempt.http,
             http_limits: HttpLimits { connections: limits.http_connections, body_bytes: limits.http_body_bytes },
             kv: Kv::new(attempt.kv, limits.kv_bucket_bytes),
+            secrets: Secrets::new(attempt.secrets),
             fuel: limits.fuel,
             result_bytes: limits.result_bytes,
             output: output.clone(),
@@ -122,7 +126,10 @@ pub(super) async fn run(attempt: Attempt, slice: TimeSlice) -> Finished {
             was_refused,
         );
     }
-    let verdict = fault::verdict(ending, store.data(), &limits);
+    let mut verdict = fault::verdict(ending, store.data(), &limits);
+    if let Verdict::Failure { error, .. } = &mut verdict {
+        output.hide_in(error);
+    }
     let effects = match &verdict {
         Verdict::Success(_) => Effects { kv: store.data_mut().kv.take(), ..Effects::default() },
         Verdict::Failure { .. } | Verdict::Cancelled => Effects::default(),

@@ -45,6 +45,7 @@ mod quota;
 mod random;
 mod refusal;
 mod registry;
+mod secrets;
 mod sockets;
 mod state;
 mod streams;
@@ -74,11 +75,12 @@ use self::pool::Pool;
 use self::processors::{Processors, TimeSlice};
 use self::refusal::{Refusal as _, refused};
 use self::registry::Registry;
+use self::secrets::SecretService;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::CompilerLimits;
 use crate::executor::{
     AttemptClock, Executor, Finished, Footprint, InspectError, Inspection, Invocation, KvReader, PluginInspector,
-    PluginSource, Retry, RunControl, RunnablePlugin, Verdict,
+    PluginSource, Retry, RunControl, RunnablePlugin, SecretSource, Verdict,
 };
 use crate::model::limits::MEMORY_BYTES_DEFAULT;
 use crate::model::{ErrorKind, Grant, JobError, MemoryLoad};
@@ -101,6 +103,8 @@ pub struct WasmOptions {
     pub source: Arc<dyn PluginSource>,
     /// Where buckets of keys and values are; `None`: they are empty, and what is written there is the business of whoever runs attempts.
     pub kv: Option<Arc<dyn KvReader>>,
+    /// What knows the values of secrets; `None`: none is set.
+    pub secrets: Option<Arc<dyn SecretSource>>,
     /// The time of day, for log lines.
     pub clock: Arc<dyn Clock>,
     /// What looks up the names of servers that plugins speak to; `None`: the system.
@@ -122,6 +126,7 @@ impl WasmOptions {
             loading_max: LOADING_MAX_DEFAULT,
             source,
             kv: None,
+            secrets: None,
             clock,
             resolver: None,
             authorities: None,
@@ -158,6 +163,7 @@ pub struct WasmExecutor {
     processors: Arc<Processors>,
     http: Arc<HttpService>,
     kv: Arc<KvService>,
+    secrets: Arc<SecretService>,
     loading_max: Duration,
     clock: Arc<dyn Clock>,
     // Last: guests hold stores, which must not outlive what they were made of.
@@ -193,6 +199,7 @@ impl WasmExecutor {
             processors: Processors::new(engine::guest_threads()),
             http,
             kv: KvService::new(options.kv),
+            secrets: SecretService::new(options.secrets),
             loading_max: options.loading_max,
             clock: options.clock,
             guests,
@@ -317,6 +324,7 @@ impl Executor for WasmExecutor {
             file_places: Arc::clone(&self.file_places),
             http: Arc::clone(&self.http),
             kv: Arc::clone(&self.kv),
+            secrets: Arc::clone(&self.secrets),
         };
         let task_id = attempt.invocation.job.spec.task_id.clone();
         let slice = TimeSlice::new();

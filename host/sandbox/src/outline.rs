@@ -41,6 +41,7 @@ pub(super) const HOST_INTERFACES: &[HostInterface] = &[
     own("jobs:plugin/log"),
     own("jobs:plugin/progress"),
     own("jobs:plugin/scheduler"),
+    own("jobs:plugin/secrets"),
     own("jobs:plugin/types"),
     wasi("wasi:cli/environment"),
     wasi("wasi:cli/exit"),

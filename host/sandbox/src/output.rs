@@ -20,7 +20,7 @@ use super::memory::HostBytes;
 use super::work::{KEPT_LINE, LINE, Work};
 use crate::executor::{AttemptClock, Report};
 use crate::model::limits::{LOG_LINE_BYTES_MAX, MESSAGE_BYTES_MAX};
-use crate::model::{LogLevel, LogLine, Progress};
+use crate::model::{JobError, LogLevel, LogLine, Progress, SecretValue};
 
 /// The target under which a plugin reports its panic.
 const PANIC_TARGET: &str = "jobs:panic";
@@ -34,6 +34,8 @@ const FIELDS_MAX: usize = 32;
 const TAIL_LINES: usize = 20;
 /// What a guest may write to a stream at once.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
+/// Shortest secret that is taken out of what a guest says.
+const HIDDEN_BYTES_MIN: usize = 8;
 
 /// The two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,8 @@ struct Capture {
     stderr: PartialLine,
     stderr_tail: VecDeque<String>,
     panic: Option<PanicRecord>,
+    /// Values that are not shown.
+    hidden: Vec<String>,
     work: Work,
     /// Lines that wait for room, and the last ones of stderr.
     host_bytes: HostBytes,
@@ -113,6 +117,7 @@ impl Output {
             stderr: PartialLine::default(),
             stderr_tail: VecDeque::new(),
             panic: None,
+            hidden: Vec::new(),
             work: Work::default(),
             host_bytes: HostBytes::default(),
         })))
@@ -139,6 +144,9 @@ impl Output {
         let fields_bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         capture.work.note_bytes(target.len() + message.len() + fields_bytes);
         capture.work.note(LINE.saturating_mul(fields.len() as u64));
+        let message = capture.without_hidden(message);
+        let fields: Vec<(String, String)> =
+            fields.into_iter().map(|(name, value)| (name, capture.without_hidden(value))).collect();
         if target == PANIC_TARGET {
             capture.panic = Some(PanicRecord::from_log(&message, &fields));
         }
@@ -151,8 +159,26 @@ impl Output {
         let mut capture = self.capture();
         capture.work.note_bytes(progress.note.len());
         capture.work.note(KEPT_LINE);
-        capture.progress = Some(Progress { note: clipped(progress.note, MESSAGE_BYTES_MAX), ..progress });
+        let note = capture.without_hidden(progress.note);
+        capture.progress = Some(Progress { note: clipped(note, MESSAGE_BYTES_MAX), ..progress });
         capture.send_pending();
+    }
+
+    /// Shows this secret nowhere from now on. One that is short, or no text, could stand in a line for other reasons.
+    pub(super) fn hide(&self, secret: &SecretValue) {
+        if let Ok(text) = std::str::from_utf8(secret.reveal()).map(str::trim)
+            && text.len() >= HIDDEN_BYTES_MIN
+        {
+            self.capture().hidden.push(text.to_owned());
+        }
+    }
+
+    /// Takes secrets out of the words of an error.
+    pub(super) fn hide_in(&self, error: &mut JobError) {
+        let capture = self.capture();
+        for text in std::iter::once(&mut error.message).chain(&mut error.context) {
+            *text = capture.without_hidden(std::mem::take(text));
+        }
     }
 
     /// Bytes that the guest wrote to a stream.
@@ -209,6 +235,16 @@ impl Output {
 }
 
 impl Capture {
+    fn without_hidden(&self, mut text: String) -> String {
+        for hidden in &self.hidden {
+            self.work.note_bytes(text.len());
+            if text.contains(hidden) {
+                text = text.replace(hidden, "[secret]");
+            }
+        }
+        text
+    }
+
     fn partial(&mut self, stream: Stream) -> &mut PartialLine {
         match stream {
             Stream::Stdout => &mut self.stdout,
@@ -238,7 +274,7 @@ impl Capture {
             self.drop_line(text.len() as u64 + partial.cut);
             return;
         }
-        let mut message = without_nul(String::from_utf8_lossy(text).into_owned());
+        let mut message = self.without_hidden(without_nul(String::from_utf8_lossy(text).into_owned()));
         if partial.cut > 0 {
             message.push_str(&format!("… ({} more bytes)", partial.cut));
         }

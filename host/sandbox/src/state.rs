@@ -21,6 +21,7 @@ use super::open_files::OpenFiles;
 use super::output::{CapturedStream, Output, Stream};
 use super::processors::TimeSlice;
 use super::quota::Quota;
+use super::secrets::Secrets;
 use super::work::{CALL, Work};
 use crate::clock::Stopwatch;
 use crate::executor::{AttemptClock, Invocation};
@@ -54,6 +55,8 @@ pub(super) struct Guest {
     pub(super) http: Http,
     /// What it writes to buckets.
     pub(super) kv: Kv,
+    /// The secrets that it uses.
+    pub(super) secrets: Secrets,
     /// Fuel that it may burn, what the host does for it included.
     pub(super) fuel: u64,
     /// What the host did for it.
@@ -115,6 +118,8 @@ pub(super) struct GuestOptions {
     pub(super) http_limits: HttpLimits,
     /// The buckets that it may read, and how large they may grow by what it writes.
     pub(super) kv: Kv,
+    /// The secrets that it may use.
+    pub(super) secrets: Secrets,
     /// Fuel.
     pub(super) fuel: u64,
     /// Size of a result, in bytes; what the guest may hand over at once is never less.
@@ -152,6 +157,7 @@ impl Guest {
             open_files: options.open_files,
             http: Http::new(options.http, options.http_limits),
             kv: options.kv,
+            secrets: options.secrets,
             fuel: options.fuel,
             work: options.output.work(),
             denials,

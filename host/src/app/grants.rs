@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::{AppError, AppResult};
 use crate::files::{identity_of, open_folder};
-use crate::model::limits::{HTTP_PATTERNS_MAX, KV_BUCKETS_MAX};
-use crate::model::{BucketName, DirAccess, Grant, HttpPattern, HttpPatternError, KvAccess, WriteQuota};
+use crate::model::limits::{HTTP_PATTERNS_MAX, KV_BUCKETS_MAX, SECRETS_GRANTED_MAX};
+use crate::model::{
+    BucketName, DirAccess, Grant, HttpPattern, HttpPatternError, KvAccess, SecretGrant, SecretName, WriteQuota,
+};
 
 /// Longest name of a folder inside a guest, or of a variable, in bytes.
 const NAME_BYTES_MAX: usize = 4_096;
@@ -67,12 +69,43 @@ pub fn grant_http(text: &str) -> AppResult<Grant> {
     Ok(Grant::Http(pattern))
 }
 
+/// The right to a secret: `NAME[:reveal][ [METHODS ]URL-PATTERN]`.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the text is no such right.
+pub fn grant_secret(text: &str) -> AppResult<Grant> {
+    let (secret, requests) = match text.split_once(' ') {
+        None => (text, None),
+        Some((secret, pattern)) => (secret, Some(pattern.trim_start())),
+    };
+    let (name, reveal) = match secret.split_once(':') {
+        None => (secret, false),
+        Some((name, "reveal")) => (name, true),
+        Some(_) => {
+            return Err(AppError::invalid(format!("`{text}` is no grant of a secret"))
+                .with_hint("write it like api-token, 'api-token https://api.example.com' or api-token:reveal"));
+        }
+    };
+    let name = SecretName::new(name).map_err(|error| AppError::invalid(error.to_string()))?;
+    let requests = requests.map(|pattern| {
+        pattern.parse().map_err(|error: HttpPatternError| {
+            AppError::invalid(error.to_string())
+                .with_hint("after the name come the requests that it may go with, like https://api.example.com/v1")
+        })
+    });
+    Ok(Grant::Secret(SecretGrant { name, reveal, requests: requests.transpose()? }))
+}
+
 /// The right to a bucket of keys and values.
 ///
 /// # Errors
-/// [`AppError::Invalid`] where the name cannot be one.
+/// [`AppError::Invalid`] where the name cannot be one, or is the host's own.
 pub fn grant_kv(bucket: &str, access: KvAccess) -> AppResult<Grant> {
     let bucket = BucketName::new(bucket).map_err(|error| AppError::invalid(error.to_string()))?;
+    if bucket.is_reserved() {
+        return Err(AppError::invalid(format!("bucket `{bucket}` cannot be granted: it is the host's own"))
+            .with_hint("a name that does not begin with `host.` can; secrets are granted with --allow-secret"));
+    }
     Ok(Grant::Kv { bucket, access })
 }
 
@@ -88,6 +121,7 @@ pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
                 Grant::Env { name, .. } => format!("variable `{name}`"),
                 Grant::Http(pattern) => format!("right to `{pattern}`"),
                 Grant::Kv { bucket, .. } => format!("bucket `{bucket}`"),
+                Grant::Secret(secret) => format!("secret `{}`", secret.name),
             };
             return Err(AppError::invalid(format!("the {name} is granted twice")));
         }
@@ -100,6 +134,11 @@ pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
     let buckets = grants.iter().filter(|grant| matches!(grant, Grant::Kv { .. })).count();
     if buckets > KV_BUCKETS_MAX {
         return Err(AppError::invalid(format!("{buckets} buckets are granted; a plugin may have {KV_BUCKETS_MAX}")));
+    }
+    let secrets = grants.iter().filter(|grant| matches!(grant, Grant::Secret(_))).count();
+    if secrets > SECRETS_GRANTED_MAX {
+        let what = format!("{secrets} secrets are granted; a plugin may have {SECRETS_GRANTED_MAX}");
+        return Err(AppError::invalid(what));
     }
     Ok(())
 }

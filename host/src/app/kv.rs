@@ -33,12 +33,14 @@ pub struct KvValue {
 }
 
 impl App {
-    /// The buckets, by name.
+    /// The buckets of plugins, by name.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn kv_buckets(&self) -> AppResult<Vec<KvBucket>> {
-        Ok(self.store.kv_buckets().await?)
+        let mut buckets = self.store.kv_buckets().await?;
+        buckets.retain(|bucket| !bucket.name.is_reserved());
+        Ok(buckets)
     }
 
     /// A page of the keys of a bucket.
@@ -84,7 +86,7 @@ impl App {
     }
 
     async fn check_bucket(&self, bucket: &BucketName) -> AppResult<()> {
-        let buckets = self.store.kv_buckets().await?;
+        let buckets = self.kv_buckets().await?;
         if buckets.iter().any(|known| known.name == *bucket) {
             return Ok(());
         }

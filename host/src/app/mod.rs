@@ -25,6 +25,8 @@ mod run;
 mod schedule_set;
 mod schedules;
 mod schema;
+#[cfg(feature = "wasm")]
+mod secrets;
 mod status;
 mod tasks;
 mod transfer;
@@ -38,7 +40,7 @@ pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub(crate) use component::{plugin_name, read_component};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Received};
-pub use grants::{check_grants, grant_dir, grant_env, grant_http, grant_kv};
+pub use grants::{check_grants, grant_dir, grant_env, grant_http, grant_kv, grant_secret};
 pub use history::ScheduleHistory;
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
 pub use jobs::{CancelJob, JobList, JobStart, NewJob, NewLines, Submitted, Unique};
@@ -49,6 +51,8 @@ pub use review::{Approval, Review, TaskChange};
 pub use rollouts::{NewRollout, RolloutBegun};
 pub use schedule_set::{FIRES_SHOWN, ScheduleChange, ScheduleChanged};
 pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
+#[cfg(feature = "wasm")]
+pub use secrets::{SecretInfo, Vault};
 pub use status::{Cleaned, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
@@ -100,6 +104,8 @@ pub struct App {
     task_defaults: Arc<Settings>,
     caps: Caps,
     requires_approval: bool,
+    #[cfg(feature = "wasm")]
+    vault: Option<Arc<Vault>>,
 }
 
 impl App {
@@ -116,6 +122,8 @@ impl App {
             task_defaults: Arc::new(parts.task_defaults),
             caps: parts.caps,
             requires_approval: false,
+            #[cfg(feature = "wasm")]
+            vault: None,
         }
     }
 
@@ -123,6 +131,13 @@ impl App {
     #[must_use]
     pub fn requiring_approval(self) -> App {
         App { requires_approval: true, ..self }
+    }
+
+    /// These operations, with those on secrets.
+    #[cfg(feature = "wasm")]
+    #[must_use]
+    pub fn with_vault(self, vault: Arc<Vault>) -> App {
+        App { vault: Some(vault), ..self }
     }
 
     /// The time by which schedules fire and jobs are due: the store's, whatever this host's clock shows. That the two differ is told in the

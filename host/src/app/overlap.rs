@@ -68,7 +68,7 @@ struct Folder<'a> {
 fn folders<'a>(plugin: &'a PluginName, grants: &'a [Grant]) -> impl Iterator<Item = Folder<'a>> {
     grants.iter().filter_map(move |grant| match grant {
         Grant::Dir { host, access, .. } => Some(Folder { plugin, path: host, access: *access }),
-        Grant::Env { .. } | Grant::Http(_) | Grant::Kv { .. } => None,
+        Grant::Env { .. } | Grant::Http(_) | Grant::Kv { .. } | Grant::Secret(_) => None,
     })
 }
 

@@ -65,8 +65,8 @@ pub struct Registration {
     pub tasks: Vec<Task>,
     /// What its memory costs every job.
     pub footprint: Footprint,
-    /// What whoever registers it should know, a sentence each: where its folders and those of other plugins reach each other, and what its
-    /// author declared beyond what authors may.
+    /// What whoever registers it should know, a sentence each: where its folders and those of other plugins reach each other, what its
+    /// author declared beyond what authors may, and which of its secrets nobody has set.
     pub notes: Vec<String>,
     /// Whether the current version stays current.
     pub is_inactive: bool,
@@ -170,6 +170,8 @@ impl App {
         }
         let overlaps = overlaps(&name, &grants, &self.store.plugin_list().await?.rows);
         notes.extend(overlaps.iter().map(ToString::to_string));
+        #[cfg(feature = "wasm")]
+        notes.extend(self.unset_secrets(&grants).await?);
         let Inspection { digest, imports, tasks: declarations, footprint } = inspection;
         let version = PluginVersion {
             name,

@@ -8,14 +8,16 @@ pub(crate) mod signals;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "wasm")]
+use crate::app::Vault;
 use crate::app::{App, AppError, AppResult, Parts, Sandbox};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 #[cfg_attr(not(feature = "sql"), expect(unused_imports, reason = "stores in memory have no schema"))]
 use crate::config::{Config, StoreUrl};
-#[cfg(feature = "wasm")]
-use crate::executor::KvReader;
 use crate::executor::PluginInspector;
+#[cfg(feature = "wasm")]
+use crate::executor::{KvReader, SecretSource};
 use crate::files::ensure_private_folder;
 #[cfg(feature = "wasm")]
 use crate::model::ExecutorName;
@@ -116,9 +118,14 @@ impl Machine {
             Some(broker) => broker,
             None => broker::open(config, &clock).await?,
         };
+        #[cfg(feature = "wasm")]
+        let vault = Arc::new(Vault::new(Arc::clone(&store), config.secret_key.clone()));
         let (inspector, executors) = match brought.without_sandbox {
             true => (None, Executors::default()),
-            false => sandboxed(config, &store, &clock)?,
+            #[cfg(feature = "wasm")]
+            false => sandboxed(config, &store, Arc::clone(&vault) as Arc<dyn SecretSource>, &clock)?,
+            #[cfg(not(feature = "wasm"))]
+            false => (None, Executors::default()),
         };
         let app = App::new(Parts {
             store,
@@ -129,6 +136,8 @@ impl Machine {
             task_defaults: config.task_defaults.clone(),
             caps: config.caps,
         });
+        #[cfg(feature = "wasm")]
+        let app = app.with_vault(vault);
         let app = if config.require_approval { app.requiring_approval() } else { app };
         Ok(Opened { app, executors, options: options_of(config)? })
     }
@@ -141,7 +150,7 @@ impl Machine {
     pub async fn sandbox(&self, config: &Config, component: &[u8]) -> AppResult<Sandbox> {
         let clock = self.clock();
         let plugins = Arc::new(sandbox::OnePlugin(component.to_vec()));
-        let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, None, Arc::clone(&clock)));
+        let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, None, None, Arc::clone(&clock)));
         let inspector = Arc::clone(&sandbox) as Arc<dyn PluginInspector>;
         Ok(Sandbox { inspector, executor: sandbox, clock, random: fastrand::Rng::new() })
     }
@@ -191,23 +200,18 @@ impl Machine {
 
 /// What looks into plugins, and the executors with the one that runs them.
 #[cfg(feature = "wasm")]
-fn sandboxed(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> AppResult<(Inspector, Executors)> {
+fn sandboxed(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    secrets: Arc<dyn SecretSource>,
+    clock: &Arc<dyn Clock>,
+) -> AppResult<(Option<Arc<dyn PluginInspector>>, Executors)> {
     let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(store)));
     let buckets = Some(Arc::new(sandbox::StoredBuckets(Arc::clone(store))) as Arc<dyn KvReader>);
-    let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, buckets, Arc::clone(clock)));
+    let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, buckets, Some(secrets), Arc::clone(clock)));
     let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);
     Ok((inspector, Executors::default().with(name_of(Executors::WASM)?, sandbox)))
 }
-
-/// Nothing: the program was built without the sandbox.
-#[cfg(not(feature = "wasm"))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature with every feature")]
-fn sandboxed(_config: &Config, _store: &Arc<dyn Store>, _clock: &Arc<dyn Clock>) -> AppResult<(Inspector, Executors)> {
-    Ok((None, Executors::default()))
-}
-
-/// What looks into plugins; `None` in a program that takes none.
-type Inspector = Option<Arc<dyn PluginInspector>>;
 
 /// Opens the store, so that a caller who goes away leaves nothing half done and a store that restarts is survived.
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> AppResult<Arc<dyn Store>> {

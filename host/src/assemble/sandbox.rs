@@ -10,7 +10,7 @@ use crate::config::{CompilerLimits, Config};
 use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
 use crate::executor::{
     Executor, Finished, InspectError, Inspection, Invocation, KvReader, PluginInspector, PluginSource, Retry,
-    RunControl, Verdict,
+    RunControl, SecretSource, Verdict,
 };
 use crate::model::{BucketName, Digest, ErrorKind, Grant, JobError, KvEntry, KvKey, MemoryLoad};
 use crate::store::{GetKv, ListKv, Store};
@@ -24,16 +24,18 @@ pub(super) struct LazySandbox {
     compiler: CompilerLimits,
     plugins: Arc<dyn PluginSource>,
     kv: Option<Arc<dyn KvReader>>,
+    secrets: Option<Arc<dyn SecretSource>>,
     clock: Arc<dyn Clock>,
     executor: OnceCell<WasmExecutor>,
 }
 
 impl LazySandbox {
-    /// `kv`: where buckets of keys and values are; without it they are empty.
+    /// `kv`: where buckets of keys and values are; without it they are empty. `secrets`: what knows them; without it none is set.
     pub(super) fn new(
         config: &Config,
         plugins: Arc<dyn PluginSource>,
         kv: Option<Arc<dyn KvReader>>,
+        secrets: Option<Arc<dyn SecretSource>>,
         clock: Arc<dyn Clock>,
     ) -> LazySandbox {
         LazySandbox {
@@ -45,6 +47,7 @@ impl LazySandbox {
             compiler: config.compiler,
             plugins,
             kv,
+            secrets,
             clock,
             executor: OnceCell::new(),
         }
@@ -60,6 +63,7 @@ impl LazySandbox {
                     memory_total: self.memory_total,
                     compiler: Compiler::of_this_program(self.compiler),
                     kv: self.kv.clone(),
+                    secrets: self.secrets.clone(),
                     ..WasmOptions::new(Arc::clone(&self.plugins), Arc::clone(&self.clock))
                 })
                 .map_err(|error| error.to_string())

@@ -11,7 +11,9 @@ use super::flags::{GrantArgs, kv_grant};
 use super::output::printable;
 use super::rights::asks;
 use super::settings::located;
-use crate::app::{AppError, Approval, check_grants, grant_dir, grant_env, grant_http, plugin_name, read_component};
+use crate::app::{
+    AppError, Approval, check_grants, grant_dir, grant_env, grant_http, grant_secret, plugin_name, read_component,
+};
 use crate::model::{Digest, DirAccess, Grant, Import, PluginName, WriteQuota};
 
 #[derive(Debug, Args)]
@@ -84,6 +86,9 @@ pub(super) struct ApprovalFile {
     /// The buckets, as `--allow-kv` has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kv: Vec<String>,
+    /// The secrets, as `--allow-secret` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    secret: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dir: Vec<DirFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,7 +135,8 @@ enum ValueFile {
 impl ApprovalFile {
     /// The file for a component with these rights.
     pub(super) fn new(plugin: &PluginName, digest: &Digest, imports: &[Import], grants: &[Grant]) -> ApprovalFile {
-        let (mut dir, mut env, mut http, mut kv) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut dir, mut env) = (Vec::new(), Vec::new());
+        let (mut http, mut kv, mut secret) = (Vec::new(), Vec::new(), Vec::new());
         for grant in grants {
             match grant {
                 Grant::Dir { host, guest, access, quota, .. } => dir.push(DirFile {
@@ -149,11 +155,12 @@ impl ApprovalFile {
                 }),
                 Grant::Http(pattern) => http.push(pattern.to_string()),
                 Grant::Kv { bucket, access } => kv.push(format!("{bucket}:{}", access.as_str())),
+                Grant::Secret(grant) => secret.push(grant.to_string()),
             }
         }
         let imports = imports.iter().map(|import| import.interface.clone()).collect();
         let (plugin, digest) = (plugin.to_string(), digest.to_string());
-        ApprovalFile { version: VERSION, plugin, digest, imports, http, kv, dir, env }
+        ApprovalFile { version: VERSION, plugin, digest, imports, http, kv, secret, dir, env }
     }
 
     /// The text of the file, with `remarks` for people at its head.
@@ -233,7 +240,9 @@ fn approved(file: ApprovalFile) -> Result<Approval, Fault> {
     });
     let requests = file.http.into_iter().map(|pattern| Ok(grant_http(&pattern)?));
     let buckets = file.kv.into_iter().map(|text| kv_grant(&text));
-    let grants = dirs.chain(variables).chain(requests).chain(buckets).collect::<Outcomes<Vec<Grant>>>()?;
+    let secrets = file.secret.into_iter().map(|text| Ok(grant_secret(&text)?));
+    let grants = dirs.chain(variables).chain(requests).chain(buckets).chain(secrets);
+    let grants = grants.collect::<Outcomes<Vec<Grant>>>()?;
     Ok(Approval { plugin, digest, grants })
 }
 

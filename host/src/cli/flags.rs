@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
-use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http, grant_kv};
+use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http, grant_kv, grant_secret};
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
     Backoff, ConcurrencyKey, ConflictPolicy, Digest, DirAccess, ExecutorName, GraceTime, Grant, KvAccess, Metadata,
@@ -170,6 +170,9 @@ pub(super) struct GrantArgs {
     /// Let the plugin keep values between jobs, in a bucket that other plugins may be granted as well: to read (`:ro`, the default) or also to write (`:rw`); may be repeated
     #[arg(long, value_name = "BUCKET[:ro|rw]")]
     allow_kv: Vec<String>,
+    /// Let the plugin use a secret in headers of its requests, without reading it: over HTTPS to every server that it may speak to, or with certain requests only (`'NAME https://api.example.com'`); with `:reveal` its code may read the value; may be repeated
+    #[arg(long, value_name = "NAME[:reveal][ URL-PATTERN]")]
+    allow_secret: Vec<String>,
     /// Not available yet, and refused rather than ignored
     #[arg(long, hide = true, value_name = "GLOB")]
     allow_schedule: Vec<String>,
@@ -188,7 +191,8 @@ impl GrantArgs {
         });
         let requests = self.allow_http.iter().map(|text| Ok(grant_http(text)?));
         let buckets = self.allow_kv.iter().map(|text| kv_grant(text));
-        dirs.chain(variables).chain(requests).chain(buckets).collect()
+        let secrets = self.allow_secret.iter().map(|text| Ok(grant_secret(text)?));
+        dirs.chain(variables).chain(requests).chain(buckets).chain(secrets).collect()
     }
 }
 

@@ -36,6 +36,8 @@ mod rollout;
 mod schedule;
 mod schedule_set;
 mod schedules;
+#[cfg(feature = "wasm")]
+mod secrets;
 mod serve;
 mod settings;
 mod show;
@@ -97,6 +99,9 @@ enum Command {
     Queues(queues::QueuesArgs),
     /// List, read, write or delete what plugins keep between jobs
     Kv(kv::KvArgs),
+    /// List, set or remove secrets that plugins use
+    #[cfg(feature = "wasm")]
+    Secrets(secrets::SecretsArgs),
     /// Fire schedules and run jobs until told to stop
     Serve(Box<ServeArgs>),
     /// Print events as they happen
@@ -205,6 +210,8 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Jobs(args) => jobs::run(context, args).await,
         Command::Queues(args) => queues::run(context, args).await,
         Command::Kv(args) => kv::run(context, args).await,
+        #[cfg(feature = "wasm")]
+        Command::Secrets(args) => secrets::run(context, args).await,
         Command::Serve(_) => serve::run(context).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Cleanup => system::cleanup(context).await,

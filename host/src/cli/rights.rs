@@ -1,7 +1,7 @@
 //! What a plugin asks for and what it may do, in plain words.
 
 use crate::config::units::format_size;
-use crate::model::{DirAccess, Grant, Import, KvAccess};
+use crate::model::{DirAccess, Grant, Import, KvAccess, SecretGrant};
 
 /// What a pure task can do.
 pub(super) const PURE: &str = "yes: it can only compute, log and return";
@@ -30,6 +30,8 @@ enum Gift {
     Http,
     /// A bucket.
     Kv,
+    /// A secret.
+    Secret,
     /// It cannot be had in this version.
     Unavailable,
 }
@@ -37,6 +39,7 @@ enum Gift {
 const ABILITIES: &[Ability] = &[
     Ability { prefix: "jobs:plugin/scheduler@", words: "add jobs and schedules", gift: Gift::Unavailable },
     Ability { prefix: "jobs:plugin/kv@", words: "keep values between jobs", gift: Gift::Kv },
+    Ability { prefix: "jobs:plugin/secrets@", words: "use secrets", gift: Gift::Secret },
     Ability { prefix: "jobs:plugin/", words: "talk to the runtime (context, log, progress)", gift: Gift::Free },
     Ability { prefix: "wasi:filesystem/", words: "use files", gift: Gift::Dir },
     Ability { prefix: "wasi:cli/environment@", words: "read environment variables", gift: Gift::Env },
@@ -60,6 +63,7 @@ pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
         let has_dir = grants.iter().any(|grant| matches!(grant, Grant::Dir { .. }));
         let has_http = grants.iter().any(|grant| matches!(grant, Grant::Http(_)));
         let has_kv = grants.iter().any(|grant| matches!(grant, Grant::Kv { .. }));
+        let has_secret = grants.iter().any(|grant| matches!(grant, Grant::Secret(_)));
         let has_env = grants.iter().any(|grant| matches!(grant, Grant::Env { .. }));
         lines.push(match ability.gift {
             _ if asked.iter().all(|import| import.by_adapter) => {
@@ -74,6 +78,8 @@ pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
             Gift::Http => format!("{words}: not granted; --allow-http '[METHODS ]URL' would allow some"),
             Gift::Kv if has_kv => format!("{words}: only in the buckets granted below"),
             Gift::Kv => format!("{words}: not granted; --allow-kv BUCKET[:ro|rw] would allow a bucket"),
+            Gift::Secret if has_secret => format!("{words}: only those granted below"),
+            Gift::Secret => format!("{words}: not granted; --allow-secret NAME would allow one"),
             Gift::Unavailable => format!("{words}: denied; this version has no grant for it"),
         });
     }
@@ -111,6 +117,17 @@ pub(super) fn granted(grant: &Grant) -> String {
         Grant::Http(pattern) => format!("HTTP requests to `{pattern}`"),
         Grant::Kv { bucket, access: KvAccess::ReadOnly } => format!("read the values in bucket `{bucket}`"),
         Grant::Kv { bucket, access: KvAccess::ReadWrite } => format!("read and write the values in bucket `{bucket}`"),
+        Grant::Secret(SecretGrant { name, reveal: true, .. }) => {
+            format!("read the secret `{name}`, and send it with any request that is allowed")
+        }
+        Grant::Secret(SecretGrant { name, requests: Some(requests), .. }) => {
+            format!("send the secret `{name}` in headers of requests to `{requests}`, without reading it")
+        }
+        Grant::Secret(SecretGrant { name, .. }) => {
+            format!(
+                "send the secret `{name}` in headers of all requests over HTTPS that are allowed, without reading it"
+            )
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, QueueLimit, Role, Serve, StoreUrl, UrlError};
+use crate::config::{
+    Caps, CompilerLimits, Config, DeclaredCaps, QueueLimit, Role, SecretKeySource, Serve, StoreUrl, UrlError,
+    usual_secret_key,
+};
 use crate::model::limits::QUEUES_SERVED_MAX;
 use crate::model::{ConcurrencyKey, ExecutorName, Metadata, Overlap, QueueName, SchedulerId, Settings};
 
@@ -37,6 +40,19 @@ pub(super) struct GlobalArgs {
     /// Register plugins only with `--approval`: what nobody has approved is refused
     #[arg(long, global = true, env = "HOST_REQUIRE_APPROVAL", hide_env_values = true, value_parser = BoolishValueParser::new())]
     require_approval: bool,
+    /// File with the key that secrets are sealed under; made with the first secret [default: secret.key in the data folder]
+    #[arg(long, global = true, env = "HOST_SECRET_KEY_FILE", value_name = "FILE", hide_env_values = true)]
+    secret_key_file: Option<PathBuf>,
+    /// Command, for `sh -c`, that prints this key instead: 64 hexadecimal digits
+    #[arg(
+        long,
+        global = true,
+        env = "HOST_SECRET_KEY_COMMAND",
+        value_name = "COMMAND",
+        hide_env_values = true,
+        conflicts_with = "secret_key_file"
+    )]
+    secret_key_command: Option<String>,
     /// Print the answer as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -132,7 +148,21 @@ impl GlobalArgs {
             None => store_in(&data_dir)?,
         };
         let broker = self.broker.as_deref().or(file.broker.as_deref()).map(str::parse).transpose();
+        let secret_key = match (self.secret_key_file.clone(), self.secret_key_command.clone()) {
+            (Some(file), _) => SecretKeySource::File(file),
+            (None, Some(command)) => SecretKeySource::Command(command),
+            (None, None) => match (file.secret_key_file, file.secret_key_command) {
+                (Some(file), None) => SecretKeySource::File(file),
+                (None, Some(command)) => SecretKeySource::Command(command),
+                (None, None) => usual_secret_key(&data_dir),
+                (Some(_), Some(_)) => {
+                    let what = "the settings file has both secret_key_file and secret_key_command";
+                    return Err(Failure::App(AppError::invalid(what).with_hint("leave one of them out")));
+                }
+            },
+        };
         Ok(Config {
+            secret_key,
             store,
             broker: broker.map_err(|error: UrlError| AppError::from(error))?,
             data_dir,
@@ -229,6 +259,8 @@ struct File {
     data_dir: Option<PathBuf>,
     auto_migrate: Option<bool>,
     require_approval: Option<bool>,
+    secret_key_file: Option<PathBuf>,
+    secret_key_command: Option<String>,
     #[serde(default)]
     serve: ServeFile,
     #[serde(default)]

@@ -112,6 +112,7 @@ pub(crate) enum GrantWire {
     Env { name: String, has_value: bool },
     Http { pattern: String },
     Kv { bucket: String, access: &'static str },
+    Secret { name: String, reveal: bool, requests: Option<String> },
 }
 
 impl From<&PluginVersion> for PluginWire {
@@ -178,6 +179,11 @@ impl From<&Grant> for GrantWire {
             Grant::Env { name, value } => GrantWire::Env { name: name.clone(), has_value: value.is_some() },
             Grant::Http(pattern) => GrantWire::Http { pattern: pattern.to_string() },
             Grant::Kv { bucket, access } => GrantWire::Kv { bucket: bucket.to_string(), access: access.as_str() },
+            Grant::Secret(secret) => GrantWire::Secret {
+                name: secret.name.to_string(),
+                reveal: secret.reveal,
+                requests: secret.requests.as_ref().map(ToString::to_string),
+            },
         }
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use crate::defect::Defect;
 use crate::encoding::{Encode, SettingsEncoded};
 use crate::model::{
-    BucketName, DirAccess, FolderIdentity, Grant, HttpPatternError, Import, KvAccess, Settings, TaskDeclaration,
-    TaskName, Timestamp, WriteQuota,
+    BucketName, DirAccess, FolderIdentity, Grant, HttpPatternError, Import, KvAccess, SecretGrant, SecretName,
+    Settings, TaskDeclaration, TaskName, Timestamp, WriteQuota,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +55,15 @@ pub(in crate::store) enum GrantEncoded {
     Kv {
         bucket: String,
         writable: bool,
+        #[serde(flatten)]
+        more: Map<String, Value>,
+    },
+    Secret {
+        name: String,
+        reveal: bool,
+        /// As the flag takes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requests: Option<String>,
         #[serde(flatten)]
         more: Map<String, Value>,
     },
@@ -159,6 +168,12 @@ fn grant(grant: &Grant) -> GrantEncoded {
         Grant::Kv { bucket, access } => {
             GrantEncoded::Kv { bucket: bucket.to_string(), writable: *access == KvAccess::ReadWrite, more: Map::new() }
         }
+        Grant::Secret(SecretGrant { name, reveal, requests }) => GrantEncoded::Secret {
+            name: name.to_string(),
+            reveal: *reveal,
+            requests: requests.as_ref().map(ToString::to_string),
+            more: Map::new(),
+        },
     }
 }
 
@@ -199,6 +214,13 @@ fn granted(form: GrantEncoded) -> Result<Grant, Defect> {
             all_known(&more)?;
             let bucket = BucketName::new(&bucket).map_err(|error| Defect::damaged(error.to_string()))?;
             Grant::Kv { bucket, access: if writable { KvAccess::ReadWrite } else { KvAccess::ReadOnly } }
+        }
+        GrantEncoded::Secret { name, reveal, requests, more } => {
+            all_known(&more)?;
+            let name = SecretName::new(&name).map_err(|error| Defect::damaged(error.to_string()))?;
+            let requests = requests.map(|pattern| pattern.parse()).transpose();
+            let requests = requests.map_err(|error: HttpPatternError| Defect::damaged(error.to_string()))?;
+            Grant::Secret(SecretGrant { name, reveal, requests })
         }
         GrantEncoded::Unknown => return Err(Defect::newer("unknown kind of grant")),
     })

@@ -8,6 +8,7 @@ mod kv;
 mod output;
 mod resources;
 mod rights;
+mod secrets;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -6,13 +6,17 @@
 //! host register fetch.wasm --allow-http 'GET https://www.example.com' --allow-dir ./downloads::/out:rw
 //! host run fetch:check --arg url=https://www.example.com/
 //! host run fetch:download --arg url=https://www.example.com/list.csv --arg output=/out/list.csv
+//!
+//! host secrets set api-token
+//! host register fetch.wasm --allow-http 'GET https://api.example.com' --allow-secret 'api-token https://api.example.com'
+//! host run fetch:check --arg url=https://api.example.com/me --arg token=api-token
 //! ```
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use guest_sdk::{Context, OrPermanent as _, TaskError, http, log, task};
+use guest_sdk::{Context, OrPermanent as _, TaskError, http, log, secrets, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +43,14 @@ pub fn check(
     /// How many seconds it may take.
     #[arg(default = 10)]
     seconds: u64,
+    /// The secret that goes along as a bearer token.
+    token: Option<String>,
 ) -> Result<Checked, TaskError> {
-    let answer = http::get(&url).timeout(Duration::from_secs(seconds)).send()?;
+    let mut request = http::get(&url).timeout(Duration::from_secs(seconds));
+    if let Some(token) = token {
+        request = request.bearer_auth(&secrets::placeholder(&token)?);
+    }
+    let answer = request.send()?;
     let found = answer.status();
     let body = answer.bytes()?;
     if found != status {
@@ -103,6 +113,16 @@ mod tests {
         let attempt = answering(HttpAnswer::new(200, "a,b")).run("check", json!({"url": URL, "contains": ","}));
         assert_eq!(attempt.returned.unwrap(), json!({"status": 200, "bytes": 3}));
         assert_eq!(attempt.http.len(), 1);
+    }
+
+    #[test]
+    fn a_token_goes_along_in_a_header() {
+        let host = answering(HttpAnswer::new(200, "a,b")).sealed_secret("list-token", "hunter2");
+        let attempt = host.run("check", json!({"url": URL, "token": "list-token"}));
+        attempt.returned.unwrap();
+        assert_eq!(attempt.http[0].header_value("authorization"), Some("Bearer hunter2"));
+        let error = host.run("check", json!({"url": URL, "token": "other"})).returned.unwrap_err();
+        assert!(!error.is_retryable(), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod answers;
 mod bad_input;
 mod crontab;
+mod granted_secrets;
 mod help;
 mod interrupts;
 mod kv;

@@ -315,7 +315,7 @@ fn without_what_came_later(settings: &mut Settings) {
 }
 
 /// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
-/// concurrency keys, requests over HTTP, pinned versions, buckets and overlap policies came later.
+/// concurrency keys, requests over HTTP, pinned versions, buckets, secrets and overlap policies came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
@@ -323,7 +323,7 @@ fn as_version_1(mut record: Record) -> Record {
             plugin.version.grants.retain(|grant| match grant {
                 Grant::Dir { host, .. } => host != "/srv/out",
                 Grant::Env { .. } => true,
-                Grant::Http(_) | Grant::Kv { .. } => false,
+                Grant::Http(_) | Grant::Kv { .. } | Grant::Secret(_) => false,
             });
             for grant in &mut plugin.version.grants {
                 if let Grant::Dir { identity, .. } = grant {

@@ -11,6 +11,8 @@ mod guests;
 mod kv;
 mod modules;
 #[cfg(unix)]
+mod secrets;
+#[cfg(unix)]
 mod web;
 mod words;
 

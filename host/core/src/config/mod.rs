@@ -38,15 +38,33 @@ pub struct Config {
     pub auto_migrate: bool,
     /// Register plugins only with an approval that covers them.
     pub require_approval: bool,
+    /// Where the key is that secrets are sealed under.
+    pub secret_key: SecretKeySource,
+}
+
+/// Where the key is that secrets are sealed under: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretKeySource {
+    /// In a file that its owner alone may read. It is made with the first secret.
+    File(PathBuf),
+    /// A command for `sh -c` prints it.
+    Command(String),
+}
+
+/// The file of the key in a data folder, where nothing else is said.
+pub fn usual_secret_key(data_dir: &std::path::Path) -> SecretKeySource {
+    SecretKeySource::File(data_dir.join("secret.key"))
 }
 
 impl Config {
     /// The usual settings for a store and a data folder.
     pub fn new(store: StoreUrl, data_dir: impl Into<PathBuf>) -> Config {
+        let data_dir = data_dir.into();
         Config {
             store,
             broker: None,
-            data_dir: data_dir.into(),
+            secret_key: usual_secret_key(&data_dir),
+            data_dir,
             task_defaults: Settings::default(),
             caps: Caps::default(),
             compiler: CompilerLimits::default(),

@@ -122,9 +122,34 @@ text_id! {
     "use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
 }
 text_id! {
+    /// The name of a secret. Letters of either case, because many are known by the variable they used to be in.
+    SecretName, "secret name", is_task_name,
+    "use 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+text_id! {
     /// A key in a bucket.
     KvKey, "key", is_general_id,
     "use 1 to 191 bytes without blanks at the ends and without control characters"
+}
+
+impl BucketName {
+    /// The bucket in which the host keeps secrets, sealed.
+    pub fn of_secrets() -> BucketName {
+        BucketName(Arc::from("host.secrets"))
+    }
+
+    /// Whether it is the host's own: no plugin can be granted it, and no command shows what is in it.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with("host.")
+    }
+}
+
+impl SecretName {
+    /// The key of the secret in the bucket of secrets.
+    pub fn key(&self) -> KvKey {
+        // A name of 64 bytes of its kind is always a key.
+        KvKey(Arc::clone(&self.0))
+    }
 }
 
 impl Default for QueueName {

@@ -97,6 +97,10 @@ pub const KV_VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const KV_WRITES_MAX: usize = 1_000;
 /// Values and keys that one attempt may write, in bytes: they are stored in one transaction with the end of its job.
 pub const KV_WRITTEN_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Secrets that one plugin may have rights to.
+pub const SECRETS_GRANTED_MAX: usize = 32;
+/// Largest secret, in bytes. Sealed, it fits into a bucket.
+pub const SECRET_BYTES_MAX: usize = 32 * 1024;
 /// Largest bucket, in bytes. Default; an operator may move it.
 pub const KV_BUCKET_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

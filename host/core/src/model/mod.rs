@@ -19,6 +19,7 @@
 //! | grant | a right given to a plugin |
 //! | hint | a wake-up that may be lost |
 //! | bucket | keys and values that plugins keep between jobs |
+//! | secret | a value that plugins use and nobody sees |
 
 pub mod ability;
 pub mod concurrency;
@@ -39,6 +40,7 @@ pub mod plugin;
 pub mod retry;
 pub mod rollout;
 pub mod schedule;
+pub mod secret;
 pub mod settings;
 pub mod task;
 pub mod time;
@@ -51,7 +53,7 @@ pub use fire::{Fate, FireLine};
 pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
     BucketName, Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, KvKey, LeaseToken, PluginName,
-    QueueName, ScheduleId, ScheduleLife, SchedulerId, TaskId, TaskName, unseen_character,
+    QueueName, ScheduleId, ScheduleLife, SchedulerId, SecretName, TaskId, TaskName, unseen_character,
 };
 pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey};
 pub use kv::{KvEntry, KvRefusal, KvWrite, KvWrites};
@@ -63,6 +65,7 @@ pub use plugin::{DirAccess, FolderIdentity, Grant, Import, KvAccess, PluginVersi
 pub use retry::Backoff;
 pub use rollout::{Percent, Rollout, RolloutEnd, RolloutState};
 pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};
+pub use secret::{SecretGrant, SecretValue};
 pub use settings::{GraceTime, Parallelism, ResolvedSettings, Settings};
 pub use task::{Target, Task};
 pub use time::{Timestamp, TimestampError};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Timestamp;
 use super::http::HttpPattern;
 use super::id::{BucketName, Digest, PluginName, TaskName};
+use super::secret::SecretGrant;
 use super::settings::Settings;
 
 /// One version of a plugin, as it was registered. Versions are named by the digest of their bytes and never change.
@@ -117,6 +118,8 @@ pub enum Grant {
         /// Whether the guest may write there.
         access: KvAccess,
     },
+    /// The use of a secret.
+    Secret(SecretGrant),
 }
 
 /// What a guest may do in a granted bucket.
@@ -146,6 +149,7 @@ impl Grant {
             (Grant::Env { name: a, .. }, Grant::Env { name: b, .. }) => a == b,
             (Grant::Http(a), Grant::Http(b)) => a == b,
             (Grant::Kv { bucket: a, .. }, Grant::Kv { bucket: b, .. }) => a == b,
+            (Grant::Secret(a), Grant::Secret(b)) => a.name == b.name,
             _ => false,
         }
     }
@@ -173,6 +177,7 @@ impl Grant {
             (Grant::Kv { bucket, access }, Grant::Kv { bucket: other, access: other_access }) => {
                 bucket == other && (*access == KvAccess::ReadWrite || *other_access == KvAccess::ReadOnly)
             }
+            (Grant::Secret(secret), Grant::Secret(other)) => secret.covers(other),
             _ => false,
         }
     }
@@ -252,6 +257,7 @@ impl fmt::Display for Grant {
             Grant::Env { name, value: Some(_) } => write!(f, "--allow-env {name}=…"),
             Grant::Http(pattern) => write!(f, "--allow-http '{pattern}'"),
             Grant::Kv { bucket, access } => write!(f, "--allow-kv {bucket}:{}", access.as_str()),
+            Grant::Secret(secret) => write!(f, "--allow-secret '{secret}'"),
         }
     }
 }

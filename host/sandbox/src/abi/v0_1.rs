@@ -16,13 +16,14 @@ use crate::model::{
 };
 
 mod kv;
+mod secrets;
 
 mod generated {
     #![allow(clippy::all, clippy::pedantic, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "plugin",
-        imports: { "jobs:plugin/context": trappable, "jobs:plugin/kv": async },
+        imports: { "jobs:plugin/context": trappable, "jobs:plugin/kv": async, "jobs:plugin/secrets": async },
         exports: { default: async },
     });
 }

@@ -27,6 +27,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::super::denials::Denials;
 use super::super::grants::OpenGrants;
 use super::super::memory::Kept;
+use super::super::secrets::Insertions;
 use super::super::work::TLS_HANDSHAKE;
 use super::meter::{Meter, Metered, Progress};
 use super::tls::{handshake_failed, server_name};
@@ -55,6 +56,8 @@ pub(super) struct Outgoing {
     pub(super) body_bytes: u64,
     /// What the host keeps for the connection, and then for what came over it and was not read yet.
     pub(super) kept: Kept,
+    /// The secrets in its headers.
+    pub(super) insertions: Insertions,
 }
 
 /// What a connection holds as long as it lives.
@@ -71,7 +74,7 @@ impl Outgoing {
     pub(super) async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Answered, Error> {
         let limits = Waits::of(options);
         let progress = Arc::new(Progress::default());
-        let request = on_the_wire(request, &self.target, self.body_bytes, &progress)?;
+        let request = on_the_wire(request, &self.target, &self.insertions, self.body_bytes, &progress)?;
         let (stream, held) = self.connected(limits.connect).await?;
         let Outgoing { target, meter, body_bytes, kept, .. } = self;
         let stream = Metered { stream, meter: Arc::clone(&meter), progress: Arc::clone(&progress) };
@@ -265,10 +268,14 @@ impl Waits {
 fn on_the_wire(
     request: Request<WasiBody>,
     target: &HttpTarget,
+    insertions: &Insertions,
     limit: u64,
     progress: &Arc<Progress>,
 ) -> Result<Request<SentBody>, Error> {
     let (mut head, body) = request.into_parts();
+    insertions.insert_into(&mut head.headers).map_err(|_invalid| {
+        Error::InternalError(Some("a secret cannot stand in a header: it is not one line of text".to_owned()))
+    })?;
     let path = head.uri.path_and_query().map(|path| match path.query() {
         Some(query) => format!("{}?{query}", path.path()),
         None => path.path().to_owned(),

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::p2::{HeaderError, HeaderResult, HttpError, HttpResult};
 use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiHttpCtxView};
 
 use super::super::denials::named;
+use super::super::secrets::Insertions;
 use super::super::state::Guest;
 use super::super::work::{CALL, HTTP_REQUEST};
 use super::{CHUNK_BYTES_MAX, CONNECTION_BYTES, Outgoing};
@@ -116,6 +117,7 @@ impl Guest {
     fn outgoing(&mut self, request: &Resource<HostOutgoingRequest>) -> HttpResult<Outgoing> {
         self.work.note(HTTP_REQUEST);
         let target = self.granted(request)?;
+        let insertions = self.secrets_for(request, &target)?;
         let kept = self.carry(CONNECTION_BYTES).map_err(HttpError::trap)?;
         Ok(Outgoing {
             target,
@@ -126,7 +128,21 @@ impl Guest {
             meter: self.http.meter(&self.work),
             open_places: Arc::clone(&self.file_places),
             body_bytes: self.http.limits.body_bytes,
+            insertions,
         })
+    }
+
+    /// The secrets that stand in the headers of a request, if they may go with it.
+    fn secrets_for(&mut self, request: &Resource<HostOutgoingRequest>, target: &HttpTarget) -> HttpResult<Insertions> {
+        let headers = &self.resources.get(request)?.headers;
+        let name = match self.secrets.for_request(headers, target) {
+            Ok(insertions) => return Ok(insertions),
+            Err(name) => name,
+        };
+        let place = format!("{}://{}", target.scheme, target.authority());
+        let what = format!("sending secret `{name}` with a request to {place} is denied");
+        self.denials.refused(format!("{what}; `--allow-secret '{name} {place}'` would allow it"));
+        Err(ErrorCode::HttpRequestDenied.into())
     }
 }
 

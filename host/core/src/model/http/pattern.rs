@@ -60,6 +60,11 @@ fn shown(text: &str) -> String {
 }
 
 impl HttpPattern {
+    /// The scheme of the requests that it allows.
+    pub fn scheme(&self) -> HttpScheme {
+        self.scheme
+    }
+
     /// Whether it allows that request, as far as its text goes.
     pub fn allows(&self, target: &HttpTarget) -> bool {
         let is_host = match (&self.hosts, &target.host) {
