@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod demo;
 pub mod host;
+pub mod mutants;
 pub mod plugins;
 pub mod programs;
 pub mod setup;

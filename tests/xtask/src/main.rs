@@ -23,6 +23,8 @@ enum Command {
     Demo(xtask::demo::Arguments),
     /// Run all tests.
     Test(xtask::test::Arguments),
+    /// Take safeguards out of a copy of the sources, one at a time, and see which tests fail.
+    Mutants(xtask::mutants::Arguments),
     /// Measure, and print ratios.
     Bench(xtask::bench::Arguments),
 }
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => xtask::plugins::run(&arguments),
         Command::Demo(arguments) => xtask::demo::run(&arguments),
         Command::Test(arguments) => xtask::test::run(&arguments),
+        Command::Mutants(arguments) => xtask::mutants::run(&arguments),
         Command::Bench(arguments) => xtask::bench::run(&arguments),
     };
     match done {
