@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::apart::Apart;
 use super::incarnation::Life;
+use super::metrics::Metrics;
 use super::notifier::Notifier;
 use super::running::Running;
 use super::throttle::Throttle;
@@ -33,6 +34,8 @@ pub(super) struct Core {
     pub(super) has_backlog: AtomicBool,
     /// What would be written to the log again and again.
     pub(super) throttle: Throttle,
+    /// What is counted of its work.
+    pub(super) metrics: Metrics,
     /// Events on their way to the broker.
     pub(super) notifier: Notifier,
     /// Look for due schedules again.

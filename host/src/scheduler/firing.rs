@@ -159,6 +159,7 @@ fn publish_jobs(core: &Core, part: &FireSchedule, left_out: &[JobId]) {
     if made.is_empty() {
         return;
     }
+    core.metrics.fired(part, made.len());
     core.notifier.publish(made.into_iter().map(|job| EventKind::JobAdded {
         job_id: job.id,
         task_id: job.task_id.clone(),

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::apart::Apart;
 use super::core::Core;
 use super::incarnation::Life;
+use super::metrics::{Measured, Metrics};
 use super::notifier::Notifier;
 use super::running::{Interrupt, Running};
 use super::throttle::Throttle;
@@ -103,6 +104,7 @@ pub(super) fn core_of(parts: &Parts, options: Options) -> Core {
         apart: Apart::default(),
         has_backlog: AtomicBool::new(false),
         throttle: Throttle::default(),
+        metrics: Metrics::default(),
         notifier: Notifier::new(Arc::clone(parts.time.machine())),
         schedules_changed: Notify::new(),
         jobs_changed: Notify::new(),
@@ -152,6 +154,16 @@ impl Handle {
     /// The scheduler's identity.
     pub fn identity(&self) -> &SchedulerId {
         &self.core.options.identity
+    }
+
+    /// What it has counted since it started, and what it has at the moment.
+    pub fn measured(&self) -> Measured {
+        Measured {
+            running: self.core.running.ids().len(),
+            slots: self.core.options.max_concurrent_jobs,
+            memory: self.core.executors.memory_load(),
+            ..self.core.metrics.measured()
+        }
     }
 
     /// Waits until the scheduler stops by itself, which only happens when one of its loops has panicked. Call [`Handle::stop`] then.

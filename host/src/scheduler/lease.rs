@@ -102,6 +102,7 @@ async fn on_watch<T>(core: &Core, work: impl Future<Output = T>) -> Option<T> {
             core.running.stop_those_that_end(core.time.monotonic().saturating_add(margin(core.options.lease_duration)));
         if stopped > 0 {
             // That the store does not answer is told by whoever watches it.
+            core.metrics.leases_lost(stopped);
             tracing::info!(count = stopped, "attempts are stopped: their leases could not be renewed in time");
         }
     }

@@ -37,6 +37,7 @@ mod identity;
 mod incarnation;
 mod job_loop;
 mod lease;
+pub mod metrics;
 mod notifier;
 mod options;
 mod overlaps;

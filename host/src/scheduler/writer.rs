@@ -370,8 +370,10 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) -> (Vec<CountRollout
         core.running.end(release.id, release.token);
         if answer == Released::LeaseLost {
             tracing::warn!(job.id = %release.id, "a job's lease was lost before its end was stored; somebody else has it");
+            core.metrics.leases_lost(1);
             continue;
         }
+        core.metrics.attempt_ended(&subject.task_id, &release);
         has_effects |= !release.effects.schedules.is_empty();
         core.notifier.publish([released(core, subject, &release).into()]);
     }

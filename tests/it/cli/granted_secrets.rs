@@ -141,7 +141,8 @@ fn what_is_no_secret_is_refused_and_changes_nothing() {
         assert_refused(&user.host(["register", faults].iter().chain(&flags)), code, words);
     }
     assert_refused(
-        &user.host(["register", faults, "--allow-secret", "a", "--allow-secret", "a:reveal"]), 2,
+        &user.host(["register", faults, "--allow-secret", "a", "--allow-secret", "a:reveal"]),
+        2,
         "granted twice",
     );
 }

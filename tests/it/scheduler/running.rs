@@ -30,6 +30,48 @@ async fn a_submitted_job_runs_at_once_and_its_result_is_kept() {
 }
 
 #[tokio::test]
+async fn what_a_scheduler_has_done_is_counted_by_task_and_by_how_it_ended() {
+    let stage = Stage::default();
+    let good = stage.task("good", unlimited(), succeed()).await;
+    let bad = stage
+        .task(
+            "bad",
+            Settings { max_attempts: Some(2), backoff: Some(steady_backoff()), ..unlimited() },
+            fail(Retry::Backoff),
+        )
+        .await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    for _ in 0..3 {
+        let id = stage.submit(stage.job(&good).await).await;
+        stage.finished(id).await;
+    }
+    let id = stage.submit(stage.job(&bad).await).await;
+    stage
+        .advance_until("both attempts", Duration::from_secs(1), || async { stage.stored(id).await.attempt == 2 })
+        .await;
+    stage.finished(id).await;
+    stage.schedule("s", &good, r#"{"type":"interval","seconds":10}"#, Default::default()).await;
+    let fired = || async { stage.jobs().await.len() >= 6 };
+    stage.advance_until("two fires", Duration::from_secs(1), fired).await;
+    let measured = wait_for("their ends to be counted", || async {
+        let measured = scheduler.measured();
+        (measured.tasks.iter().map(|(_, task)| task.queued.counts.iter().sum::<u64>()).sum::<u64>() >= 7)
+            .then_some(measured)
+    })
+    .await;
+    let ends = |task| {
+        let found = measured.tasks.iter().find(|(id, _)| id.as_ref() == Some(task));
+        found.map(|(_, task)| task.ends.clone().into_iter().collect::<Vec<_>>()).unwrap_or_default()
+    };
+    assert_eq!(ends(&bad), [("error", 1), ("retry", 1)]);
+    assert_eq!(ends(&good)[0].0, "success");
+    assert_eq!(measured.errors.values().sum::<u64>(), 2, "{:?}", measured.errors);
+    assert!(measured.jobs_made >= 2 && measured.lateness.counts.iter().sum::<u64>() >= 2, "{measured:?}");
+    assert_eq!((measured.running, measured.leases_lost), (0, 0));
+    scheduler.stop().await;
+}
+
+#[tokio::test]
 async fn every_job_runs_although_the_broker_delivers_nothing() {
     let stage = Stage::default().silent();
     let task = stage.task("t", unlimited(), succeed()).await;

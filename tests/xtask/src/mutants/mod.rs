@@ -106,7 +106,7 @@ fn try_one(sources: &Path, mutant: &Mutant, seeds: u32) -> anyhow::Result<Option
             ensure!(!said.contains("running 0 tests"), "there is no test `{filter}`");
             None
         }
-        (Some(_), FoundBy::Test(name)) => Some(format!("`{name}` fails")),
+        (Some(_), FoundBy::Test(_)) => Some(failed_tests(&said)),
         (Some(_), FoundBy::Simulation) => {
             Some(failed_seeds(&said).unwrap_or_else(|| "the simulation fails".to_owned()))
         }
@@ -132,6 +132,17 @@ fn wait(mut child: Child) -> anyhow::Result<Option<ExitStatus>> {
     child.kill()?;
     child.wait()?;
     Ok(None)
+}
+
+/// `a::b and 2 others fail`, from the list at the end of what the test runner printed.
+fn failed_tests(said: &str) -> String {
+    let list = said.rsplit_once("\nfailures:\n").map_or("", |(_, list)| list);
+    let mut names = list.lines().map_while(|line| line.strip_prefix("    "));
+    match (names.next(), names.count()) {
+        (None, _) => "the test process fails".to_owned(),
+        (Some(name), 0) => format!("{name} fails"),
+        (Some(name), others) => format!("{name} and {others} more fail"),
+    }
 }
 
 /// `3 of 2000 seeds fail (17, 84, 1183)`, from what the simulation printed.
@@ -160,6 +171,14 @@ mod tests {
     fn each_mutant_has_a_name_of_its_own() {
         let names: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.missing).collect();
         assert_eq!(names.len(), MUTANTS.len());
+    }
+
+    #[test]
+    fn tests_are_read_from_the_list_at_the_end() {
+        let said =
+            "failures:\n\n---- a::b stdout ----\n    c::d\n\nfailures:\n    a::b\n    e::f\n\ntest result: FAILED.\n";
+        assert_eq!(failed_tests(said), "a::b and 1 more fail");
+        assert_eq!(failed_tests("Aborted"), "the test process fails");
     }
 
     #[test]
