@@ -5,4 +5,6 @@ mod folder;
 mod private;
 
 pub use self::folder::{FolderError, identity_of, open_folder};
-pub use self::private::{create_private_file, ensure_private_folder, narrow_database};
+pub use self::private::{
+    PrivateFile, create_private_file, ensure_private_folder, narrow_database, read_private_file, write_private_file,
+};
