@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | `host` | [`cli`] | words to operations, answers to words |
 //! | | [`embed`] | a host inside of a program |
+//! | | [`api`] | requests over HTTP to operations, answers to JSON |
 //! | | [`assemble`] | the composition root: from settings to working parts, and the only place that names concrete stores, brokers and executors |
 //! | | [`app`] | the operations: register, schedule, submit, cancel, inspect |
 //! | | [`scheduler`] | the loops over the ports, and the pure planning |
@@ -31,6 +32,7 @@
 //! | `wasm` | the sandbox; without it, tasks are closures of the program |
 //! | `sqlite`, `postgres`, `mysql` | the store in that database; that in memory is always there. With the first two comes their event broker |
 //! | `redis`, `mqtt`, `nats` | the event broker over such a server |
+//! | `api` | the HTTP interface |
 //! | `cli` | the command line, and the program `host` |
 //!
 //! # What holds everywhere
@@ -62,6 +64,8 @@
 //!
 //! [`embed`] says more. Who wants to put the parts together in another way finds them in [`app::Parts`] and [`scheduler::Parts`].
 
+#[cfg(feature = "api")]
+pub mod api;
 pub mod app;
 pub mod assemble;
 pub mod broker;
@@ -70,7 +74,7 @@ pub mod cli;
 pub mod embed;
 pub mod executor;
 pub mod scheduler;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "api", feature = "cli"))]
 mod wire;
 
 pub use embed::Host;

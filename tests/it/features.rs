@@ -20,7 +20,8 @@ fn packages_with(features: &str) -> BTreeSet<String> {
 }
 
 /// Each feature, with packages that are compiled for its sake alone.
-const OWN: [(&str, &[&str]); 8] = [
+const OWN: [(&str, &[&str]); 9] = [
+    ("api", &["axum", "hyper-util"]),
     ("cli", &["clap", "clap_builder", "clap_complete", "comfy-table", "toml", "tracing-subscriber"]),
     ("mqtt", &["rumqttc"]),
     ("mysql", &["sqlx-mysql"]),

@@ -1,5 +1,6 @@
 //! The tests that look at the whole: rules held across modules, and the parts working together.
 
+mod api;
 mod app;
 mod cli;
 mod embed;

@@ -93,6 +93,8 @@ impl User {
         command.args(args).current_dir(self.home()).stdin(Stdio::null()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home()).env("HOST_DATA_DIR", self.data());
+        // Servers of many tests run at once, and few of the tests are about the HTTP interface.
+        command.env("HOST_LISTEN", "none");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

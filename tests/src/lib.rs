@@ -1,5 +1,6 @@
 //! Test support: the conformance suites, the servers they run against, builders of test data, plugins built for tests.
 
+pub mod api;
 pub mod artifacts;
 pub mod backends;
 pub mod brokers;

@@ -97,6 +97,20 @@ impl AppError {
         self
     }
 
+    /// What causes it, outermost first.
+    pub fn causes(&self) -> Vec<String> {
+        let mut causes = match self {
+            AppError::Invalid { causes, .. } => causes.clone(),
+            _ => Vec::new(),
+        };
+        causes.extend(
+            std::iter::successors(std::error::Error::source(self), |cause| cause.source()).map(ToString::to_string),
+        );
+        // Some libraries repeat the cause in their own text; a line that says nothing new only tires.
+        causes.dedup_by(|next, line| line.contains(next.as_str()));
+        causes
+    }
+
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<&str> {
         match self {

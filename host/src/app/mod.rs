@@ -150,6 +150,11 @@ impl App {
         Ok(self.time.now())
     }
 
+    /// What tells the time of this host.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// What no job may exceed.
     pub fn caps(&self) -> &Caps {
         &self.caps

@@ -85,6 +85,15 @@ impl App {
         })
     }
 
+    /// Asks the store for next to nothing.
+    ///
+    /// # Errors
+    /// Those of the store, which cannot be reached.
+    pub async fn store_answers(&self) -> AppResult<()> {
+        self.store.store_clock().await?;
+        Ok(())
+    }
+
     /// The schedulers that live and run jobs, as far as the store knows.
     ///
     /// # Errors

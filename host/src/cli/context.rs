@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use super::exit::Outcomes;
 use super::output::Output;
 use super::settings::{GlobalArgs, ServeArgs};
+#[cfg(feature = "api")]
+use crate::api::ApiOptions;
 use crate::app::App;
 use crate::assemble::{Machine, Opened};
 use crate::config::Config;
@@ -38,6 +40,13 @@ impl Context {
         let config = self.flags.config(&self.serve)?;
         self.config = Some(config.clone());
         Ok(config)
+    }
+
+    /// How the HTTP interface is set.
+    #[cfg(feature = "api")]
+    pub(super) fn api_options(&mut self) -> Outcomes<ApiOptions> {
+        let data_dir = self.config()?.data_dir;
+        Ok(ApiOptions { data_dir, ..self.flags.api_options(&self.serve)? })
     }
 
     /// The operations; the store is opened the first time.

@@ -136,18 +136,7 @@ impl Failure {
 }
 
 fn print_app_error(error: &AppError, to: &mut dyn Write) -> io::Result<()> {
-    let mut causes = match error {
-        AppError::Invalid { causes, .. } => causes.clone(),
-        _ => Vec::new(),
-    };
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    // Some libraries repeat the cause in their own text; a line that says nothing new only tires.
-    causes.dedup_by(|next, line| line.contains(next.as_str()));
-    print_error(&error.to_string(), &causes, error.hint(), to)
+    print_error(&error.to_string(), &error.causes(), error.hint(), to)
 }
 
 /// A guest's failure, with the backtrace where there is one.

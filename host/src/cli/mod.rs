@@ -12,6 +12,10 @@
 
 mod agreement;
 mod answer;
+#[cfg(feature = "api")]
+mod api;
+#[cfg(feature = "api")]
+mod api_settings;
 mod approval;
 mod context;
 mod crontab;
@@ -104,6 +108,9 @@ enum Command {
     Secrets(secrets::SecretsArgs),
     /// Fire schedules and run jobs until told to stop
     Serve(Box<ServeArgs>),
+    /// Answer requests over HTTP until told to stop, without a scheduler
+    #[cfg(feature = "api")]
+    Api(api::ApiCommandArgs),
     /// Print events as they happen
     Events(events::EventsArgs),
     /// Remove what has expired, take back what dead workers left
@@ -133,9 +140,17 @@ enum Command {
 }
 
 impl Command {
+    fn is_server(&self) -> bool {
+        #[cfg(feature = "api")]
+        if matches!(self, Command::Api(_)) {
+            return true;
+        }
+        matches!(self, Command::Serve(_))
+    }
+
     /// Whether the command ends in its own way when a signal asks it to.
     fn minds_signals(&self) -> bool {
-        matches!(self, Command::Serve(_) | Command::Run(_) | Command::Invoke(_))
+        self.is_server() || matches!(self, Command::Run(_) | Command::Invoke(_))
     }
 }
 
@@ -154,7 +169,7 @@ pub fn run(machine: Machine) -> ExitCode {
             return exit.into();
         }
     };
-    logs::init(&cli.global, matches!(cli.command, Command::Serve(_)));
+    logs::init(&cli.global, cli.command.is_server());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Output(error)),
@@ -189,6 +204,8 @@ async fn interruptible(machine: Machine, cli: Cli) -> Outcomes {
 async fn command(machine: Machine, cli: Cli) -> Outcomes {
     let (serve, command) = match cli.command {
         Command::Serve(args) => (*args, Command::Serve(Box::default())),
+        #[cfg(feature = "api")]
+        Command::Api(args) => (args.into(), Command::Api(api::ApiCommandArgs::default())),
         other => (ServeArgs::default(), other),
     };
     let mut context = Context::new(machine, cli.global, serve);
@@ -213,6 +230,8 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         #[cfg(feature = "wasm")]
         Command::Secrets(args) => secrets::run(context, args).await,
         Command::Serve(_) => serve::run(context).await,
+        #[cfg(feature = "api")]
+        Command::Api(_) => api::run(context).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Cleanup => system::cleanup(context).await,
         Command::Status => system::status(context).await,

@@ -1,5 +1,7 @@
 //! `host serve`.
 
+#[cfg(feature = "api")]
+use super::api;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::supervisor::Supervisor;
@@ -18,9 +20,14 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
     let store = context.config()?.store;
     let options = opened.options;
     let (role, drain) = (options.role.as_str(), options.drain_timeout);
+    #[cfg(feature = "api")]
+    let mut server = api::open(context, opened.app.clone()).await?;
     let parts = opened.app.scheduler_parts(opened.executors);
     let handle = Scheduler::start(parts, options).await.map_err(AppError::from)?;
     let identity = handle.identity().clone();
+    // Said first, so that whoever waits for `ready` has heard it.
+    #[cfg(feature = "api")]
+    api::start(context, &mut server)?;
     supervisor.ready(identity.as_str())?;
     context.out.note(&format!("ready: {role} `{identity}` on {store}"))?;
     let failed = tokio::select! {
@@ -31,8 +38,13 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
     supervisor.stopping();
     let within = format_duration(drain);
     context.out.note(&format!("stopping: running jobs have {within}; once more stops at once"))?;
+    #[cfg(feature = "api")]
+    let api_stopped = api::stop(server, drain);
+    #[cfg(not(feature = "api"))]
+    let api_stopped = std::future::ready(());
+    let stopped = async { tokio::join!(handle.stop(), api_stopped).0 };
     let report = tokio::select! {
-        report = handle.stop() => report,
+        report = stopped => report,
         signal = signals.next() => return Err(Failure::Interrupted(signal)),
         never = supervisor.keep_alive() => match never {},
     };

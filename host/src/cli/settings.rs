@@ -7,8 +7,12 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
+#[cfg(feature = "api")]
+use super::api_settings::{ApiArgs, ApiFile};
 use super::exit::{Failure, Outcomes};
 use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
+#[cfg(feature = "api")]
+use crate::api::ApiOptions;
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
 use crate::config::{
@@ -106,6 +110,21 @@ pub(super) struct ServeArgs {
     /// Most lines of that which are kept of a schedule [default: 1000]
     #[arg(long, env = "HOST_HISTORY_MAX", value_name = "N", value_parser = parse_positive, hide_env_values = true)]
     history_max: Option<usize>,
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[cfg(feature = "api")]
+impl ServeArgs {
+    /// What `host api` says of a server that has no scheduler.
+    pub(super) fn without_scheduler(
+        api: ApiArgs,
+        drain_timeout: Option<Duration>,
+        ready_file: Option<PathBuf>,
+    ) -> ServeArgs {
+        ServeArgs { api, drain_timeout, ready_file, ..ServeArgs::default() }
+    }
 }
 
 pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
@@ -127,9 +146,19 @@ fn parse_span(text: &str) -> Result<Duration, String> {
 }
 
 impl GlobalArgs {
+    fn file(&self) -> Outcomes<File> {
+        Ok(self.config.as_deref().map(File::read).transpose()?.unwrap_or_default())
+    }
+
+    /// The settings of the HTTP interface that hold, but for the folder of data.
+    #[cfg(feature = "api")]
+    pub(super) fn api_options(&self, serve: &ServeArgs) -> Outcomes<ApiOptions> {
+        Ok(serve.api.over(self.file()?.api))
+    }
+
     /// The settings that hold.
     pub(super) fn config(&self, serve: &ServeArgs) -> Outcomes<Config> {
-        let file = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let file = self.file()?;
         let data_dir = match self.data_dir.clone().or(file.data_dir) {
             Some(dir) => dir,
             None => default_data_dir()?,
@@ -269,6 +298,9 @@ struct File {
     caps: CapsFile,
     #[serde(default)]
     compiler: CompilerFile,
+    #[cfg(feature = "api")]
+    #[serde(default)]
+    api: ApiFile,
 }
 
 #[derive(Debug, Default, Deserialize)]

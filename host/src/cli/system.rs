@@ -10,51 +10,17 @@ use super::output::{plural, time, time_or_dash};
 use crate::assemble::{Migrating, Migrations};
 use crate::config::units::format_size;
 use crate::model::MemoryLoad;
+use crate::wire;
 
 pub(super) async fn status(context: &mut Context) -> Outcomes {
     let status = context.app().await?.status().await?;
     let config = context.config()?;
     let store = config.store.to_string();
     if context.out.json {
-        let schedulers = status.schedulers.iter().map(|scheduler| {
-            json!({
-                "id": scheduler.id.as_str(),
-                "role": scheduler.role,
-                "started_at": scheduler.started_at.to_string(),
-                "seen_at": scheduler.seen_at.to_string(),
-                "stopped_at": scheduler.stopped_at.map(|at| at.to_string()),
-                "queues": scheduler.queues.iter().map(|queue| queue.as_str()).collect::<Vec<_>>(),
-                "abilities": scheduler.abilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "memory": scheduler.memory.map(|memory| json!({
-                    "total_bytes": memory.total_bytes,
-                    "reserved_bytes": memory.reserved_bytes,
-                    "jobs_waiting": memory.waiting,
-                })),
-            })
-        });
-        let unreadable = status.unreadable.first.iter();
-        let unreadable = unreadable.map(|row| json!({"what": row.id, "reason": row.defect.to_string()}));
-        return Ok(context.out.json(&json!({
-            "store": store,
-            "data_dir": config.data_dir.display().to_string(),
-            "plugins": status.plugins,
-            "tasks": status.tasks,
-            "schedules": {"total": status.schedules, "paused": status.schedules_paused},
-            "next_due": status.next_due.map(|at| at.to_string()),
-            "jobs": {"queued": status.jobs.queued, "running": status.jobs.running, "finished": status.jobs.finished},
-            "unserved": status.unserved.iter().map(|unserved| json!({
-                "queue": unserved.queue.as_str(),
-                "needs": unserved.needs.to_string(),
-                "jobs": unserved.jobs,
-                "waits_for": unserved.waits_for,
-            })).collect::<Vec<_>>(),
-            "schedulers": schedulers.collect::<Vec<_>>(),
-            "unreadable": {
-                "count": status.unreadable.count,
-                "first": unreadable.collect::<Vec<_>>(),
-            },
-            "store_clock_ahead_ms": status.store_clock_ahead_ms,
-        }))?);
+        let mut answer = wire::status(&status);
+        answer["store"] = store.into();
+        answer["data_dir"] = config.data_dir.display().to_string().into();
+        return Ok(context.out.json(&answer)?);
     }
     let jobs = status.jobs;
     let mut schedulers = status.schedulers.iter().map(|scheduler| match scheduler.stopped_at {

@@ -11,6 +11,7 @@ mod payload;
 mod plugin;
 mod schedule;
 mod settings;
+mod status;
 mod task;
 mod transfer;
 
@@ -20,6 +21,7 @@ pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(crate) use payload::payload_value;
 pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
 pub(crate) use schedule::{ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, settings_of};
+pub(crate) use status::status;
 pub(crate) use task::{TaskDetails, TaskWire};
 pub(crate) use transfer::CountsWire;
 

@@ -28,6 +28,7 @@ const COMMANDS: &[&str] = &[
     "kv list",
     "kv set",
     "serve",
+    "api",
     "events",
     "cleanup",
     "status",

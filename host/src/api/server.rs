@@ -1,0 +1,244 @@
+//! Connections: how many, how long, and how they end.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::listen::{self, Listen, Listener, Peer};
+use super::router;
+use super::stall::Stalling;
+use super::state::{ApiOptions, Shared};
+use super::token::LocalToken;
+use crate::app::{App, AppError, AppResult};
+
+/// Most connections at once; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 1024;
+/// How long a connection may be without a whole head of a request: one that is kept alive without asking, or that sends slowly.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Largest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// How long to wait before accepting goes on where the system has no more files to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The interface, at a place that is open. Dropped, it ends at once.
+pub struct ApiServer {
+    shared: Arc<Shared>,
+    listener: Option<Listener>,
+    url: String,
+    /// Ends connections in the middle of an answer.
+    abort: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl ApiServer {
+    /// Opens the place where it listens; connections wait until it is started. `None` where it is to listen nowhere.
+    ///
+    /// # Errors
+    /// [`AppError::Refused`] where another process listens there, [`AppError::Invalid`] for options that are not acceptable, and
+    /// [`AppError::Unreachable`] where the token of this machine cannot be read or made.
+    pub async fn open(app: App, options: ApiOptions) -> AppResult<Option<ApiServer>> {
+        check(&options)?;
+        let Some(listener) = listen::open(options.listen.as_ref()).await? else { return Ok(None) };
+        let url = match &listener {
+            Listener::Tcp(_, address) => format!("http://{address}{}", options.base_path),
+            Listener::Unix(_, path) => format!("unix:{}", path.display()),
+        };
+        let local_token = match options.without_auth {
+            true => None,
+            false => Some(LocalToken::find(&options.data_dir)?),
+        };
+        let shared = Arc::new(Shared {
+            clock: app.clock(),
+            app,
+            local_token,
+            is_tcp: matches!(listener, Listener::Tcp(..)),
+            stopping: CancellationToken::new(),
+            options,
+        });
+        let (abort, connections) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Some(ApiServer { shared, listener: Some(listener), url, abort, connections }))
+    }
+
+    /// Where it is reached: a URL, or `unix:` and a path.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Begins to accept connections.
+    pub fn start(&mut self) {
+        let Some(listener) = self.listener.take() else { return };
+        let accepting = Accepting {
+            router: router::router(Arc::clone(&self.shared)),
+            shared: Arc::clone(&self.shared),
+            abort: self.abort.clone(),
+            connections: self.connections.clone(),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        };
+        self.connections.spawn(accepting.run(listener));
+    }
+
+    /// Accepts nothing more, gives requests under way that long, and ends what is left then.
+    pub async fn stop(self, within: Duration) {
+        self.shared.stopping.cancel();
+        self.connections.close();
+        tokio::select! {
+            () = self.connections.wait() => {}
+            () = self.shared.clock.sleep(within) => {
+                tracing::warn!(connections = self.connections.len(), "requests under way were broken off");
+            }
+        }
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+        self.abort.cancel();
+    }
+}
+
+fn check(options: &ApiOptions) -> AppResult<()> {
+    let base = &options.base_path;
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && part != "."
+            && part != ".."
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+    };
+    if !base.is_empty() && !base.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_plain)) {
+        return Err(AppError::invalid(format!("`{base}` cannot stand before every path")).with_hint(
+            "name a path such as `/host`: letters, digits and -._~ between slashes, and no slash at the end",
+        ));
+    }
+    let place = match &options.listen {
+        Some(Listen::Tcp(address)) => Some(address.ip()),
+        _ => None,
+    };
+    let is_open = place.is_some_and(|address: IpAddr| !address.is_loopback());
+    match (options.without_auth, is_open) {
+        (true, true) => {
+            Err(AppError::invalid("without tokens, everybody who reaches this address could do everything").with_hint(
+                "listen at an address of this machine alone, such as 127.0.0.1:7980, or leave --insecure-no-auth out",
+            ))
+        }
+        (true, false) => {
+            tracing::warn!("everybody on this machine may do everything: no token is asked for");
+            Ok(())
+        }
+        (false, true) => {
+            tracing::warn!(
+                "tokens and answers go over the network in the clear unless a proxy with TLS stands before this"
+            );
+            Ok(())
+        }
+        (false, false) => Ok(()),
+    }
+}
+
+/// What accepts connections.
+struct Accepting {
+    router: Router,
+    shared: Arc<Shared>,
+    abort: CancellationToken,
+    connections: TaskTracker,
+    places: Arc<Semaphore>,
+}
+
+impl Accepting {
+    async fn run(self, listener: Listener) {
+        loop {
+            let place = tokio::select! {
+                place = Arc::clone(&self.places).acquire_owned() => place,
+                () = self.shared.stopping.cancelled() => break,
+            };
+            // It is never closed.
+            let Ok(place) = place else { break };
+            let served = tokio::select! {
+                served = self.accept(&listener) => served,
+                () = self.shared.stopping.cancelled() => break,
+            };
+            match served {
+                Ok(served) => drop(self.connections.spawn(async move {
+                    served.await;
+                    drop(place);
+                })),
+                // The client was gone before it was accepted, or no file was left for it: neither ends the others.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    self.shared.clock.sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        if let Listener::Unix(listener, path) = listener {
+            drop(listener);
+            drop(std::fs::remove_file(path));
+        }
+    }
+
+    async fn accept(&self, listener: &Listener) -> io::Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> {
+        Ok(match listener {
+            Listener::Tcp(listener, _) => {
+                let (stream, address) = listener.accept().await?;
+                // Only slower where it fails.
+                drop(stream.set_nodelay(true));
+                Box::pin(self.serve(stream, Peer::Tcp(address)))
+            }
+            Listener::Unix(listener, _) => Box::pin(self.serve(listener.accept().await?.0, Peer::Unix)),
+        })
+    }
+
+    fn serve<S>(&self, stream: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
+        let (stopping, abort) = (self.shared.stopping.clone(), self.abort.clone());
+        let stream = TokioIo::new(Stalling::new(stream, Arc::clone(&self.shared.clock)));
+        async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME)
+                .max_headers(HEADERS_MAX)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(stream, service);
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                () = stopping.cancelled() => None,
+            };
+            let ended = match ended {
+                Some(ended) => ended,
+                None => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = connection.as_mut() => ended,
+                        () = abort.cancelled() => Ok(()),
+                    }
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, %peer, "a connection ended early");
+            }
+        }
+    }
+}

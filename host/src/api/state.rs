@@ -1,0 +1,39 @@
+//! What handlers share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::listen::Listen;
+use super::token::LocalToken;
+use crate::app::App;
+use crate::clock::Clock;
+
+/// How the interface is set.
+#[derive(Debug, Clone, Default)]
+pub struct ApiOptions {
+    /// Where it listens. `None`: at port 7980 of this machine, or at a free one where that is taken.
+    pub listen: Option<Listen>,
+    /// What stands before every path, such as `/host`, behind a proxy that passes it on; empty: nothing.
+    pub base_path: String,
+    /// Names under which it may be asked for, beside addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
+    /// Whether everybody who reaches it may do everything. Only for an address of this machine.
+    pub without_auth: bool,
+    /// Where the token of this machine is kept.
+    pub data_dir: PathBuf,
+}
+
+/// What handlers share.
+pub(super) struct Shared {
+    pub(super) app: App,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) options: ApiOptions,
+    /// The token of this machine; `None` where nobody needs one.
+    pub(super) local_token: Option<LocalToken>,
+    /// Whether any client reaches the interface over the network, and a browser might be among them.
+    pub(super) is_tcp: bool,
+    /// Cancelled once the process begins to stop. Answers without end then end.
+    pub(super) stopping: CancellationToken,
+}

@@ -1,0 +1,4 @@
+//! The HTTP interface, asked by clients of every kind.
+
+mod access;
+mod serving;
