@@ -72,6 +72,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cap_primitives", &["sandbox/src/"]),
     ("cap_fs_ext", &["sandbox/src/"]),
     ("rustc_demangle", &["sandbox/src/"]),
+    ("prometheus_client", &["src/api/metrics.rs"]),
     ("notify", &["src/broker/sqlite.rs"]),
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),

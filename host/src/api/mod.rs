@@ -16,6 +16,7 @@ mod auth;
 mod call;
 mod health;
 mod listen;
+mod metrics;
 mod openapi;
 mod origin;
 mod problem;

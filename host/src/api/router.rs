@@ -11,11 +11,12 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use super::problem::Problem;
 use super::route::{Access, Route, Spec};
 use super::state::Shared;
-use super::{auth, call, health, openapi, origin, v1};
+use super::{auth, call, health, metrics, openapi, origin, v1};
 
 /// All routes, with that of the document that names them.
 fn table(base_path: &str) -> Vec<Route> {
-    let mut routes: Vec<Route> = [health::routes(), auth::routes(), v1::routes()].into_iter().flatten().collect();
+    let mut routes: Vec<Route> =
+        [health::routes(), metrics::routes(), auth::routes(), v1::routes()].into_iter().flatten().collect();
     let own = |document: Bytes| {
         let answer = async move || ([(header::CONTENT_TYPE, "application/json")], document);
         Route::get("/openapi.json", Access::Public, "This document", answer)

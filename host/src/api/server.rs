@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +13,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,7 @@ use super::stall::Stalling;
 use super::state::{ApiOptions, Shared};
 use super::token::LocalToken;
 use crate::app::{App, AppError, AppResult};
+use crate::scheduler::Meter;
 
 /// Most connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -68,6 +69,8 @@ impl ApiServer {
             local_token,
             is_tcp: matches!(listener, Listener::Tcp(..)),
             stopping: CancellationToken::new(),
+            meter: OnceLock::new(),
+            figures: Mutex::default(),
             options,
         });
         let (abort, connections) = (CancellationToken::new(), TaskTracker::new());
@@ -77,6 +80,12 @@ impl ApiServer {
     /// Where it is reached: a URL, or `unix:` and a path.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Has it measure a scheduler of this process as well.
+    pub fn measure(&self, meter: Meter) {
+        // There is one scheduler, so this is the first.
+        let _first = self.shared.meter.set(meter);
     }
 
     /// Begins to accept connections.

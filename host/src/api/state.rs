@@ -1,14 +1,16 @@
 //! What handlers share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::Listen;
 use super::token::LocalToken;
-use crate::app::App;
-use crate::clock::Clock;
+use crate::app::{App, Figures};
+use crate::clock::{Clock, Instant};
+use crate::scheduler::Meter;
 
 /// How the interface is set.
 #[derive(Debug, Clone, Default)]
@@ -36,4 +38,11 @@ pub(super) struct Shared {
     pub(super) is_tcp: bool,
     /// Cancelled once the process begins to stop. Answers without end then end.
     pub(super) stopping: CancellationToken,
+    /// What the scheduler of this process has done, where there is one.
+    pub(super) meter: OnceLock<Meter>,
+    /// What the store was asked for last, for whoever measures.
+    pub(super) figures: Mutex<Option<Measurement>>,
 }
+
+/// When the store was asked for its figures, and what it answered; `None`: nothing.
+pub(super) type Measurement = (Instant, Option<Figures>);

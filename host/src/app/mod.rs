@@ -53,7 +53,7 @@ pub use schedule_set::{FIRES_SHOWN, ScheduleChange, ScheduleChanged};
 pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 #[cfg(feature = "wasm")]
 pub use secrets::{SecretInfo, Vault};
-pub use status::{Cleaned, Status};
+pub use status::{Cleaned, Figures, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
 pub use versions::VersionPlan;

@@ -33,6 +33,23 @@ pub struct Status {
     pub store_clock_ahead_ms: Option<i64>,
 }
 
+/// How things stand, in numbers that cost the store little.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// Jobs by state.
+    pub jobs: JobCounts,
+    /// Schedules.
+    pub schedules: u64,
+    /// Those of them that are paused.
+    pub schedules_paused: u64,
+    /// Schedulers that were seen lately.
+    pub schedulers_alive: u64,
+    /// How long the schedule that is due for longest waits.
+    pub overdue: Duration,
+    /// By how many seconds the store's clock is ahead of this host's, where it has one.
+    pub store_clock_ahead: Option<f64>,
+}
+
 /// What clean-up did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cleaned {
@@ -82,6 +99,31 @@ impl App {
             schedulers: schedulers.rows,
             unreadable,
             store_clock_ahead_ms: store_clock.map(|store| (store.as_micros() - now.as_micros()) / 1_000),
+        })
+    }
+
+    /// How things stand, in numbers that cost the store little.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn figures(&self) -> AppResult<Figures> {
+        let store_clock = self.store.store_clock().await?.now;
+        let host_clock = self.clock.now();
+        let now = self.now().await?;
+        let schedules = self.store.schedule_counts().await?;
+        let next_due = self.store.schedule_next_due().await?;
+        let schedulers = self.store.scheduler_list().await?.rows;
+        let ahead = |store: Timestamp| match store >= host_clock {
+            true => store.saturating_since(host_clock).as_secs_f64(),
+            false => -host_clock.saturating_since(store).as_secs_f64(),
+        };
+        Ok(Figures {
+            jobs: self.store.job_counts().await?,
+            schedules: schedules.all,
+            schedules_paused: schedules.paused,
+            schedulers_alive: schedulers.iter().filter(|row| rules::is_alive(row, now)).count() as u64,
+            overdue: next_due.map_or(Duration::ZERO, |due| now.saturating_since(due)),
+            store_clock_ahead: store_clock.map(ahead),
         })
     }
 

@@ -15,9 +15,8 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 #[cfg_attr(not(feature = "sql"), expect(unused_imports, reason = "stores in memory have no schema"))]
 use crate::config::{Config, StoreUrl};
-use crate::executor::PluginInspector;
 #[cfg(feature = "wasm")]
-use crate::executor::{KvReader, SecretSource};
+use crate::executor::{KvReader, PluginInspector, SecretSource};
 use crate::files::ensure_private_folder;
 #[cfg(feature = "wasm")]
 use crate::model::ExecutorName;

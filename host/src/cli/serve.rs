@@ -24,6 +24,10 @@ pub(super) async fn run(context: &mut Context) -> Outcomes {
     let mut server = api::open(context, opened.app.clone()).await?;
     let parts = opened.app.scheduler_parts(opened.executors);
     let handle = Scheduler::start(parts, options).await.map_err(AppError::from)?;
+    #[cfg(feature = "api")]
+    if let Some(server) = &server {
+        server.measure(handle.meter());
+    }
     let identity = handle.identity().clone();
     // Said first, so that whoever waits for `ready` has heard it.
     #[cfg(feature = "api")]

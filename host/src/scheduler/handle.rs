@@ -1,7 +1,8 @@
 //! Starting and stopping.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -141,6 +142,32 @@ pub struct Handle {
     stop_publishing: CancellationToken,
 }
 
+/// What tells of a scheduler without keeping it. Cheap to clone.
+#[derive(Clone)]
+pub struct Meter(Weak<Core>);
+
+impl Meter {
+    /// See [`Handle::measured`]; `None` once the scheduler is gone.
+    pub fn measured(&self) -> Option<Measured> {
+        self.0.upgrade().map(|core| measured(&core))
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Meter").finish_non_exhaustive()
+    }
+}
+
+fn measured(core: &Core) -> Measured {
+    Measured {
+        running: core.running.ids().len(),
+        slots: core.options.max_concurrent_jobs,
+        memory: core.executors.memory_load(),
+        ..core.metrics.measured()
+    }
+}
+
 /// How stopping went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StopReport {
@@ -158,12 +185,12 @@ impl Handle {
 
     /// What it has counted since it started, and what it has at the moment.
     pub fn measured(&self) -> Measured {
-        Measured {
-            running: self.core.running.ids().len(),
-            slots: self.core.options.max_concurrent_jobs,
-            memory: self.core.executors.memory_load(),
-            ..self.core.metrics.measured()
-        }
+        measured(&self.core)
+    }
+
+    /// What tells the same for as long as the scheduler is there, and does not keep it.
+    pub fn meter(&self) -> Meter {
+        Meter(Arc::downgrade(&self.core))
     }
 
     /// Waits until the scheduler stops by itself, which only happens when one of its loops has panicked. Call [`Handle::stop`] then.

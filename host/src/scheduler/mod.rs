@@ -59,7 +59,7 @@ mod writer;
 use std::time::Duration;
 
 pub use crate::config::{Caps, QueueLimit, Role};
-pub use handle::{Handle, Scheduler, StartError, StopReport};
+pub use handle::{Handle, Meter, Scheduler, StartError, StopReport};
 pub use options::{Executors, Options, Parts};
 pub use run_one::run_one;
 

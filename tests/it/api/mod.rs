@@ -1,4 +1,5 @@
 //! The HTTP interface, asked by clients of every kind.
 
 mod access;
+mod metrics;
 mod serving;

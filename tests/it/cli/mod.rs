@@ -13,7 +13,7 @@ mod review;
 mod rollouts;
 mod schedules;
 mod secrets;
-mod serving;
+pub(crate) mod serving;
 mod settings;
 mod transfer;
 mod triggers;

@@ -16,7 +16,7 @@ fn with_hello() -> User {
 
 /// Looks again and again until `found` says something, for a minute.
 #[track_caller]
-pub(super) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let since = Stopwatch::start();
     while since.elapsed() < Duration::from_secs(60) {
         if let Some(found) = found() {
