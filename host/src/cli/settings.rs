@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use super::exit::{Failure, Outcomes};
-use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
+use super::flags::{parse_backoff, parse_grace_time, parse_parallelism, parse_pause_after};
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
 use crate::config::{Caps, CompilerLimits, Config, DeclaredCaps, QueueLimit, Role, Serve, StoreUrl, UrlError};
@@ -267,6 +267,8 @@ struct TaskDefaultsFile {
     queue: Option<Parsed<QueueName>>,
     misfire_grace_time: Option<String>,
     overlap: Option<Parsed<Overlap>>,
+    /// A number, or `"none"`.
+    pause_after: Option<toml::Value>,
     executor: Option<Parsed<ExecutorName>>,
     timeout: Option<AnyDuration>,
     fuel: Option<u64>,
@@ -366,6 +368,10 @@ impl TaskDefaultsFile {
             .misfire_grace_time
             .map(|text| parse_grace_time(&text).map_err(|error| fault("misfire_grace_time", error)));
         let backoff = self.backoff.map(|text| parse_backoff(&text).map_err(|error| fault("backoff", error)));
+        let pause_after = self.pause_after.map(|value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            parse_pause_after(&text).map_err(|error| fault("pause_after", error))
+        });
         Ok(Settings {
             max_running_jobs: max_running_jobs.transpose()?,
             max_running_per_key: max_running_per_key.transpose()?,
@@ -373,6 +379,9 @@ impl TaskDefaultsFile {
             queue: self.queue.map(|queue| queue.0),
             misfire_grace_time: misfire_grace_time.transpose()?,
             overlap: self.overlap.map(|policy| policy.0),
+            pause_after: pause_after.transpose()?,
+            until_success: None,
+            max_fires: None,
             executor: self.executor.map(|name| name.0),
             timeout: self.timeout.map(|span| span.0),
             fuel: self.fuel,
@@ -567,6 +576,7 @@ mod tests {
             max_running_jobs = "none"
             misfire_grace_time = "30s"
             overlap = "skip"
+            pause_after = 5
             timeout = "1m"
             memory = "64MiB"
             backoff = "5s"

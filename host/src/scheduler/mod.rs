@@ -50,6 +50,7 @@ mod running;
 mod schedule_loop;
 mod shares;
 mod skipped;
+mod stopped;
 mod throttle;
 mod triggers;
 mod wake;
