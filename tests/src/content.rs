@@ -10,8 +10,8 @@ use host::config::Caps;
 use host::model::{
     Backoff, BucketName, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage,
     Import, Job, JobError, JobId, JobSettings, JobSpec, KvAccess, KvKey, KvWrite, KvWrites, LeaseToken, LogLevel,
-    LogLine, Metadata, Outcome, Overlap, Parallelism, Pause, Payload, PluginName, PluginVersion, Progress, Schedule,
-    SecretGrant, SecretName, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
+    LogLine, Metadata, Outcome, Overlap, Parallelism, Pause, PauseAfter, Payload, PluginName, PluginVersion, Progress,
+    Schedule, SecretGrant, SecretName, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -393,6 +393,8 @@ impl Content<'_> {
             args: cbor,
             coalesce: Coalesce::All,
             max_jitter: Duration::from_micros(1_500_001),
+            fire_count: 3,
+            failures: 2,
             settings: Settings { max_running_jobs: None, executor: None, ..every_setting() },
             ..self.schedule(TEXT.trim())
         };
@@ -441,6 +443,7 @@ impl Content<'_> {
             last_fire_time: Some(due),
             at: due,
             overlap: Overlap::default(),
+            max_fires: None,
             continues: false,
             passed: None,
             then: AfterFire::Free,
@@ -458,6 +461,9 @@ fn every_setting() -> Settings {
         max_running_jobs: Some(Parallelism::AtMost(3.try_into().expect("not zero"))),
         misfire_grace_time: Some(GraceTime::Within(Duration::from_micros(1))),
         overlap: Some(Overlap::QueueOne),
+        pause_after: Some(PauseAfter::Never),
+        until_success: Some(false),
+        max_fires: std::num::NonZeroU32::new(1_000_000),
         executor: None,
         timeout: Some(Duration::from_millis(1_500)),
         fuel: Some(u64::MAX),

@@ -87,6 +87,8 @@ pub fn schedule(id: &str, due: i64) -> Schedule {
         next_fire_time: Some(t(due)),
         last_fire_time: None,
         overruns_since: None,
+        fire_count: 0,
+        failures: 0,
         created_at: t(0),
     }
 }
@@ -128,6 +130,8 @@ pub fn job_settings() -> JobSettings {
         priority: 0,
         result_ttl: Duration::from_secs(3_600),
         version: None,
+        pause_after: None,
+        until_success: false,
         metadata: Metadata::default(),
     }
 }
@@ -209,6 +213,7 @@ pub fn release(id: JobId, token: LeaseToken, ending: Ending) -> ReleaseJob {
         started_at: None,
         lines: Vec::new(),
         progress: None,
+        concerned: None,
         effects: host::store::Effects::default(),
     }
 }
@@ -238,7 +243,11 @@ pub fn recover(now: i64) -> Recover {
 
 /// The answer to a fire that is stored with all of its jobs.
 pub fn fired() -> host::store::Fired {
-    host::store::Fired::Stored { left_out: Vec::new(), overlapped: host::store::Overlapped::default() }
+    host::store::Fired::Stored {
+        left_out: Vec::new(),
+        is_finished: false,
+        overlapped: host::store::Overlapped::default(),
+    }
 }
 
 /// A fire of a schedule that was due at `t(at)`, with these jobs; it goes on ten seconds later.
@@ -249,6 +258,7 @@ pub fn fire(id: &str, token: LeaseToken, at: i64, jobs: Vec<JobSpec>) -> FireSch
         at: t(at),
         jobs,
         overlap: Overlap::Queue,
+        max_fires: None,
         continues: false,
         passed: None,
         trigger_state: "moved".into(),

@@ -283,6 +283,18 @@ impl Stage {
 
     /// Puts a schedule into the store.
     pub async fn schedule(&self, id: &str, task_id: &TaskId, trigger: &str, coalesce: Coalesce) -> ScheduleId {
+        self.schedule_with(id, task_id, trigger, coalesce, Settings::default()).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn schedule_with(
+        &self,
+        id: &str,
+        task_id: &TaskId,
+        trigger: &str,
+        coalesce: Coalesce,
+        settings: Settings,
+    ) -> ScheduleId {
         let created_at = self.clock.now();
         let trigger = Trigger::from_json(trigger, created_at).expect("a trigger");
         let schedule = Schedule {
@@ -294,11 +306,13 @@ impl Stage {
             args: Payload::no_args(),
             coalesce,
             max_jitter: Duration::ZERO,
-            settings: Settings::default(),
+            settings,
             pause: None,
             next_fire_time: Some(trigger.first_fire().expect("it fires").at),
             last_fire_time: None,
             overruns_since: None,
+            fire_count: 0,
+            failures: 0,
             created_at,
         };
         let id = schedule.id.clone();

@@ -20,6 +20,9 @@ pub enum SettingName {
     Queue,
     MisfireGraceTime,
     Overlap,
+    PauseAfter,
+    UntilSuccess,
+    MaxFires,
     Executor,
     Timeout,
     Fuel,
@@ -41,6 +44,9 @@ impl SettingName {
             SettingName::Queue => settings.queue = None,
             SettingName::MisfireGraceTime => settings.misfire_grace_time = None,
             SettingName::Overlap => settings.overlap = None,
+            SettingName::PauseAfter => settings.pause_after = None,
+            SettingName::UntilSuccess => settings.until_success = None,
+            SettingName::MaxFires => settings.max_fires = None,
             SettingName::Executor => settings.executor = None,
             SettingName::Timeout => settings.timeout = None,
             SettingName::Fuel => settings.fuel = None,
@@ -134,6 +140,10 @@ impl App {
         if settings.version.is_some() {
             return Err(AppError::invalid("version is a setting of jobs and schedules, and none of tasks")
                 .with_hint("`host plugins rollback` makes another version current for all of them"));
+        }
+        if settings.until_success.is_some() || settings.max_fires.is_some() {
+            return Err(AppError::invalid("until_success and max_fires are settings of schedules, and none of tasks")
+                .with_hint("give them to each schedule of the task"));
         }
         check_settings(settings, &self.caps)
     }

@@ -1,10 +1,11 @@
 //! Changing a schedule in one respect.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::arguments::Callee;
 use super::check::check_span;
-use super::schedules::{passed_before, stored_trigger, updated};
+use super::schedules::{coming_fires, passed_before, stored_trigger, updated};
 use super::{App, AppError, AppResult, Arguments, SettingName};
 use crate::model::{Coalesce, Fate, Metadata, Schedule, ScheduleId, Settings, Timestamp};
 use crate::store::{PassedFires, SetSchedule, StoreError};
@@ -52,7 +53,8 @@ impl App {
     /// Changes a schedule and keeps what nothing is said about. Fires and other changes at the same time are not lost: what is changed is what
     /// the schedule says at that moment, and a fire under way is made by the new content.
     ///
-    /// Where the trigger becomes another, it goes on with its first fire time from now on. Jobs that were made already stay as they are.
+    /// Where the trigger becomes another, or another bound on its fires lets a finished schedule go on, it goes on with its first fire time
+    /// from now on. Jobs that were made already stay as they are.
     ///
     /// # Errors
     /// [`AppError::NotFound`]; [`AppError::Invalid`] for what is not acceptable, as for a new schedule; [`AppError::Refused`] where the trigger
@@ -65,7 +67,8 @@ impl App {
             let before = self.schedule_get(id).await?;
             let now = self.now().await?;
             let (after, passed) = self.changed(&before, change, now).await?;
-            let (fires_before, fires_after) = (next_fires(&before)?, next_fires(&after)?);
+            let fires_before = coming_fires(&before, FIRES_SHOWN)?.fires;
+            let fires_after = coming_fires(&after, FIRES_SHOWN)?.fires;
             tries += 1;
             if after != before {
                 let request = SetSchedule { expected: before.clone(), schedule: after.clone(), at: now, passed };
@@ -98,6 +101,14 @@ impl App {
         after.settings = change.settings.over(&after.settings);
         if change.settings.metadata != Metadata::default() {
             self.check_job_settings(&after.settings)?;
+        }
+        if let Some(max) = change.settings.max_fires.filter(|max| before.fire_count >= u64::from(max.get())) {
+            let what =
+                format!("schedule `{}` has made {} jobs already, and max_fires is {max}", before.id, before.fire_count);
+            return Err(AppError::invalid(what).with_hint("give it a larger number, or remove the schedule"));
+        }
+        if before.next_fire_time.is_none() && bounds(before) != bounds(&after) {
+            go_on(&mut after, now)?;
         }
         let passed = if change.trigger.is_empty() { None } else { self.move_trigger(before, &mut after, change, now)? };
         Ok((after, passed))
@@ -132,14 +143,16 @@ impl App {
     }
 }
 
-/// The next fire times of a schedule, as if it were not paused.
-fn next_fires(schedule: &Schedule) -> AppResult<Vec<Fire>> {
+/// What finishes a schedule before its trigger does.
+fn bounds(schedule: &Schedule) -> (Option<bool>, Option<NonZeroU32>) {
+    (schedule.settings.until_success, schedule.settings.max_fires)
+}
+
+/// Lets a schedule that was finished by such a bound fire again, from `now` on, if its trigger has more fire times.
+fn go_on(schedule: &mut Schedule, now: Timestamp) -> AppResult<()> {
     let (trigger, mut state) = stored_trigger(schedule)?;
-    let mut fires = Vec::with_capacity(FIRES_SHOWN);
-    while fires.len() < FIRES_SHOWN
-        && let Some(fire) = trigger.next(&mut state)?
-    {
-        fires.push(fire);
-    }
-    Ok(fires)
+    trigger.skip_to(&mut state, now)?;
+    schedule.next_fire_time = trigger.peek(&state)?.map(|next| next.at);
+    schedule.trigger_state = state.to_json();
+    Ok(())
 }

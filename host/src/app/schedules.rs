@@ -153,6 +153,8 @@ impl App {
             next_fire_time: Some(first.at),
             last_fire_time: None,
             overruns_since: None,
+            fire_count: 0,
+            failures: 0,
             created_at: self.now().await?,
         };
         Ok(CheckedSchedule(AddSchedule { schedule, conflict: new.conflict }))
@@ -283,7 +285,7 @@ impl App {
         }
     }
 
-    /// Wakes a schedule that rests. With `resume`, the fire times before that time are passed over; without, those that were missed count
+    /// Wakes a schedule that rests, and forgets how many of its jobs have failed. With `resume`, the fire times before that time are passed over; without, those that were missed count
     /// as missed, and coalesce.
     ///
     /// # Errors
@@ -351,15 +353,7 @@ impl App {
     /// As [`App::schedule_get`]; [`AppError::Unexpected`] where what is stored of the trigger cannot be used.
     pub async fn schedule_preview(&self, id: &ScheduleId, count: usize) -> AppResult<SchedulePreview> {
         let schedule = self.schedule_get(id).await?;
-        let (trigger, mut state) = stored_trigger(&schedule)?;
-        let mut fires = Vec::new();
-        while fires.len() < count {
-            match trigger.next(&mut state)? {
-                Some(fire) => fires.push(fire),
-                None => return Ok(SchedulePreview { fires, is_exhausted: true }),
-            }
-        }
-        Ok(SchedulePreview { fires, is_exhausted: false })
+        coming_fires(&schedule, count)
     }
 
     async fn resume_from(&self, schedule: &Schedule, at: ResumeAt) -> AppResult<ResumeFrom> {
@@ -368,7 +362,10 @@ impl App {
             ResumeAt::Time(time) => time,
         };
         let (trigger, mut state) = stored_trigger(schedule)?;
-        let reason = format!("unpaused to go on from {time}");
+        let reason = match &schedule.pause {
+            Some(Pause::Failed(why)) => format!("paused, because {why}; unpaused to go on from {time}"),
+            Some(Pause::Asked) | None => format!("unpaused to go on from {time}"),
+        };
         let passed = passed_before(&trigger, &state, time, Fate::Paused, reason)?;
         trigger.skip_to(&mut state, time)?;
         let Some(next) = trigger.peek(&state)? else {
@@ -414,6 +411,25 @@ impl App {
 fn id_is_taken(error: StoreError) -> AppError {
     AppError::from(error)
         .with_hint("`--conflict replace` puts the new one in its place, `--conflict skip` keeps the old one")
+}
+
+/// The next `count` fire times of a schedule, as if it were not paused and each made a job.
+pub(super) fn coming_fires(schedule: &Schedule, count: usize) -> AppResult<SchedulePreview> {
+    let (trigger, mut state) = stored_trigger(schedule)?;
+    let left = match (schedule.next_fire_time, schedule.settings.max_fires) {
+        (None, _) => 0,
+        (Some(_), None) => u64::MAX,
+        (Some(_), Some(max)) => u64::from(max.get()).saturating_sub(schedule.fire_count),
+    };
+    let mut fires = Vec::new();
+    while fires.len() < count {
+        let next = if fires.len() as u64 == left { None } else { trigger.next(&mut state)? };
+        match next {
+            Some(fire) => fires.push(fire),
+            None => return Ok(SchedulePreview { fires, is_exhausted: true }),
+        }
+    }
+    Ok(SchedulePreview { fires, is_exhausted: false })
 }
 
 /// The trigger of a stored schedule and where it stands.

@@ -12,7 +12,7 @@ use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http, gra
 use crate::config::units::{parse_duration, parse_size};
 use crate::model::{
     Backoff, ConcurrencyKey, ConflictPolicy, Digest, DirAccess, ExecutorName, GraceTime, Grant, KvAccess, Metadata,
-    Parallelism, QueueName, Settings, WriteQuota, json,
+    Parallelism, PauseAfter, QueueName, Settings, WriteQuota, json,
 };
 
 /// Settings of a job, over those of its task.
@@ -283,6 +283,47 @@ pub(super) fn parse_grace_time(text: &str) -> Result<GraceTime, String> {
         "none" => Ok(GraceTime::Unlimited),
         _ => parse_duration(text).map(GraceTime::Within).map_err(|error| format!("{error}; or `none`")),
     }
+}
+
+/// When a schedule stops by itself.
+#[derive(Debug, Default, PartialEq, Args)]
+pub(super) struct StopArgs {
+    /// Pause it when so many of its jobs have failed one after the other, or `none` for never [default: the task's]
+    #[arg(long, value_name = "N", value_parser = parse_pause_after)]
+    pause_after: Option<PauseAfter>,
+    /// Finish it with the first of its jobs that succeeds
+    #[arg(long)]
+    until_success: bool,
+    /// Finish it when it has fired so often; a fire that makes no job does not count
+    #[arg(long, value_name = "N", value_parser = parse_max_fires)]
+    max_fires: Option<NonZeroU32>,
+}
+
+impl StopArgs {
+    /// The settings with these in them.
+    pub(super) fn put_into(&self, settings: Settings) -> Settings {
+        Settings {
+            pause_after: self.pause_after,
+            until_success: self.until_success.then_some(true),
+            max_fires: self.max_fires,
+            ..settings
+        }
+    }
+}
+
+/// `none`, or a number from 1.
+pub(super) fn parse_pause_after(text: &str) -> Result<PauseAfter, String> {
+    match text {
+        "none" => Ok(PauseAfter::Never),
+        _ => text
+            .parse::<NonZeroU32>()
+            .map(PauseAfter::Failures)
+            .map_err(|_| "it is a number from 1, or `none` for never".to_owned()),
+    }
+}
+
+fn parse_max_fires(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "it is a number from 1".to_owned())
 }
 
 /// `none`, or a number from 1.

@@ -86,6 +86,7 @@ fn what(fate: Fate) -> &'static str {
         Fate::CatchUp => "skipped: catch-up",
         Fate::Paused => "skipped: paused",
         Fate::Changed => "skipped: changed",
+        Fate::Finished => "skipped: finished",
         Fate::Replaced => "skipped: replaced",
     }
 }

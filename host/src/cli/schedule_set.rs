@@ -1,18 +1,19 @@
 //! `host schedules set`: change one thing about a schedule and keep the rest.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time};
-use super::show::describe;
+use super::flags::{ArgumentArgs, SettingsArgs, StopArgs, parse_grace_time};
+use super::show::{describe, pause_after};
 use super::tasks::UnsetArg;
 use super::when::{CoalesceArg, OverlapArg, WhenArgs};
 use crate::app::{App, Arguments, ScheduleChange, ScheduleChanged, SettingName};
 use crate::config::units::{format_duration, parse_duration};
-use crate::model::{GraceTime, Overlap, ScheduleId, Settings};
+use crate::model::{GraceTime, Overlap, PauseAfter, ScheduleId, Settings};
 use crate::trigger::Fire;
 use crate::wire::coalesce_name;
 
@@ -37,6 +38,8 @@ pub(super) struct SetArgs {
     /// What it does where it fires while an earlier job of its own waits or runs
     #[arg(long, value_name = "P", value_enum)]
     overlap: Option<OverlapArg>,
+    #[command(flatten)]
+    stop: StopArgs,
     /// Start each job up to this much later, at random
     #[arg(long, value_name = "D", value_parser = parse_duration)]
     max_jitter: Option<Duration>,
@@ -61,7 +64,7 @@ impl SetArgs {
             settings: Settings {
                 misfire_grace_time: self.misfire_grace_time,
                 overlap: self.overlap.map(Into::into),
-                ..self.settings.settings()?
+                ..self.stop.put_into(self.settings.settings()?)
             },
             unset: self.unset.iter().copied().map(SettingName::from).collect(),
             unchecked: self.arguments.unchecked,
@@ -138,8 +141,28 @@ fn differences(changed: &ScheduleChanged) -> Vec<(&'static str, String)> {
         let (new, old) = (shown(after.settings.overlap), shown(before.settings.overlap));
         differences.push(("overlap", format!("{new} (it was: {old})")));
     }
-    let without_overlap = |settings: &Settings| Settings { overlap: None, ..settings.clone() };
-    if without_overlap(&before.settings) != without_overlap(&after.settings) {
+    let (new, old) = (&after.settings, &before.settings);
+    if new.pause_after != old.pause_after {
+        let shown = |limit: Option<PauseAfter>| limit.map_or_else(|| "as the task says".to_owned(), pause_after);
+        differences.push(("pause after", format!("{} (it was: {})", shown(new.pause_after), shown(old.pause_after))));
+    }
+    if new.until_success != old.until_success {
+        let shown = |until: Option<bool>| if until == Some(true) { "yes" } else { "no" };
+        differences
+            .push(("until success", format!("{} (it was: {})", shown(new.until_success), shown(old.until_success))));
+    }
+    if new.max_fires != old.max_fires {
+        let shown = |max: Option<NonZeroU32>| max.map_or_else(|| "any number".to_owned(), |max| max.to_string());
+        differences.push(("max fires", format!("{} (it was: {})", shown(new.max_fires), shown(old.max_fires))));
+    }
+    let others = |settings: &Settings| Settings {
+        overlap: None,
+        pause_after: None,
+        until_success: None,
+        max_fires: None,
+        ..settings.clone()
+    };
+    if others(new) != others(old) {
         differences.push(("settings", "others; `host schedules show` shows them".to_owned()));
     }
     differences

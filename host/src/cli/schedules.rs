@@ -10,10 +10,10 @@ use super::history::HistoryArgs;
 use super::output::{printable, shortened, time_or_dash};
 use super::schedule_set::SetArgs;
 use super::settings::parse_positive;
-use super::show::{describe, executor_of, grace_time, layer_of_schedule, run_settings};
+use super::show::{describe, executor_of, grace_time, layer_of_schedule, pause_after, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{Pause, Schedule, ScheduleId, Task, TaskId};
+use crate::model::{Pause, Schedule, ScheduleId, Settings, Task, TaskId};
 use crate::store::{ScheduleFilter, Unreadable};
 use crate::wire::{
     ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, payload_value, settings_of,
@@ -245,7 +245,7 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
         return Ok(context.out.json(&ScheduleDetails::new(schedule, task, presence, describe(schedule)))?);
     }
     let state = match (&schedule.pause, ScheduleState::of(schedule, presence)) {
-        (Some(Pause::Failed(reason)), _) => format!("paused, because its trigger failed: {reason}"),
+        (Some(Pause::Failed(reason)), _) => format!("paused after a failure: {reason}"),
         (_, ScheduleState::TaskMissing) => {
             "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
         }
@@ -254,10 +254,14 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             let since = time_or_dash(schedule.overruns_since);
             format!("overrunning: at each fire since {since} an earlier job of it had not ended")
         }
-        (_, ScheduleState::Finished) => "finished: its trigger has no more fire times".to_owned(),
+        (_, ScheduleState::Finished) => finished(schedule),
         (_, state) => state.as_str().to_owned(),
     };
     let settings = settings_of(schedule, task);
+    let fire_count = match settings.max_fires {
+        None => schedule.fire_count.to_string(),
+        Some(max) => format!("{} of at most {max}", schedule.fire_count),
+    };
     let layer = |sets| layer_of_schedule(&schedule.settings, sets);
     let mut pairs = vec![
         ("schedule", schedule.id.to_string()),
@@ -276,10 +280,25 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
         ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
+        ("pause after", pause_after(settings.pause_after) + layer(|layer| layer.pause_after.is_some())),
+        ("failures in a row", schedule.failures.to_string()),
+        ("until success", if settings.until_success { "yes".to_owned() } else { String::new() }),
+        ("fires with a job", fire_count),
         ("max jitter", format_duration(schedule.max_jitter)),
     ];
     let settings = settings.for_job(&schedule.args);
     pairs.extend(run_settings(executor_of(&settings), &settings, layer));
     pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
     Ok(context.out.pairs(&pairs)?)
+}
+
+/// Why a schedule fires no more.
+fn finished(schedule: &Schedule) -> String {
+    let Settings { until_success, max_fires, .. } = &schedule.settings;
+    let because = match max_fires {
+        Some(max) if schedule.fire_count >= u64::from(max.get()) => "it has fired as often as it may",
+        _ if *until_success == Some(true) => "a job of it has succeeded, or its trigger has no more fire times",
+        _ => "its trigger has no more fire times",
+    };
+    format!("finished: {because}")
 }

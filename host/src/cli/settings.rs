@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[cfg(feature = "api")]
 use super::api_settings::{ApiArgs, ApiFile};
 use super::exit::{Failure, Outcomes};
-use super::flags::{parse_backoff, parse_grace_time, parse_parallelism};
+use super::flags::{parse_backoff, parse_grace_time, parse_parallelism, parse_pause_after};
 #[cfg(feature = "api")]
 use crate::api::ApiOptions;
 use crate::app::{AppError, check_new_id, check_settings};
@@ -331,6 +331,8 @@ struct TaskDefaultsFile {
     queue: Option<Parsed<QueueName>>,
     misfire_grace_time: Option<String>,
     overlap: Option<Parsed<Overlap>>,
+    /// A number, or `"none"`.
+    pause_after: Option<toml::Value>,
     executor: Option<Parsed<ExecutorName>>,
     timeout: Option<AnyDuration>,
     fuel: Option<u64>,
@@ -430,6 +432,10 @@ impl TaskDefaultsFile {
             .misfire_grace_time
             .map(|text| parse_grace_time(&text).map_err(|error| fault("misfire_grace_time", error)));
         let backoff = self.backoff.map(|text| parse_backoff(&text).map_err(|error| fault("backoff", error)));
+        let pause_after = self.pause_after.map(|value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            parse_pause_after(&text).map_err(|error| fault("pause_after", error))
+        });
         Ok(Settings {
             max_running_jobs: max_running_jobs.transpose()?,
             max_running_per_key: max_running_per_key.transpose()?,
@@ -437,6 +443,9 @@ impl TaskDefaultsFile {
             queue: self.queue.map(|queue| queue.0),
             misfire_grace_time: misfire_grace_time.transpose()?,
             overlap: self.overlap.map(|policy| policy.0),
+            pause_after: pause_after.transpose()?,
+            until_success: None,
+            max_fires: None,
             executor: self.executor.map(|name| name.0),
             timeout: self.timeout.map(|span| span.0),
             fuel: self.fuel,
@@ -631,6 +640,7 @@ mod tests {
             max_running_jobs = "none"
             misfire_grace_time = "30s"
             overlap = "skip"
+            pause_after = 5
             timeout = "1m"
             memory = "64MiB"
             backoff = "5s"

@@ -1,7 +1,7 @@
 //! Settings for people, with where each comes from, and triggers in words.
 
 use crate::config::units::{format_duration, format_size};
-use crate::model::{Backoff, GraceTime, JobSettings, Schedule, Settings, Task, Timestamp};
+use crate::model::{Backoff, GraceTime, JobSettings, PauseAfter, Schedule, Settings, Task, Timestamp};
 use crate::trigger::Trigger;
 
 /// The trigger of a stored schedule in words.
@@ -47,6 +47,14 @@ pub(super) fn grace_time(grace: GraceTime) -> String {
     match grace {
         GraceTime::Unlimited => "none".to_owned(),
         GraceTime::Within(span) => format_duration(span),
+    }
+}
+
+/// After how many failures a schedule is paused.
+pub(super) fn pause_after(limit: PauseAfter) -> String {
+    match limit.failures() {
+        None => "never".to_owned(),
+        Some(count) => format!("{count} failures in a row"),
     }
 }
 

@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
+use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism, parse_pause_after};
 use super::output::{printable, shortened};
 use super::rights::PURE;
-use super::show::{grace_time, layer_of_task, run_settings};
+use super::show::{grace_time, layer_of_task, pause_after, run_settings};
 use super::when::OverlapArg;
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
-use crate::model::{GraceTime, Parallelism, Payload, PluginName, Settings, Target};
+use crate::model::{GraceTime, Parallelism, PauseAfter, Payload, PluginName, Settings, Target};
 use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
 
@@ -64,6 +64,9 @@ struct ConfigureArgs {
     /// What its schedules do that fire while an earlier job of theirs waits or runs [default: queue]
     #[arg(long, value_name = "P", value_enum)]
     overlap: Option<OverlapArg>,
+    /// Pause its schedules when so many of their jobs have failed one after the other, or `none` for never [default: none]
+    #[arg(long, value_name = "N", value_parser = parse_pause_after)]
+    pause_after: Option<PauseAfter>,
     /// Take a setting back, so that what the author or the host says holds again; may be repeated
     #[arg(long, value_name = "SETTING")]
     unset: Vec<UnsetArg>,
@@ -80,6 +83,9 @@ pub(super) enum UnsetArg {
     Queue,
     MisfireGraceTime,
     Overlap,
+    PauseAfter,
+    UntilSuccess,
+    MaxFires,
     Executor,
     Timeout,
     Fuel,
@@ -100,6 +106,9 @@ impl From<UnsetArg> for SettingName {
             UnsetArg::Queue => SettingName::Queue,
             UnsetArg::MisfireGraceTime => SettingName::MisfireGraceTime,
             UnsetArg::Overlap => SettingName::Overlap,
+            UnsetArg::PauseAfter => SettingName::PauseAfter,
+            UnsetArg::UntilSuccess => SettingName::UntilSuccess,
+            UnsetArg::MaxFires => SettingName::MaxFires,
             UnsetArg::Executor => SettingName::Executor,
             UnsetArg::Timeout => SettingName::Timeout,
             UnsetArg::Fuel => SettingName::Fuel,
@@ -174,6 +183,7 @@ async fn configure(context: &mut Context, args: ConfigureArgs) -> Outcomes {
         max_running_per_key: args.max_running_per_key,
         misfire_grace_time: args.misfire_grace_time,
         overlap: args.overlap.map(Into::into),
+        pause_after: args.pause_after,
         ..args.settings.settings()?
     };
     let request = ConfigureTask {
@@ -223,6 +233,7 @@ async fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
         ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
+        ("pause after", pause_after(settings.pause_after) + layer(|layer| layer.pause_after.is_some())),
     ];
     pairs.extend(run_settings(&TaskWire::new(row, is_pure).executor, &settings.for_job(&Payload::no_args()), layer));
     pairs.extend([

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs, parse_grace_time, pinned};
+use super::flags::{ArgumentArgs, SettingsArgs, StopArgs, parse_grace_time, pinned};
 use crate::app::{App, NewSchedule};
 use crate::config::units::parse_duration;
 use crate::model::{Coalesce, ConflictPolicy, GraceTime, Overlap, ScheduleId, Settings, Timestamp};
@@ -69,6 +69,8 @@ pub(super) struct WhatArgs {
     /// What it does where it fires while an earlier job of its own waits or runs [default: the task's]
     #[arg(long, value_name = "P", value_enum)]
     overlap: Option<OverlapArg>,
+    #[command(flatten)]
+    stop: StopArgs,
     /// Start each job up to this much later, at random
     #[arg(long, value_name = "D", value_parser = parse_duration, default_value = "0s")]
     max_jitter: Duration,
@@ -85,13 +87,24 @@ pub(super) struct WhatArgs {
 impl WhatArgs {
     /// Refuses all of them but `--paused` where each line of a file says these things itself.
     pub(super) fn only_in_lines(&self) -> Outcomes {
-        let Self { id, arguments, coalesce, misfire_grace_time, overlap, max_jitter, paused: _, version, settings } =
-            self;
+        let Self {
+            id,
+            arguments,
+            coalesce,
+            misfire_grace_time,
+            overlap,
+            stop,
+            max_jitter,
+            paused: _,
+            version,
+            settings,
+        } = self;
         let is_said = id.is_some()
             || *arguments != ArgumentArgs::default()
             || *coalesce != CoalesceArg::default()
             || misfire_grace_time.is_some()
             || overlap.is_some()
+            || *stop != StopArgs::default()
             || !max_jitter.is_zero()
             || version.is_some()
             || settings.settings()? != Settings::default();
@@ -120,7 +133,7 @@ impl WhatArgs {
             settings: Settings {
                 misfire_grace_time: self.misfire_grace_time,
                 overlap: self.overlap.map(Into::into),
-                ..self.settings.settings()?
+                ..self.stop.put_into(self.settings.settings()?)
             },
             paused: self.paused,
             conflict,

@@ -102,10 +102,15 @@ pub(super) async fn store(core: &Core, state: &mut LoopState, plans: Vec<Plan>) 
         for (part, answer) in done {
             let Some(mut plan) = plans.remove(&part.id) else { continue };
             match answer {
-                Ok(Fired::Stored { left_out, overlapped }) => {
+                Ok(Fired::Stored { left_out, is_finished, overlapped }) => {
                     suspects.succeeded(&part.id, !part.jobs.is_empty());
                     publish_jobs(core, &part, &left_out);
                     overlaps::publish(core, &plan, overlapped);
+                    if let (true, Some(EventKind::ScheduleUpdated { next_fire_time, .. })) =
+                        (is_finished, &mut plan.event)
+                    {
+                        *next_fire_time = None;
+                    }
                     if plan.parts.is_empty() {
                         stored += 1;
                         publish_fired(core, skipped, plan, &part);

@@ -122,6 +122,7 @@ fn publish_recovered(core: &Core, recovered: &Recovered) {
     core.notifier.publish(recovered.requeued.iter().map(released(None)));
     core.notifier.publish(recovered.abandoned.iter().map(released(Some(Outcome::Abandoned))));
     core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
+    recovered.stopped.iter().cloned().for_each(|stopped| super::stopped::publish(core, stopped));
     super::rollout::returned(core, recovered.returned.iter().cloned());
     super::acquisition::publish_unreadable(core, &recovered.unreadable);
     for job in &recovered.requeued {

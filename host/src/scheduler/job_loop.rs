@@ -465,6 +465,7 @@ fn given_back(job: &Job, token: LeaseToken, not_before: Option<Timestamp>) -> Re
         started_at: None,
         lines: Vec::new(),
         progress: None,
+        concerned: None,
         effects: Effects::default(),
     }
 }

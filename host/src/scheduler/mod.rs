@@ -51,6 +51,7 @@ mod running;
 mod schedule_loop;
 mod shares;
 mod skipped;
+mod stopped;
 mod throttle;
 mod triggers;
 mod wake;

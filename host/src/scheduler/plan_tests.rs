@@ -26,6 +26,8 @@ fn every_minute() -> Schedule {
         next_fire_time: Some(created_at),
         last_fire_time: None,
         overruns_since: None,
+        fire_count: 0,
+        failures: 0,
         created_at,
     }
 }

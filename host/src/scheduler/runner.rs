@@ -123,6 +123,7 @@ impl Runner {
             started_at: Some(started_at),
             lines: self.buffer.lines,
             progress: self.buffer.progress,
+            concerned: self.job.spec.concerned(),
             effects: if returned.is_some() { finished.effects } else { Effects::default() },
         };
         let ended = Ended { release, subject: Subject::of(&self.job), rolled_out, if_refused };

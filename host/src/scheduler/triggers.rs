@@ -66,6 +66,8 @@ mod tests {
             next_fire_time: None,
             last_fire_time: None,
             overruns_since: None,
+            fire_count: 0,
+            failures: 0,
             created_at,
         }
     }

@@ -358,11 +358,11 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) -> (Vec<CountRollout
     for (end, answer) in stored {
         match &answer {
             Released::Refused(refusal) => refused.extend(replace_with_refusal(end, refusal)),
-            Released::Stored | Released::LeaseLost => done.push((end, answer)),
+            Released::Stored | Released::StoredAndStopped(_) | Released::LeaseLost => done.push((end, answer)),
         }
     }
     let stored = done;
-    let counted = stored.iter().filter(|(_, answer)| *answer == Released::Stored);
+    let counted = stored.iter().filter(|(_, answer)| answer.is_stored());
     let counted = counted.filter_map(|(end, _)| Some((end.rolled_out.as_ref()?, &end.release)));
     let counts = rollout::counts(core.time.now(), counted);
     let mut has_effects = false;
@@ -376,6 +376,9 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) -> (Vec<CountRollout
         core.metrics.attempt_ended(&subject.task_id, &release);
         has_effects |= !release.effects.schedules.is_empty();
         core.notifier.publish([released(core, subject, &release).into()]);
+        if let Released::StoredAndStopped(stopped) = answer {
+            super::stopped::publish(core, stopped);
+        }
     }
     // A slot of a task became free, or a retry has a due time now.
     core.jobs_changed.notify_one();

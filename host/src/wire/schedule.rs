@@ -1,5 +1,7 @@
 //! Schedules.
 
+use std::num::NonZeroU32;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -18,12 +20,21 @@ pub(crate) struct ScheduleWire {
     pub(crate) coalesce: &'static str,
     pub(crate) misfire_grace_time_ms: Option<u64>,
     pub(crate) overlap: &'static str,
+    /// After how many failures in a row it is paused; `null` for never.
+    pub(crate) pause_after: Option<NonZeroU32>,
+    pub(crate) until_success: bool,
+    /// `null` where there is no bound.
+    pub(crate) max_fires: Option<NonZeroU32>,
     pub(crate) max_jitter_ms: u64,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) next_fire_time: Option<String>,
     pub(crate) last_fire_time: Option<String>,
     /// Since which fire time each fire has found an earlier job that had not ended.
     pub(crate) overruns_since: Option<String>,
+    /// How many of its fires have made a job.
+    pub(crate) fire_count: u64,
+    /// How many of its jobs have failed in a row.
+    pub(crate) failures: u32,
 }
 
 /// What `schedules show` prints beside the schedule itself.
@@ -34,7 +45,7 @@ pub(crate) struct ScheduleDetails {
     pub(crate) description: String,
     /// `active`, `overrunning`, `paused`, `failed`, `finished`, `task_missing` or `task_unreadable`.
     pub(crate) state: &'static str,
-    /// Why its trigger failed, where it did.
+    /// Why it was paused, where its trigger or its jobs failed.
     pub(crate) failure: Option<String>,
     /// The settings that its jobs get, inherited from its task where it says nothing itself.
     pub(crate) settings: RunSettingsWire,
@@ -52,9 +63,9 @@ pub(crate) enum ScheduleState {
     Overrunning,
     /// Somebody paused it.
     Paused,
-    /// Its trigger failed, which paused it.
+    /// Its trigger or its jobs failed, which paused it.
     Failed,
-    /// Its trigger has no more fire times.
+    /// It fires no more: its trigger has no more fire times, or one of the bounds on it is reached.
     Finished,
     /// It fires, and its jobs have no task to run.
     TaskMissing,
@@ -111,11 +122,16 @@ impl ScheduleWire {
             coalesce: coalesce_name(schedule.coalesce),
             misfire_grace_time_ms: grace_millis(settings.misfire_grace_time),
             overlap: settings.overlap.as_str(),
+            pause_after: settings.pause_after.failures(),
+            until_success: settings.until_success,
+            max_fires: settings.max_fires,
             max_jitter_ms: millis(schedule.max_jitter),
             metadata: settings.metadata.0,
             next_fire_time: schedule.next_fire_time.map(|time| time.to_string()),
             last_fire_time: schedule.last_fire_time.map(|time| time.to_string()),
             overruns_since: schedule.overruns_since.map(|time| time.to_string()),
+            fire_count: schedule.fire_count,
+            failures: schedule.failures,
         }
     }
 }

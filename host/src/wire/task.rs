@@ -22,6 +22,8 @@ pub(crate) struct TaskWire {
     pub(crate) queue: String,
     pub(crate) misfire_grace_time_ms: Option<u64>,
     pub(crate) overlap: &'static str,
+    /// `null` for never.
+    pub(crate) pause_after: Option<std::num::NonZeroU32>,
     pub(crate) executor: String,
     pub(crate) timeout_ms: u64,
     pub(crate) fuel: u64,
@@ -72,6 +74,7 @@ impl TaskWire {
             queue: settings.queue.to_string(),
             misfire_grace_time_ms: grace_millis(settings.misfire_grace_time),
             overlap: settings.overlap.as_str(),
+            pause_after: settings.pause_after.failures(),
             executor: settings.executor.map_or_else(|| usual_executor.to_owned(), |name| name.to_string()),
             timeout_ms: millis(settings.timeout),
             fuel: settings.fuel,

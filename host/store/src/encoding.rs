@@ -17,7 +17,7 @@ use super::defect::Defect;
 
 use crate::model::{
     Ability, Backoff, Digest, ErrorKind, ExecutorName, GraceTime, HttpUsage, JobError, JobSettings, MemoryLoad,
-    Metadata, Overlap, Parallelism, Progress, QueueName, Settings, Timestamp, UniqueKey, Usage,
+    Metadata, Overlap, Parallelism, PauseAfter, Progress, QueueName, Settings, Timestamp, UniqueKey, Usage,
 };
 
 /// A type with a stored form.
@@ -106,6 +106,12 @@ pub(in crate::store) struct SettingsEncoded {
     misfire_grace_time: Limit<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pause_after: Limit<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_success: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_fires: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +171,9 @@ impl Encode for Settings {
                 GraceTime::Within(span) => Some(micros(span)),
             }),
             overlap: self.overlap.map(|policy| policy.as_str().to_owned()),
+            pause_after: self.pause_after.map(PauseAfter::failures),
+            until_success: self.until_success,
+            max_fires: self.max_fires,
             executor: self.executor.as_ref().map(ToString::to_string),
             timeout: self.timeout.map(micros),
             fuel: self.fuel,
@@ -188,6 +197,9 @@ impl Encode for Settings {
                 .misfire_grace_time
                 .map(|grace| grace.map_or(GraceTime::Unlimited, |within| GraceTime::Within(span(within)))),
             overlap: form.overlap.map(|name| known("overlap policy", &name, Overlap::from_name)).transpose()?,
+            pause_after: form.pause_after.map(|count| count.map_or(PauseAfter::Never, PauseAfter::Failures)),
+            until_success: form.until_success,
+            max_fires: form.max_fires,
             executor: executor(form.executor)?,
             timeout: form.timeout.map(span),
             fuel: form.fuel,
@@ -256,6 +268,10 @@ pub(in crate::store) struct JobSettingsEncoded {
     result_ttl: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause_after: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    until_success: bool,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
@@ -308,6 +324,8 @@ impl Encode for JobSettings {
             priority: Some(self.priority),
             result_ttl: Some(micros(self.result_ttl)),
             version: self.version.as_ref().map(ToString::to_string),
+            pause_after: self.pause_after,
+            until_success: self.until_success,
             metadata: self.metadata.0.clone(),
         }
     }
@@ -331,6 +349,8 @@ impl Encode for JobSettings {
             priority: said(list, "priority", form.priority, usual::PRIORITY)?,
             result_ttl: span(said(list, "result_ttl", form.result_ttl, usual::RESULT_TTL)?),
             version: version(form.version)?,
+            pause_after: form.pause_after,
+            until_success: form.until_success,
             metadata: Metadata(form.metadata),
         })
     }

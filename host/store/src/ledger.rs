@@ -76,12 +76,14 @@ pub(crate) fn replaced_line(next: Timestamp, at: Timestamp) -> FireLine {
 
 /// The lines of a fire, without their numbers. `known`: jobs that are not made because their fires had some already. `next`: the fire time
 /// that the schedule was to fire at next. What was due before that has a line, so that a fire that is stored twice gets its lines once.
+/// `is_end`: whether the schedule has no more fire times.
 pub fn lines(
     fire: &FireSchedule,
     decision: &Decision,
     known: &HashSet<JobId>,
     overlapped: &Overlapped,
     next: Option<Timestamp>,
+    is_end: bool,
 ) -> Vec<FireLine> {
     let mut lines: Vec<FireLine> = Vec::new();
     for (job, verdict) in fire.jobs.iter().zip(&decision.verdicts) {
@@ -100,9 +102,7 @@ pub fn lines(
         (None, _) => {}
     }
     lines.retain(|line| next.is_none_or(|next| line.last >= next));
-    if fire.next_fire_time.is_none()
-        && let Some(last) = lines.last_mut()
-    {
+    if is_end && let Some(last) = lines.last_mut() {
         last.is_end = true;
     }
     lines
@@ -139,6 +139,7 @@ fn line_of(
         }
         Verdict::Made => (Fate::Queued, replaced(overlapped)),
         Verdict::Skipped(other) => (Fate::Overlap, format!("{policy}: job {other} had not ended")),
+        Verdict::Finished => (Fate::Finished, "it had fired as often as it may".to_owned()),
         Verdict::Replaced(other) => {
             (Fate::Overlap, format!("{policy}: job {other} of a later fire time took its place"))
         }

@@ -47,6 +47,7 @@ mod defect;
 pub mod detached;
 #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "a part of it is for columns of databases only"))]
 mod encoding;
+pub mod ends;
 pub mod error;
 mod exchange;
 mod kv;
@@ -77,6 +78,7 @@ use host_core::files;
 use host_core::{clock, config, model};
 
 pub use defect::{Defect, DefectKind};
+pub use ends::{ScheduleStop, StoppedSchedule};
 pub use error::{Certainty, StoreError, Subject};
 pub use exchange::{AcquireJobs, AcquiredJobs, Choice, ExchangeJobs, ExchangedJobs};
 pub use kv::{GetKv, KeyValue, KvBucket, KvKeyRow, KvPage, ListKv, WriteKv};
@@ -215,7 +217,7 @@ pub trait ScheduleQueue: Send + Sync {
     /// Atomic. Retry: safe. Errors: `NotFound`.
     async fn schedule_pause(&self, request: PauseSchedule) -> Result<Schedule, StoreError>;
 
-    /// Unpauses a schedule and, where asked, puts its trigger to another place, provided it still is where the caller saw it.
+    /// Unpauses a schedule, forgets its failures and, where asked, puts its trigger to another place, provided it still is where the caller saw it.
     ///
     /// Atomic. Errors: `NotFound`; `Conflict` where `expected_next_fire_time` is not what is stored.
     async fn schedule_unpause(&self, request: UnpauseSchedule) -> Result<Schedule, StoreError>;
@@ -239,6 +241,8 @@ pub trait ScheduleQueue: Send + Sync {
     /// Which of the jobs are made, and which earlier ones of the schedule end for them, is decided by the [overlap policy](overlap::decide)
     /// from the jobs that are stored at that moment. What holds a lease on the schedule keeps every other fire of it out, so that this is
     /// exact over all schedulers.
+    ///
+    /// A schedule with a [bound](FireSchedule::max_fires) on its fires is finished by the one that reaches it, and makes no more jobs.
     ///
     /// What becomes of each due time is written into the schedule's [history](ScheduleQueue::schedule_history).
     ///
@@ -311,6 +315,9 @@ pub trait JobQueue: Send + Sync {
     /// A job that somebody asked to stop does not go back into the queue: where the ending is a retry or the attempt was given
     /// back, it ends as cancelled, with the error of this attempt or none. A schedule among the effects whose id is taken under `ConflictPolicy::Error` is left out.
     ///
+    /// Where the job [concerns](ReleaseJob::concerned) its schedule, the same transaction counts its failure, and pauses or finishes the
+    /// schedule, see [`ends`]. That ends the lease on it, so that a fire under way changes nothing any more.
+    ///
     /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`, and one whose
     /// [writes](Effects::kv) cannot be done changes nothing and is answered `Refused`: its lease is held as before. Retry:
     /// safe, the second call answers `LeaseLost` for what the first one did.
@@ -377,7 +384,8 @@ pub trait Housekeeping: Send + Sync {
     /// holds nothing any more), except on jobs that are `spared`. Their jobs are queued again, at once after their first crash and later
     /// after further ones ([`rules::pause_after_crash`]), where an attempt or a crash retry is left or others may be to blame, and else
     /// end as abandoned ([`rules::survives_crash`]); a job that was asked to stop ends as cancelled. Those of which nobody has written down
-    /// which version of their plugin they ran get the current one's [`plugin_digest`](Job::plugin_digest). Schedules simply become free.
+    /// which version of their plugin they ran get the current one's [`plugin_digest`](Job::plugin_digest). What is abandoned is counted for its
+    /// schedule as by [`JobQueue::job_release`]. Schedules simply become free.
     ///
     /// A job that could start, but that [no live scheduler would run](rules::is_unserved), from then on keeps no other of its task, or of
     /// its concurrency key, from starting.

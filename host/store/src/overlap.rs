@@ -1,7 +1,9 @@
 //! What the overlap policy makes of a fire, from the unfinished jobs of its schedule: one decision for every store.
 
+use std::collections::HashSet;
+
 use crate::FireSchedule;
-use crate::model::{JobId, Overlap, Timestamp};
+use crate::model::{JobId, JobSpec, Overlap, Timestamp};
 
 /// Most earlier jobs that a fire looks at, the youngest first: what it replaces beyond them is replaced by the next one.
 pub const EARLIER_MAX: usize = 1_000;
@@ -24,6 +26,8 @@ pub enum Verdict {
     Skipped(JobId),
     /// It is not made, because that job of the same fire would replace it at once.
     Replaced(JobId),
+    /// It is not made, because the schedule has made all the jobs that it may.
+    Finished,
 }
 
 /// What a fire does.
@@ -40,6 +44,49 @@ impl Decision {
     pub fn all_made(planned: usize) -> Decision {
         Decision { verdicts: vec![Verdict::Made; planned], replaced: Vec::new() }
     }
+
+    /// The same without the jobs that are beyond the bound on the fires of their schedule.
+    #[must_use]
+    pub fn within(mut self, fire: &FireSchedule, place: Place) -> Decision {
+        let Some(max) = fire.max_fires else { return self };
+        let mut left = u64::from(max.get()).saturating_sub(place.fire_count);
+        for (job, verdict) in fire.jobs.iter().zip(&mut self.verdicts) {
+            if *verdict != Verdict::Made || !place.is_ahead(job) {
+                continue;
+            }
+            match left.checked_sub(1) {
+                Some(fewer) => left = fewer,
+                None => *verdict = Verdict::Finished,
+            }
+        }
+        if !self.verdicts.contains(&Verdict::Made) {
+            self.replaced.clear();
+        }
+        self
+    }
+
+    /// How many fires of the schedule have made a job once this is stored. `known`: jobs that are not made because their fires had some
+    /// already.
+    pub fn fire_count(&self, fire: &FireSchedule, place: Place, known: &HashSet<JobId>) -> u64 {
+        let made = fire.jobs.iter().zip(&self.verdicts).filter(|(_, verdict)| **verdict == Verdict::Made);
+        let made = made.filter(|(job, _)| place.is_ahead(job) && !known.contains(&job.id));
+        place.fire_count + made.count() as u64
+    }
+}
+
+/// How far a schedule has come before a fire is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// How many of its fires have made a job.
+    pub fire_count: u64,
+    /// When it was to fire next. What was due before that has fired, which matters for a fire that is stored twice.
+    pub next_fire_time: Option<Timestamp>,
+}
+
+impl Place {
+    fn is_ahead(self, job: &JobSpec) -> bool {
+        self.next_fire_time.is_none_or(|next| job.scheduled_fire_time.is_none_or(|at| at >= next))
+    }
 }
 
 /// Whether the policy asks how each of the earlier jobs stands, rather than whether there is one.
@@ -48,6 +95,16 @@ pub fn asks_for_each(policy: Overlap) -> bool {
         Overlap::Queue | Overlap::Skip => false,
         Overlap::QueueOne | Overlap::CancelRunning | Overlap::ReplaceQueued => true,
     }
+}
+
+/// When the schedule fires next once a fire is stored, after which `fire_count` of its fires have made a job.
+pub fn next_fire_time(fire: &FireSchedule, fire_count: u64) -> Option<Timestamp> {
+    fire.next_fire_time.filter(|_| !is_finished(fire, fire_count))
+}
+
+/// Whether the schedule has reached the bound on its fires.
+pub fn is_finished(fire: &FireSchedule, fire_count: u64) -> bool {
+    fire.max_fires.is_some_and(|max| fire_count >= u64::from(max.get()))
 }
 
 /// Since which fire time the schedule overruns once a fire is stored. `earlier`: a job from before that has not ended. `since`: what was

@@ -1,12 +1,14 @@
 //! What goes into the calls of a store and what comes out.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::defect::Defect;
+use super::ends::StoppedSchedule;
 use super::ledger::PassedFires;
 use crate::model::{
-    Ability, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Overlap, Pause, Payload, PluginName,
-    Progress, QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
+    Ability, ConcernedSchedule, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Overlap, Pause,
+    Payload, PluginName, Progress, QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
 };
 pub use crate::model::{AddSchedule, Effects, JobSpec, KvRefusal, LogLine, MemoryLoad};
 
@@ -178,6 +180,8 @@ pub struct FireSchedule {
     pub jobs: Vec<JobSpec>,
     /// What to do about earlier jobs of the schedule that have not ended.
     pub overlap: Overlap,
+    /// After how many fires that have made a job the schedule is finished.
+    pub max_fires: Option<NonZeroU32>,
     /// Whether earlier parts of the same fire were stored before: their jobs do not mean that the schedule overruns.
     pub continues: bool,
     /// Due times without jobs of their own, which come after those of the jobs, or share the only one.
@@ -218,8 +222,10 @@ pub enum AfterFire {
 pub enum Fired {
     /// Everything is stored.
     Stored {
-        /// The jobs that were left out, because their fire had a job already, or by the overlap policy.
+        /// The jobs that were left out, because their fire had a job already, by the overlap policy, or by the bound on fires.
         left_out: Vec<JobId>,
+        /// Whether the schedule has reached the bound on its fires.
+        is_finished: bool,
         /// What it did about earlier jobs.
         overlapped: Overlapped,
     },
@@ -340,6 +346,8 @@ pub struct ReleaseJob {
     pub lines: Vec<LogLine>,
     /// The latest progress, where it was not reported yet.
     pub progress: Option<Progress>,
+    /// The schedule of the job, where how the job ends concerns it.
+    pub concerned: Option<ConcernedSchedule>,
     /// What the guest asked for, stored in the same transaction when the job finishes as a success, and else dropped.
     pub effects: Effects,
 }
@@ -377,10 +385,24 @@ pub enum Ending {
 pub enum Released {
     /// Everything is stored.
     Stored,
+    /// Everything is stored, and the schedule of the job was stopped by its end.
+    StoredAndStopped(StoppedSchedule),
     /// The lease was no longer held; nothing has changed.
     LeaseLost,
     /// What the guest wrote cannot be stored; nothing has changed, and the lease is held as it was.
     Refused(KvRefusal),
+}
+
+impl Released {
+    /// A release that is stored, and what it did to the schedule of the job.
+    pub(crate) fn stored(stopped: Option<StoppedSchedule>) -> Released {
+        stopped.map_or(Released::Stored, Released::StoredAndStopped)
+    }
+
+    /// Whether everything is stored.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Released::Stored | Released::StoredAndStopped(_))
+    }
 }
 
 /// What cancelling a job did.
@@ -462,6 +484,8 @@ pub struct Recovered {
     pub cancelled: Vec<EndedJob>,
     /// Rollouts that have ended because of these crashes: the plugin and the version.
     pub returned: Vec<(PluginName, Digest)>,
+    /// Schedules that were stopped by the end of one of these jobs.
+    pub stopped: Vec<StoppedSchedule>,
     /// Jobs that ended because nothing can be told of how they stand.
     pub unreadable: Vec<Unreadable>,
     /// Schedules that are free again.

@@ -257,3 +257,49 @@ fn the_history_of_a_schedule_tells_what_became_of_its_fire_times() {
     user.ok(["schedules", "remove", "each"]);
     assert_eq!(user.host(["schedules", "history", "each"]).code, Some(4));
 }
+
+#[test]
+fn what_stops_a_schedule_is_given_shown_changed_and_taken_back() {
+    let user = with_schedule();
+    user.ok(["tasks", "configure", "hello:greet", "--pause-after", "5"]);
+    assert_eq!(user.json(&["tasks", "show", "greet"])["pause_after"], 5);
+    let stops = |schedule: &Value| {
+        ["pause_after", "until_success", "max_fires", "fire_count", "failures"].map(|key| schedule[key].clone())
+    };
+    assert_eq!(stops(&shown(&user)), [json!(5), json!(false), Value::Null, json!(0), json!(0)], "the task's");
+    let said = user.ok(["schedules", "set", "s", "--pause-after", "none", "--until-success", "--max-fires", "3"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "pause after: never (it was: as the task says)",
+            "until success: yes (it was: no)",
+            "max fires: 3 (it was: any number)"
+        ]
+    );
+    assert_eq!(lines[3..].len(), 1 + 5, "the fire times behind the third one are gone: {said}");
+    assert_eq!(stops(&shown(&user)), [Value::Null, json!(true), json!(3), json!(0), json!(0)]);
+    assert_eq!(user.ok(["schedules", "preview", "s"]).lines().count(), 3);
+    user.ok(["schedules", "set", "s", "--unset", "until-success", "--unset", "max-fires", "--unset", "pause-after"]);
+    assert_eq!(stops(&shown(&user)), [json!(5), json!(false), Value::Null, json!(0), json!(0)]);
+    let rule = ["schedule", "greet", "--interval", "1h", "--arg", "name=Ada", "--id", "bounded"];
+    let added = user.json(&[&rule[..], &["--max-fires", "2", "--pause-after", "1"]].concat());
+    assert_eq!((&added["max_fires"], &added["pause_after"]), (&json!(2), &json!(1)));
+}
+
+#[test]
+fn a_bound_that_is_none_is_refused() {
+    let user = with_schedule();
+    let before = shown(&user);
+    for (flags, part) in [
+        (["--max-fires", "0"], "a number from 1"),
+        (["--max-fires", "none"], "a number from 1"),
+        (["--pause-after", "0"], "a number from 1, or `none` for never"),
+        (["--pause-after", "-1"], "--pause-after"),
+    ] {
+        let said = user.host([&["schedules", "set", "s"][..], &flags].concat());
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{flags:?}: {said:?}");
+        assert!(said.err.contains(part), "{flags:?}: {said:?}");
+    }
+    assert_eq!(shown(&user), before);
+}

@@ -254,6 +254,7 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
                 last_fire_time: Some(t(made + 1)),
                 at: t(1_000),
                 overlap: Overlap::default(),
+                max_fires: None,
                 continues: false,
                 passed: None,
                 then: AfterFire::Free,

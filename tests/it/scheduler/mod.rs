@@ -2,6 +2,7 @@
 
 mod ahead;
 mod crashes;
+mod endings;
 mod identity;
 mod liveness;
 mod poison;

@@ -244,6 +244,8 @@ impl World {
             next_fire_time: Some(trigger.first_fire().expect("it fires").at),
             last_fire_time: None,
             overruns_since: None,
+            fire_count: 0,
+            failures: 0,
             created_at: now,
         };
         self.memory.schedule_add(AddSchedule { schedule, conflict: ConflictPolicy::Error }).await.expect("a new id");

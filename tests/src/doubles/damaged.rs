@@ -316,6 +316,7 @@ impl ScheduleQueue for Damaged {
                 last_fire_time: None,
                 at: now,
                 overlap: Overlap::default(),
+                max_fires: None,
                 continues: false,
                 passed: None,
                 then,

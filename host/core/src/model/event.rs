@@ -36,7 +36,7 @@ pub enum EventKind {
     ScheduleUpdated { schedule_id: ScheduleId, task_id: TaskId, next_fire_time: Option<Timestamp> },
     /// A schedule is gone; `finished` when its trigger had no more fire times.
     ScheduleRemoved { schedule_id: ScheduleId, task_id: TaskId, finished: bool },
-    /// A schedule's trigger failed, and the schedule rests.
+    /// A schedule's trigger failed, or too many of its jobs did, and the schedule rests.
     ScheduleFailed { schedule_id: ScheduleId, message: String },
     /// What the store holds of a schedule cannot be read, and the schedule rests.
     ScheduleDeserializationFailed { schedule_id: ScheduleId, message: String },

@@ -47,6 +47,8 @@ pub enum Fate {
     Paused,
     /// The rule was changed after it had been due.
     Changed,
+    /// The schedule was finished before it was due, by the number of its fires or by the success of a job.
+    Finished,
     /// Another schedule was put in the place of this one after it had been due.
     Replaced,
 }
@@ -60,5 +62,6 @@ super::outcome::names! { Fate {
     CatchUp => "catch_up",
     Paused => "paused",
     Changed => "changed",
+    Finished => "finished",
     Replaced => "replaced",
 } }

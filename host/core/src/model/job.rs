@@ -1,5 +1,6 @@
 //! Jobs: requests to run a task once.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Timestamp;
@@ -49,6 +50,13 @@ impl JobSpec {
         self.schedule_id.is_some() && self.scheduled_fire_time.is_none()
     }
 
+    /// The schedule that is concerned by how the job ends, where one is.
+    pub fn concerned(&self) -> Option<ConcernedSchedule> {
+        let JobSettings { pause_after, until_success, .. } = self.settings;
+        let id = self.schedule_id.clone().filter(|_| pause_after.is_some() || until_success)?;
+        Some(ConcernedSchedule { id, life: self.schedule_life, pause_after })
+    }
+
     /// A job that no schedule made: asked for at `now`, due at once.
     pub fn direct(id: JobId, task_id: TaskId, args: Payload, settings: JobSettings, now: Timestamp) -> JobSpec {
         JobSpec {
@@ -76,6 +84,17 @@ pub struct FireKey {
     pub life: ScheduleLife,
     /// When it was to fire, whenever it did.
     pub at: Timestamp,
+}
+
+/// A schedule that may be paused or finished by how one of its jobs ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConcernedSchedule {
+    /// Need not exist any more.
+    pub id: ScheduleId,
+    /// Which of the schedules that had this id one after the other.
+    pub life: ScheduleLife,
+    /// After how many failures in a row it is paused, unless it says so itself.
+    pub pause_after: Option<NonZeroU32>,
 }
 
 /// The settings that a job carries, inherited once and for all when it was created.
@@ -107,6 +126,11 @@ pub struct JobSettings {
     pub result_ttl: Duration,
     /// The version of the plugin that was asked for, whichever is current.
     pub version: Option<Digest>,
+    /// After how many failures in a row its schedule was to be paused when the job was made; `None` for never. What the schedule itself says
+    /// when the job ends goes over it.
+    pub pause_after: Option<NonZeroU32>,
+    /// Whether its schedule was to be finished with the first success when the job was made.
+    pub until_success: bool,
     /// Metadata of task, schedule and job, merged.
     pub metadata: Metadata,
 }
@@ -145,6 +169,8 @@ impl ResolvedSettings {
             priority: self.priority,
             result_ttl: self.result_ttl,
             version: self.version,
+            pause_after: self.pause_after.failures(),
+            until_success: self.until_success,
             metadata: self.metadata,
         }
     }

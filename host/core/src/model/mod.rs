@@ -56,7 +56,9 @@ pub use id::{
     BucketName, Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, KvKey, LeaseToken, PluginName,
     QueueName, ScheduleId, ScheduleLife, SchedulerId, SecretName, TaskId, TaskName, unseen_character,
 };
-pub use job::{FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey};
+pub use job::{
+    ConcernedSchedule, FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey,
+};
 pub use kv::{KvEntry, KvRefusal, KvWrite, KvWrites};
 pub use memory::MemoryLoad;
 pub use outcome::{ErrorKind, HttpUsage, JobError, Outcome, Usage};
@@ -68,6 +70,6 @@ pub use retry::Backoff;
 pub use rollout::{Percent, Rollout, RolloutEnd, RolloutState};
 pub use schedule::{Coalesce, ConflictPolicy, Pause, Schedule};
 pub use secret::{SecretGrant, SecretValue};
-pub use settings::{GraceTime, Parallelism, ResolvedSettings, Settings};
+pub use settings::{GraceTime, Parallelism, PauseAfter, ResolvedSettings, Settings};
 pub use task::{Target, Task};
 pub use time::{Timestamp, TimestampError};

@@ -37,6 +37,11 @@ pub struct Schedule {
     /// Since which fire time each fire has found an earlier job that had not ended; `None` where the last one found none. Only its fires
     /// change it.
     pub overruns_since: Option<Timestamp>,
+    /// How many of its fires have made a job.
+    pub fire_count: u64,
+    /// How many of its jobs have failed since the last success, or since it was unpaused. Jobs count that were made while the number
+    /// mattered, see [`JobSettings::pause_after`](super::job::JobSettings::pause_after).
+    pub failures: u32,
     /// Where its trigger begins, unless that says otherwise.
     pub created_at: Timestamp,
 }
@@ -46,7 +51,7 @@ pub struct Schedule {
 pub enum Pause {
     /// Somebody asked for it.
     Asked,
-    /// Its trigger failed with this message; whoever unpauses it should have mended the cause.
+    /// Its trigger or its jobs failed, with this message; whoever unpauses it should have mended the cause.
     Failed(String),
 }
 

@@ -47,6 +47,25 @@ pub enum GraceTime {
     Within(Duration),
 }
 
+/// After how many failures in a row a schedule is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseAfter {
+    /// However many of its jobs fail, it goes on.
+    Never,
+    /// When so many of its jobs have failed one after the other.
+    Failures(NonZeroU32),
+}
+
+impl PauseAfter {
+    /// The number; `None` for never.
+    pub fn failures(self) -> Option<NonZeroU32> {
+        match self {
+            PauseAfter::Never => None,
+            PauseAfter::Failures(count) => Some(count),
+        }
+    }
+}
+
 /// One layer of settings. `None` means "not said here".
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
@@ -62,6 +81,12 @@ pub struct Settings {
     pub misfire_grace_time: Option<GraceTime>,
     /// What a schedule does that fires while an earlier job of its own has not ended. Only tasks and schedules have it.
     pub overlap: Option<Overlap>,
+    /// After how many failures of its jobs, one after the other, a schedule is paused. Only tasks and schedules have it.
+    pub pause_after: Option<PauseAfter>,
+    /// Whether a schedule is finished with the first of its jobs that succeeds. Only schedules have it.
+    pub until_success: Option<bool>,
+    /// After how many fires that have made a job a schedule is finished. Only schedules have it.
+    pub max_fires: Option<NonZeroU32>,
     /// The executor that runs the job.
     pub executor: Option<ExecutorName>,
     /// Wall-clock limit of one attempt.
@@ -95,6 +120,9 @@ impl Settings {
             queue: self.queue.clone().or_else(|| general.queue.clone()),
             misfire_grace_time: self.misfire_grace_time.or(general.misfire_grace_time),
             overlap: self.overlap.or(general.overlap),
+            pause_after: self.pause_after.or(general.pause_after),
+            until_success: self.until_success.or(general.until_success),
+            max_fires: self.max_fires.or(general.max_fires),
             executor: self.executor.clone().or_else(|| general.executor.clone()),
             timeout: self.timeout.or(general.timeout),
             fuel: self.fuel.or(general.fuel),
@@ -117,6 +145,9 @@ impl Settings {
             queue: self.queue.clone().unwrap_or_default(),
             misfire_grace_time: self.misfire_grace_time.unwrap_or(GraceTime::Unlimited),
             overlap: self.overlap.unwrap_or_default(),
+            pause_after: self.pause_after.unwrap_or(PauseAfter::Never),
+            until_success: self.until_success.unwrap_or(false),
+            max_fires: self.max_fires,
             executor: self.executor.clone(),
             timeout: self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT),
             fuel: self.fuel.unwrap_or(limits::FUEL_DEFAULT),
@@ -141,6 +172,9 @@ pub struct ResolvedSettings {
     pub queue: QueueName,
     pub misfire_grace_time: GraceTime,
     pub overlap: Overlap,
+    pub pause_after: PauseAfter,
+    pub until_success: bool,
+    pub max_fires: Option<NonZeroU32>,
     /// `None`: the executor that fits what the task is (sandbox for a plugin's, inline for a native one).
     pub executor: Option<ExecutorName>,
     pub timeout: Duration,

@@ -441,6 +441,10 @@ pub(super) struct ScheduleEncoded {
     last_fire_time: Option<Text<Timestamp>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overruns_since: Option<Text<Timestamp>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    fire_count: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    failures: u32,
     created_at: Text<Timestamp>,
 }
 
@@ -467,6 +471,8 @@ impl ScheduleEncoded {
             next_fire_time: text(schedule.next_fire_time.as_ref()),
             last_fire_time: text(schedule.last_fire_time.as_ref()),
             overruns_since: text(schedule.overruns_since.as_ref()),
+            fire_count: schedule.fire_count,
+            failures: schedule.failures,
             created_at: Text(schedule.created_at),
         }
     }
@@ -493,6 +499,8 @@ impl ScheduleEncoded {
             next_fire_time: plain(self.next_fire_time),
             last_fire_time: plain(self.last_fire_time),
             overruns_since: plain(self.overruns_since),
+            fire_count: self.fire_count,
+            failures: self.failures,
             created_at: self.created_at.0,
         })
     }

@@ -6,7 +6,7 @@ use super::schedules::Entry;
 use super::{Now, State};
 use crate::ledger;
 use crate::model::{JobId, Lease, Overlap};
-use crate::overlap::{self, EARLIER_MAX, Unfinished, Verdict};
+use crate::overlap::{self, EARLIER_MAX, Place, Unfinished, Verdict};
 use crate::{AfterFire, Cancelled, EndedJob, FireSchedule, Fired, Overlapped};
 
 impl State {
@@ -22,7 +22,8 @@ impl State {
         let youngest = earlier.first().map(|job| job.id);
         let overruns_since = overlap::overruns_since(&fire, youngest, before);
         let began_with = youngest.filter(|_| overruns_since.is_some() && before.is_none());
-        let decision = overlap::decide(fire.overlap, &earlier, &planned);
+        let place = Place { fire_count: entry.schedule.fire_count, next_fire_time: next };
+        let decision = overlap::decide(fire.overlap, &earlier, &planned).within(&fire, place);
         let mut overlapped = Overlapped { began_with, ..self.replace(&fire, &decision.replaced) };
         overlapped.cancelled.sort_by_key(|job| job.id);
         overlapped.asked.sort();
@@ -32,7 +33,10 @@ impl State {
             known.extend(is_known.then_some(job.id));
             left_out.extend((is_known || *verdict != Verdict::Made).then_some(job.id));
         }
-        let lines = ledger::lines(&fire, &decision, &known, &overlapped, next);
+        let fire_count = decision.fire_count(&fire, place, &known);
+        let (next_fire_time, is_finished) =
+            (overlap::next_fire_time(&fire, fire_count), overlap::is_finished(&fire, fire_count));
+        let lines = ledger::lines(&fire, &decision, &known, &overlapped, next, next_fire_time.is_none());
         self.schedules.change(&fire.id, |entry| {
             let lease = entry.lease.take();
             entry.put_off_until = None;
@@ -47,12 +51,13 @@ impl State {
                 AfterFire::Pause(reason) => entry.schedule.pause = Some(reason),
             }
             entry.schedule.trigger_state = fire.trigger_state;
-            entry.schedule.next_fire_time = fire.next_fire_time;
+            entry.schedule.next_fire_time = next_fire_time;
+            entry.schedule.fire_count = fire_count;
             entry.schedule.last_fire_time = fire.last_fire_time.or(entry.schedule.last_fire_time);
             entry.schedule.overruns_since = overruns_since;
             entry.history.write(lines);
         });
-        Fired::Stored { left_out, overlapped }
+        Fired::Stored { left_out, is_finished, overlapped }
     }
 
     /// Cancels earlier jobs that wait, and asks those to stop that run.

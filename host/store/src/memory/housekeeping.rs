@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::jobs::{end, requeue};
 use super::{MemoryStore, State};
+use crate::ends::JobEnd;
 use crate::model::{JobId, Outcome, QueueName, SchedulerId, Timestamp};
 use crate::{
     CleanedUp, EndedJob, Housekeeping, Page, PutScheduler, Recover, Recovered, SchedulerPut, SchedulerRow, StoreError,
@@ -73,6 +74,11 @@ impl State {
                 recovered.requeued.push(job);
             }
             None => {}
+        }
+        let schedule = self.jobs.get(id).filter(|job| job.outcome == Some(Outcome::Abandoned));
+        if let Some(schedule) = schedule.and_then(|job| job.spec.concerned()) {
+            let end = JobEnd { id, schedule: &schedule, outcome: Outcome::Abandoned };
+            recovered.stopped.extend(self.end_for_schedule(&end, now));
         }
         if let Some(version) = ran.filter(|_| is_to_blame) {
             self.count_crash(version, now, recovered);

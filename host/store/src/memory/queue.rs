@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, Now, State};
+use crate::ends::JobEnd;
 use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
 use crate::rules::{Order, QueueCounts};
 use crate::{
@@ -132,10 +133,13 @@ impl State {
         if !holds(self.jobs.get(release.id), release.token) {
             return Released::LeaseLost;
         }
+        if rules::effects_apply(&release)
+            && let Err(refusal) = self.kv.write(&release.effects.kv, now)
+        {
+            return Released::Refused(refusal);
+        }
+        let stopped = JobEnd::of(&release).and_then(|end| self.end_for_schedule(&end, now));
         if rules::effects_apply(&release) {
-            if let Err(refusal) = self.kv.write(&release.effects.kv, now) {
-                return Released::Refused(refusal);
-            }
             for job in release.effects.jobs {
                 self.jobs.add(job);
             }
@@ -163,7 +167,7 @@ impl State {
         if let Some(not_before) = not_before {
             self.jobs.put_off(release.id, now, not_before);
         }
-        Released::Stored
+        Released::stored(stopped)
     }
 }
 

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 
 use super::history::History;
 use super::{MemoryStore, Now, State};
+use crate::ends::{self, JobEnd, Standing};
 use crate::ledger::{self, ReadHistory, TrimHistory};
-use crate::model::{ConflictPolicy, FireLine, Lease, Schedule, ScheduleId, SchedulerId, Timestamp};
+use crate::model::{ConflictPolicy, FireLine, Lease, Pause, Schedule, ScheduleId, SchedulerId, Timestamp};
 use crate::{
     AcquireSchedules, AcquiredSchedules, AddSchedule, AfterFire, EndedSchedule, FireSchedule, Fired, LeasedSchedule,
-    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, SetSchedule,
-    StoreError, Subject, UnpauseSchedule, rules,
+    Page, PauseSchedule, RemovedSchedule, ScheduleAdded, ScheduleCounts, ScheduleFilter, ScheduleQueue, ScheduleStop,
+    SetSchedule, StoppedSchedule, StoreError, Subject, UnpauseSchedule, rules,
 };
 
 /// A schedule and the claim on it.
@@ -191,6 +192,33 @@ fn not_found(id: &ScheduleId) -> StoreError {
 }
 
 impl State {
+    /// Tells a schedule of the end of one of its jobs at `now`. Answers whether that stops it.
+    pub(super) fn end_for_schedule(&mut self, end: &JobEnd<'_>, now: Timestamp) -> Option<StoppedSchedule> {
+        let stopped = self.schedules.change(&end.schedule.id, |entry| {
+            let Entry { schedule, history, .. } = entry;
+            let mut standing = Standing {
+                life: schedule.life,
+                settings: schedule.settings.clone(),
+                failures: schedule.failures,
+                is_paused: schedule.pause.is_some(),
+                next_fire_time: schedule.next_fire_time,
+            };
+            let stop = standing.end(end);
+            schedule.failures = standing.failures;
+            match stop.as_ref()? {
+                ScheduleStop::Paused(reason) => schedule.pause = Some(Pause::Failed(reason.clone())),
+                ScheduleStop::Finished => {
+                    let due = schedule.next_fire_time.take().filter(|next| *next <= now);
+                    history.write(due.map(|next| ends::finished_line(next, now, end.id)));
+                }
+            }
+            let stopped = StoppedSchedule { id: schedule.id.clone(), task_id: schedule.task_id.clone(), stop: stop? };
+            (entry.lease, entry.put_off_until) = (None, None);
+            Some(stopped)
+        });
+        stopped.flatten()
+    }
+
     fn leased(&self, id: &ScheduleId) -> Option<LeasedSchedule> {
         let schedule = self.schedules.rows.get(id)?.schedule.clone();
         let task = Ok(self.catalog.tasks.get(&schedule.task_id).cloned());
@@ -251,7 +279,9 @@ impl ScheduleQueue for MemoryStore {
                 return Err(rules::schedule_changed(&request.id, next));
             }
             let unpaused = state.schedules.change(&request.id, |entry| {
-                entry.schedule.pause = None;
+                if entry.schedule.pause.take().is_some() || request.resume.is_some() {
+                    entry.schedule.failures = 0;
+                }
                 if let Some(resume) = request.resume {
                     (entry.lease, entry.put_off_until) = (None, None);
                     entry.schedule.trigger_state = resume.trigger_state;

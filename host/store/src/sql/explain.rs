@@ -290,7 +290,7 @@ fn scheduling(known: &Known) -> Vec<Hot> {
     let (token, now, limit, none) = (*token, *now, 100_i64, None::<String>);
     let mut lease = args![holder, token, now, now, now];
     lease.push(list([schedule, schedule]));
-    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now, None::<i64>, None::<i64>, 1_i64];
+    let fire = values![schedule, "{}", now, now, 0_i64, none.clone(), now, None::<i64>, None::<i64>, 1_i64, 1_i64];
     vec![
         (q::schedule_due_select, args![now, limit], &["schedules_due"]),
         (q::schedule_lease, lease, &["schedules primary"]),
@@ -298,6 +298,9 @@ fn scheduling(known: &Known) -> Vec<Hot> {
         (q::schedule_lock, vec![list([schedule, schedule])], &["schedules primary"]),
         (q::schedule_fire_lock, vec![list([schedule, schedule])], &["schedules primary", "jobs_unfinished"]),
         (q::job_unfinished_select, args![schedule, 1_000_i64], &["jobs_unfinished"]),
+        (q::schedule_end_lock, vec![list([schedule, schedule])], &["schedules primary"]),
+        (q::schedule_failures_set, args![1_i64, schedule], &["schedules primary"]),
+        (q::schedule_finish, args![schedule], &["schedules primary"]),
         (q::schedule_fires_lock, args![schedule], &["schedules primary"]),
         (q::schedule_fires_set, args![1_i64, schedule], &["schedules primary"]),
         (q::fire_list, args![schedule, i64::MAX, 101_i64], &["fires primary"]),

@@ -82,6 +82,8 @@ pub(super) fn job(id: JobId) -> JobSpec {
             priority: 0,
             result_ttl: Duration::from_secs(1),
             version: None,
+            pause_after: None,
+            until_success: false,
             metadata: Metadata::default(),
         },
         due_at: now,

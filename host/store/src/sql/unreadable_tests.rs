@@ -67,6 +67,8 @@ fn schedule(id: &str, task: &str) -> Schedule {
         next_fire_time: Some(at(0)),
         last_fire_time: None,
         overruns_since: None,
+        fire_count: 0,
+        failures: 0,
         created_at: at(0),
     }
 }

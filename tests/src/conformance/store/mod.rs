@@ -19,6 +19,7 @@ use crate::factory::Factory;
 
 mod cleanup;
 mod concurrency;
+mod endings;
 mod exchange;
 mod jobs;
 mod kv;
@@ -110,6 +111,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("schedules", schedules::CASES),
     ("overlap", overlap::CASES),
     ("ledger", ledger::CASES),
+    ("endings", endings::CASES),
     ("jobs", jobs::CASES),
     ("queues", queues::CASES),
     ("shares", shares::CASES),

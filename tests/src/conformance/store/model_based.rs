@@ -1,16 +1,17 @@
 //! Random operations on the memory store and on the store under test: both must say the same, call by call.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use host::model::{
-    Ability, ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome, Overlap,
-    Parallelism, Pause, Schedule, ScheduleId, ScheduleLife,
+    Ability, ConcernedSchedule, ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome,
+    Overlap, Parallelism, Pause, Schedule, ScheduleId, ScheduleLife, Settings,
 };
 use host::store::memory::MemoryStore;
 use host::store::{
     AcquireJobs, AddSchedule, AfterFire, Choice, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, FireSchedule,
-    JobFilter, PauseSchedule, Recover, ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
+    JobFilter, PauseSchedule, Recover, ReleaseJob, ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
 };
 
 use super::{Rig, cases};
@@ -155,7 +156,9 @@ impl Operation {
                 let policies = [ConflictPolicy::Error, ConflictPolicy::Replace, ConflictPolicy::Skip];
                 let conflict = policies[random.usize(..3)];
                 let next_fire_time = (random.u8(0..5) > 0).then(|| t(now + random.i64(-3..5)));
-                let schedule = Schedule { next_fire_time, created_at: t(now), ..schedule(name.as_str(), 0) };
+                let settings =
+                    Settings { until_success: (random.u8(0..4) == 0).then_some(true), ..Settings::default() };
+                let schedule = Schedule { next_fire_time, settings, created_at: t(now), ..schedule(name.as_str(), 0) };
                 Operation::AddSchedule(AddSchedule { conflict, ..add(schedule) })
             }
             88..91 => Operation::AcquireSchedules(rig.make.acquire_schedules(now, random.usize(0..3))),
@@ -255,8 +258,20 @@ fn draw_acquisition(
 
 fn draw_releases(random: &mut fastrand::Rng, known: &Known, now: i64) -> ReleaseJobs {
     let leases = draw_leases(random, known).into_iter();
-    let releases = leases.map(|(id, token)| release(id, token, draw_ending(random, now))).collect();
+    let releases = leases.map(|(id, token)| {
+        let concerned = (random.u8(0..2) == 0).then(|| draw_concerned(random));
+        ReleaseJob { concerned, ..release(id, token, draw_ending(random, now)) }
+    });
+    let releases = releases.collect();
     ReleaseJobs { now: t(now), releases }
+}
+
+fn draw_concerned(random: &mut fastrand::Rng) -> ConcernedSchedule {
+    ConcernedSchedule {
+        id: schedule_id(["s1", "s2"][random.usize(..2)]),
+        life: ScheduleLife::from_number(random.i64(6..8)),
+        pause_after: NonZeroU32::new(random.u32(0..4)),
+    }
 }
 
 fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
@@ -268,6 +283,7 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
         result_ttl: Duration::from_secs(random.u64(0..20)),
         queue: QUEUES[random.usize(..2)].parse().expect("a queue"),
         concurrency_key: [None, Some("a"), Some("b")][random.usize(..3)].map(str::to_owned),
+        pause_after: NonZeroU32::new(random.u32(0..3)),
         executor: (random.u8(0..8) == 0).then(|| "gpu".parse().expect("a name")),
         ..job.settings
     };
@@ -348,6 +364,7 @@ fn draw_fires(rig: &Rig, random: &mut fastrand::Rng, known: &mut Known) -> Vec<F
         last_fire_time: Some(t(fire)),
         at: t(known.now),
         overlap: Overlap::default(),
+        max_fires: NonZeroU32::new(random.u32(0..4)),
         continues: false,
         passed: None,
         then: match random.u8(0..8) {

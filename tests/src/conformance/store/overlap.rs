@@ -30,7 +30,7 @@ async fn fire(rig: &Rig, at: i64, overlap: Overlap, jobs: Vec<JobSpec>) -> (Vec<
     );
     let fire = FireSchedule { token: request.token, ..fire_of(at, overlap, jobs) };
     match rig.a.schedule_fire(vec![fire]).await.expect("fired").pop() {
-        Some(Fired::Stored { left_out, overlapped }) => (left_out, overlapped),
+        Some(Fired::Stored { left_out, overlapped, .. }) => (left_out, overlapped),
         other => panic!("not stored: {other:?}"),
     }
 }
@@ -246,7 +246,7 @@ async fn the_parts_of_one_fire_do_not_make_a_schedule_overrun(rig: Rig) {
     rig.a.schedule_fire(vec![FireSchedule { then, ..part(4) }]).await.expect("fired");
     let rest = FireSchedule { continues: true, ..part(5) };
     let left_out = vec![rest.jobs[0].id];
-    let stored = Fired::Stored { left_out, overlapped: Overlapped::default() };
+    let stored = Fired::Stored { left_out, is_finished: false, overlapped: Overlapped::default() };
     assert_eq!(rig.a.schedule_fire(vec![rest]).await.expect("fired"), [stored], "the policy holds over all parts");
     let stored = rig.b.schedule_get(&schedule_id("s")).await.expect("read").expect("there");
     assert_eq!(stored.overruns_since, None);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use host::model::{
-    Coalesce, ConflictPolicy, GraceTime, JobId, JobSpec, LeaseToken, Overlap, Pause, Schedule, ScheduleLife, Settings,
+    Coalesce, ConflictPolicy, GraceTime, JobId, JobSpec, LeaseToken, Overlap, Pause, PauseAfter, Schedule,
+    ScheduleLife, Settings,
 };
 use host::store::{
     AddSchedule, AfterFire, FireSchedule, Fired, PauseSchedule, ResumeFrom, ScheduleAdded, ScheduleCounts,
@@ -52,8 +53,13 @@ async fn a_schedule_is_read_back_as_it_was(rig: Rig) {
         settings: Settings {
             misfire_grace_time: Some(GraceTime::Within(Duration::from_secs(5))),
             priority: Some(-7),
+            pause_after: Some(PauseAfter::Never),
+            until_success: Some(true),
+            max_fires: std::num::NonZeroU32::new(9),
             ..Settings::default()
         },
+        fire_count: 8,
+        failures: 3,
         pause: Some(Pause::Failed("no such zone".into())),
         last_fire_time: Some(t(-10)),
         ..schedule("nightly", 5)
@@ -218,6 +224,7 @@ async fn leased(rig: &Rig) -> FireSchedule {
         last_fire_time: Some(t(5)),
         at: t(5),
         overlap: Overlap::default(),
+        max_fires: None,
         continues: false,
         passed: None,
         then: AfterFire::Free,
@@ -328,6 +335,7 @@ fn fire_of(jobs: Vec<JobSpec>) -> FireSchedule {
         last_fire_time: Some(t(5)),
         at: t(5),
         overlap: Overlap::default(),
+        max_fires: None,
         continues: false,
         passed: None,
         then: AfterFire::Free,
@@ -428,6 +436,7 @@ fn plain_fire(schedule: &Schedule, token: LeaseToken) -> FireSchedule {
         last_fire_time: None,
         at: t(5),
         overlap: Overlap::default(),
+        max_fires: None,
         continues: false,
         passed: None,
         then: AfterFire::Free,
@@ -490,6 +499,7 @@ async fn many_schedules_fire_in_one_call(rig: Rig) {
         last_fire_time: Some(t(5)),
         at: t(5),
         overlap: Overlap::default(),
+        max_fires: None,
         continues: false,
         passed: None,
         then: AfterFire::Free,

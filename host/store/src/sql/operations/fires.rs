@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::job_rows::{add_fires, lock as lock_jobs};
 use super::ledger;
 use crate::model::{FireLine, JobId, JobSpec, JobState, LeaseToken, Outcome, Overlap, Timestamp};
-use crate::overlap::{self, Decision, EARLIER_MAX, Unfinished, Verdict};
+use crate::overlap::{self, Decision, EARLIER_MAX, Place, Unfinished, Verdict};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::known;
 use crate::sql::places::{self, Touched};
@@ -23,6 +23,8 @@ struct LockedSchedule {
     /// How many lines its ledger has had.
     lines: u64,
     overruns_since: Option<Timestamp>,
+    /// How many of its fires have made a job.
+    fire_count: u64,
     /// The youngest of its jobs that has not ended.
     unfinished: Option<JobId>,
 }
@@ -30,6 +32,10 @@ struct LockedSchedule {
 impl LockedSchedule {
     fn holds(&self, token: LeaseToken) -> bool {
         self.token.as_deref() == Some(token.as_bytes())
+    }
+
+    fn place(&self) -> Place {
+        Place { fire_count: self.fire_count, next_fire_time: self.next_fire_time }
     }
 }
 
@@ -43,8 +49,9 @@ async fn lock(tx: &mut Tx, fires: &[FireSchedule]) -> Result<HashMap<String, Loc
         let next_fire_time = row.maybe_time().ok().flatten();
         let lines = row.small()?;
         let overruns_since = row.maybe_time().ok().flatten();
+        let fire_count = row.small()?;
         let unfinished = row.maybe_bytes()?.and_then(|bytes| bytes.try_into().ok()).map(JobId::from_bytes);
-        locked.insert(id, LockedSchedule { token, next_fire_time, lines, overruns_since, unfinished });
+        locked.insert(id, LockedSchedule { token, next_fire_time, lines, overruns_since, fire_count, unfinished });
     }
     Ok(locked)
 }
@@ -56,6 +63,8 @@ struct Held<'a> {
     decision: Decision,
     overruns_since: Option<Timestamp>,
     overlapped: Overlapped,
+    /// How many fires of the schedule have made a job, those of this fire included.
+    fire_count: u64,
     /// What is written into the ledger.
     lines: Vec<FireLine>,
 }
@@ -69,7 +78,7 @@ impl Held<'_> {
 
     fn row(&self, now: Option<Now>) -> Vec<Value> {
         let fire = self.fire;
-        let next = fire.next_fire_time;
+        let next = overlap::next_fire_time(fire, self.fire_count);
         let (pause, run_at, lease_until) = match &fire.then {
             AfterFire::Free => (None, next, None),
             AfterFire::Keep { now: told, lease } => {
@@ -83,7 +92,7 @@ impl Held<'_> {
         let (paused, reason) = row::pause(pause);
         let lines = self.schedule.lines + self.lines.len() as u64;
         let place = values![&fire.id, fire.trigger_state.as_str(), next, fire.last_fire_time];
-        [place, values![paused, reason, run_at, lease_until, self.overruns_since, lines]].concat()
+        [place, values![paused, reason, run_at, lease_until, self.overruns_since, lines, self.fire_count]].concat()
     }
 }
 
@@ -114,8 +123,10 @@ pub(super) async fn fire(tx: &mut Tx, (time, fires): &(Arc<Time>, Vec<FireSchedu
     let jobs: Vec<&JobSpec> = held.iter().flatten().flat_map(Held::made).collect();
     let known = add_fires(tx, &jobs, &mut touched).await?;
     for held in held.iter_mut().flatten() {
-        let next = held.schedule.next_fire_time;
-        held.lines = crate::ledger::lines(held.fire, &held.decision, &known, &held.overlapped, next);
+        held.fire_count = held.decision.fire_count(held.fire, held.schedule.place(), &known);
+        let (next, is_end) =
+            (held.schedule.next_fire_time, overlap::next_fire_time(held.fire, held.fire_count).is_none());
+        held.lines = crate::ledger::lines(held.fire, &held.decision, &known, &held.overlapped, next, is_end);
     }
     let lines = held.iter().flatten().flat_map(|held| ledger::rows(&held.fire.id, held.schedule.lines, &held.lines));
     tx.execute_rows(q::fire_insert, lines.collect()).await?;
@@ -127,7 +138,8 @@ pub(super) async fn fire(tx: &mut Tx, (time, fires): &(Arc<Time>, Vec<FireSchedu
 fn answer(held: Held<'_>, known: &HashSet<JobId>) -> Fired {
     let made: HashSet<JobId> = held.made().map(|job| job.id).filter(|id| !known.contains(id)).collect();
     let left_out = held.fire.jobs.iter().map(|job| job.id).filter(|id| !made.contains(id)).collect();
-    Fired::Stored { left_out, overlapped: held.overlapped }
+    let is_finished = overlap::is_finished(held.fire, held.fire_count);
+    Fired::Stored { left_out, is_finished, overlapped: held.overlapped }
 }
 
 async fn decide<'a>(tx: &mut Tx, fire: &'a FireSchedule, schedule: LockedSchedule) -> Result<Held<'a>, Fault> {
@@ -144,8 +156,9 @@ async fn decide<'a>(tx: &mut Tx, fire: &'a FireSchedule, schedule: LockedSchedul
     let overruns_since = overlap::overruns_since(fire, youngest, schedule.overruns_since);
     let began_with = youngest.filter(|_| overruns_since.is_some() && schedule.overruns_since.is_none());
     let overlapped = Overlapped { began_with, ..Overlapped::default() };
-    let decision = overlap::decide(fire.overlap, &earlier, &planned);
-    Ok(Held { fire, schedule, decision, overruns_since, overlapped, lines: Vec::new() })
+    let fire_count = schedule.fire_count;
+    let decision = overlap::decide(fire.overlap, &earlier, &planned).within(fire, schedule.place());
+    Ok(Held { fire, schedule, decision, overruns_since, overlapped, fire_count, lines: Vec::new() })
 }
 
 /// The earlier jobs of a schedule that have not ended, the youngest first.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::job_rows::{LockedJob, Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
-use super::{ledger, rollouts, versions};
+use super::{ends, ledger, rollouts, versions};
 use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::{Encode as _, Work};
@@ -28,7 +28,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     let over_at = time.leases.min(*over_at);
     let ids = expired(tx, request, over_at).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
-    let (mut unread, mut touched) = (Vec::new(), Touched::default());
+    let (mut unread, mut concerned, mut touched) = (Vec::new(), Vec::new(), Touched::default());
     if !ids.is_empty() {
         // Which version a job has begun with follows from the catalogue, which is locked before jobs, as by whoever changes it.
         super::catalog_rows::lock(tx).await?;
@@ -55,6 +55,9 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
         to_blame.extend(ran.get(&job.id).filter(|_| rules::is_to_blame(crash)).cloned());
         match fate(&job, crash) {
             Some(outcome) => {
+                if outcome == Outcome::Abandoned && concerns_schedule(&job) {
+                    concerned.push(job.id);
+                }
                 job.leave(&mut touched);
                 let text = error.map(|error| error.to_json());
                 ended.push(job.ended(outcome, *now, text));
@@ -74,6 +77,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     leave_unread(tx, unread, &mut touched).await?;
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
+    recovered.stopped = ends::abandoned(tx, concerned, *now).await?;
     recovered.returned = rollouts::count_crashes(tx, to_blame, *now).await?;
     places::settle(tx, touched).await?;
     if holder.is_some() {
@@ -114,6 +118,11 @@ async fn running_of(tx: &mut Tx, holders: BTreeSet<SchedulerId>) -> Result<HashM
         counts.extend(SchedulerId::new(&holder).ok().map(|holder| (holder, jobs)));
     }
     Ok(counts)
+}
+
+/// Whether the end of a job may stop its schedule.
+fn concerns_schedule(job: &LockedJob) -> bool {
+    JobSettings::from_json(&job.settings).is_ok_and(|settings| settings.pause_after.is_some() || settings.until_success)
 }
 
 /// How a job whose worker vanished ends; `None` where it is queued again.

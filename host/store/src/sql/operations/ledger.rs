@@ -35,7 +35,7 @@ pub(super) async fn replace(tx: &mut Tx, id: &ScheduleId, at: Timestamp) -> Resu
     }
 }
 
-async fn write(tx: &mut Tx, id: &ScheduleId, count: u64, lines: &[FireLine]) -> Result<(), Fault> {
+pub(super) async fn write(tx: &mut Tx, id: &ScheduleId, count: u64, lines: &[FireLine]) -> Result<(), Fault> {
     tx.execute_rows(q::fire_insert, rows(id, count, lines)).await?;
     tx.execute(q::schedule_fires_set, args![count + lines.len() as u64, id]).await.map(|_| ())
 }

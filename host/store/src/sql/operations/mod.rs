@@ -3,6 +3,7 @@
 mod acquire;
 pub(in crate::sql) mod catalog;
 mod catalog_rows;
+mod ends;
 mod exchange;
 mod fires;
 pub(in crate::sql) mod housekeeping;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::job_rows::{LockedJob, Requeue, add, lock};
-use super::kv;
 use super::schedules;
-use crate::model::{ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
+use super::{ends, kv};
+use crate::ends::JobEnd;
+use crate::model::{ConcernedSchedule, ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::Encode as _;
 use crate::sql::places::{self, Places, Touched};
@@ -136,6 +137,7 @@ pub(in crate::sql) async fn release_unsettled(
     if is_careful.load(Ordering::Relaxed) {
         return release_held(tx, request, touched).await;
     }
+    let mut concerned = ends::Schedules::lock(tx, concerned(request)).await?;
     // By id, as everyone locks jobs who locks several.
     let mut in_order: Vec<&ReleaseJob> = request.releases.iter().collect();
     in_order.sort_unstable_by_key(|release| release.id);
@@ -155,7 +157,18 @@ pub(in crate::sql) async fn release_unsettled(
         return Err(Fault::Again);
     }
     *touched = writes.store(tx).await?;
-    Ok(vec![Released::Stored; request.releases.len()])
+    let mut answers = Vec::with_capacity(request.releases.len());
+    for release in &request.releases {
+        let stopped = JobEnd::of(release).and_then(|end| concerned.end(&end, request.now));
+        answers.push(Released::stored(stopped));
+    }
+    concerned.store(tx).await?;
+    Ok(answers)
+}
+
+/// The schedules that the ends of jobs may stop.
+fn concerned(request: &ReleaseJobs) -> impl Iterator<Item = &ConcernedSchedule> {
+    request.releases.iter().filter_map(JobEnd::of).map(|end| end.schedule)
 }
 
 /// Finishes jobs whose leases are held, notes the places that they had, and answers how many they were.
@@ -190,6 +203,7 @@ fn note_places(row: &mut Row, touched: &mut Touched) -> Result<(), Fault> {
 
 /// Stores those releases whose leases are held.
 async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched) -> Result<Vec<Released>, Fault> {
+    let mut concerned = ends::Schedules::lock(tx, concerned(request)).await?;
     let mut locked = by_id(lock(tx, request.releases.iter().map(|release| release.id)).await?);
     let mut answers = Vec::with_capacity(request.releases.len());
     let mut writes = Writes::default();
@@ -210,8 +224,10 @@ async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched)
             continue;
         }
         settle(&mut writes, &job, release, request.now);
-        answers.push(Released::Stored);
+        let stopped = JobEnd::of(release).and_then(|end| concerned.end(&end, request.now));
+        answers.push(Released::stored(stopped));
     }
+    concerned.store(tx).await?;
     kv::store(tx, buckets).await?;
     *touched = writes.store(tx).await?;
     Ok(answers)

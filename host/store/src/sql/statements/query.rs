@@ -103,7 +103,7 @@ pub(in crate::sql) mod q {
             plugin_activate plugin_bytes_delete_unused plugin_bytes_get plugin_bytes_has plugin_bytes_insert plugin_deactivate
             plugin_delete plugin_get plugin_history plugin_list plugin_page plugin_select plugin_version_delete queue_counts queue_lock queue_paused
             rollout_clear rollout_get rollout_set
-            schedule_counts schedule_delete schedule_due_select schedule_fires_lock schedule_fires_set schedule_finished_select schedule_free schedule_get schedule_lease
+            schedule_counts schedule_delete schedule_due_select schedule_end_lock schedule_failures_set schedule_finish schedule_fires_lock schedule_fires_set schedule_finished_select schedule_free schedule_get schedule_lease
             schedule_leased schedule_list schedule_lock schedule_select schedule_unpause schedule_versions
             scheduler_delete_silent scheduler_list scheduler_lock scheduler_update task_delete task_jobs task_list
             task_of_plugin task_page task_rules task_select

@@ -259,6 +259,8 @@ fn read_schedule(id: &str, row: &mut Row) -> Result<Schedule, Defect> {
         last_fire_time: row.maybe_time()?,
         created_at: row.time()?,
         overruns_since: row.maybe_time()?,
+        fire_count: row.small()?,
+        failures: row.small()?,
     })
 }
 
@@ -297,6 +299,8 @@ pub(in crate::sql) fn new_schedule(schedule: &Schedule) -> Vec<Value> {
         schedule.created_at,
         schedule.next_fire_time.filter(|_| !paused),
         schedule.overruns_since,
+        schedule.fire_count,
+        schedule.failures,
     ]
 }
 
