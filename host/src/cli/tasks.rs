@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism};
+use super::flags::SettingsArgs;
 use super::output::{printable, shortened};
 use super::rights::PURE;
 use super::show::{grace_time, layer_of_task, run_settings};
 use super::when::OverlapArg;
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
+use crate::config::words::{parse_grace_time, parse_parallelism};
 use crate::model::{GraceTime, Parallelism, Payload, PluginName, Settings, Target};
 use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};

@@ -7,9 +7,12 @@
 mod event;
 mod fire;
 mod job;
+mod kv;
 mod payload;
 mod plugin;
+mod queue;
 mod schedule;
+mod schedule_change;
 mod settings;
 mod status;
 mod task;
@@ -18,9 +21,14 @@ mod transfer;
 pub(crate) use event::event;
 pub(crate) use fire::FireLineWire;
 pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
+pub(crate) use kv::{kv_bucket, kv_key, kv_value};
 pub(crate) use payload::payload_value;
 pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
-pub(crate) use schedule::{ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, settings_of};
+pub(crate) use queue::queue;
+pub(crate) use schedule::{
+    KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, settings_of,
+};
+pub(crate) use schedule_change::{schedule_changed, schedule_differences};
 pub(crate) use status::status;
 pub(crate) use task::{TaskDetails, TaskWire};
 pub(crate) use transfer::CountsWire;
