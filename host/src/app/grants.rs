@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::{AppError, AppResult};
+use crate::config::units::parse_size;
+use crate::config::words::parse_count;
 use crate::files::{identity_of, open_folder};
 use crate::model::limits::{HTTP_PATTERNS_MAX, KV_BUCKETS_MAX, SECRETS_GRANTED_MAX};
 use crate::model::{
@@ -143,6 +145,76 @@ pub fn check_grants(grants: &[Grant]) -> AppResult<()> {
     Ok(())
 }
 
+/// The right to a bucket, as the flag has it: `BUCKET[:ro|rw]`.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the text has another form, and as [`grant_kv`].
+pub fn read_kv_grant(text: &str) -> AppResult<Grant> {
+    let (bucket, access) = match text.rsplit_once(':') {
+        None => (text, KvAccess::ReadOnly),
+        Some((bucket, "ro")) => (bucket, KvAccess::ReadOnly),
+        Some((bucket, "rw")) => (bucket, KvAccess::ReadWrite),
+        Some(_) => {
+            return Err(AppError::invalid(format!("`{text}` is no grant of a bucket"))
+                .with_hint("write it like cursors:ro or cursors:rw"));
+        }
+    };
+    grant_kv(bucket, access)
+}
+
+/// The right to a variable, as the flag has it: `NAME[=VALUE]`.
+///
+/// # Errors
+/// As [`grant_env`].
+pub fn read_env_grant(text: &str) -> AppResult<Grant> {
+    match text.split_once('=') {
+        Some((name, value)) => grant_env(name, Some(value)),
+        None => grant_env(text, None),
+    }
+}
+
+/// The right to a folder, as the flag has it: `HOST::GUEST[:ro|rw]`, with what one attempt may write behind `rw`.
+///
+/// # Errors
+/// [`AppError::Invalid`] where the text has another form, and as [`grant_dir`].
+pub fn read_dir_grant(text: &str) -> AppResult<Grant> {
+    let form = || {
+        AppError::invalid(format!("`{text}` is no grant of a folder"))
+            .with_hint("write it like /srv/in::in:ro, ./out::out:rw or ./out::out:rw,max=1GiB,files=1000")
+    };
+    let (host, guest) = text.split_once("::").ok_or_else(form)?;
+    let (guest, (access, quota)) = match guest.rsplit_once(':') {
+        Some((guest, access)) => (guest, dir_access(access).ok_or_else(form)?),
+        None => (guest, (DirAccess::ReadOnly, WriteQuota::default())),
+    };
+    if host.is_empty() || guest.is_empty() {
+        return Err(form());
+    }
+    grant_dir(Path::new(host), guest, access, quota)
+}
+
+/// `ro`, or `rw` with what one attempt may write.
+fn dir_access(text: &str) -> Option<(DirAccess, WriteQuota)> {
+    let mut parts = text.split(',');
+    let access = match parts.next()? {
+        "ro" => DirAccess::ReadOnly,
+        "rw" => DirAccess::ReadWrite,
+        _ => return None,
+    };
+    let mut quota = WriteQuota::default();
+    for part in parts {
+        let slot = match (access, part.split_once('=')?) {
+            (DirAccess::ReadWrite, ("max", size)) => quota.bytes.replace(parse_size(size).ok()?),
+            (DirAccess::ReadWrite, ("files", count)) => quota.files.replace(parse_count(count).ok()?),
+            _ => return None,
+        };
+        if slot.is_some() {
+            return None;
+        }
+    }
+    Some((access, quota))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +240,27 @@ mod tests {
     fn two_folders_under_one_name_are_refused() {
         let dir = grant_dir(&std::env::temp_dir(), "in", DirAccess::ReadOnly, WriteQuota::default()).expect("exists");
         assert!(check_grants(&[dir.clone(), dir]).is_err());
+    }
+
+    #[test]
+    fn a_folder_grant_is_read_only_unless_it_says_otherwise() {
+        let temp = std::env::temp_dir();
+        let access = |suffix: &str| match read_dir_grant(&format!("{}::in{suffix}", temp.display())) {
+            Ok(Grant::Dir { access, guest, .. }) => Some((guest, access)),
+            _ => None,
+        };
+        assert_eq!(access(""), Some(("in".to_owned(), DirAccess::ReadOnly)));
+        assert_eq!(access(":rw"), Some(("in".to_owned(), DirAccess::ReadWrite)));
+        assert_eq!(access(":rx"), None);
+        let quota = |suffix: &str| match read_dir_grant(&format!("{}::in{suffix}", temp.display())) {
+            Ok(Grant::Dir { quota, .. }) => Some((quota.bytes, quota.files)),
+            _ => None,
+        };
+        assert_eq!(quota(":rw,max=1GiB,files=10"), Some((Some(1 << 30), Some(10))));
+        assert_eq!(quota(":rw,files=1_000"), Some((None, Some(1000))));
+        for bad in [":ro,max=1GiB", ":rw,max=1GiB,max=2GiB", ":rw,max", ":rw,size=1", ":rw,"] {
+            assert_eq!(quota(bad), None, "{bad}");
+        }
+        assert!(read_dir_grant("/tmp:in").is_err());
     }
 }

@@ -78,8 +78,8 @@ pub struct JobList {
     pub jobs: Vec<Job>,
     /// Those that cannot be read.
     pub unreadable: Vec<Unreadable>,
-    /// Whether there are more.
-    pub has_more: bool,
+    /// Where the next page begins, in `filter.after`; `None` where there are no more.
+    pub next: Option<String>,
 }
 
 /// What cancelling a job did.
@@ -180,22 +180,22 @@ impl App {
         self.store.job_get(id).await?.ok_or_else(|| unknown_job(id))
     }
 
-    /// Jobs that pass `filter`, youngest first, at most `limit`. `filter.limit` and `filter.after` are this method's business.
+    /// Jobs that pass `filter`, youngest first, at most `limit`. `filter.limit` is this method's business.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn job_list(&self, mut filter: JobFilter, limit: usize) -> AppResult<JobList> {
-        let mut list = JobList { jobs: Vec::new(), unreadable: Vec::new(), has_more: false };
+        let mut list = JobList { jobs: Vec::new(), unreadable: Vec::new(), next: None };
         loop {
             filter.limit = (limit - list.jobs.len()).clamp(1, PAGE_ROWS_MAX);
             let page = self.store.job_list(filter.clone()).await?;
             list.jobs.extend(page.rows);
             list.unreadable.extend(page.unreadable);
-            list.has_more = page.next.is_some();
-            if page.next.is_none() || list.jobs.len() >= limit {
+            list.next = page.next;
+            if list.next.is_none() || list.jobs.len() >= limit {
                 return Ok(list);
             }
-            filter.after = page.next;
+            filter.after = list.next.clone();
         }
     }
 

@@ -40,7 +40,10 @@ pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub(crate) use component::{plugin_name, read_component};
 pub use error::{AppError, AppResult};
 pub use events::{EventFilter, EventStream, Received};
-pub use grants::{check_grants, grant_dir, grant_env, grant_http, grant_kv, grant_secret};
+pub use grants::{
+    check_grants, grant_dir, grant_env, grant_http, grant_kv, grant_secret, read_dir_grant, read_env_grant,
+    read_kv_grant,
+};
 pub use history::ScheduleHistory;
 pub use invoke::{Invoke, InvokeReport, Sandbox, invoke};
 pub use jobs::{CancelJob, JobList, JobStart, NewJob, NewLines, Submitted, Unique};

@@ -83,6 +83,20 @@ impl App {
         }
     }
 
+    /// The id to filter by: of a task that exists, or, for schedules and jobs whose task is gone, the id as it was given.
+    ///
+    /// # Errors
+    /// As [`App::task_resolve`].
+    pub async fn task_of_filter(&self, task: &str) -> AppResult<TaskId> {
+        match self.task_resolve(task).await {
+            Ok(row) => Ok(row.task.id),
+            Err(error) => match TaskId::new(task) {
+                Ok(id) if task.contains(':') => Ok(id),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// All tasks, by id.
     ///
     /// # Errors

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::flags::{GrantArgs, kv_grant};
+use super::flags::GrantArgs;
 use super::output::printable;
 use super::rights::asks;
 use super::settings::located;
 use crate::app::{
     AppError, Approval, check_grants, grant_dir, grant_env, grant_http, grant_secret, plugin_name, read_component,
+    read_kv_grant,
 };
 use crate::model::{Digest, DirAccess, Grant, Import, PluginName, WriteQuota};
 
@@ -239,7 +240,7 @@ fn approved(file: ApprovalFile) -> Result<Approval, Fault> {
         ValueFile::Fixed => Ok(grant_env(&env.name, Some(""))?),
     });
     let requests = file.http.into_iter().map(|pattern| Ok(grant_http(&pattern)?));
-    let buckets = file.kv.into_iter().map(|text| kv_grant(&text));
+    let buckets = file.kv.into_iter().map(|text| Ok(read_kv_grant(&text)?));
     let secrets = file.secret.into_iter().map(|text| Ok(grant_secret(&text)?));
     let grants = dirs.chain(variables).chain(requests).chain(buckets).chain(secrets);
     let grants = grants.collect::<Outcomes<Vec<Grant>>>()?;

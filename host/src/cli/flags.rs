@@ -1,18 +1,20 @@
 //! Flags that several commands share, and what they mean.
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcomes};
-use crate::app::{App, AppError, Arguments, grant_dir, grant_env, grant_http, grant_kv, grant_secret};
+use crate::app::{
+    App, AppError, AppResult, Arguments, grant_http, grant_secret, read_dir_grant, read_env_grant, read_kv_grant,
+};
 use crate::config::units::{parse_duration, parse_size};
+use crate::config::words::{parse_backoff, parse_count, parse_max_fires, parse_pause_after};
 use crate::model::{
-    Backoff, ConcurrencyKey, ConflictPolicy, Digest, DirAccess, ExecutorName, GraceTime, Grant, KvAccess, Metadata,
-    Parallelism, PauseAfter, QueueName, Settings, WriteQuota, json,
+    Backoff, ConcurrencyKey, ConflictPolicy, Digest, ExecutorName, Grant, Metadata, PauseAfter, QueueName, Settings,
+    json,
 };
 
 /// Settings of a job, over those of its task.
@@ -83,13 +85,8 @@ impl LimitArgs {
     }
 }
 
-/// A number with `_` between its digits where that helps to read it.
 fn parse_attempts(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "it is a number from 1".to_owned())
-}
-
-fn parse_count(text: &str) -> Result<u64, String> {
-    text.replace('_', "").parse().map_err(|_| "it is a whole number, such as 50_000_000_000".to_owned())
 }
 
 /// The arguments of a job.
@@ -184,70 +181,13 @@ impl GrantArgs {
             let what = "--allow-schedule is not available yet in this version";
             return Err(Failure::usage(what, "leave it out; the plugin's calls that need it are denied"));
         }
-        let dirs = self.allow_dir.iter().map(|text| dir_grant(text));
-        let variables = self.allow_env.iter().map(|text| match text.split_once('=') {
-            Some((name, value)) => Ok(grant_env(name, Some(value))?),
-            None => Ok(grant_env(text, None)?),
-        });
-        let requests = self.allow_http.iter().map(|text| Ok(grant_http(text)?));
-        let buckets = self.allow_kv.iter().map(|text| kv_grant(text));
-        let secrets = self.allow_secret.iter().map(|text| Ok(grant_secret(text)?));
-        dirs.chain(variables).chain(requests).chain(buckets).chain(secrets).collect()
+        let dirs = self.allow_dir.iter().map(|text| read_dir_grant(text));
+        let variables = self.allow_env.iter().map(|text| read_env_grant(text));
+        let requests = self.allow_http.iter().map(|text| grant_http(text));
+        let buckets = self.allow_kv.iter().map(|text| read_kv_grant(text));
+        let secrets = self.allow_secret.iter().map(|text| grant_secret(text));
+        Ok(dirs.chain(variables).chain(requests).chain(buckets).chain(secrets).collect::<AppResult<_>>()?)
     }
-}
-
-/// The right to a bucket, as the flag has it.
-pub(super) fn kv_grant(text: &str) -> Outcomes<Grant> {
-    let (bucket, access) = match text.rsplit_once(':') {
-        None => (text, KvAccess::ReadOnly),
-        Some((bucket, "ro")) => (bucket, KvAccess::ReadOnly),
-        Some((bucket, "rw")) => (bucket, KvAccess::ReadWrite),
-        Some(_) => {
-            let what = format!("`{text}` is no grant of a bucket");
-            return Err(Failure::usage(what, "write it like cursors:ro or cursors:rw"));
-        }
-    };
-    Ok(grant_kv(bucket, access)?)
-}
-
-fn dir_grant(text: &str) -> Outcomes<Grant> {
-    let form = || {
-        Failure::usage(
-            format!("`{text}` is no grant of a folder"),
-            "write it like /srv/in::in:ro, ./out::out:rw or ./out::out:rw,max=1GiB,files=1000",
-        )
-    };
-    let (host, guest) = text.split_once("::").ok_or_else(form)?;
-    let (guest, (access, quota)) = match guest.rsplit_once(':') {
-        Some((guest, access)) => (guest, dir_access(access).ok_or_else(form)?),
-        None => (guest, (DirAccess::ReadOnly, WriteQuota::default())),
-    };
-    if host.is_empty() || guest.is_empty() {
-        return Err(form());
-    }
-    Ok(grant_dir(Path::new(host), guest, access, quota)?)
-}
-
-/// `ro`, or `rw` with what one attempt may write.
-fn dir_access(text: &str) -> Option<(DirAccess, WriteQuota)> {
-    let mut parts = text.split(',');
-    let access = match parts.next()? {
-        "ro" => DirAccess::ReadOnly,
-        "rw" => DirAccess::ReadWrite,
-        _ => return None,
-    };
-    let mut quota = WriteQuota::default();
-    for part in parts {
-        let slot = match (access, part.split_once('=')?) {
-            (DirAccess::ReadWrite, ("max", size)) => quota.bytes.replace(parse_size(size).ok()?),
-            (DirAccess::ReadWrite, ("files", count)) => quota.files.replace(parse_count(count).ok()?),
-            _ => return None,
-        };
-        if slot.is_some() {
-            return None;
-        }
-    }
-    Some((access, quota))
 }
 
 /// Metadata from `K=JSON` pairs; a value that is not JSON is a text.
@@ -277,14 +217,6 @@ fn split_pair(flag: &str, pair: &str) -> Outcomes<(String, String)> {
     }
 }
 
-/// `none`, or a span.
-pub(super) fn parse_grace_time(text: &str) -> Result<GraceTime, String> {
-    match text {
-        "none" => Ok(GraceTime::Unlimited),
-        _ => parse_duration(text).map(GraceTime::Within).map_err(|error| format!("{error}; or `none`")),
-    }
-}
-
 /// When a schedule stops by itself.
 #[derive(Debug, Default, PartialEq, Args)]
 pub(super) struct StopArgs {
@@ -309,72 +241,6 @@ impl StopArgs {
             ..settings
         }
     }
-}
-
-/// `none`, or a number from 1.
-pub(super) fn parse_pause_after(text: &str) -> Result<PauseAfter, String> {
-    match text {
-        "none" => Ok(PauseAfter::Never),
-        _ => text
-            .parse::<NonZeroU32>()
-            .map(PauseAfter::Failures)
-            .map_err(|_| "it is a number from 1, or `none` for never".to_owned()),
-    }
-}
-
-fn parse_max_fires(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| "it is a number from 1".to_owned())
-}
-
-/// `none`, or a number from 1.
-pub(super) fn parse_parallelism(text: &str) -> Result<Parallelism, String> {
-    match text {
-        "none" => Ok(Parallelism::Unlimited),
-        _ => text
-            .parse::<NonZeroU32>()
-            .map(Parallelism::AtMost)
-            .map_err(|_| "it is a number from 1, or `none` for no limit".to_owned()),
-    }
-}
-
-/// One pause for all attempts, or the parts that differ from the default by name.
-pub(super) fn parse_backoff(text: &str) -> Result<Backoff, String> {
-    let form = || "write it like 5s, or initial=1s,max=10m,factor=2,jitter=10%".to_owned();
-    let span = |text: &str| parse_duration(text).map_err(|error| error.to_string());
-    if !text.contains('=') {
-        let pause = span(text)?;
-        return Ok(Backoff { initial: pause, max: pause, factor_percent: 100, jitter_percent: 0 });
-    }
-    let mut backoff = Backoff::default();
-    let mut given = Vec::new();
-    for part in text.split(',') {
-        let (name, value) = part.split_once('=').ok_or_else(form)?;
-        let name = name.trim();
-        if given.contains(&name) {
-            return Err(format!("`{name}` is given twice"));
-        }
-        given.push(name);
-        match name {
-            "initial" => backoff.initial = span(value)?,
-            "max" => backoff.max = span(value)?,
-            "factor" => backoff.factor_percent = parse_percent(value).ok_or_else(form)?,
-            "jitter" => backoff.jitter_percent = value.trim_end_matches('%').parse().map_err(|_| form())?,
-            _ => return Err(form()),
-        }
-    }
-    Ok(backoff)
-}
-
-/// A factor such as `2` or `1.25` in percent; `None` where it has more digits than a percentage keeps.
-fn parse_percent(factor: &str) -> Option<u32> {
-    let (whole, hundredths) = factor.split_once('.').unwrap_or((factor, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let hundredths = hundredths.trim_end_matches('0');
-    if !digits(whole) || !digits(&format!("{hundredths}0")) || hundredths.len() > 2 {
-        return None;
-    }
-    let hundredths: u32 = format!("{hundredths:0<2}").parse().ok()?;
-    whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(hundredths)
 }
 
 /// What to do about something that is there already.
@@ -412,27 +278,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backoff_is_one_pause_or_its_parts_by_name() {
-        let pause = parse_backoff("5s").expect("a pause");
-        assert_eq!((pause.delay(1, 0.5), pause.delay(9, 0.9)), (Duration::from_secs(5), Duration::from_secs(5)));
-        let parts = parse_backoff("initial=2s,factor=1.5,jitter=0%").expect("parts");
-        assert_eq!(parts.delay(2, 0.1), Duration::from_secs(3));
-        for bad in ["", "soon", "initial=2", "pace=3s", "factor=fast", "factor=1.005", "factor=-1", "factor=."] {
-            assert!(parse_backoff(bad).is_err(), "{bad}");
-        }
-        for (text, percent) in
-            [("2", 200), ("1.5", 150), ("1.25", 125), ("1.250", 125), ("2.", 200), ("100.00", 10_000)]
-        {
-            assert_eq!(parse_backoff(&format!("factor={text}")).expect(text).factor_percent, percent, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_part_of_a_backoff_that_comes_twice_is_refused() {
-        assert_eq!(parse_backoff("initial=1s,max=5s,initial=2s"), Err("`initial` is given twice".to_owned()));
-    }
-
-    #[test]
     fn arguments_and_metadata_that_would_be_changed_are_refused_with_their_place() {
         let said = |failure: Failure| {
             let mut text = Vec::new();
@@ -462,27 +307,5 @@ mod tests {
         let text = String::from_utf8(text).expect("UTF-8");
         assert!(text.contains("at `people[1].name`"), "{text}");
         assert!(text.contains("line 1 column 39"), "{text}");
-    }
-
-    #[test]
-    fn a_folder_grant_is_read_only_unless_it_says_otherwise() {
-        let temp = std::env::temp_dir();
-        let access = |suffix: &str| match dir_grant(&format!("{}::in{suffix}", temp.display())) {
-            Ok(Grant::Dir { access, guest, .. }) => Some((guest, access)),
-            _ => None,
-        };
-        assert_eq!(access(""), Some(("in".to_owned(), DirAccess::ReadOnly)));
-        assert_eq!(access(":rw"), Some(("in".to_owned(), DirAccess::ReadWrite)));
-        assert_eq!(access(":rx"), None);
-        let quota = |suffix: &str| match dir_grant(&format!("{}::in{suffix}", temp.display())) {
-            Ok(Grant::Dir { quota, .. }) => Some((quota.bytes, quota.files)),
-            _ => None,
-        };
-        assert_eq!(quota(":rw,max=1GiB,files=10"), Some((Some(1 << 30), Some(10))));
-        assert_eq!(quota(":rw,files=1_000"), Some((None, Some(1000))));
-        for bad in [":ro,max=1GiB", ":rw,max=1GiB,max=2GiB", ":rw,max", ":rw,size=1", ":rw,"] {
-            assert_eq!(quota(bad), None, "{bad}");
-        }
-        assert!(dir_grant("/tmp:in").is_err());
     }
 }

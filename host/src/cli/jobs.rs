@@ -8,7 +8,6 @@ use super::answer::{log_line, note_missing_worker, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::{plural, shortened, time, time_or_dash};
-use super::schedules::task_of_filter;
 use super::settings::parse_positive;
 use super::show::{executor_of, run_settings};
 use crate::app::{AppError, CancelJob};
@@ -123,7 +122,7 @@ pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
 async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     let app = context.app().await?;
     let task_id = match args.task {
-        Some(task) => Some(task_of_filter(&app, &task).await?),
+        Some(task) => Some(app.task_of_filter(&task).await?),
         None => None,
     };
     let filter = JobFilter {
@@ -157,7 +156,7 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
         let rows = listed.jobs.iter().map(|job| row(job, waits.get(&job.spec.id)));
         context.out.table(&head, rows.collect())?;
     }
-    if listed.has_more {
+    if listed.next.is_some() {
         context.out.note("there are more; -n N shows more")?;
     }
     Ok(())

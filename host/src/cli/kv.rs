@@ -15,6 +15,7 @@ use crate::config::units::format_size;
 use crate::model::limits::KV_VALUE_BYTES_MAX;
 use crate::model::{BucketName, KvKey};
 use crate::store::{KvBucket, KvKeyRow, ListKv};
+use crate::wire;
 
 #[derive(Debug, Args)]
 pub(super) struct KvArgs {
@@ -102,8 +103,7 @@ pub(super) async fn run(context: &mut Context, args: KvArgs) -> Outcomes {
 async fn buckets(context: &mut Context) -> Outcomes {
     let buckets = context.app().await?.kv_buckets().await?;
     if context.out.json {
-        let row = |bucket: &KvBucket| json!({"bucket": bucket.name.as_str(), "keys": bucket.keys, "size_bytes": bucket.bytes});
-        return Ok(context.out.json(&buckets.iter().map(row).collect::<Vec<_>>())?);
+        return Ok(context.out.json(&buckets.iter().map(wire::kv_bucket).collect::<Vec<_>>())?);
     }
     if buckets.is_empty() {
         return Ok(context.out.note("no plugin has been granted a bucket")?);
@@ -123,15 +123,7 @@ async fn keys(context: &mut Context, request: ListKv) -> Outcomes {
         keys.extend(page.keys);
     }
     if context.out.json {
-        let row = |row: &KvKeyRow| {
-            json!({
-                "key": row.key.as_str(),
-                "size_bytes": row.value_bytes,
-                "version": row.version,
-                "updated_at": row.updated_at.to_string(),
-            })
-        };
-        context.out.json(&keys.iter().map(row).collect::<Vec<_>>())?;
+        context.out.json(&keys.iter().map(wire::kv_key).collect::<Vec<_>>())?;
     } else if keys.is_empty() {
         context.out.note("no such keys")?;
     } else {
@@ -147,19 +139,11 @@ async fn keys(context: &mut Context, request: ListKv) -> Outcomes {
 }
 
 async fn get(context: &mut Context, bucket: &BucketName, key: &KvKey) -> Outcomes {
-    let KvValue { bucket, key, entry } = context.app().await?.kv_get(bucket, key).await?;
-    let text = std::str::from_utf8(&entry.value).ok();
+    let stored = context.app().await?.kv_get(bucket, key).await?;
     if context.out.json {
-        return Ok(context.out.json(&json!({
-            "bucket": bucket.as_str(),
-            "key": key.as_str(),
-            "value": text,
-            "value_hex": text.is_none().then(|| entry.value.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-            "version": entry.version,
-            "updated_at": entry.updated_at.to_string(),
-        }))?);
+        return Ok(context.out.json(&wire::kv_value(&stored))?);
     }
-    match text {
+    match std::str::from_utf8(&stored.entry.value).ok() {
         Some(text) => Ok(context.out.line(text)?),
         None => {
             Err(Failure::App(AppError::refused("the value is no text").with_hint("--json prints it, in hexadecimal")))

@@ -1,12 +1,13 @@
 //! `host queues`.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::context::Context;
 use super::exit::Outcomes;
 use crate::app::QueueState;
 use crate::model::QueueName;
+use crate::wire;
 
 #[derive(Debug, Args)]
 pub(super) struct QueuesArgs {
@@ -41,18 +42,7 @@ pub(super) async fn run(context: &mut Context, args: QueuesArgs) -> Outcomes {
 async fn list(context: &mut Context) -> Outcomes {
     let queues = context.app().await?.queue_list().await?;
     if context.out.json {
-        let rows = queues.iter().map(|QueueState { row, workers }| {
-            let needs: Map<_, _> =
-                row.waiting.iter().map(|(needs, jobs)| (needs.to_string(), (*jobs).into())).collect();
-            json!({
-                "name": row.queue.as_str(),
-                "paused": row.is_paused,
-                "waiting": waiting(row),
-                "waiting_by_need": needs,
-                "running": row.running,
-                "workers": workers,
-            })
-        });
+        let rows = queues.iter().map(wire::queue);
         return Ok(context.out.json(&rows.collect::<Vec<_>>())?);
     }
     if queues.is_empty() {

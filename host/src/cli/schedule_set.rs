@@ -1,21 +1,20 @@
 //! `host schedules set`: change one thing about a schedule and keep the rest.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs, StopArgs, parse_grace_time};
-use super::show::{describe, pause_after};
+use super::flags::{ArgumentArgs, SettingsArgs, StopArgs};
 use super::tasks::UnsetArg;
 use super::when::{CoalesceArg, OverlapArg, WhenArgs};
-use crate::app::{App, Arguments, ScheduleChange, ScheduleChanged, SettingName};
-use crate::config::units::{format_duration, parse_duration};
-use crate::model::{GraceTime, Overlap, PauseAfter, ScheduleId, Settings};
+use crate::app::{App, Arguments, ScheduleChange, SettingName};
+use crate::config::units::parse_duration;
+use crate::config::words::parse_grace_time;
+use crate::model::{GraceTime, ScheduleId, Settings};
 use crate::trigger::Fire;
-use crate::wire::coalesce_name;
+use crate::wire::{schedule_changed, schedule_differences};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("rule").args(["interval", "cron", "at", "calendar", "trigger"])))]
@@ -88,16 +87,11 @@ impl SetArgs {
 pub(super) async fn run(context: &mut Context, app: &App, args: SetArgs) -> Outcomes {
     let change = args.change(context)?;
     let changed = app.schedule_set(&args.id, &change).await?;
-    let differences = differences(&changed);
+    let differences = schedule_differences(&changed);
     let texts = |fires: &[Fire]| fires.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (before, after) = (texts(&changed.fires_before), texts(&changed.fires_after));
     if context.out.json {
-        return Ok(context.out.json(&serde_json::json!({
-            "id": args.id.as_str(),
-            "changed": differences.iter().map(|(what, _)| what).collect::<Vec<_>>(),
-            "fires_before": before,
-            "fires_after": after,
-        }))?);
+        return Ok(context.out.json(&schedule_changed(&changed))?);
     }
     if differences.is_empty() {
         return Ok(context.out.line(&format!("schedule `{}` is as it was", args.id))?);
@@ -115,55 +109,4 @@ pub(super) async fn run(context: &mut Context, app: &App, args: SetArgs) -> Outc
         context.out.note("the schedule is paused")?;
     }
     Ok(())
-}
-
-/// What is different, by name, in words.
-fn differences(changed: &ScheduleChanged) -> Vec<(&'static str, String)> {
-    let ScheduleChanged { before, after, .. } = changed;
-    let mut differences = Vec::new();
-    if before.trigger != after.trigger {
-        differences.push(("trigger", format!("{} (it was: {})", describe(after), describe(before))));
-    }
-    if before.args != after.args {
-        differences.push(("arguments", "others".to_owned()));
-    }
-    if before.coalesce != after.coalesce {
-        let (new, old) = (coalesce_name(after.coalesce), coalesce_name(before.coalesce));
-        differences.push(("coalesce", format!("{new} (it was: {old})")));
-    }
-    if before.max_jitter != after.max_jitter {
-        let (new, old) = (format_duration(after.max_jitter), format_duration(before.max_jitter));
-        differences.push(("max jitter", format!("{new} (it was: {old})")));
-    }
-    if before.settings.overlap != after.settings.overlap {
-        let shown =
-            |policy: Option<Overlap>| policy.map_or_else(|| "the task's".to_owned(), |policy| policy.to_string());
-        let (new, old) = (shown(after.settings.overlap), shown(before.settings.overlap));
-        differences.push(("overlap", format!("{new} (it was: {old})")));
-    }
-    let (new, old) = (&after.settings, &before.settings);
-    if new.pause_after != old.pause_after {
-        let shown = |limit: Option<PauseAfter>| limit.map_or_else(|| "as the task says".to_owned(), pause_after);
-        differences.push(("pause after", format!("{} (it was: {})", shown(new.pause_after), shown(old.pause_after))));
-    }
-    if new.until_success != old.until_success {
-        let shown = |until: Option<bool>| if until == Some(true) { "yes" } else { "no" };
-        differences
-            .push(("until success", format!("{} (it was: {})", shown(new.until_success), shown(old.until_success))));
-    }
-    if new.max_fires != old.max_fires {
-        let shown = |max: Option<NonZeroU32>| max.map_or_else(|| "any number".to_owned(), |max| max.to_string());
-        differences.push(("max fires", format!("{} (it was: {})", shown(new.max_fires), shown(old.max_fires))));
-    }
-    let others = |settings: &Settings| Settings {
-        overlap: None,
-        pause_after: None,
-        until_success: None,
-        max_fires: None,
-        ..settings.clone()
-    };
-    if others(new) != others(old) {
-        differences.push(("settings", "others; `host schedules show` shows them".to_owned()));
-    }
-    differences
 }

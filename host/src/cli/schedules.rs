@@ -1,7 +1,5 @@
 //! `host schedules`.
 
-use std::collections::{HashMap, HashSet};
-
 use clap::{Args, Subcommand};
 
 use super::context::Context;
@@ -10,14 +8,12 @@ use super::history::HistoryArgs;
 use super::output::{printable, shortened, time_or_dash};
 use super::schedule_set::SetArgs;
 use super::settings::parse_positive;
-use super::show::{describe, executor_of, grace_time, layer_of_schedule, pause_after, run_settings};
+use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{Pause, Schedule, ScheduleId, Settings, Task, TaskId};
+use crate::model::{Pause, Schedule, ScheduleId, Settings, TaskId};
 use crate::store::{ScheduleFilter, Unreadable};
-use crate::wire::{
-    ScheduleDetails, ScheduleState, ScheduleWire, TaskPresence, coalesce_name, payload_value, settings_of,
-};
+use crate::wire::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, payload_value, settings_of};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {
@@ -127,40 +123,10 @@ pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes 
     }
 }
 
-/// The tasks that schedules may name.
-struct Tasks {
-    readable: HashMap<TaskId, Task>,
-    unreadable: HashSet<String>,
-}
-
-impl Tasks {
-    async fn read(app: &App) -> Outcomes<Tasks> {
-        let page = app.task_list().await?;
-        Ok(Tasks {
-            readable: page.rows.into_iter().map(|row| (row.task.id.clone(), row.task)).collect(),
-            unreadable: page.unreadable.into_iter().map(|bad| bad.id).collect(),
-        })
-    }
-
-    fn of(&self, schedule: &Schedule) -> Option<&Task> {
-        self.readable.get(&schedule.task_id)
-    }
-
-    fn presence(&self, schedule: &Schedule) -> TaskPresence {
-        if self.of(schedule).is_some() {
-            TaskPresence::Present
-        } else if self.unreadable.contains(schedule.task_id.as_str()) {
-            TaskPresence::Unreadable
-        } else {
-            TaskPresence::Missing
-        }
-    }
-}
-
 async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     let app = context.app().await?;
     let task_id = match args.task {
-        Some(task) => Some(task_of_filter(&app, &task).await?),
+        Some(task) => Some(app.task_of_filter(&task).await?),
         None => None,
     };
     let limit = args.n;
@@ -169,7 +135,7 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     let is_cut = schedules.len() > limit;
     schedules.truncate(limit);
     context.out.unreadable("schedule", &unreadable)?;
-    let tasks = Tasks::read(&app).await?;
+    let tasks = KnownTasks::read(&app).await?;
     if context.out.json {
         let wire = schedules.iter().map(|schedule| ScheduleWire::new(schedule, tasks.of(schedule)));
         context.out.json(&wire.collect::<Vec<_>>())?;
@@ -195,17 +161,6 @@ async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
         context.out.note("there are more; -n N shows more")?;
     }
     Ok(())
-}
-
-/// The id to filter by: of a task that exists, or, for schedules whose task is gone, the id as it was typed.
-pub(super) async fn task_of_filter(app: &App, task: &str) -> Outcomes<TaskId> {
-    match app.task_resolve(task).await {
-        Ok(row) => Ok(row.task.id),
-        Err(error) => match TaskId::new(task) {
-            Ok(id) if task.contains(':') => Ok(id),
-            _ => Err(error.into()),
-        },
-    }
 }
 
 async fn preview(context: &mut Context, app: &App, id: &ScheduleId, count: usize) -> Outcomes {
@@ -239,10 +194,10 @@ async fn done(context: &mut Context, app: &App, schedule: &Schedule, line: &str)
 }
 
 async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcomes {
-    let tasks = Tasks::read(app).await?;
+    let tasks = KnownTasks::read(app).await?;
     let (task, presence) = (tasks.of(schedule), tasks.presence(schedule));
     if context.out.json {
-        return Ok(context.out.json(&ScheduleDetails::new(schedule, task, presence, describe(schedule)))?);
+        return Ok(context.out.json(&tasks.details(schedule))?);
     }
     let state = match (&schedule.pause, ScheduleState::of(schedule, presence)) {
         (Some(Pause::Failed(reason)), _) => format!("paused after a failure: {reason}"),
@@ -280,7 +235,7 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
         ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
-        ("pause after", pause_after(settings.pause_after) + layer(|layer| layer.pause_after.is_some())),
+        ("pause after", settings.pause_after.to_string() + layer(|layer| layer.pause_after.is_some())),
         ("failures in a row", schedule.failures.to_string()),
         ("until success", if settings.until_success { "yes".to_owned() } else { String::new() }),
         ("fires with a job", fire_count),

@@ -10,11 +10,11 @@ use serde::Deserialize;
 #[cfg(feature = "api")]
 use super::api_settings::{ApiArgs, ApiFile};
 use super::exit::{Failure, Outcomes};
-use super::flags::{parse_backoff, parse_grace_time, parse_parallelism, parse_pause_after};
 #[cfg(feature = "api")]
 use crate::api::ApiOptions;
 use crate::app::{AppError, check_new_id, check_settings};
 use crate::config::units::{parse_duration, parse_size};
+use crate::config::words::{parse_backoff, parse_grace_time, parse_parallelism, parse_pause_after};
 use crate::config::{
     Caps, CompilerLimits, Config, DeclaredCaps, QueueLimit, Role, SecretKeySource, Serve, StoreUrl, UrlError,
     usual_secret_key,

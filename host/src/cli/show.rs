@@ -1,16 +1,7 @@
 //! Settings for people, with where each comes from, and triggers in words.
 
 use crate::config::units::{format_duration, format_size};
-use crate::model::{Backoff, GraceTime, JobSettings, PauseAfter, Schedule, Settings, Task, Timestamp};
-use crate::trigger::Trigger;
-
-/// The trigger of a stored schedule in words.
-pub(super) fn describe(schedule: &Schedule) -> String {
-    match Trigger::from_json(&schedule.trigger, Timestamp::EPOCH) {
-        Ok(trigger) => trigger.describe(),
-        Err(error) => format!("unreadable trigger: {error}"),
-    }
-}
+use crate::model::{Backoff, GraceTime, JobSettings, Settings, Task};
 
 /// The settings of what a job runs, as names and values. `mark` says behind a value where it comes from.
 pub(super) fn run_settings(
@@ -47,14 +38,6 @@ pub(super) fn grace_time(grace: GraceTime) -> String {
     match grace {
         GraceTime::Unlimited => "none".to_owned(),
         GraceTime::Within(span) => format_duration(span),
-    }
-}
-
-/// After how many failures a schedule is paused.
-pub(super) fn pause_after(limit: PauseAfter) -> String {
-    match limit.failures() {
-        None => "never".to_owned(),
-        Some(count) => format!("{count} failures in a row"),
     }
 }
 

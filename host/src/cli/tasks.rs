@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::flags::{SettingsArgs, parse_grace_time, parse_parallelism, parse_pause_after};
+use super::flags::SettingsArgs;
 use super::output::{printable, shortened};
 use super::rights::PURE;
-use super::show::{grace_time, layer_of_task, pause_after, run_settings};
+use super::show::{grace_time, layer_of_task, run_settings};
 use super::when::OverlapArg;
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
+use crate::config::words::{parse_grace_time, parse_parallelism, parse_pause_after};
 use crate::model::{GraceTime, Parallelism, PauseAfter, Payload, PluginName, Settings, Target};
 use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
@@ -233,7 +234,7 @@ async fn print(context: &mut Context, row: &TaskRow) -> Outcomes {
             grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
         ),
         ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
-        ("pause after", pause_after(settings.pause_after) + layer(|layer| layer.pause_after.is_some())),
+        ("pause after", settings.pause_after.to_string() + layer(|layer| layer.pause_after.is_some())),
     ];
     pairs.extend(run_settings(&TaskWire::new(row, is_pure).executor, &settings.for_job(&Payload::no_args()), layer));
     pairs.extend([

@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Failure, Outcomes};
-use super::flags::{ArgumentArgs, SettingsArgs, StopArgs, parse_grace_time, pinned};
+use super::flags::{ArgumentArgs, SettingsArgs, StopArgs, pinned};
 use crate::app::{App, NewSchedule};
 use crate::config::units::parse_duration;
+use crate::config::words::parse_grace_time;
 use crate::model::{Coalesce, ConflictPolicy, GraceTime, Overlap, ScheduleId, Settings, Timestamp};
 use crate::trigger::{
     DayMatch, Dialect, DstFold, DstGap, DstPolicy, Fire, LocalTime, Rule, RuleOptions, Trigger, TriggerEdit,

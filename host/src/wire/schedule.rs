@@ -1,5 +1,6 @@
 //! Schedules.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use serde::Serialize;
@@ -7,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::settings::{RunSettingsWire, layer};
 use super::{grace_millis, millis, payload_value};
-use crate::model::{Coalesce, Pause, ResolvedSettings, Schedule, Task};
+use crate::app::{App, AppResult};
+use crate::model::{Coalesce, Pause, ResolvedSettings, Schedule, Task, TaskId, Timestamp};
+use crate::trigger::Trigger;
 
 /// A schedule. Grace time and metadata are those that hold, inherited from its task where it says nothing itself.
 #[derive(Serialize)]
@@ -169,5 +172,47 @@ pub(crate) fn coalesce_name(coalesce: Coalesce) -> &'static str {
         Coalesce::Latest => "latest",
         Coalesce::Earliest => "earliest",
         Coalesce::All => "all",
+    }
+}
+
+/// The trigger of a stored schedule in words.
+pub(crate) fn describe(schedule: &Schedule) -> String {
+    match Trigger::from_json(&schedule.trigger, Timestamp::EPOCH) {
+        Ok(trigger) => trigger.describe(),
+        Err(error) => format!("unreadable trigger: {error}"),
+    }
+}
+
+/// The tasks that schedules may name.
+pub(crate) struct KnownTasks {
+    readable: HashMap<TaskId, Task>,
+    unreadable: HashSet<String>,
+}
+
+impl KnownTasks {
+    pub(crate) async fn read(app: &App) -> AppResult<KnownTasks> {
+        let page = app.task_list().await?;
+        Ok(KnownTasks {
+            readable: page.rows.into_iter().map(|row| (row.task.id.clone(), row.task)).collect(),
+            unreadable: page.unreadable.into_iter().map(|bad| bad.id).collect(),
+        })
+    }
+
+    pub(crate) fn of(&self, schedule: &Schedule) -> Option<&Task> {
+        self.readable.get(&schedule.task_id)
+    }
+
+    pub(crate) fn presence(&self, schedule: &Schedule) -> TaskPresence {
+        if self.of(schedule).is_some() {
+            TaskPresence::Present
+        } else if self.unreadable.contains(schedule.task_id.as_str()) {
+            TaskPresence::Unreadable
+        } else {
+            TaskPresence::Missing
+        }
+    }
+
+    pub(crate) fn details(&self, schedule: &Schedule) -> ScheduleDetails {
+        ScheduleDetails::new(schedule, self.of(schedule), self.presence(schedule), describe(schedule))
     }
 }

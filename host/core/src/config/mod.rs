@@ -6,6 +6,7 @@ mod server_url;
 mod store_url;
 pub mod units;
 mod url_error;
+pub mod words;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@
 //!
 //! "Unset" (`None`: ask the next level) is not "none" (an explicit value such as [`Parallelism::Unlimited`]).
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -62,6 +63,15 @@ impl PauseAfter {
         match self {
             PauseAfter::Never => None,
             PauseAfter::Failures(count) => Some(count),
+        }
+    }
+}
+
+impl fmt::Display for PauseAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PauseAfter::Never => f.write_str("never"),
+            PauseAfter::Failures(count) => write!(f, "{count} failures in a row"),
         }
     }
 }
