@@ -10,7 +10,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::GrantArgs;
 use super::output::printable;
 use super::rights::asks;
-use super::settings::located;
+use super::settings_file::located;
 use crate::app::{
     AppError, Approval, check_grants, grant_dir, grant_env, grant_http, grant_secret, plugin_name, read_component,
     read_kv_grant,

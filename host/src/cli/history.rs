@@ -7,7 +7,7 @@ use clap::Args;
 use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{printable, time};
-use super::settings::parse_positive;
+use super::settings_file::parse_positive;
 use crate::app::App;
 use crate::config::units::format_duration;
 use crate::model::{Fate, FireLine, Job, JobId, ScheduleId};

@@ -8,7 +8,7 @@ use super::answer::{log_line, note_missing_worker, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::{plural, shortened, time, time_or_dash};
-use super::settings::parse_positive;
+use super::settings_file::parse_positive;
 use super::show::{executor_of, run_settings};
 use crate::app::{AppError, CancelJob};
 use crate::config::units::{format_duration, format_size, parse_duration};

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::time;
-use super::settings::parse_positive;
+use super::settings_file::parse_positive;
 use crate::app::{AppError, KvValue, SetKv};
 use crate::config::units::format_size;
 use crate::model::limits::KV_VALUE_BYTES_MAX;

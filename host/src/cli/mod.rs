@@ -44,6 +44,7 @@ mod schedules;
 mod secrets;
 mod serve;
 mod settings;
+mod settings_file;
 mod show;
 mod submit;
 mod supervisor;

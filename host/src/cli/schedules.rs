@@ -7,7 +7,7 @@ use super::exit::Outcomes;
 use super::history::HistoryArgs;
 use super::output::{printable, shortened, time_or_dash};
 use super::schedule_set::SetArgs;
-use super::settings::parse_positive;
+use super::settings_file::parse_positive;
 use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;

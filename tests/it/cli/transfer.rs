@@ -312,6 +312,7 @@ const VERSION_1: &str = include_str!("../../fixtures/archive/v1.jsonl");
 fn without_what_came_later(settings: &mut Settings) {
     (settings.queue, settings.concurrency_key, settings.max_running_per_key) = (None, None, None);
     (settings.version, settings.overlap) = (None, None);
+    (settings.pause_after, settings.until_success, settings.max_fires) = (None, None, None);
 }
 
 /// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
@@ -338,6 +339,7 @@ fn as_version_1(mut record: Record) -> Record {
         }
         Record::Schedule(schedule) => {
             schedule.life = ScheduleLife::default();
+            (schedule.fire_count, schedule.failures) = (0, 0);
             without_what_came_later(&mut schedule.settings);
         }
         Record::Job(job) => {
