@@ -1,20 +1,28 @@
 //! A request as handlers see it, and the limits of its body, its time and its answer's headers.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::problem::Problem;
-use super::query;
+use super::query::Query;
 use super::route::{Body, Spec};
 use super::state::Shared;
 use crate::app::App;
 use crate::config::units::format_size;
+use crate::model::json;
+use crate::model::limits::{COMPONENT_BYTES_MAX, KV_VALUE_BYTES_MAX};
 
 /// How long a request may take until its answer begins. Waiting for a job and compiling a plugin are well within it.
 const REQUEST_TIME: Duration = Duration::from_secs(300);
@@ -22,9 +30,25 @@ const REQUEST_TIME: Duration = Duration::from_secs(300);
 /// How long the body of a request may take to come.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
+/// What handlers answer.
+pub(super) type Answered = Result<Response, Problem>;
+
+/// An answer in JSON.
+pub(super) fn answer(value: &impl Serialize) -> Answered {
+    Ok(Json(value).into_response())
+}
+
+/// Largest JSON beside the arguments of a job: settings, metadata, a trigger.
+const JSON_BYTES_BESIDE_ARGS: usize = 256 * 1024;
+
 /// A request that has passed all limits.
 pub(super) struct Call {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    pub(super) query: Query,
+    /// The parts of the path that have a name, percent-decoded.
+    path: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Call {
@@ -32,24 +56,78 @@ impl Call {
     pub(super) fn app(&self) -> &App {
         &self.shared.app
     }
+
+    /// What handlers share.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// A part of the path.
+    pub(super) fn path<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Problem> {
+        let text = self.path.iter().find(|(other, _)| other == name).map_or("", |(_, value)| value.as_str());
+        text.parse()
+            .map_err(|error| Problem::bad_request(format!("`{text}` cannot be the {name} in the path: {error}")))
+    }
+
+    /// The body, read. Keys that nobody knows are refused, with their place.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let text = std::str::from_utf8(&self.body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
+        // Strictly: a number of more than 64 bits is refused, and not rounded.
+        let value = json::read(text).map_err(|fault| {
+            let detail =
+                if fault.is_syntax() { "the body is not valid JSON" } else { "the body cannot be taken as it is" };
+            Problem::bad_request(format!("{detail} {fault}"))
+        })?;
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let place = match error.path().to_string().as_str() {
+                "." => "at the top".to_owned(),
+                path => format!("at `{path}`"),
+            };
+            Problem::bad_request(format!("the body cannot be taken as it is {place}: {}", error.inner()))
+        })
+    }
 }
 
 impl FromRequest<Arc<Shared>> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Call, Problem> {
-        let spec = request.extensions().get::<Arc<Spec>>().cloned();
-        let spec = spec.ok_or_else(|| Problem::no_route(request.uri().path()))?;
-        query::check(request.uri().query().unwrap_or_default(), &spec)?;
-        let _body = body(request, &spec, shared).await?;
-        Ok(Call { shared: Arc::clone(shared) })
+        let (mut parts, body) = request.into_parts();
+        let spec = parts.extensions.get::<Arc<Spec>>().cloned();
+        let spec = spec.ok_or_else(|| Problem::no_route(parts.uri.path()))?;
+        let query = Query::read(parts.uri.query().unwrap_or_default(), &spec)?;
+        let path = RawPathParams::from_request_parts(&mut parts, shared).await;
+        let path = path.map_err(|_| Problem::bad_request("the path is not percent-encoded UTF-8"))?;
+        let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        check_type(&parts.headers, spec.body)?;
+        let headers = parts.headers.clone();
+        let body = whole(Request::from_parts(parts, body), &spec, shared).await?;
+        Ok(Call { shared: Arc::clone(shared), query, path, headers, body })
+    }
+}
+
+/// Refuses bodies of other types. A page of anybody can send forms, and no JSON without asking first.
+fn check_type(headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+    let wanted = match body {
+        Body::None | Body::Value => return Ok(()),
+        Body::Json => "application/json",
+        Body::Component => "application/wasm",
+    };
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    match given.eq_ignore_ascii_case(wanted) {
+        true => Ok(()),
+        false => Err(Problem::media_type(format!("the body is of the type `{given}`, and `{wanted}` is taken"))),
     }
 }
 
 /// The body, whole.
-async fn body(request: Request, spec: &Spec, shared: &Shared) -> Result<Bytes, Problem> {
+async fn whole(request: Request, spec: &Spec, shared: &Shared) -> Result<Bytes, Problem> {
     let bytes_max = match spec.body {
         Body::None => 0,
+        Body::Json => shared.app.caps().args_bytes.saturating_add(JSON_BYTES_BESIDE_ARGS),
+        Body::Component => COMPONENT_BYTES_MAX,
+        Body::Value => KV_VALUE_BYTES_MAX,
     };
     let too_large = || {
         let detail = match bytes_max {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::route::{Access, Spec};
+use super::route::{Access, Body, Spec};
 
 /// The document about those routes.
 pub(super) fn document(specs: &[Spec], base_path: &str) -> Value {
@@ -32,6 +32,15 @@ fn operation(spec: &Spec) -> Value {
         "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
         "responses": {"200": {"description": "done"}, "default": {"description": "a problem"}},
     });
+    let body = match spec.body {
+        Body::None => None,
+        Body::Json => Some("application/json"),
+        Body::Component => Some("application/wasm"),
+        Body::Value => Some("application/octet-stream"),
+    };
+    if let Some(kind) = body {
+        operation["requestBody"] = json!({"required": true, "content": {kind: {}}});
+    }
     match spec.access {
         Access::Public => {}
         Access::Known => operation["security"] = json!([{"token": []}]),

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::app::AppError;
 
@@ -18,6 +19,8 @@ struct Fields {
     detail: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// Members of the object beside those of every problem.
+    more: Map<String, Value>,
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
@@ -30,12 +33,14 @@ struct ProblemWire<'a> {
     detail: &'a str,
     causes: &'a [String],
     hint: Option<&'a str>,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 impl Problem {
     fn new(status: StatusCode, name: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
-        let (detail, causes) = (detail.into(), Vec::new());
-        Problem(Box::new(Fields { status, name, title, detail, causes, hint: None, headers: Vec::new() }))
+        let (detail, causes, more) = (detail.into(), Vec::new(), Map::new());
+        Problem(Box::new(Fields { status, name, title, detail, causes, hint: None, more, headers: Vec::new() }))
     }
 
     /// The request itself is not well formed.
@@ -80,6 +85,22 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail).closing()
     }
 
+    /// The body is of another type than the one that is taken.
+    pub(super) fn media_type(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "the type of the body is not taken", detail)
+    }
+
+    /// It would destroy something, or give rights, and wants `yes`.
+    pub(super) fn needs_yes(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "needs-yes", "somebody must agree to it", detail)
+            .with_hint("add the parameter `yes` to do it")
+    }
+
+    /// The job that was asked for ended unsuccessfully.
+    pub(super) fn job_failed(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "job-failed", "the job ended unsuccessfully", detail)
+    }
+
     /// The request did not come in time.
     pub(super) fn too_slow(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the request did not come in time", detail).closing()
@@ -93,6 +114,13 @@ impl Problem {
     #[must_use]
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Problem {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// With another member.
+    #[must_use]
+    pub(super) fn with(mut self, name: &str, value: Value) -> Problem {
+        self.0.more.insert(name.to_owned(), value);
         self
     }
 
@@ -143,6 +171,7 @@ impl IntoResponse for Problem {
             detail: &problem.detail,
             causes: &problem.causes,
             hint: problem.hint.as_deref(),
+            more: &problem.more,
         };
         // Texts and numbers: they cannot fail to be written.
         let body = serde_json::to_vec(&wire).unwrap_or_default();

@@ -27,6 +27,8 @@ use crate::scheduler::Meter;
 
 /// Most connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
+/// Most answers without end at once.
+const STREAMS_MAX: usize = 256;
 /// How long a connection may be without a whole head of a request: one that is kept alive without asking, or that sends slowly.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Largest head of a request, in bytes.
@@ -68,6 +70,7 @@ impl ApiServer {
             app,
             local_token,
             is_tcp: matches!(listener, Listener::Tcp(..)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             stopping: CancellationToken::new(),
             meter: OnceLock::new(),
             figures: Mutex::default(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::listen::Listen;
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) local_token: Option<LocalToken>,
     /// Whether any client reaches the interface over the network, and a browser might be among them.
     pub(super) is_tcp: bool,
+    /// Places for answers without end: fewer than connections, so that they never take all of these.
+    pub(super) streams: Arc<Semaphore>,
     /// Cancelled once the process begins to stop. Answers without end then end.
     pub(super) stopping: CancellationToken,
     /// What the scheduler of this process has done, where there is one.

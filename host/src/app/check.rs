@@ -35,6 +35,28 @@ pub enum SettingName {
 }
 
 impl SettingName {
+    /// The setting of that name, as in JSON and in the settings file.
+    pub fn from_name(name: &str) -> Option<SettingName> {
+        Some(match name {
+            "max_running_jobs" => SettingName::MaxRunningJobs,
+            "max_running_per_key" => SettingName::MaxRunningPerKey,
+            "concurrency_key" => SettingName::ConcurrencyKey,
+            "queue" => SettingName::Queue,
+            "misfire_grace_time" => SettingName::MisfireGraceTime,
+            "overlap" => SettingName::Overlap,
+            "executor" => SettingName::Executor,
+            "timeout" => SettingName::Timeout,
+            "fuel" => SettingName::Fuel,
+            "memory" => SettingName::Memory,
+            "max_attempts" => SettingName::MaxAttempts,
+            "backoff" => SettingName::Backoff,
+            "priority" => SettingName::Priority,
+            "result_ttl" => SettingName::ResultTtl,
+            "metadata" => SettingName::Metadata,
+            _ => return None,
+        })
+    }
+
     /// Takes the setting out of a layer, so that the next layer is asked.
     pub(super) fn unset(self, settings: &mut Settings) {
         match self {

@@ -202,6 +202,14 @@ impl From<&Usage> for UsageWire {
     }
 }
 
+impl LogLineWire {
+    /// Its place in the log of its job.
+    #[cfg(feature = "api")]
+    pub(crate) fn place(&self) -> String {
+        format!("{}-{}", self.attempt, self.sequence)
+    }
+}
+
 impl From<&LogLine> for LogLineWire {
     fn from(line: &LogLine) -> LogLineWire {
         LogLineWire {

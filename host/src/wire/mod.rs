@@ -23,11 +23,11 @@ pub(crate) use fire::FireLineWire;
 pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
 pub(crate) use kv::{kv_bucket, kv_key, kv_value};
 pub(crate) use payload::payload_value;
-pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
+pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, ReviewWire, RolloutWire, VersionWire};
 pub(crate) use queue::queue;
 pub(crate) use schedule::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, settings_of};
 pub(crate) use schedule_change::{schedule_changed, schedule_differences};
-pub(crate) use status::status;
+pub(crate) use status::{scheduler, status};
 pub(crate) use task::{TaskDetails, TaskWire};
 pub(crate) use transfer::CountsWire;
 

@@ -31,7 +31,7 @@ pub(crate) fn status(status: &Status) -> Value {
 }
 
 /// A scheduler that was seen lately, or that stopped.
-fn scheduler(scheduler: &SchedulerRow) -> Value {
+pub(crate) fn scheduler(scheduler: &SchedulerRow) -> Value {
     json!({
         "id": scheduler.id.as_str(),
         "role": scheduler.role,

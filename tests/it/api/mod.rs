@@ -1,5 +1,13 @@
 //! The HTTP interface, asked by clients of every kind.
 
 mod access;
+mod attacks;
 mod metrics;
+mod nouns;
 mod serving;
+mod streams;
+
+/// What an ID or a name is in a path.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}

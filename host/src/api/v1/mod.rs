@@ -1,18 +1,59 @@
 //! Version 1 of the interface: the nouns of the command line under `/api/v1`.
 
-use axum::Json;
-use serde_json::Value;
+mod given;
+mod jobs;
+mod kv;
+mod list;
+mod plugins;
+mod schedules;
+mod streams;
+mod tasks;
 
-use super::call::Call;
-use super::problem::Problem;
+use serde_json::json;
+
+use super::call::{Answered, Call, answer};
 use super::route::{Access, Route};
-use crate::model::Permission::Read;
+use crate::model::Permission::{Admin, Read};
+use crate::model::QueueName;
 use crate::wire;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::get("/api/v1/status", Access::Needs(Read), "How things stand: jobs, schedules, schedulers", status)]
+    let own = vec![
+        Route::get("/api/v1/status", Access::Needs(Read), "How things stand: jobs, schedules, schedulers", status),
+        Route::get("/api/v1/schedulers", Access::Needs(Read), "The schedulers that were seen lately", schedulers),
+        Route::get("/api/v1/queues", Access::Needs(Read), "List queues", queues),
+        Route::post("/api/v1/queues/{name}/pause", Admin, "Start none of the queue's jobs", pause),
+        Route::post("/api/v1/queues/{name}/resume", Admin, "Let the queue go on", resume),
+    ];
+    let nouns =
+        [own, jobs::routes(), kv::routes(), plugins::routes(), schedules::routes(), streams::routes(), tasks::routes()];
+    nouns.into_iter().flatten().collect()
 }
 
-async fn status(call: Call) -> Result<Json<Value>, Problem> {
-    Ok(Json(wire::status(&call.app().status().await?)))
+async fn status(call: Call) -> Answered {
+    answer(&wire::status(&call.app().status().await?))
+}
+
+async fn schedulers(call: Call) -> Answered {
+    let status = call.app().status().await?;
+    list::page(&status.schedulers.iter().map(wire::scheduler).collect::<Vec<_>>(), None, &[])
+}
+
+async fn queues(call: Call) -> Answered {
+    let queues = call.app().queue_list().await?;
+    list::page(&queues.iter().map(wire::queue).collect::<Vec<_>>(), None, &[])
+}
+
+async fn pause(call: Call) -> Answered {
+    set_paused(&call, true).await
+}
+
+async fn resume(call: Call) -> Answered {
+    set_paused(&call, false).await
+}
+
+async fn set_paused(call: &Call, pause: bool) -> Answered {
+    let queue = call.path::<QueueName>("name")?;
+    call.app().queue_pause(&queue, pause).await?;
+    answer(&json!({"name": queue.as_str(), "paused": pause}))
 }
