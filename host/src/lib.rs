@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | `host` | [`cli`] | words to operations, answers to words |
 //! | | [`embed`] | a host inside of a program |
-//! | | [`api`] | requests over HTTP to operations, answers to JSON |
+//! | | [`api`] | requests over HTTP to operations, answers to JSON, and the dashboard |
 //! | | [`assemble`] | the composition root: from settings to working parts, and the only place that names concrete stores, brokers and executors |
 //! | | [`app`] | the operations: register, schedule, submit, cancel, inspect |
 //! | | [`scheduler`] | the loops over the ports, and the pure planning |
@@ -76,6 +76,8 @@ pub mod executor;
 pub mod scheduler;
 #[cfg(any(feature = "api", feature = "cli"))]
 mod wire;
+#[cfg(any(feature = "api", feature = "cli"))]
+mod words;
 
 pub use embed::Host;
 pub use host_core::{clock, config, files, model, trigger};

@@ -21,6 +21,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["scheduler"],
             &["app"],
             &["assemble", "wire"],
+            &["words"],
             // The command line starts the HTTP interface.
             &["api"],
             &["cli", "embed"],
@@ -82,6 +83,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["src/cli/"]),
     ("anyhow", &["src/cli/", "src/main.rs", "src/assemble/", "examples/"]),
     ("axum", &["src/api/", "examples/"]),
+    ("askama", &["src/api/dashboard/"]),
     ("chrono", &["core/src/model/time.rs", "core/src/trigger/"]),
     ("chrono_tz", &["core/src/trigger/"]),
 ];

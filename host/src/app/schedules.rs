@@ -239,7 +239,7 @@ impl App {
         }
     }
 
-    /// Schedules by id, at most `limit`, and those that cannot be read. `filter.limit` and `filter.after` are this method's business.
+    /// Schedules by id, at most `limit`, and those that cannot be read. `filter.limit` is this method's business.
     ///
     /// # Errors
     /// Those of the store.

@@ -127,6 +127,14 @@ impl App {
         })
     }
 
+    /// Jobs by state.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn job_counts(&self) -> AppResult<JobCounts> {
+        Ok(self.store.job_counts().await?)
+    }
+
     /// Asks the store for next to nothing.
     ///
     /// # Errors

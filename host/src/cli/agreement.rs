@@ -9,9 +9,9 @@ use super::approval::read_approval;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::output::short;
-use super::rights::granted;
 use crate::app::{AppError, Approval, Review, TaskChange, VersionPlan};
 use crate::model::{PluginName, PluginVersion, TaskName};
+use crate::words::granted;
 
 /// How somebody agrees beforehand to what a stored version may do.
 #[derive(Debug, Args)]

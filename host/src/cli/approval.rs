@@ -9,13 +9,13 @@ use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::GrantArgs;
 use super::output::printable;
-use super::rights::asks;
 use super::settings_file::located;
 use crate::app::{
     AppError, Approval, check_grants, grant_dir, grant_env, grant_http, grant_secret, plugin_name, read_component,
     read_kv_grant,
 };
 use crate::model::{Digest, DirAccess, Grant, Import, PluginName, WriteQuota};
+use crate::words::asks;
 
 #[derive(Debug, Args)]
 pub(super) struct ApproveArgs {

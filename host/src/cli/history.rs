@@ -1,17 +1,16 @@
 //! `host schedules history`: what became of each due time.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::output::{printable, time};
+use super::output::time;
 use super::settings_file::parse_positive;
 use crate::app::App;
 use crate::config::units::format_duration;
-use crate::model::{Fate, FireLine, Job, JobId, ScheduleId};
+use crate::model::{FireLine, Job, JobId, ScheduleId};
 use crate::wire::FireLineWire;
+use crate::words::{what, why};
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
@@ -74,41 +73,4 @@ fn row(line: &FireLine, jobs: Option<&Jobs>) -> Vec<String> {
         row.push(why(line, jobs));
     }
     row
-}
-
-fn what(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Queued => "queued",
-        Fate::Coalesced => "coalesced",
-        Fate::Missed => "queued too late",
-        Fate::HadJob => "had a job",
-        Fate::Overlap => "skipped: overlap",
-        Fate::CatchUp => "skipped: catch-up",
-        Fate::Paused => "skipped: paused",
-        Fate::Changed => "skipped: changed",
-        Fate::Finished => "skipped: finished",
-        Fate::Replaced => "skipped: replaced",
-    }
-}
-
-/// The reason of a line, and what became of its jobs.
-fn why(line: &FireLine, jobs: &Jobs) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    if !line.reason.is_empty() {
-        parts.push(printable(&line.reason).into_owned());
-    }
-    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
-    for (_, job) in jobs {
-        *counts.entry(job.as_ref().map_or("removed", standing)).or_default() += 1;
-    }
-    let one = jobs.len() == 1;
-    parts.extend(counts.into_iter().map(|(how, count)| if one { how.to_owned() } else { format!("{count} {how}") }));
-    if line.is_end {
-        parts.push("the last fire time".to_owned());
-    }
-    parts.join("; ")
-}
-
-fn standing(job: &Job) -> &'static str {
-    job.outcome.map_or(job.state.as_str(), |outcome| outcome.as_str())
 }

@@ -11,13 +11,13 @@ use super::answer::log_line;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, GrantArgs, LimitArgs};
-use super::jobs::http_usage;
 use crate::app::{Invoke, InvokeReport, invoke, plugin_name, read_component};
 use crate::assemble::signals::Signals;
 use crate::config::units::{format_duration, format_size};
 use crate::executor::Verdict;
 use crate::model::{Outcome, PluginName};
 use crate::wire::{JobErrorWire, LogLineWire, UsageWire, payload_value};
+use crate::words::http_usage;
 
 #[derive(Debug, Args)]
 pub(super) struct InvokeArgs {

@@ -7,14 +7,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::answer::{log_line, note_missing_worker, print_result, wait_for_end};
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
-use super::output::{plural, shortened, time, time_or_dash};
+use super::output::{shortened, time, time_or_dash};
 use super::settings_file::parse_positive;
-use super::show::{executor_of, run_settings};
 use crate::app::{AppError, CancelJob};
-use crate::config::units::{format_duration, format_size, parse_duration};
-use crate::model::{HttpUsage, Job, JobId, JobState, Outcome, ScheduleId, Usage};
+use crate::config::units::{format_size, parse_duration};
+use crate::model::{Job, JobId, JobState, Outcome, ScheduleId};
 use crate::store::JobFilter;
 use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
+use crate::words::{ending, executor_of, readable, run_settings, usage};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {
@@ -182,24 +182,6 @@ fn row(job: &Job, waits_for: Option<&String>) -> Vec<String> {
     ]
 }
 
-/// A measured span for people: to a tenth of a millisecond at most.
-fn readable(span: Duration) -> String {
-    if span.as_millis() >= 10_000 {
-        return format_duration(Duration::from_secs(span.as_secs()));
-    }
-    let tenths = span.as_micros() / 100;
-    format!("{}.{} ms", tenths / 10, tenths % 10)
-}
-
-/// What came of a job, in a line.
-fn ending(job: &Job) -> String {
-    match (&job.result, &job.error) {
-        (Some(result), _) => payload_value(result).map_or_else(|fault| fault, |value| value.to_string()),
-        (None, Some(error)) => format!("{}: {}", error.kind, error.message),
-        (None, None) => String::new(),
-    }
-}
-
 async fn show(context: &mut Context, id: JobId) -> Outcomes {
     let app = context.app().await?;
     let job = app.job_get(id).await?;
@@ -265,21 +247,6 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         format!("{}; of those in which it ran alone, {} are forgiven", job.crashes, settings.crash_retries),
     ));
     Ok(context.out.pairs(&pairs)?)
-}
-
-/// What an attempt cost, in a line.
-pub(super) fn usage(usage: &Usage) -> String {
-    let (wall, memory) = (readable(usage.wall), format_size(usage.peak_memory_bytes));
-    let own = format!("{wall}, {} fuel, {memory} of memory at most, queued for {}", usage.fuel, readable(usage.queued));
-    [own].into_iter().chain(http_usage(&usage.http)).collect::<Vec<_>>().join(", ")
-}
-
-/// What an attempt did over HTTP, if anything.
-pub(super) fn http_usage(usage: &HttpUsage) -> Option<String> {
-    let HttpUsage { requests, sent_bytes, received_bytes } = *usage;
-    let (sent, received) = (format_size(sent_bytes), format_size(received_bytes));
-    let requests = plural(usize::try_from(requests).unwrap_or(usize::MAX), "HTTP request");
-    (*usage != HttpUsage::default()).then(|| format!("{requests} ({sent} sent, {received} received)"))
 }
 
 async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::model::{Digest, Timestamp};
 use crate::store::Unreadable;
+pub(super) use crate::words::{plural, short, shortened, time, time_or_dash};
 
 /// The two places a command writes to: the answer, and everything else.
 pub(super) struct Output {
@@ -157,35 +157,6 @@ fn escape_invisible(json: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
-}
-
-/// At most `max` characters of `text`, with a mark where it was cut.
-pub(super) fn shortened(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
-/// The beginning of a digest, enough to tell versions apart.
-pub(super) fn short(digest: &Digest) -> String {
-    digest.to_string().chars().take(12).collect()
-}
-
-/// A time for people: UTC, to the second.
-pub(super) fn time(at: Timestamp) -> String {
-    let text = at.to_string();
-    format!("{}Z", text.split('.').next().unwrap_or(&text))
-}
-
-/// A time that may not be, for people.
-pub(super) fn time_or_dash(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), time)
-}
-
-/// `1 job`, `2 jobs`.
-pub(super) fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]

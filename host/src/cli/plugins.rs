@@ -7,13 +7,13 @@ use super::approval::{ApproveArgs, approve};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcomes};
 use super::output::{plural, short, time};
-use super::rights::{PURE, asks, granted};
 use super::rollout::{self, RolloutArgs, described};
 use crate::app::VersionPlan;
 use crate::config::units::format_size;
 use crate::model::{PluginName, PluginVersion};
 use crate::store::{KeptVersion, Page};
 use crate::wire::{PluginDetails, PluginWire, RolloutWire, VersionWire};
+use crate::words::{PURE, asks, granted};
 
 #[derive(Debug, Args)]
 pub(super) struct PluginsArgs {

@@ -10,12 +10,12 @@ use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
 use super::output::{plural, short, shortened};
-use super::rights::{asks, granted};
 use crate::app::{RegisterPlugin, Registration, plugin_name, read_component};
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Digest, Parallelism, PluginName, Task};
 use crate::store::Put;
 use crate::wire::RegistrationWire;
+use crate::words::{asks, granted};
 
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {

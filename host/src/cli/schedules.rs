@@ -8,12 +8,12 @@ use super::history::HistoryArgs;
 use super::output::{printable, shortened, time_or_dash};
 use super::schedule_set::SetArgs;
 use super::settings_file::parse_positive;
-use super::show::{executor_of, grace_time, layer_of_schedule, run_settings};
 use crate::app::{App, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{Pause, Schedule, ScheduleId, Settings, TaskId};
+use crate::model::{Schedule, ScheduleId, TaskId};
 use crate::store::{ScheduleFilter, Unreadable};
 use crate::wire::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, payload_value, settings_of};
+use crate::words::{executor_of, grace_time, layer_of_schedule, run_settings, state_of_schedule};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {
@@ -195,23 +195,10 @@ async fn done(context: &mut Context, app: &App, schedule: &Schedule, line: &str)
 
 async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcomes {
     let tasks = KnownTasks::read(app).await?;
-    let (task, presence) = (tasks.of(schedule), tasks.presence(schedule));
+    let task = tasks.of(schedule);
     if context.out.json {
         return Ok(context.out.json(&tasks.details(schedule))?);
     }
-    let state = match (&schedule.pause, ScheduleState::of(schedule, presence)) {
-        (Some(Pause::Failed(reason)), _) => format!("paused after a failure: {reason}"),
-        (_, ScheduleState::TaskMissing) => {
-            "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
-        }
-        (_, ScheduleState::TaskUnreadable) => "active, but its task is unreadable: `host tasks` says why".to_owned(),
-        (_, ScheduleState::Overrunning) => {
-            let since = time_or_dash(schedule.overruns_since);
-            format!("overrunning: at each fire since {since} an earlier job of it had not ended")
-        }
-        (_, ScheduleState::Finished) => finished(schedule),
-        (_, state) => state.as_str().to_owned(),
-    };
     let settings = settings_of(schedule, task);
     let fire_count = match settings.max_fires {
         None => schedule.fire_count.to_string(),
@@ -222,7 +209,7 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
         ("schedule", schedule.id.to_string()),
         ("task", schedule.task_id.to_string()),
         ("fires", describe(schedule)),
-        ("state", state),
+        ("state", state_of_schedule(schedule, &tasks)),
         ("next", time_or_dash(schedule.next_fire_time)),
         ("last", time_or_dash(schedule.last_fire_time)),
         (
@@ -245,15 +232,4 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
     pairs.extend(run_settings(executor_of(&settings), &settings, layer));
     pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
     Ok(context.out.pairs(&pairs)?)
-}
-
-/// Why a schedule fires no more.
-fn finished(schedule: &Schedule) -> String {
-    let Settings { until_success, max_fires, .. } = &schedule.settings;
-    let because = match max_fires {
-        Some(max) if schedule.fire_count >= u64::from(max.get()) => "it has fired as often as it may",
-        _ if *until_success == Some(true) => "a job of it has succeeded, or its trigger has no more fire times",
-        _ => "its trigger has no more fire times",
-    };
-    format!("finished: {because}")
 }

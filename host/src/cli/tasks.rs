@@ -9,8 +9,6 @@ use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::SettingsArgs;
 use super::output::{printable, shortened};
-use super::rights::PURE;
-use super::show::{grace_time, layer_of_task, run_settings};
 use super::when::OverlapArg;
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
 use crate::config::units::{format_duration, format_size};
@@ -18,6 +16,8 @@ use crate::config::words::{parse_grace_time, parse_parallelism, parse_pause_afte
 use crate::model::{GraceTime, Parallelism, PauseAfter, Payload, PluginName, Settings, Target};
 use crate::store::{Page, TaskRow};
 use crate::wire::{TaskDetails, TaskWire};
+use crate::words::PURE;
+use crate::words::{grace_time, layer_of_task, run_settings};
 
 #[derive(Debug, Args)]
 pub(super) struct TasksArgs {

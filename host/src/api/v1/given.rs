@@ -1,6 +1,7 @@
 //! What clients send: the words of the flags, as JSON.
 
 use std::fmt::Display;
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -9,10 +10,12 @@ use serde_json::{Map, Value};
 use super::super::problem::Problem;
 use crate::app::{App, SettingName};
 use crate::config::units::{parse_duration, parse_size};
-use crate::config::words::{parse_backoff, parse_count, parse_grace_time, parse_parallelism};
+use crate::config::words::{
+    parse_backoff, parse_count, parse_grace_time, parse_max_fires, parse_parallelism, parse_pause_after,
+};
 use crate::model::{
-    Backoff, Coalesce, ConcurrencyKey, Digest, ExecutorName, GraceTime, Metadata, Overlap, Parallelism, QueueName,
-    Settings, Timestamp,
+    Backoff, Coalesce, ConcurrencyKey, Digest, ExecutorName, GraceTime, Metadata, Overlap, Parallelism, PauseAfter,
+    QueueName, Settings, Timestamp,
 };
 use crate::trigger::{DayMatch, Dialect, Fire, Rule, RuleOptions, Trigger, TriggerEdit, TriggerError};
 
@@ -65,6 +68,8 @@ read_by! {
     u32: |text: &str| text.parse::<u32>();
     i32: |text: &str| text.parse::<i32>();
     Parallelism: parse_parallelism;
+    PauseAfter: parse_pause_after;
+    NonZeroU32: parse_max_fires;
     GraceTime: parse_grace_time;
     Backoff: parse_backoff;
     ConcurrencyKey: |text: &str| text.parse::<ConcurrencyKey>();
@@ -92,6 +97,9 @@ pub(super) struct SettingsGiven {
     queue: Option<Word<QueueName>>,
     misfire_grace_time: Option<Word<GraceTime>>,
     overlap: Option<Word<Overlap>>,
+    pause_after: Option<Word<PauseAfter>>,
+    until_success: Option<bool>,
+    max_fires: Option<Word<NonZeroU32>>,
     executor: Option<Word<ExecutorName>>,
     timeout: Option<Word<std::time::Duration>>,
     fuel: Option<Word<u64>>,
@@ -118,6 +126,9 @@ impl SettingsGiven {
             queue: said(self.queue),
             misfire_grace_time: said(self.misfire_grace_time),
             overlap: said(self.overlap),
+            pause_after: said(self.pause_after),
+            until_success: self.until_success,
+            max_fires: said(self.max_fires),
             executor: said(self.executor),
             timeout: said(self.timeout),
             fuel: said(self.fuel),

@@ -4,7 +4,7 @@ use crate::config::units::format_size;
 use crate::model::{DirAccess, Grant, Import, KvAccess, SecretGrant};
 
 /// What a pure task can do.
-pub(super) const PURE: &str = "yes: it can only compute, log and return";
+pub(crate) const PURE: &str = "yes: it can only compute, log and return";
 
 /// A family of interfaces, in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ const ABILITIES: &[Ability] = &[
 ];
 
 /// What `imports` want to do and what `grants` let them, one line each.
-pub(super) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
+pub(crate) fn asks(imports: &[Import], grants: &[Grant]) -> Vec<String> {
     let mut lines = Vec::new();
     for ability in ABILITIES {
         let asked: Vec<&Import> = imports.iter().filter(|import| ability.fits(import)).collect();
@@ -98,7 +98,7 @@ impl Ability {
 }
 
 /// A grant in words. The value of a variable is left out: it may be a secret.
-pub(super) fn granted(grant: &Grant) -> String {
+pub(crate) fn granted(grant: &Grant) -> String {
     match grant {
         Grant::Dir { host, guest, access, quota, .. } => {
             let verb = match access {

@@ -1,10 +1,40 @@
-//! Settings for people, with where each comes from, and triggers in words.
+//! Settings, with where each comes from, and schedules.
 
+use super::text::time_or_dash;
 use crate::config::units::{format_duration, format_size};
-use crate::model::{Backoff, GraceTime, JobSettings, Settings, Task};
+use crate::model::{Backoff, GraceTime, JobSettings, Pause, Schedule, Settings, Task};
+use crate::wire::{KnownTasks, ScheduleState};
+
+/// What a schedule does at present, and why.
+pub(crate) fn state_of_schedule(schedule: &Schedule, tasks: &KnownTasks) -> String {
+    match (&schedule.pause, ScheduleState::of(schedule, tasks.presence(schedule))) {
+        (Some(Pause::Failed(reason)), _) => format!("paused after a failure: {reason}"),
+        (_, ScheduleState::TaskMissing) => {
+            "active, but its task is gone: its jobs end as plugin_unavailable".to_owned()
+        }
+        (_, ScheduleState::TaskUnreadable) => "active, but its task is unreadable: `host tasks` says why".to_owned(),
+        (_, ScheduleState::Overrunning) => {
+            let since = time_or_dash(schedule.overruns_since);
+            format!("overrunning: at each fire since {since} an earlier job of it had not ended")
+        }
+        (_, ScheduleState::Finished) => finished(schedule),
+        (_, state) => state.as_str().to_owned(),
+    }
+}
+
+/// Why a schedule fires no more.
+fn finished(schedule: &Schedule) -> String {
+    let Settings { until_success, max_fires, .. } = &schedule.settings;
+    let because = match max_fires {
+        Some(max) if schedule.fire_count >= u64::from(max.get()) => "it has fired as often as it may",
+        _ if *until_success == Some(true) => "a job of it has succeeded, or its trigger has no more fire times",
+        _ => "its trigger has no more fire times",
+    };
+    format!("finished: {because}")
+}
 
 /// The settings of what a job runs, as names and values. `mark` says behind a value where it comes from.
-pub(super) fn run_settings(
+pub(crate) fn run_settings(
     executor: &str,
     settings: &JobSettings,
     mark: impl Fn(fn(&Settings) -> bool) -> &'static str,
@@ -29,12 +59,12 @@ pub(super) fn run_settings(
 }
 
 /// What runs a job: what was named, or else what fits its task.
-pub(super) fn executor_of(settings: &JobSettings) -> &str {
+pub(crate) fn executor_of(settings: &JobSettings) -> &str {
     settings.executor.as_ref().map_or("the one that fits its task", |name| name.as_str())
 }
 
 /// How late a scheduled job may start.
-pub(super) fn grace_time(grace: GraceTime) -> String {
+pub(crate) fn grace_time(grace: GraceTime) -> String {
     match grace {
         GraceTime::Unlimited => "none".to_owned(),
         GraceTime::Within(span) => format_duration(span),
@@ -42,7 +72,7 @@ pub(super) fn grace_time(grace: GraceTime) -> String {
 }
 
 /// Where a setting of a task comes from, for a place behind its value.
-pub(super) fn layer_of_task(task: &Task, sets: fn(&Settings) -> bool) -> &'static str {
+pub(crate) fn layer_of_task(task: &Task, sets: fn(&Settings) -> bool) -> &'static str {
     if sets(&task.configured) {
         "  (configured)"
     } else if sets(&task.declared) {
@@ -55,7 +85,7 @@ pub(super) fn layer_of_task(task: &Task, sets: fn(&Settings) -> bool) -> &'stati
 }
 
 /// Whether a setting of a schedule is its own, for a place behind its value.
-pub(super) fn layer_of_schedule(own: &Settings, sets: fn(&Settings) -> bool) -> &'static str {
+pub(crate) fn layer_of_schedule(own: &Settings, sets: fn(&Settings) -> bool) -> &'static str {
     if sets(own) { "" } else { "  (its task's)" }
 }
 

@@ -1,0 +1,15 @@
+//! Texts about what is stored, for people: what the terminal and the browser show alike.
+//!
+//! What others have named or written stands in them as it is. Whoever shows them sees to it that nothing of that is obeyed.
+
+mod fire;
+mod job;
+mod rights;
+mod settings;
+mod text;
+
+pub(crate) use fire::{what, why};
+pub(crate) use job::{ending, http_usage, readable, usage};
+pub(crate) use rights::{PURE, asks, granted};
+pub(crate) use settings::{executor_of, grace_time, layer_of_schedule, layer_of_task, run_settings, state_of_schedule};
+pub(crate) use text::{plural, short, shortened, time, time_or_dash};
