@@ -23,6 +23,7 @@ pub(crate) struct JobWire {
     pub(crate) priority: i32,
     pub(crate) queue: String,
     pub(crate) concurrency_key: Option<String>,
+    pub(crate) group: Option<String>,
     /// What a due job waits for that nobody would run at the moment.
     pub(crate) waits_for: Option<String>,
     pub(crate) scheduled_fire_time: Option<String>,
@@ -121,6 +122,7 @@ impl From<&Job> for JobWire {
             priority: job.spec.settings.priority,
             queue: job.spec.settings.queue.to_string(),
             concurrency_key: job.spec.settings.concurrency_key.clone(),
+            group: job.spec.settings.group.clone(),
             waits_for: None,
             scheduled_fire_time: text(job.spec.scheduled_fire_time),
             start_deadline: text(job.spec.start_deadline),

@@ -23,6 +23,8 @@ const COMMANDS: &[&str] = &[
     "jobs",
     "jobs logs",
     "jobs result",
+    "jobs cancel",
+    "jobs retry",
     "queues",
     "kv",
     "kv list",

@@ -108,6 +108,9 @@ pub struct JobSettings {
     pub concurrency_key: Option<String>,
     /// What keeps a second job of its task from being queued, where there is something.
     pub unique_key: Option<UniqueKey>,
+    /// The group that it was put into, so that its jobs are listed, cancelled and tried again together; 1 to `limits::GROUP_BYTES_MAX`
+    /// bytes.
+    pub group: Option<String>,
     /// Wall-clock limit of one attempt.
     pub timeout: Duration,
     /// Fuel of one attempt.
@@ -160,6 +163,7 @@ impl ResolvedSettings {
             queue: self.queue,
             concurrency_key,
             unique_key: None,
+            group: None,
             timeout: self.timeout,
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,

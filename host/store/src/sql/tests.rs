@@ -73,6 +73,7 @@ pub(super) fn job(id: JobId) -> JobSpec {
             queue: QueueName::default(),
             concurrency_key: None,
             unique_key: None,
+            group: None,
             timeout: Duration::from_secs(1),
             fuel: 1,
             memory_bytes: 1,
