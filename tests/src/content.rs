@@ -307,6 +307,7 @@ impl Content<'_> {
                 settings: JobSettings {
                     crash_retries: 0,
                     group: Some(TEXT.trim().chars().take(20).collect()),
+                    backfill: true,
                     ..self.job("native").settings
                 },
                 ..self.job("native")

@@ -133,6 +133,7 @@ pub fn job_settings() -> JobSettings {
         version: None,
         pause_after: None,
         until_success: false,
+        backfill: false,
         metadata: Metadata::default(),
     }
 }

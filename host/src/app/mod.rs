@@ -7,6 +7,7 @@
 //! One file for each noun; the methods are named noun first, like those of the store.
 
 mod arguments;
+mod backfill;
 mod bulk;
 mod check;
 mod component;
@@ -37,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use arguments::Arguments;
+pub use backfill::{BACKFILL_MAX, Backfill, Backfilled};
 pub use bulk::{BatchSubmitted, BulkAction, BulkDone, CheckedJob, NewBatchJob};
 pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub(crate) use component::{plugin_name, read_component};

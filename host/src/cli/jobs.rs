@@ -201,6 +201,7 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("fire time", maybe(job.spec.scheduled_fire_time.map(time))),
         ("manual", if job.spec.is_manual() { "yes, for no fire time".to_owned() } else { String::new() }),
         ("group", maybe(settings.group.clone())),
+        ("backfill", if settings.backfill { "yes, for a fire time that had passed".to_owned() } else { String::new() }),
         ("unique key", maybe(unique)),
         ("jitter", maybe(jitter)),
         ("due", time(job.spec.due_at)),

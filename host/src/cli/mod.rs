@@ -17,6 +17,7 @@ mod api;
 #[cfg(feature = "api")]
 mod api_settings;
 mod approval;
+mod backfill;
 mod batch;
 mod bulk;
 mod context;

@@ -274,6 +274,8 @@ pub(in crate::store) struct JobSettingsEncoded {
     pause_after: Option<NonZeroU32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     until_success: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    backfill: bool,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
@@ -329,6 +331,7 @@ impl Encode for JobSettings {
             version: self.version.as_ref().map(ToString::to_string),
             pause_after: self.pause_after,
             until_success: self.until_success,
+            backfill: self.backfill,
             metadata: self.metadata.0.clone(),
         }
     }
@@ -355,6 +358,7 @@ impl Encode for JobSettings {
             version: version(form.version)?,
             pause_after: form.pause_after,
             until_success: form.until_success,
+            backfill: form.backfill,
             metadata: Metadata(form.metadata),
         })
     }

@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "schedules",
     "schedules set",
     "schedules history",
+    "schedules backfill",
     "schedules unpause",
     "schedules preview",
     "submit",

@@ -1,6 +1,7 @@
 //! The `host` program from outside: what it prints, where, and how it ends.
 
 mod answers;
+mod backfill;
 mod bad_input;
 mod batch;
 mod crontab;

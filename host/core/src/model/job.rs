@@ -134,6 +134,8 @@ pub struct JobSettings {
     pub pause_after: Option<NonZeroU32>,
     /// Whether its schedule was to be finished with the first success when the job was made.
     pub until_success: bool,
+    /// Whether it was asked for a fire time that had passed. How it ends does not concern its schedule.
+    pub backfill: bool,
     /// Metadata of task, schedule and job, merged.
     pub metadata: Metadata,
 }
@@ -175,6 +177,7 @@ impl ResolvedSettings {
             version: self.version,
             pause_after: self.pause_after.failures(),
             until_success: self.until_success,
+            backfill: false,
             metadata: self.metadata,
         }
     }
