@@ -304,7 +304,12 @@ impl Content<'_> {
         self.store.job_cancel(cancelled.id, self.at(2)).await.expect("cancelled");
         let (id, _) = self
             .start(JobSpec {
-                settings: JobSettings { crash_retries: 0, ..self.job("native").settings },
+                settings: JobSettings {
+                    crash_retries: 0,
+                    group: Some(TEXT.trim().chars().take(20).collect()),
+                    backfill: true,
+                    ..self.job("native").settings
+                },
                 ..self.job("native")
             })
             .await;

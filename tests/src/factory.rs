@@ -121,6 +121,7 @@ pub fn job_settings() -> JobSettings {
         queue: QueueName::default(),
         concurrency_key: None,
         unique_key: None,
+        group: None,
         timeout: Duration::from_secs(60),
         fuel: 1_000,
         memory_bytes: 1 << 20,
@@ -132,6 +133,7 @@ pub fn job_settings() -> JobSettings {
         version: None,
         pause_after: None,
         until_success: false,
+        backfill: false,
         metadata: Metadata::default(),
     }
 }

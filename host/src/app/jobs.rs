@@ -6,10 +6,10 @@ use super::arguments::Callee;
 use super::check::{check_new_id, check_span};
 use super::{App, AppError, AppResult, Arguments};
 use crate::broker::{Delivery, Subscription};
-use crate::model::limits::{PAGE_ROWS_MAX, UNIQUE_KEY_BYTES_MAX};
+use crate::model::limits::{GROUP_BYTES_MAX, PAGE_ROWS_MAX, UNIQUE_KEY_BYTES_MAX};
 use crate::model::{
-    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, ReleasedJob, Settings, Timestamp,
-    UniqueKey,
+    EventKind, Job, JobId, JobSettings, JobSpec, JobState, LogLine, Outcome, Payload, ReleasedJob, Settings, Task,
+    Timestamp, UniqueKey,
 };
 use crate::store::{Cancelled, JobFilter, ReadLogs, StoreError, Unreadable};
 
@@ -26,6 +26,8 @@ pub struct NewJob {
     pub unchecked: bool,
     /// When it may start.
     pub start: JobStart,
+    /// The group that it is put into, to be listed, cancelled and tried again with the others.
+    pub group: Option<String>,
 }
 
 /// A key that keeps a second job of the same task from being queued.
@@ -67,6 +69,7 @@ impl NewJob {
             settings: Settings::default(),
             unchecked: false,
             start: JobStart::Now,
+            group: None,
         }
     }
 }
@@ -131,22 +134,11 @@ impl App {
     /// # Errors
     /// As [`App::job_submit`]; [`AppError::Invalid`] also for a key that is empty, too long, or has characters that do not show.
     pub async fn job_submit_unique(&self, new: NewJob, unique: Unique) -> AppResult<Submitted> {
-        let Unique { key, within } = unique;
-        if key.is_empty() || key.len() > UNIQUE_KEY_BYTES_MAX || key.trim() != key {
-            let what = format!(
-                "the unique key `{key}` is empty, longer than {UNIQUE_KEY_BYTES_MAX} bytes, or has blanks around it"
-            );
-            return Err(AppError::invalid(what).with_hint("take an order's number, a message's ID, or a checksum"));
-        }
-        check_new_id("unique key", &key)?;
-        within.map_or(Ok(()), |within| check_span("the time of the unique key", within))?;
-        let mut spec = self.job_spec(new).await?;
-        let until = within.map(|within| spec.created_at.saturating_add(within));
-        // Whoever asks within that time is to find the job.
-        spec.settings.result_ttl = spec.settings.result_ttl.max(within.unwrap_or_default());
-        spec.settings.unique_key = Some(UniqueKey { key, until });
+        let task = self.task_for(&new).await?;
+        let spec = self.job_spec_of(task, new, Some(unique)).await?;
         let (own, task_id) = (spec.id, spec.task_id.clone());
-        let id = self.store.job_add_unique(spec).await?;
+        let answers = self.store.job_add_unique(vec![spec]).await?;
+        let id = answers.first().copied().unwrap_or(own);
         if id == own {
             self.publish(vec![EventKind::JobAdded { job_id: id, task_id, schedule_id: None }]).await;
         }
@@ -155,12 +147,24 @@ impl App {
 
     /// The job that is asked for.
     async fn job_spec(&self, new: NewJob) -> AppResult<JobSpec> {
+        let task = self.task_for(&new).await?;
+        self.job_spec_of(task, new, None).await
+    }
+
+    /// The task of a job, in the version that the job is pinned to.
+    pub(super) async fn task_for(&self, new: &NewJob) -> AppResult<Task> {
+        let task = self.task_resolve(&new.task).await?.task;
+        self.task_pinned(task, new.settings.version).await
+    }
+
+    /// The job that is asked for, of a task that was looked up.
+    pub(super) async fn job_spec_of(&self, task: Task, new: NewJob, unique: Option<Unique>) -> AppResult<JobSpec> {
         self.check_job_settings(&new.settings)?;
         if let JobStart::In(span) = new.start {
             check_span("the delay", span)?;
         }
-        let task = self.task_resolve(&new.task).await?.task;
-        let task = self.task_pinned(task, new.settings.version).await?;
+        unique.as_ref().map_or(Ok(()), check_unique)?;
+        new.group.as_deref().map_or(Ok(()), check_group)?;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let settings = job_settings(&new.settings.over(&task.layered()), &args);
         let now = self.now().await?;
@@ -169,7 +173,15 @@ impl App {
             JobStart::At(time) => time.max(now),
             JobStart::In(span) => now.saturating_add(span),
         };
-        Ok(JobSpec { due_at, ..JobSpec::direct(self.next_job_id(), task.id, args, settings, now) })
+        let mut spec = JobSpec { due_at, ..JobSpec::direct(self.next_job_id(), task.id, args, settings, now) };
+        spec.settings.group = new.group;
+        if let Some(Unique { key, within }) = unique {
+            let until = within.map(|within| now.saturating_add(within));
+            // Whoever asks within that time is to find the job.
+            spec.settings.result_ttl = spec.settings.result_ttl.max(within.unwrap_or_default());
+            spec.settings.unique_key = Some(UniqueKey { key, until });
+        }
+        Ok(spec)
     }
 
     /// The job of that id.
@@ -309,6 +321,27 @@ impl App {
             }
         }
     }
+}
+
+fn check_unique(unique: &Unique) -> AppResult<()> {
+    let Unique { key, within } = unique;
+    if key.is_empty() || key.len() > UNIQUE_KEY_BYTES_MAX || key.trim() != key {
+        let what = format!(
+            "the unique key `{key}` is empty, longer than {UNIQUE_KEY_BYTES_MAX} bytes, or has blanks around it"
+        );
+        return Err(AppError::invalid(what).with_hint("take an order's number, a message's ID, or a checksum"));
+    }
+    check_new_id("unique key", key)?;
+    within.map_or(Ok(()), |within| check_span("the time of the unique key", within))
+}
+
+fn check_group(group: &str) -> AppResult<()> {
+    if group.is_empty() || group.len() > GROUP_BYTES_MAX || group.trim() != group {
+        let what =
+            format!("the group `{group}` is empty, longer than {GROUP_BYTES_MAX} bytes, or has blanks around it");
+        return Err(AppError::invalid(what).with_hint("take a short name, such as `import-2026-05-01`"));
+    }
+    check_new_id("group", group)
 }
 
 /// The settings that a job carries, from the layers of its task and its own laid over each other.

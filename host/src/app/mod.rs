@@ -7,6 +7,8 @@
 //! One file for each noun; the methods are named noun first, like those of the store.
 
 mod arguments;
+mod backfill;
+mod bulk;
 mod check;
 mod component;
 mod error;
@@ -36,6 +38,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use arguments::Arguments;
+pub use backfill::{BACKFILL_MAX, Backfill, Backfilled};
+pub use bulk::{BatchSubmitted, BulkAction, BulkDone, CheckedJob, NewBatchJob};
 pub use check::{SettingName, check_args, check_new_id, check_settings};
 pub(crate) use component::{plugin_name, read_component};
 pub use error::{AppError, AppResult};

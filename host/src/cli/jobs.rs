@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::answer::{log_line, note_missing_worker, print_result, wait_for_end};
+use super::bulk::ChosenArgs;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
+use super::filter::FilterArgs;
 use super::output::{shortened, time, time_or_dash};
 use super::settings_file::parse_positive;
-use crate::app::{AppError, CancelJob};
+use crate::app::{AppError, BulkAction, CancelJob};
 use crate::config::units::{format_size, parse_duration};
-use crate::model::{Job, JobId, JobState, Outcome, ScheduleId};
-use crate::store::JobFilter;
+use crate::model::{Job, JobId, Outcome};
 use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
 use crate::words::{ending, executor_of, readable, run_settings, usage};
 
@@ -26,18 +27,8 @@ pub(super) struct JobsArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only those in this state
-    #[arg(long, value_name = "S")]
-    state: Option<StateArg>,
-    /// Only those that ended this way
-    #[arg(long, value_name = "O")]
-    outcome: Option<OutcomeArg>,
-    /// Only those of this task
-    #[arg(long, value_name = "T")]
-    task: Option<String>,
-    /// Only those of this schedule
-    #[arg(long, value_name = "ID")]
-    schedule: Option<ScheduleId>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// At most this many
     #[arg(short, long = "limit", value_name = "N", default_value_t = 100, value_parser = parse_positive)]
     n: usize,
@@ -60,11 +51,8 @@ enum JobsCommand {
         #[arg(short, long)]
         follow: bool,
     },
-    /// Cancel a job: a queued one ends, a running one is asked to stop, then stopped
-    Cancel {
-        /// The job
-        id: JobId,
-    },
+    /// Cancel a job, or all that pass a filter: queued ones end, running ones are asked to stop, then stopped
+    Cancel(ChosenArgs),
     /// What a job returned, as JSON
     Result {
         /// The job
@@ -76,30 +64,8 @@ enum JobsCommand {
         #[arg(long, value_name = "D", requires = "wait", value_parser = parse_duration)]
         wait_timeout: Option<Duration>,
     },
-    /// Queue a job that has ended for one more attempt
-    Retry {
-        /// The job
-        id: JobId,
-    },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StateArg {
-    Queued,
-    Running,
-    Finished,
-}
-
-/// Named as in JSON.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum OutcomeArg {
-    Success,
-    Error,
-    MissedStartDeadline,
-    DeserializationFailed,
-    Cancelled,
-    Abandoned,
+    /// Queue a job that has ended for one more attempt, or all that pass a filter and have not succeeded
+    Retry(ChosenArgs),
 }
 
 pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
@@ -107,10 +73,18 @@ pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
         JobsCommand::List(args) => list(context, args).await,
         JobsCommand::Show { id } => show(context, id).await,
         JobsCommand::Logs { id, follow } => logs(context, id, follow).await,
-        JobsCommand::Cancel { id } => cancel(context, id).await,
+        JobsCommand::Cancel(chosen) => {
+            let app = context.app().await?;
+            match chosen.one_or_do(context, &app, BulkAction::Cancel).await? {
+                Some(id) => cancel(context, id).await,
+                None => Ok(()),
+            }
+        }
         JobsCommand::Result { id, wait, wait_timeout } => result(context, id, wait, wait_timeout).await,
-        JobsCommand::Retry { id } => {
-            let job = context.app().await?.job_retry(id).await?;
+        JobsCommand::Retry(chosen) => {
+            let app = context.app().await?;
+            let Some(id) = chosen.one_or_do(context, &app, BulkAction::Retry).await? else { return Ok(()) };
+            let job = app.job_retry(id).await?;
             if context.out.json {
                 return Ok(context.out.json(&JobWire::from(&job))?);
             }
@@ -121,28 +95,7 @@ pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
 
 async fn list(context: &mut Context, args: ListArgs) -> Outcomes {
     let app = context.app().await?;
-    let task_id = match args.task {
-        Some(task) => Some(app.task_of_filter(&task).await?),
-        None => None,
-    };
-    let filter = JobFilter {
-        state: args.state.map(|state| match state {
-            StateArg::Queued => JobState::Queued,
-            StateArg::Running => JobState::Running,
-            StateArg::Finished => JobState::Finished,
-        }),
-        outcome: args.outcome.map(|outcome| match outcome {
-            OutcomeArg::Success => Outcome::Success,
-            OutcomeArg::Error => Outcome::Error,
-            OutcomeArg::MissedStartDeadline => Outcome::MissedStartDeadline,
-            OutcomeArg::DeserializationFailed => Outcome::DeserializationFailed,
-            OutcomeArg::Cancelled => Outcome::Cancelled,
-            OutcomeArg::Abandoned => Outcome::Abandoned,
-        }),
-        task_id,
-        schedule_id: args.schedule,
-        ..JobFilter::default()
-    };
+    let filter = args.filter.filter(&app).await?;
     let listed = app.job_list(filter, args.n.max(1)).await?;
     context.out.unreadable("job", &listed.unreadable)?;
     let waits = app.jobs_wait_for(&listed.jobs).await?;
@@ -229,6 +182,8 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         ("usage", maybe(job.usage.as_ref().map(usage))),
         ("fire time", maybe(job.spec.scheduled_fire_time.map(time))),
         ("manual", if job.spec.is_manual() { "yes, for no fire time".to_owned() } else { String::new() }),
+        ("group", maybe(settings.group.clone())),
+        ("backfill", if settings.backfill { "yes, for a fire time that had passed".to_owned() } else { String::new() }),
         ("unique key", maybe(unique)),
         ("jitter", maybe(jitter)),
         ("due", time(job.spec.due_at)),

@@ -17,11 +17,15 @@ mod api;
 #[cfg(feature = "api")]
 mod api_settings;
 mod approval;
+mod backfill;
+mod batch;
+mod bulk;
 mod context;
 mod crontab;
 mod events;
 mod exit;
 mod export;
+mod filter;
 mod flags;
 mod history;
 mod import;

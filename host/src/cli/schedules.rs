@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::backfill::BackfillArgs;
 use super::context::Context;
 use super::exit::Outcomes;
 use super::history::HistoryArgs;
@@ -49,6 +50,8 @@ enum SchedulesCommand {
         /// The schedule
         id: ScheduleId,
     },
+    /// Queue jobs for fire times that have passed, and print their IDs; a fire time that has a job gets no second one
+    Backfill(BackfillArgs),
     /// Change what is said and keep the rest; prints what becomes of the next fire times
     Set(Box<SetArgs>),
     /// Let a schedule rest; its jobs go on
@@ -102,6 +105,7 @@ pub(super) async fn run(context: &mut Context, args: SchedulesArgs) -> Outcomes 
             }
             Ok(context.out.line(&job)?)
         }
+        SchedulesCommand::Backfill(args) => super::backfill::run(context, &app, args).await,
         SchedulesCommand::Set(args) => super::schedule_set::run(context, &app, *args).await,
         SchedulesCommand::Pause { id } => {
             let schedule = app.schedule_pause(&id).await?;

@@ -1,6 +1,7 @@
 //! `host submit` and `host run`.
 
 use std::future::{self, Future};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::answer::{follow_logs, print_result, wait_for_end};
+use super::batch;
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs, pinned};
@@ -15,15 +17,13 @@ use super::when::TimeArg;
 use crate::app::{AppResult, JobStart, NewJob, Unique};
 use crate::assemble::signals::{Signal, Signals};
 use crate::config::units::parse_duration;
-use crate::model::{Job, JobId, Outcome};
+use crate::model::{Job, JobId, Outcome, Settings};
 use crate::trigger::DstPolicy;
 use crate::wire::JobWire;
 
 /// A job that is to be queued.
 #[derive(Debug, Args)]
 struct JobArgs {
-    /// The task: `plugin:task`, or the bare name where one plugin offers it
-    task: String,
     #[command(flatten)]
     arguments: ArgumentArgs,
     /// Run this version of the plugin, whichever is current: the beginning of its digest
@@ -35,21 +35,35 @@ struct JobArgs {
 
 impl JobArgs {
     /// The version is for [`pinned`] to look up, when the store is open.
-    fn job(self) -> Outcomes<NewJob> {
+    fn job(self, task: String) -> Outcomes<NewJob> {
         Ok(NewJob {
             args: self.arguments.arguments()?,
             settings: self.settings.settings()?,
-            task: self.task,
+            task,
             unchecked: self.arguments.unchecked,
             start: JobStart::Now,
+            group: None,
         })
     }
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SubmitArgs {
+    /// The task: `plugin:task`, or the bare name where one plugin offers it
+    #[arg(required_unless_present = "batch", conflicts_with = "batch")]
+    task: Option<String>,
+    /// Queue a job for each line of a file, `-` for standard input: all of them or, with --partial, those that can be; a line is a JSON
+    /// object with the words of these flags, such as `{"task": "greet", "args": {"name": "Ada"}, "max_attempts": 3}`
+    #[arg(long, value_name = "FILE")]
+    batch: Option<PathBuf>,
+    /// Of --batch, queue the lines that can be, whatever the others are
+    #[arg(long, requires = "batch")]
+    partial: bool,
     #[command(flatten)]
     job: JobArgs,
+    /// Put it into a group, so that `host jobs` lists, cancels and retries it with the others of that
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Start it not before this time: RFC 3339, or a local time such as 2026-12-01T10:00 of --timezone
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     at: Option<TimeArg>,
@@ -74,6 +88,40 @@ pub(super) struct SubmitArgs {
 }
 
 impl SubmitArgs {
+    /// Refuses all of them but `--partial` where each line of a file says these things itself.
+    fn only_in_lines(&self) -> Outcomes {
+        let SubmitArgs {
+            task: _,
+            batch: _,
+            partial: _,
+            job: JobArgs { arguments, version, settings },
+            group,
+            at,
+            delay,
+            timezone,
+            unique_key,
+            unique_for,
+            wait,
+            wait_timeout,
+        } = self;
+        let is_said = *arguments != ArgumentArgs::default()
+            || version.is_some()
+            || settings.settings()? != Settings::default()
+            || group.is_some()
+            || at.is_some()
+            || delay.is_some()
+            || timezone.is_some()
+            || unique_key.is_some()
+            || unique_for.is_some()
+            || *wait
+            || wait_timeout.is_some();
+        if is_said {
+            let what = "beside --batch, no flag but --partial says what the jobs are";
+            return Err(Failure::usage(what, "write it into the lines of the file"));
+        }
+        Ok(())
+    }
+
     fn start(&self) -> Outcomes<JobStart> {
         if let (Some(TimeArg::Instant(_)), Some(_)) = (self.at, &self.timezone) {
             let what = "--timezone has no meaning beside a time that names its offset";
@@ -90,14 +138,23 @@ impl SubmitArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
+    /// The task: `plugin:task`, or the bare name where one plugin offers it
+    task: String,
     #[command(flatten)]
     job: JobArgs,
 }
 
 pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes {
+    let Some(task) = args.task.clone() else {
+        args.only_in_lines()?;
+        return batch::run(context, &args.batch.unwrap_or_default(), args.partial).await;
+    };
+    if args.partial {
+        return Err(Failure::usage("--partial has no meaning without --batch", "leave it out"));
+    }
     let start = args.start()?;
     let version = args.job.version.clone();
-    let mut job = NewJob { start, ..args.job.job()? };
+    let mut job = NewJob { start, group: args.group, ..args.job.job(task)? };
     let app = context.app().await?;
     job.settings.version = pinned(&app, &job.task, version).await?;
     let (id, is_new) = match args.unique_key {
@@ -129,7 +186,7 @@ pub(super) async fn submit(context: &mut Context, args: SubmitArgs) -> Outcomes 
 /// the job goes on elsewhere when its lease has run out.
 pub(super) async fn run(context: &mut Context, args: RunArgs) -> Outcomes {
     let version = args.job.version.clone();
-    let mut new = args.job.job()?;
+    let mut new = args.job.job(args.task)?;
     let mut signals = Signals::listen()?;
     let opened = tokio::select! {
         opened = context.opened() => opened?,

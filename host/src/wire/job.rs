@@ -14,6 +14,8 @@ pub(crate) struct JobWire {
     pub(crate) schedule_id: Option<String>,
     /// Whether somebody asked for this job of a schedule, which did not fire for it.
     pub(crate) manual: bool,
+    /// Whether it was asked for a fire time that had passed.
+    pub(crate) backfill: bool,
     pub(crate) state: &'static str,
     pub(crate) outcome: Option<&'static str>,
     pub(crate) result: Option<Value>,
@@ -23,6 +25,7 @@ pub(crate) struct JobWire {
     pub(crate) priority: i32,
     pub(crate) queue: String,
     pub(crate) concurrency_key: Option<String>,
+    pub(crate) group: Option<String>,
     /// What a due job waits for that nobody would run at the moment.
     pub(crate) waits_for: Option<String>,
     pub(crate) scheduled_fire_time: Option<String>,
@@ -112,6 +115,7 @@ impl From<&Job> for JobWire {
             task_id: job.spec.task_id.to_string(),
             schedule_id: job.spec.schedule_id.as_ref().map(ToString::to_string),
             manual: job.spec.is_manual(),
+            backfill: job.spec.settings.backfill,
             state: job.state.as_str(),
             outcome: job.outcome.map(|outcome| outcome.as_str()),
             result: job.result.as_ref().and_then(|result| payload_value(result).ok()),
@@ -121,6 +125,7 @@ impl From<&Job> for JobWire {
             priority: job.spec.settings.priority,
             queue: job.spec.settings.queue.to_string(),
             concurrency_key: job.spec.settings.concurrency_key.clone(),
+            group: job.spec.settings.group.clone(),
             waits_for: None,
             scheduled_fire_time: text(job.spec.scheduled_fire_time),
             start_deadline: text(job.spec.start_deadline),

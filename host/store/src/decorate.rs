@@ -68,8 +68,8 @@ macro_rules! decorate {
             schedule_counts(;) -> ScheduleCounts = SameAnswer;
         }
         $crate::decorate! { @trait $type, $mode, JobQueue,
-            job_add(jobs: Vec<JobSpec>;) -> () = SameAnswer;
-            job_add_unique(job: JobSpec;) -> JobId = SameAnswer;
+            job_add(jobs: Vec<JobSpec>;) -> Vec<JobId> = SameAnswer;
+            job_add_unique(jobs: Vec<JobSpec>;) -> Vec<JobId> = SameAnswer;
             job_get(id: JobId;) -> Option<Job> = SameAnswer;
             job_list(filter: JobFilter;) -> Page<Job> = SameAnswer;
             job_acquire(request: AcquireJobs;) -> AcquiredJobs = SameAnswer;

@@ -251,6 +251,8 @@ pub(in crate::store) struct JobSettingsEncoded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unique_until: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fuel: Option<u64>,
@@ -272,6 +274,8 @@ pub(in crate::store) struct JobSettingsEncoded {
     pause_after: Option<NonZeroU32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     until_success: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    backfill: bool,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
 }
@@ -315,6 +319,7 @@ impl Encode for JobSettings {
             concurrency_key: self.concurrency_key.clone(),
             unique_key: self.unique_key.as_ref().map(|unique| unique.key.clone()),
             unique_until: self.unique_key.as_ref().and_then(|unique| unique.until).map(Timestamp::as_micros),
+            group: self.group.clone(),
             timeout: Some(micros(self.timeout)),
             fuel: Some(self.fuel),
             memory_bytes: Some(self.memory_bytes),
@@ -326,6 +331,7 @@ impl Encode for JobSettings {
             version: self.version.as_ref().map(ToString::to_string),
             pause_after: self.pause_after,
             until_success: self.until_success,
+            backfill: self.backfill,
             metadata: self.metadata.0.clone(),
         }
     }
@@ -340,6 +346,7 @@ impl Encode for JobSettings {
             queue: queue(form.queue)?.unwrap_or_default(),
             concurrency_key: form.concurrency_key,
             unique_key: form.unique_key.map(|key| unique(key, form.unique_until)).transpose()?,
+            group: form.group,
             timeout: span(said(list, "timeout", form.timeout, usual::TIMEOUT)?),
             fuel: said(list, "fuel", form.fuel, usual::FUEL)?,
             memory_bytes: said(list, "memory_bytes", form.memory_bytes, usual::MEMORY_BYTES)?,
@@ -351,6 +358,7 @@ impl Encode for JobSettings {
             version: version(form.version)?,
             pause_after: form.pause_after,
             until_success: form.until_success,
+            backfill: form.backfill,
             metadata: Metadata(form.metadata),
         })
     }

@@ -266,17 +266,17 @@ pub trait ScheduleQueue: Send + Sync {
 #[async_trait]
 pub trait JobQueue: Send + Sync {
     /// Queues jobs. A job for a [fire](JobSpec::fire) that has one already is left out, and so is one whose
-    /// [unique key](crate::model::JobSettings::unique_key) another job of its task has.
+    /// [unique key](crate::model::JobSettings::unique_key) another job of its task has. Answers those, in the order of their ids.
     ///
-    /// Atomic, per call. Retry: safe, jobs whose id is known are left out.
-    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError>;
+    /// Atomic, per call. Retry: safe, jobs whose id is known are not queued again and count as queued.
+    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError>;
 
-    /// Queues a job with a unique key, unless a job of its task has that key, and answers the one that has it. Of calls at the same time, from
+    /// Queues jobs, each unless a job of its task has its unique key, and answers for each the one that has it. Of calls at the same time, from
     /// however many processes, one queues its job, and all answer that. A job whose [time with the key](crate::model::UniqueKey::until) is over
-    /// no longer has it.
+    /// no longer has it. A job without a key is queued.
     ///
-    /// Atomic. Retry: safe. Errors: `Conflict` where the key is taken and given back again and again meanwhile.
-    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError>;
+    /// Atomic, per call. Retry: safe. Errors: `Conflict` where a key is taken and given back again and again meanwhile.
+    async fn job_add_unique(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError>;
 
     /// One job.
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError>;

@@ -255,6 +255,8 @@ pub struct JobFilter {
     pub task_id: Option<TaskId>,
     /// Only those of this schedule.
     pub schedule_id: Option<ScheduleId>,
+    /// Only those of this group.
+    pub group: Option<String>,
     /// Only those after this place, see [`Page::next`].
     pub after: Option<String>,
     /// At most this many, 1 to [`PAGE_ROWS_MAX`](crate::model::limits::PAGE_ROWS_MAX).

@@ -39,7 +39,7 @@ const TASK: &str = "id plugin name description max_running_jobs max_running_per_
 const SCHEDULE: &str = "id task_id trigger args paused coalesce misfire_grace_time_ms overlap pause_after until_success \
     max_fires max_jitter_ms metadata next_fire_time last_fire_time overruns_since fire_count failures";
 const JOB: &str = "id task_id schedule_id state outcome result error attempt max_attempts priority queue concurrency_key \
-    waits_for scheduled_fire_time start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata manual";
+    group backfill waits_for scheduled_fire_time start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata manual";
 
 #[test]
 fn plugins_and_tasks_have_their_documented_keys() {

@@ -1,7 +1,9 @@
 //! The `host` program from outside: what it prints, where, and how it ends.
 
 mod answers;
+mod backfill;
 mod bad_input;
+mod batch;
 mod crontab;
 mod granted_secrets;
 mod help;

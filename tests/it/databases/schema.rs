@@ -265,7 +265,8 @@ pub(crate) fn has_noted_migrations(backend: Backend) -> Result<()> {
         let applied: Vec<_> = applied.iter().map(|step| vec![step.version.to_string(), step.name.to_owned()]).collect();
         // The steps come from one list for all databases; the notes are what this database was left with.
         let kind = if backend == Backend::Mysql { "CHAR" } else { "TEXT" };
-        let query = format!("SELECT CAST(version AS {kind}), name FROM host_migrations ORDER BY host_migrations.version");
+        let query =
+            format!("SELECT CAST(version AS {kind}), name FROM host_migrations ORDER BY host_migrations.version");
         let noted = ask::rows(&place.url, &query).await?;
         ensure!(noted == applied && !noted.is_empty(), "noted {noted:?}, applied {applied:?}");
         Ok(())

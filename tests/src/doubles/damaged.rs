@@ -359,12 +359,12 @@ impl JobQueue for Damaged {
         self.inner.lease_line()
     }
 
-    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
+    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError> {
         self.inner.job_add(jobs).await
     }
 
-    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError> {
-        self.inner.job_add_unique(job).await
+    async fn job_add_unique(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError> {
+        self.inner.job_add_unique(jobs).await
     }
 
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {

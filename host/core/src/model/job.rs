@@ -108,6 +108,9 @@ pub struct JobSettings {
     pub concurrency_key: Option<String>,
     /// What keeps a second job of its task from being queued, where there is something.
     pub unique_key: Option<UniqueKey>,
+    /// The group that it was put into, so that its jobs are listed, cancelled and tried again together; 1 to `limits::GROUP_BYTES_MAX`
+    /// bytes.
+    pub group: Option<String>,
     /// Wall-clock limit of one attempt.
     pub timeout: Duration,
     /// Fuel of one attempt.
@@ -131,6 +134,8 @@ pub struct JobSettings {
     pub pause_after: Option<NonZeroU32>,
     /// Whether its schedule was to be finished with the first success when the job was made.
     pub until_success: bool,
+    /// Whether it was asked for a fire time that had passed. How it ends does not concern its schedule.
+    pub backfill: bool,
     /// Metadata of task, schedule and job, merged.
     pub metadata: Metadata,
 }
@@ -160,6 +165,7 @@ impl ResolvedSettings {
             queue: self.queue,
             concurrency_key,
             unique_key: None,
+            group: None,
             timeout: self.timeout,
             fuel: self.fuel,
             memory_bytes: self.memory_bytes,
@@ -171,6 +177,7 @@ impl ResolvedSettings {
             version: self.version,
             pause_after: self.pause_after.failures(),
             until_success: self.until_success,
+            backfill: false,
             metadata: self.metadata,
         }
     }

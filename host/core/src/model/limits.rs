@@ -74,6 +74,8 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const CONCURRENCY_KEY_BYTES_MAX: usize = 128;
 /// Longest unique key of a job, in bytes: it is a part of an index.
 pub const UNIQUE_KEY_BYTES_MAX: usize = 128;
+/// Longest name of a group of jobs, in bytes: it is a part of an index.
+pub const GROUP_BYTES_MAX: usize = 128;
 /// Longest text that says where concurrency keys come from, in bytes.
 pub const CONCURRENCY_KEY_SOURCE_BYTES_MAX: usize = 512;
 /// Most queues that one worker serves.

@@ -67,6 +67,16 @@ impl IntervalTrigger {
         self.end
     }
 
+    /// The same with a beginning as many lengths earlier as are needed for it to be no later than `from`, or as there is time for.
+    pub(super) fn reaching_back(&self, from: Timestamp) -> IntervalTrigger {
+        let earlier = (self.start.at.as_micros() - from.as_micros()).max(0) / self.length;
+        let begin = |lengths: i64| {
+            Fire::from_micros(self.start.at.as_micros() - lengths * self.length, self.start.offset_seconds)
+        };
+        let start = begin(earlier).unwrap_or(self.start);
+        IntervalTrigger { start, ..self.clone() }
+    }
+
     /// The first fire after an instant; with `None` the first of all.
     pub(super) fn next_after(&self, after: Option<Timestamp>) -> Option<Fire> {
         let start = self.start.at.as_micros();

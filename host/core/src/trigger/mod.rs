@@ -26,6 +26,7 @@
 //! | `and` | when all of several do | as its parts |
 //! | `or` | when any of several does | as its parts |
 
+mod back;
 pub mod batch;
 mod build;
 mod calendar;

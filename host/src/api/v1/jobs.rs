@@ -24,13 +24,14 @@ const STATE: (&str, &str) = ("state", "only those in this state: queued, running
 const OUTCOME: (&str, &str) = ("outcome", "only those that ended this way");
 const TASK: (&str, &str) = ("task", "only those of this task");
 const SCHEDULE: (&str, &str) = ("schedule", "only those of this schedule");
+const GROUP: (&str, &str) = ("group", "only those of this group");
 const DRY_RUN: (&str, &str) = ("dry_run", "say what would be done, but change nothing");
 const AFTER: (&str, &str) = ("after", "only lines after this place: `next` of an answer");
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/jobs", Access::Needs(Read), "List jobs, the youngest first", list)
-            .query(&[STATE, OUTCOME, TASK, SCHEDULE, LIMIT, CURSOR]),
+            .query(&[STATE, OUTCOME, TASK, SCHEDULE, GROUP, LIMIT, CURSOR]),
         Route::post("/api/v1/jobs", Submit, "Queue a job", submit).takes(Body::Json),
         Route::get("/api/v1/jobs/{id}", Access::Needs(Read), "One job", show),
         Route::get("/api/v1/jobs/{id}/result", Access::Needs(Read), "What a job returned", result)
@@ -45,14 +46,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/api/v1/jobs/{id}/cancel", Cancel, "Cancel a job", cancel),
         Route::post("/api/v1/jobs/{id}/retry", Retry, "Queue a job that has ended for one more attempt", retry),
         Route::post("/api/v1/jobs:cancel", Cancel, "Cancel jobs that pass a filter, at most 1000 at once", cancel_many)
-            .query(&[STATE, TASK, SCHEDULE, LIMIT, CURSOR, DRY_RUN]),
+            .query(&[STATE, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN]),
         Route::post(
             "/api/v1/jobs:retry",
             Retry,
             "Retry ended jobs that pass a filter, at most 1000 at once",
             retry_many,
         )
-        .query(&[OUTCOME, TASK, SCHEDULE, LIMIT, CURSOR, DRY_RUN]),
+        .query(&[OUTCOME, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN]),
     ]
 }
 
@@ -72,6 +73,7 @@ async fn filter(call: &Call) -> Result<JobFilter, Problem> {
         outcome: query.read_with("outcome", outcome)?,
         task_id,
         schedule_id: query.parsed::<ScheduleId>("schedule")?,
+        group: query.one("group")?.map(str::to_owned),
         after: list::cursor::<JobId>(query)?.map(|id| id.to_string()),
         ..JobFilter::default()
     })
@@ -102,6 +104,7 @@ struct Submitted {
     delay: Option<Word<Duration>>,
     unique_key: Option<String>,
     unique_for: Option<Word<Duration>>,
+    group: Option<String>,
 }
 
 async fn submit(call: Call) -> Answered {
@@ -130,6 +133,7 @@ async fn submit(call: Call) -> Answered {
         unchecked: given.unchecked,
         start,
         task: given.task,
+        group: given.group,
     };
     let (id, is_new) = match key {
         None => (call.app().job_submit(job).await?, true),

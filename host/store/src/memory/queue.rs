@@ -1,6 +1,7 @@
 //! The job queue in memory.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
@@ -213,18 +214,19 @@ impl LeaseLine for Line {
 
 #[async_trait]
 impl JobQueue for MemoryStore {
-    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
+    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError> {
         self.with(|state| {
+            let ids: BTreeSet<JobId> = jobs.iter().map(|job| job.id).collect();
             for job in jobs {
                 state.jobs.add(job);
             }
-            Ok(())
+            Ok(ids.into_iter().filter(|id| state.jobs.get(*id).is_none()).collect())
         })
     }
 
-    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError> {
-        let now = self.time(job.created_at).due;
-        self.with(|state| Ok(state.jobs.add_unique(job, now)))
+    async fn job_add_unique(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError> {
+        let Some(now) = jobs.first().map(|job| self.time(job.created_at).due) else { return Ok(Vec::new()) };
+        self.with(|state| Ok(jobs.into_iter().map(|job| state.jobs.add_unique(job, now)).collect()))
     }
 
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
@@ -243,6 +245,7 @@ impl JobQueue for MemoryStore {
             let rows = rows.filter(|job| filter.outcome.is_none() || filter.outcome == job.outcome);
             let rows = rows.filter(|job| filter.task_id.as_ref().is_none_or(|wanted| *wanted == job.spec.task_id));
             let rows = rows.filter(|job| filter.schedule_id.is_none() || filter.schedule_id == job.spec.schedule_id);
+            let rows = rows.filter(|job| filter.group.is_none() || filter.group == job.spec.settings.group);
             let rows = rows.take(limit + 1).map(|job| Ok(job.clone())).collect();
             Ok(rules::page(rows, limit, |job: &Job| job.spec.id.to_string()))
         })

@@ -263,13 +263,15 @@ fn reading(known: &Known) -> Vec<Hot> {
     let page = |first: Vec<Arg>| {
         let none = None::<String>;
         let rest = args![id, none.clone(), none.clone(), none.clone(), none.clone()];
-        [first, rest, args![none.clone(), none.clone(), none.clone(), none, 101_i64]].concat()
+        let group = args![none.clone(), none.clone()];
+        [first, rest, args![none.clone(), none.clone(), none.clone(), none], group, args![101_i64]].concat()
     };
     vec![
         (q::job_get, args![id], &["jobs primary"]),
         (q::job_list, page(Vec::new()), &["jobs primary"]),
         (q::job_list_task, page(args![task]), &["jobs_task"]),
         (q::job_list_schedule, page(args![schedule]), &["jobs_schedule"]),
+        (q::job_list_group, page(args!["none"]), &["jobs_of_group"]),
         (q::job_list_outcome, page(args!["error"]), &["jobs_outcome"]),
         (q::job_list_unfinished, page(Vec::new()), &["jobs_outcome"]),
         (q::job_log_list, args![id, 1_i64, 1_i64, 0_i64, 100_i64], &["job_logs primary"]),

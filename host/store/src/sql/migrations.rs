@@ -44,6 +44,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(8, "0008_overlap.sql", "overlap"),
     migration!(9, "0009_fires.sql", "fires"),
     migration!(11, "0011_endings.sql", "endings"),
+    migration!(12, "0012_groups.sql", "groups"),
 ];
 
 /// Where a database without a schema of ours starts.
@@ -107,9 +108,12 @@ mod tests {
         let names = |current| missing(current).map(|migration| migration.name).collect::<Vec<_>>();
         assert_eq!(
             names(0),
-            ["baseline", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires", "endings"]
+            ["baseline", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires", "endings", "groups"]
         );
-        assert_eq!(names(1), ["names", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires", "endings"]);
+        assert_eq!(
+            names(1),
+            ["names", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires", "endings", "groups"]
+        );
         assert_eq!(names(wanted()), [""; 0]);
     }
 

@@ -128,7 +128,7 @@ async fn one_of_many_queues_a_job_with_a_unique_key_and_all_are_answered_it(rig:
             let job = make.job("p:work");
             let unique_key = Some(UniqueKey { key: key.to_owned(), until: None });
             let job = JobSpec { settings: JobSettings { unique_key, ..job.settings }, ..job };
-            answers.push(store.job_add_unique(job).await.expect("answered"));
+            answers.push(store.job_add_unique(vec![job]).await.expect("answered")[0]);
         }
         answers
     })

@@ -1,7 +1,7 @@
 //! Lists: every filter, in pages.
 
-use host::model::{Encoding, ErrorKind, Job, JobError, JobSpec, JobState, Outcome, Payload, Schedule};
-use host::store::{AcquireJobs, Choice, Ending, JobFilter, ScheduleFilter};
+use host::model::{ConflictPolicy, Encoding, ErrorKind, Job, JobError, JobSpec, JobState, Outcome, Payload, Schedule};
+use host::store::{AcquireJobs, Choice, Ending, JobFilter, Record, Restore, ScheduleFilter};
 
 use super::{Rig, cases, ids};
 use crate::factory::{add, release, releases, schedule, schedule_id, success, t, task, task_id};
@@ -11,6 +11,7 @@ cases![
     every_list_of_schedules_is_whole_whatever_its_filter,
     pages_neither_skip_nor_repeat_while_jobs_come_and_end,
     a_thousand_jobs_come_in_pages,
+    jobs_of_a_group_are_listed_in_pages_whatever_the_case_of_its_name_and_after_a_restore,
     json_and_cbor_stay_what_they_are_in_schedules_and_results,
 ];
 
@@ -171,4 +172,35 @@ async fn json_and_cbor_stay_what_they_are_in_schedules_and_results(rig: Rig) {
             assert_eq!((&job.spec.args, job.result.as_ref()), (&payload, Some(&payload)));
         }
     }
+}
+
+async fn jobs_of_a_group_are_listed_in_pages_whatever_the_case_of_its_name_and_after_a_restore(rig: Rig) {
+    let grouped = |group: &str| {
+        let job = rig.make.job("p:work");
+        JobSpec { settings: host::model::JobSettings { group: Some(group.to_owned()), ..job.settings }, ..job }
+    };
+    let mut jobs = vec![rig.make.job("p:work"), grouped("G")];
+    jobs.extend((0..7).map(|_| grouped("g")));
+    rig.a.job_add(jobs.clone()).await.expect("added");
+    let restored = grouped("g");
+    let records = vec![Record::Job(Box::new(Job::queued(restored.clone())))];
+    let restore = Restore { records, conflict: ConflictPolicy::Error, now: t(0), dry_run: false };
+    rig.a.restore(restore).await.expect("restored");
+    let mut expected: Vec<_> = jobs[2..].iter().map(|job| job.id).chain([restored.id]).collect();
+    expected.reverse();
+    let mut filter = JobFilter { group: Some("g".to_owned()), limit: 3, ..JobFilter::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = rig.b.job_list(filter.clone()).await.expect("listed");
+        assert!(page.rows.iter().all(|job| job.spec.settings.group.as_deref() == Some("g")));
+        found.extend(ids(&page.rows));
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, expected);
+    rig.a.job_cancel(expected[0], t(1)).await.expect("cancelled");
+    let cancelled = JobFilter { outcome: Some(Outcome::Cancelled), after: None, ..filter };
+    assert_eq!(ids(&rig.b.job_list(cancelled).await.expect("listed").rows), expected[..1]);
 }

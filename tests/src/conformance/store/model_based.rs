@@ -284,6 +284,7 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
         queue: QUEUES[random.usize(..2)].parse().expect("a queue"),
         concurrency_key: [None, Some("a"), Some("b")][random.usize(..3)].map(str::to_owned),
         pause_after: NonZeroU32::new(random.u32(0..3)),
+        group: [None, Some(GROUPS[0]), Some(GROUPS[1])][random.usize(..3)].map(str::to_owned),
         executor: (random.u8(0..8) == 0).then(|| "gpu".parse().expect("a name")),
         ..job.settings
     };
@@ -301,6 +302,8 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
 }
 
 const QUEUES: [&str; 2] = ["default", "mail"];
+
+const GROUPS: [&str; 2] = ["g", "G"];
 
 fn draw_queues(random: &mut fastrand::Rng) -> Vec<ServedQueue> {
     let mut queues: Vec<ServedQueue> = QUEUES.iter().map(|queue| served(queue, random.usize(0..5))).collect();
@@ -343,6 +346,7 @@ fn draw_filter(random: &mut fastrand::Rng) -> JobFilter {
         outcome: pick(random).then(|| Outcome::ALL[random.usize(..Outcome::ALL.len())]),
         task_id: pick(random).then(|| task_id(TASKS[random.usize(..TASKS.len())])),
         schedule_id: pick(random).then(|| schedule_id("s1")),
+        group: pick(random).then(|| GROUPS[random.usize(..2)].to_owned()),
         after: None,
         limit: random.usize(1..30),
     }

@@ -14,7 +14,8 @@ cases![
     a_key_belongs_to_its_task,
     a_key_is_free_again_when_its_time_is_over,
     a_key_goes_with_its_job,
-    a_job_with_a_taken_key_is_left_out_of_a_batch,
+    many_jobs_with_keys_and_without_are_answered_in_their_order,
+    a_job_whose_key_or_fire_is_taken_is_left_out_of_a_batch_and_named,
     a_job_with_a_key_is_restored_with_it_unless_another_one_has_it,
 ];
 
@@ -31,7 +32,7 @@ async fn count(rig: &Rig) -> u64 {
 }
 
 async fn add(rig: &Rig, job: JobSpec) -> JobId {
-    rig.b.job_add_unique(job).await.expect("it is answered")
+    rig.b.job_add_unique(vec![job]).await.expect("it is answered")[0]
 }
 
 async fn a_key_is_answered_with_the_job_that_has_it(rig: Rig) {
@@ -88,10 +89,14 @@ async fn a_key_goes_with_its_job(rig: Rig) {
     assert_eq!(add(&rig, next.clone()).await, next.id);
 }
 
-async fn a_job_with_a_taken_key_is_left_out_of_a_batch(rig: Rig) {
+async fn a_job_whose_key_or_fire_is_taken_is_left_out_of_a_batch_and_named(rig: Rig) {
     let jobs = vec![keyed(&rig, "p:work", "k", None), keyed(&rig, "p:work", "k", None), rig.make.job("p:work")];
-    rig.a.job_add(jobs).await.expect("added");
-    assert_eq!(count(&rig).await, 2);
+    let second = jobs[1].id;
+    assert_eq!(rig.a.job_add(jobs.clone()).await.expect("added"), [second]);
+    assert_eq!(rig.a.job_add(jobs).await.expect("added again"), [second]);
+    let fires = vec![rig.make.fired("s", 5), rig.make.fired("s", 5)];
+    assert_eq!(rig.a.job_add(fires.clone()).await.expect("added"), [fires[1].id]);
+    assert_eq!(count(&rig).await, 3);
 }
 
 async fn a_job_with_a_key_is_restored_with_it_unless_another_one_has_it(rig: Rig) {
@@ -112,4 +117,25 @@ async fn a_job_with_a_key_is_restored_with_it_unless_another_one_has_it(rig: Rig
     assert_eq!(restore(&over, ConflictPolicy::Error).await.expect("added"), [Restored::Added]);
     assert_eq!(add(&rig, keyed(&rig, "p:work", "k", None)).await, other.id);
     assert_eq!(count(&rig).await, 2);
+}
+
+async fn many_jobs_with_keys_and_without_are_answered_in_their_order(rig: Rig) {
+    let taken = keyed(&rig, "p:work", "b", None);
+    add(&rig, taken.clone()).await;
+    let over = keyed(&rig, "p:work", "c", Some(t(-1)));
+    add(&rig, over.clone()).await;
+    let jobs = vec![
+        keyed(&rig, "p:work", "d", None),
+        rig.make.job("p:work"),
+        keyed(&rig, "p:work", "c", None),
+        keyed(&rig, "p:work", "b", None),
+        keyed(&rig, "p:other", "b", None),
+        keyed(&rig, "p:work", "d", None),
+    ];
+    let answers = rig.b.job_add_unique(jobs.clone()).await.expect("answered");
+    let expected = [jobs[0].id, jobs[1].id, jobs[2].id, taken.id, jobs[4].id, jobs[0].id];
+    assert_eq!(answers, expected);
+    assert_eq!(count(&rig).await, 2 + 4);
+    assert_eq!(rig.b.job_add_unique(jobs).await.expect("answered again"), expected);
+    assert_eq!(rig.b.job_add_unique(Vec::new()).await.expect("answered"), []);
 }

@@ -194,7 +194,7 @@ impl CronTrigger {
     }
 
     /// The same rule at another place or time.
-    pub(super) fn with_bounds(&self, bounds: Bounds) -> Self {
+    pub(in crate::trigger) fn with_bounds(&self, bounds: Bounds) -> Self {
         CronTrigger { bounds, ..self.clone() }
     }
 

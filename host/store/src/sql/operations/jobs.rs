@@ -1,10 +1,11 @@
 //! Jobs: adding, reading, cancelling, and the implementation of the queue's trait.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::job_rows::{LockedJob, Requeue, add, lock_each, paused_queues};
+use super::job_rows::{LockedJob, Requeue, add, add_fires, lock_each, paused_queues};
 use super::{exchange, release};
 use crate::model::{Ability, Job, JobId, JobSettings, JobSpec, JobState, Outcome, QueueName, Timestamp};
 use crate::rules::QueueCounts;
@@ -25,30 +26,57 @@ fn not_found(id: JobId) -> Fault {
     StoreError::NotFound(Subject::Job(id)).into()
 }
 
-async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<(), Fault> {
+async fn add_all(tx: &mut Tx, specs: &[JobSpec]) -> Result<Vec<JobId>, Fault> {
     let mut touched = Touched::default();
-    add(tx, &specs.iter().collect::<Vec<_>>(), &mut touched).await?;
-    places::settle(tx, touched).await
+    let all: Vec<&JobSpec> = specs.iter().collect();
+    // Nothing keeps another job from being queued, but for one that is there already.
+    let is_plain = specs.iter().all(|spec| spec.fire().is_none() && spec.settings.unique_key.is_none());
+    let left_out = if is_plain {
+        add(tx, &all, &mut touched).await?;
+        HashSet::new()
+    } else {
+        add_fires(tx, &all, &mut touched).await?
+    };
+    places::settle(tx, touched).await?;
+    let mut left_out: Vec<JobId> = left_out.into_iter().collect();
+    left_out.sort_unstable();
+    Ok(left_out)
 }
 
 /// How often a key is looked for again that was there and is not.
 const UNIQUE_TRIES: usize = 3;
 
-async fn add_unique(tx: &mut Tx, (time, spec): &(Arc<Time>, JobSpec)) -> Result<JobId, Fault> {
-    let jobs = std::slice::from_ref(spec);
-    let Some(unique) = &spec.settings.unique_key else {
-        return add_all(tx, jobs).await.map(|()| spec.id);
-    };
-    let now = time.now(tx, spec.created_at).await?.due;
+async fn add_unique(tx: &mut Tx, (time, specs): &(Arc<Time>, Vec<JobSpec>)) -> Result<Vec<JobId>, Fault> {
+    let Some(first) = specs.first() else { return Ok(Vec::new()) };
+    let now = time.now(tx, first.created_at).await?.due;
+    let key = |spec: &JobSpec| spec.settings.unique_key.as_ref().map(|unique| unique.key.clone());
+    let mut left: Vec<(usize, &JobSpec)> = specs.iter().enumerate().collect();
+    // In one order, so that no two calls wait for keys of each other.
+    left.sort_by_cached_key(|(place, spec)| (key(spec), spec.task_id.clone(), *place));
+    let mut answers: Vec<JobId> = specs.iter().map(|spec| spec.id).collect();
     for _ in 0..UNIQUE_TRIES {
-        tx.execute(q::job_unique_free, args![unique.key.as_str(), &spec.task_id, now]).await?;
-        // A database that finds the key taken has waited for whoever was taking it.
-        add_all(tx, jobs).await?;
-        if let Some(mut row) = tx.fetch_one(q::job_unique_get, args![unique.key.as_str(), &spec.task_id]).await? {
-            return Ok(row.job_id()?);
+        for (unique, spec) in left.iter().filter_map(|(_, spec)| Some((key(spec)?, spec))) {
+            tx.execute(q::job_unique_free, args![unique, &spec.task_id, now]).await?;
         }
+        // A database that finds a key taken has waited for whoever was taking it.
+        let mut touched = Touched::default();
+        add(tx, &left.iter().map(|(_, spec)| *spec).collect::<Vec<_>>(), &mut touched).await?;
+        places::settle(tx, touched).await?;
+        let mut missing = Vec::new();
+        for (place, spec) in left {
+            let Some(unique) = key(spec) else { continue };
+            match tx.fetch_one(q::job_unique_get, args![unique, &spec.task_id]).await? {
+                Some(mut row) => answers[place] = row.job_id()?,
+                None => missing.push((place, spec)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(answers);
+        }
+        left = missing;
     }
-    let state = format!("the unique key `{}` is taken and given back again and again", unique.key);
+    let (_, spec) = left[0];
+    let state = format!("the unique key `{}` is taken and given back again and again", key(spec).unwrap_or_default());
     Err(StoreError::Conflict { subject: Subject::Job(spec.id), state }.into())
 }
 
@@ -62,6 +90,7 @@ async fn get(tx: &mut Tx, id: JobId) -> Result<Option<Job>, Fault> {
 fn list_queries(filter: &JobFilter) -> Vec<(Query, Vec<Arg>)> {
     let is_unfinished = filter.state.is_some_and(|state| state != JobState::Finished);
     vec![match filter {
+        JobFilter { group: Some(group), .. } => (q::job_list_group, args![group.as_str()]),
         JobFilter { schedule_id: Some(schedule), .. } => (q::job_list_schedule, args![schedule]),
         // Most jobs are successes, and few are of one task.
         JobFilter { outcome: Some(Outcome::Success), task_id: Some(task), .. } => (q::job_list_task, args![task]),
@@ -85,11 +114,14 @@ async fn list_page(tx: &mut Tx, filter: &JobFilter) -> Result<Page<Job>, Fault> 
     }
     let (state, outcome, task, schedule) =
         (filter.state, filter.outcome, filter.task_id.as_ref(), filter.schedule_id.as_ref());
+    let group = filter.group.as_deref();
     let rows_max = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let (mut found, mut nameless) = (Vec::new(), Vec::new());
     for (query, mut arguments) in list_queries(filter) {
         let before = before.as_slice();
-        arguments.extend(args![before, state, state, outcome, outcome, task, task, schedule, schedule, rows_max]);
+        arguments.extend(args![
+            before, state, state, outcome, outcome, task, task, schedule, schedule, group, group, rows_max
+        ]);
         for row in tx.fetch(query, arguments).await? {
             match row.clone().job_id() {
                 Ok(id) => found.push((id, row)),
@@ -218,12 +250,12 @@ async fn pause_queue(tx: &mut Tx, (queue, pause): &(QueueName, bool)) -> Result<
 
 #[async_trait]
 impl JobQueue for SqlStore {
-    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<(), StoreError> {
+    async fn job_add(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError> {
         write_with!(self, "job_add", jobs, add_all)
     }
 
-    async fn job_add_unique(&self, job: JobSpec) -> Result<JobId, StoreError> {
-        write_with!(self, "job_add_unique", (Arc::clone(&self.time), job), add_unique)
+    async fn job_add_unique(&self, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, StoreError> {
+        write_with!(self, "job_add_unique", (Arc::clone(&self.time), jobs), add_unique)
     }
 
     async fn job_get(&self, id: JobId) -> Result<Option<Job>, StoreError> {

@@ -282,6 +282,7 @@ fn job_row(job: &Job, rules: &TaskRules, places: Places, now: Timestamp) -> Vec<
     ]);
     // A key whose time is over may be another job's.
     row.extend(row::unique_values(spec.settings.unique_key.as_ref().filter(|unique| unique.holds_at(now))));
+    row.extend(values![spec.settings.group.as_deref()]);
     row
 }
 

@@ -118,7 +118,7 @@ pub(in crate::sql) mod q {
             job_finish job_ready_candidates job_task_candidates job_unfinished_select key_first key_last schedule_fire_lock task_first task_last
         }
         all_differ {
-            clock job_expired_select job_list_outcome job_list_schedule job_list_task
+            clock job_expired_select job_list_group job_list_outcome job_list_schedule job_list_task
             job_list_unfinished migration_lock migration_unlock migrations_exist schedule_list_task
         }
         postgres_only {

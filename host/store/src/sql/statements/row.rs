@@ -174,10 +174,11 @@ pub(in crate::sql) fn new_job(spec: &JobSpec, rules: &TaskRules) -> Vec<Value> {
         places.task,
     ]);
     row.extend(unique_values(spec.settings.unique_key.as_ref()));
+    row.extend(values![spec.settings.group.as_deref()]);
     row
 }
 
-/// The last columns of `job_insert` and `job_restore`: the unique key that the job has.
+/// The last columns but one of `job_insert` and `job_restore`: the unique key that the job has.
 pub(in crate::sql) fn unique_values(unique: Option<&UniqueKey>) -> Vec<Value> {
     values![unique.map(|unique| unique.key.as_str()), unique.and_then(|unique| unique.until)]
 }

@@ -5,4 +5,5 @@ SELECT id, task_id, schedule_id, schedule_life, scheduled_fire_time, jitter, arg
     progress, outcome, finished_at, result_encoding, result, error, resource_usage, expires_at
 FROM host_jobs FORCE INDEX (host_jobs_outcome) WHERE outcome = ? AND id < ?
 AND (? IS NULL OR state = ?) AND (? IS NULL OR outcome = ?) AND (? IS NULL OR task_id = ?) AND (? IS NULL OR schedule_id = ?)
+AND (? IS NULL OR job_group = ?)
 ORDER BY id DESC LIMIT ?
