@@ -16,19 +16,31 @@ mod schedule_change;
 mod settings;
 mod status;
 mod task;
+#[cfg(feature = "cli")]
 mod transfer;
 
 pub(crate) use event::event;
 pub(crate) use fire::FireLineWire;
-pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire, UsageWire};
+#[cfg(feature = "cli")]
+pub(crate) use job::UsageWire;
+pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire};
 pub(crate) use kv::{kv_bucket, kv_key, kv_value};
 pub(crate) use payload::payload_value;
-pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, ReviewWire, RolloutWire, VersionWire};
+#[cfg(feature = "api")]
+pub(crate) use plugin::ReviewWire;
+pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
 pub(crate) use queue::queue;
-pub(crate) use schedule::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, settings_of};
-pub(crate) use schedule_change::{schedule_changed, schedule_differences};
-pub(crate) use status::{scheduler, status};
+pub(crate) use schedule::{KnownTasks, ScheduleWire};
+#[cfg(feature = "cli")]
+pub(crate) use schedule::{ScheduleState, coalesce_name, describe, settings_of};
+pub(crate) use schedule_change::schedule_changed;
+#[cfg(feature = "cli")]
+pub(crate) use schedule_change::schedule_differences;
+#[cfg(feature = "api")]
+pub(crate) use status::scheduler;
+pub(crate) use status::status;
 pub(crate) use task::{TaskDetails, TaskWire};
+#[cfg(feature = "cli")]
 pub(crate) use transfer::CountsWire;
 
 use std::time::Duration;
