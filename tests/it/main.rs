@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod cli;
+mod dashboard;
 mod embed;
 mod features;
 mod generated;

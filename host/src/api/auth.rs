@@ -84,16 +84,24 @@ async fn admitted(shared: &Shared, spec: &Spec, parts: &Parts) -> Result<Caller,
     }
 }
 
-/// Who asks. The one place where that is told: a browser's session is to be accepted here, after the header.
+/// Who asks. Sessions of browsers are good for the dashboard alone: what any page could make a browser send is no proof here.
 async fn identified(shared: &Shared, parts: &Parts) -> Result<Caller, Problem> {
     let Some(local) = &shared.local_token else { return Ok(Caller::admin("everybody")) };
     let fault = match bearer(parts) {
-        Ok(token) if same_hash(&hash_of(token), &local.hash) => return Ok(Caller::admin("local")),
-        Ok(_) => "the token is not known",
+        Ok(token) => match owner(shared, token).await {
+            Some(caller) => return Ok(caller),
+            None => "the token is not known",
+        },
         Err(fault) => fault,
     };
     let hint = format!("send `Authorization: Bearer` and a token; that of this machine is in {}", local.path.display());
     Err(Problem::unauthorized(fault).with_hint(hint))
+}
+
+/// Whose token that is.
+pub(super) async fn owner(shared: &Shared, token: &[u8]) -> Option<Caller> {
+    let local = shared.local_token.as_ref()?;
+    same_hash(&hash_of(token), &local.hash).then(|| Caller::admin("local"))
 }
 
 /// The token in the header, or why there is none.
@@ -108,17 +116,17 @@ fn bearer(parts: &Parts) -> Result<&[u8], &'static str> {
 }
 
 /// What is told of a request that may change something, once it has ended. Its client may go away before.
-struct AuditLine {
+pub(super) struct AuditLine {
     who: Arc<str>,
     from: String,
     method: Method,
     path: String,
-    status: Option<u16>,
+    pub(super) status: Option<u16>,
 }
 
 impl AuditLine {
     /// A line for a request by a method that may change something.
-    fn of(parts: &Parts, caller: &Caller) -> Option<AuditLine> {
+    pub(super) fn of(parts: &Parts, caller: &Caller) -> Option<AuditLine> {
         if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return None;
         }

@@ -6,6 +6,9 @@
 //! A request passes, from the outside in: the limits of its connection (`server`), the check of where it comes from (`origin`), that of who
 //! sends it (`auth`), and the limits of its body and its time (`call`). Every error leaves as a problem (`problem`).
 //!
+//! The pages for people are those of `dashboard`, which has a table of its own: a browser shows a cookie and no token, and reads errors as
+//! pages.
+//!
 //! A client that goes away leaves nothing half done: its handler is dropped at an await, and the operations hold under that.
 //!
 //! # To add a route
@@ -14,6 +17,7 @@
 
 mod auth;
 mod call;
+mod dashboard;
 mod health;
 mod listen;
 mod metrics;
@@ -24,6 +28,7 @@ mod query;
 mod route;
 mod router;
 mod server;
+mod session;
 mod stall;
 mod state;
 mod token;

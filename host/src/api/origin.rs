@@ -59,7 +59,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     }
 }
 
-fn is_same_origin(origin: &str, host: &str) -> bool {
+/// Whether a page of that origin was served by that host.
+pub(super) fn is_same_origin(origin: &str, host: &str) -> bool {
     ["http://", "https://"]
         .iter()
         .any(|scheme| origin.strip_prefix(scheme).is_some_and(|it| it.eq_ignore_ascii_case(host)))

@@ -10,14 +10,15 @@ use crate::app::AppError;
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Fields>);
 
+/// What is told of it.
 #[derive(Debug)]
-struct Fields {
-    status: StatusCode,
+pub(super) struct Fields {
+    pub(super) status: StatusCode,
     name: &'static str,
-    title: &'static str,
-    detail: String,
-    causes: Vec<String>,
-    hint: Option<String>,
+    pub(super) title: &'static str,
+    pub(super) detail: String,
+    pub(super) causes: Vec<String>,
+    pub(super) hint: Option<String>,
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
@@ -90,6 +91,18 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unreachable", "something is out of reach", detail)
     }
 
+    pub(super) fn fields(&self) -> &Fields {
+        &self.0
+    }
+
+    /// Leaves a line in the log about what should not happen.
+    pub(super) fn log(&self) {
+        let Fields { status, detail, causes, .. } = &*self.0;
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), detail, ?causes, "a request failed");
+        }
+    }
+
     #[must_use]
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Problem {
         self.0.hint = Some(hint.into());
@@ -132,10 +145,8 @@ impl From<AppError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        self.log();
         let Problem(problem) = self;
-        if problem.status.is_server_error() {
-            tracing::warn!(status = problem.status.as_u16(), detail = problem.detail, causes = ?problem.causes, "a request failed");
-        }
         let wire = ProblemWire {
             kind: format!("urn:host:problem:{}", problem.name),
             title: problem.title,

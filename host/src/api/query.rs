@@ -23,7 +23,7 @@ pub(super) fn check(text: &str, spec: &Spec) -> Result<(), Problem> {
 }
 
 /// Percent-decoded, with `+` for a blank, as forms have it.
-fn decoded(text: &str) -> Result<String, Problem> {
+pub(super) fn decoded(text: &str) -> Result<String, Problem> {
     let refused = || Problem::bad_request(format!("`{text}` is not percent-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -7,11 +7,13 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::header;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Redirect;
+use axum::routing::get;
 
 use super::problem::Problem;
 use super::route::{Access, Route, Spec};
 use super::state::Shared;
-use super::{auth, call, health, metrics, openapi, origin, v1};
+use super::{auth, call, dashboard, health, metrics, openapi, origin, v1};
 
 /// All routes, with that of the document that names them.
 fn table(base_path: &str) -> Vec<Route> {
@@ -38,14 +40,19 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         router = router.route(path, guarded);
     }
     let router = router
+        .merge(dashboard::router(&shared))
         .method_not_allowed_fallback(async |request: Request| {
             Problem::no_method(request.method().as_str(), request.uri().path())
         })
-        .fallback(async |request: Request| Problem::no_route(request.uri().path()));
+        .fallback(dashboard::nothing_there);
     let router = match shared.options.base_path.as_str() {
         "" => router,
         base => {
-            Router::new().nest(base, router).fallback(async |request: Request| Problem::no_route(request.uri().path()))
+            let home = base.to_owned();
+            Router::new()
+                .nest(base, router)
+                .route(&format!("{base}/"), get(async move || Redirect::permanent(&home)))
+                .fallback(async |request: Request| Problem::no_route(request.uri().path()))
         }
     };
     router

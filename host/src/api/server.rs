@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::listen::{self, Listen, Listener, Peer};
 use super::router;
+use super::session::Sessions;
 use super::stall::Stalling;
 use super::state::{ApiOptions, Shared};
 use super::token::LocalToken;
@@ -63,8 +64,13 @@ impl ApiServer {
             true => None,
             false => Some(LocalToken::find(&options.data_dir)?),
         };
+        let port = match &listener {
+            Listener::Tcp(_, address) => address.port(),
+            Listener::Unix(..) => 0,
+        };
         let shared = Arc::new(Shared {
             clock: app.clock(),
+            sessions: Sessions::new(app.clock(), port, options.without_auth)?,
             app,
             local_token,
             is_tcp: matches!(listener, Listener::Tcp(..)),
@@ -86,6 +92,17 @@ impl ApiServer {
     pub fn measure(&self, meter: Meter) {
         // There is one scheduler, so this is the first.
         let _first = self.shared.meter.set(meter);
+    }
+
+    /// The URL at which a browser is logged in, once and within ten minutes. `None` where no browser gets there, or none has to be logged in.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn login_url(&self) -> AppResult<Option<String>> {
+        if !self.shared.is_tcp || self.shared.options.without_auth {
+            return Ok(None);
+        }
+        Ok(Some(format!("{}/login?code={}", self.url, self.shared.sessions.new_code()?)))
     }
 
     /// Begins to accept connections.

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::Listen;
+use super::session::Sessions;
 use super::token::LocalToken;
 use crate::app::{App, Figures};
 use crate::clock::{Clock, Instant};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) options: ApiOptions,
     /// The token of this machine; `None` where nobody needs one.
     pub(super) local_token: Option<LocalToken>,
+    /// Those of the browsers that show the dashboard.
+    pub(super) sessions: Sessions,
     /// Whether any client reaches the interface over the network, and a browser might be among them.
     pub(super) is_tcp: bool,
     /// Cancelled once the process begins to stop. Answers without end then end.

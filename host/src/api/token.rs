@@ -73,9 +73,14 @@ pub(super) fn same_hash(a: &TokenHash, b: &TokenHash) -> bool {
 
 /// A token that nobody can guess. What it begins with lets those who look for leaked secrets know it for one.
 fn fresh_token() -> AppResult<String> {
+    Ok(format!("host_{}", random_hex()?))
+}
+
+/// 256 random bits in hexadecimal digits.
+pub(super) fn random_hex() -> AppResult<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| AppError::unexpected("the system gives no random bytes", error))?;
-    Ok(bytes.iter().fold("host_".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }
 
 #[cfg(test)]

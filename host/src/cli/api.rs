@@ -1,5 +1,6 @@
 //! `host api`, and the same interface beside `host serve`.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,7 +44,14 @@ pub(super) async fn open(context: &mut Context, app: App) -> Outcomes<Option<Api
 pub(super) fn start(context: &mut Context, server: &mut Option<ApiServer>) -> Outcomes {
     let Some(server) = server else { return Ok(()) };
     server.start();
-    Ok(context.out.note(&format!("listening on {}", server.url()))?)
+    context.out.note(&format!("listening on {}", server.url()))?;
+    // For whoever sits there: in a log, the address would be of use to its readers.
+    if std::io::stderr().is_terminal()
+        && let Some(url) = server.login_url()?
+    {
+        context.out.note(&format!("open {url} in a browser to log in, once and within 10 minutes"))?;
+    }
+    Ok(())
 }
 
 /// Ends it in good order, where there is one.
