@@ -60,7 +60,7 @@ impl JobRow {
             attempt: format!("{}/{}", job.attempt, job.spec.settings.max_attempts),
             created: job.spec.created_at.into(),
             time: job.usage.map(|usage| readable(usage.wall)).unwrap_or_default(),
-            ending: shortened(waits_for.unwrap_or(&ending(job)), ENDING_MAX),
+            ending: shortened(&waits_for.cloned().unwrap_or_else(|| ending(job)), ENDING_MAX),
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn log_out(Extension(visit): Extension<Visit>, headers: HeaderM
 }
 
 fn form(visit: &Visit, status: StatusCode, fault: Option<&'static str>) -> Response {
-    let next = wanted(visit, visit.query("next").or(visit.form("next"))).to_owned();
+    let next = wanted(visit, visit.query("next").or_else(|| visit.form("next"))).to_owned();
     let token_file = visit.shared.local_token.as_ref().map(|token| token.path.display().to_string());
     let layout = Layout::new(&visit.shared, visit.session.clone(), "", "Log in");
     respond(status, &LoginPage { layout, next, fault, token_file: token_file.unwrap_or_default() })

@@ -14,13 +14,13 @@ use super::text::{Moment, encoded};
 use super::visit::Visit;
 use crate::app::{App, AppResult, QueueState, Status};
 use crate::config::units::format_duration;
+use crate::model::Outcome;
 use crate::model::limits::PAGE_ROWS_MAX;
-use crate::model::{JobState, Outcome, Timestamp};
 use crate::store::{JobFilter, ScheduleFilter, rules};
 use crate::wire::{KnownTasks, ScheduleState};
 use crate::words::{plural, state_of_schedule};
 
-/// How many of the youngest jobs of a kind are looked at.
+/// How many of the youngest jobs that failed are looked at.
 const LOOKED_AT: usize = 100;
 
 /// Most sentences about what is stuck.
@@ -64,13 +64,14 @@ pub(super) async fn show(Extension(visit): Extension<Visit>) -> Result<Response,
     let (status, now, queues) = (app.status().await?, app.now().await?, app.queue_list().await?);
     let late = status.next_due.map(|due| now.saturating_since(due)).filter(|late| *late > LATE);
     let failures = failures(app, &layout.base).await?;
-    let mut stuck = stuck(app, &layout.base, &status, &queues, late, now).await?;
+    let alive = status.schedulers.iter().filter(|row| rules::is_alive(row, now)).count();
+    let mut stuck = stuck(app, &layout.base, &status, &queues, late, alive).await?;
     stuck.truncate(STUCK_MAX);
     let page = OverviewPage {
         waiting: queues.iter().map(waiting).sum(),
         next_due: Moment(status.next_due),
         late: late.map(whole_seconds),
-        alive: status.schedulers.iter().filter(|row| rules::is_alive(row, now)).count(),
+        alive,
         failures,
         stuck,
         unreadable: status.unreadable.lines(),
@@ -117,7 +118,7 @@ async fn stuck(
     status: &Status,
     queues: &[QueueState],
     late: Option<Duration>,
-    now: Timestamp,
+    alive: usize,
 ) -> AppResult<Vec<Stuck>> {
     let mut stuck = Vec::new();
     for unserved in &status.unserved {
@@ -132,14 +133,9 @@ async fn stuck(
         let text = format!("a schedule was due {} ago, and no scheduler has fired it", whole_seconds(late));
         stuck.push(Stuck { text, href: format!("{base}/schedulers") });
     }
-    let running = JobFilter { state: Some(JobState::Running), ..JobFilter::default() };
-    for job in app.job_list(running, LOOKED_AT).await?.jobs {
-        if let Some(lease) = job.lease.filter(|lease| lease.expires_at < now) {
-            let since = whole_seconds(now.saturating_since(lease.expires_at));
-            let id = job.spec.id;
-            let text = format!("job {id}: its worker `{}` has let its lease run out {since} ago", lease.holder);
-            stuck.push(Stuck { text, href: format!("{base}/job?id={id}") });
-        }
+    if alive == 0 && status.jobs.running > 0 {
+        let text = "jobs count as running, and no scheduler lives that runs them or takes them back".to_owned();
+        stuck.push(Stuck { text, href: format!("{base}/schedulers") });
     }
     let tasks = KnownTasks::read(app).await?;
     let few = ScheduleFilter { limit: PAGE_ROWS_MAX, ..ScheduleFilter::default() };

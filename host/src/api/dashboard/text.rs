@@ -23,7 +23,7 @@ pub(super) fn encoded(text: &str) -> String {
 ///
 /// It looks at the page as a whole, so that no place can be forgotten. Line breaks and tabs stay, which HTML takes for blanks.
 pub(super) fn visible(html: String) -> String {
-    if html.chars().all(|c| is_plain(c)) {
+    if html.chars().all(is_plain) {
         return html;
     }
     let mut shown = String::with_capacity(html.len() + 64);
