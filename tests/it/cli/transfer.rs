@@ -345,7 +345,7 @@ fn as_version_1(mut record: Record) -> Record {
         Record::Job(job) => {
             job.spec.schedule_life = ScheduleLife::default();
             (job.spec.settings.queue, job.spec.settings.concurrency_key) = (QueueName::default(), None);
-            job.spec.settings.version = None;
+            (job.spec.settings.version, job.spec.settings.group) = (None, None);
             job.usage.iter_mut().for_each(|usage| usage.http = HttpUsage::default());
         }
         Record::Log { .. } | Record::KvBucket { .. } | Record::KvEntry { .. } => {}
