@@ -30,9 +30,7 @@ pub(crate) use payload::payload_value;
 pub(crate) use plugin::ReviewWire;
 pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
 pub(crate) use queue::queue;
-pub(crate) use schedule::{KnownTasks, ScheduleWire};
-#[cfg(feature = "cli")]
-pub(crate) use schedule::{ScheduleState, coalesce_name, describe, settings_of};
+pub(crate) use schedule::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, settings_of};
 pub(crate) use schedule_change::schedule_changed;
 #[cfg(feature = "cli")]
 pub(crate) use schedule_change::schedule_differences;
