@@ -346,6 +346,8 @@ fn as_version_1(mut record: Record) -> Record {
             job.spec.schedule_life = ScheduleLife::default();
             (job.spec.settings.queue, job.spec.settings.concurrency_key) = (QueueName::default(), None);
             (job.spec.settings.version, job.spec.settings.group) = (None, None);
+            (job.spec.settings.backfill, job.spec.settings.until_success) = (false, false);
+            job.spec.settings.pause_after = None;
             job.usage.iter_mut().for_each(|usage| usage.http = HttpUsage::default());
         }
         Record::Log { .. } | Record::KvBucket { .. } | Record::KvEntry { .. } => {}
