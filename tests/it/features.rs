@@ -21,7 +21,7 @@ fn packages_with(features: &str) -> BTreeSet<String> {
 
 /// Each feature, with packages that are compiled for its sake alone.
 const OWN: [(&str, &[&str]); 9] = [
-    ("api", &["axum", "hyper-util"]),
+    ("api", &["askama", "axum", "hyper-util", "prometheus-client"]),
     ("cli", &["clap", "clap_builder", "clap_complete", "comfy-table", "toml", "tracing-subscriber"]),
     ("mqtt", &["rumqttc"]),
     ("mysql", &["sqlx-mysql"]),

@@ -9,7 +9,11 @@ mod settings;
 mod text;
 
 pub(crate) use fire::{what, why};
-pub(crate) use job::{ending, http_usage, readable, usage};
+#[cfg(feature = "cli")]
+pub(crate) use job::http_usage;
+pub(crate) use job::{ending, readable, usage};
 pub(crate) use rights::{PURE, asks, granted};
 pub(crate) use settings::{executor_of, grace_time, layer_of_schedule, layer_of_task, run_settings, state_of_schedule};
-pub(crate) use text::{plural, short, shortened, time, time_or_dash};
+#[cfg(feature = "cli")]
+pub(crate) use text::time_or_dash;
+pub(crate) use text::{plural, short, shortened, time};
