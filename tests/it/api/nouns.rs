@@ -133,6 +133,7 @@ fn a_list_is_read_page_by_page_and_jobs_are_cancelled_and_retried_together() {
     let post = |target: &str| server.ask("POST", target, &[], &[]);
     assert_eq!(post("/api/v1/jobs:cancel").status, 400, "everything is no filter");
     assert_eq!(post("/api/v1/jobs:cancel?state=finished").status, 400);
+    assert_eq!(post("/api/v1/jobs:cancel?group=nobody%27s").status, 200, "a group is one");
     let dry = post("/api/v1/jobs:cancel?task=greet&dry_run=true").json();
     assert_eq!((dry["items"]["matched"].as_array().map(Vec::len), &dry["items"]["done"]), (Some(5), &json!([])));
     assert_eq!(server.get("/api/v1/status")["jobs"]["queued"], 5, "nothing was done");

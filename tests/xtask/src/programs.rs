@@ -65,6 +65,7 @@ pub const PROGRAMS: &[Program] = &[
     row("kill",               Debian("procps"),               Build,        "the demonstration and the tests, to stop servers"),
     row("bash",               Debian("bash"),                 Tests,        "the test that runs the README; tests with limited memory, and with a umask"),
     row("sh",                 Debian("dash"),                 Tests,        "a test that runs in little address space"),
+    row("script",             Debian("bsdutils"),             Tests,        "a test of what is printed on a terminal"),
     row("cat",                Debian("coreutils"),            Tests,        "the README"),
     row("mktemp",             Debian("coreutils"),            Tests,        "the README"),
     row("timeout",            Debian("coreutils"),            Tests,        "the README"),

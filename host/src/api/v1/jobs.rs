@@ -241,14 +241,19 @@ async fn cancel_many(call: Call) -> Answered {
     if filter.state == Some(JobState::Finished) {
         return Err(Problem::bad_request("jobs that have ended cannot be cancelled").with_hint("say queued or running"));
     }
-    let has_filter = filter.state.is_some() || filter.task_id.is_some() || filter.schedule_id.is_some();
+    let has_filter = filter.state.is_some() || tells_jobs_apart(&filter);
     many(&call, filter, has_filter, Act::Cancel).await
 }
 
 async fn retry_many(call: Call) -> Answered {
     let filter = JobFilter { state: Some(JobState::Finished), ..filter(&call).await? };
-    let has_filter = filter.outcome.is_some() || filter.task_id.is_some() || filter.schedule_id.is_some();
+    let has_filter = filter.outcome.is_some() || tells_jobs_apart(&filter);
     many(&call, filter, has_filter, Act::Retry).await
+}
+
+/// Whether a filter says which jobs are meant, beside how they stand.
+fn tells_jobs_apart(filter: &JobFilter) -> bool {
+    filter.task_id.is_some() || filter.schedule_id.is_some() || filter.group.is_some()
 }
 
 /// What is done with each of many jobs.
