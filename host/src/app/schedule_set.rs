@@ -30,6 +30,18 @@ pub struct ScheduleChange {
     pub unchecked: bool,
 }
 
+impl ScheduleChange {
+    /// Whether nothing is to be different.
+    pub fn is_empty(&self) -> bool {
+        self.trigger.is_empty()
+            && self.args == Arguments::Absent
+            && self.coalesce.is_none()
+            && self.max_jitter.is_none()
+            && self.settings == Settings::default()
+            && self.unset.is_empty()
+    }
+}
+
 /// What changing a schedule did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleChanged {

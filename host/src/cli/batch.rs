@@ -1,7 +1,6 @@
 //! `host submit --batch`: a job for each line of a file of JSON lines.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
+use super::input::read_text;
 use super::output::plural;
 use super::when::TimeArg;
 use crate::app::{App, AppError, AppResult, Arguments, JobStart, NewBatchJob, NewJob, Submitted, Unique};
@@ -72,9 +72,7 @@ struct Fault {
 }
 
 pub(super) async fn run(context: &mut Context, file: &Path, partial: bool) -> Outcomes {
-    let path = file.to_owned();
-    let reading = tokio::task::spawn_blocking(move || read(&path));
-    let text = reading.await.map_err(|error| Failure::App(AppError::unexpected("the file was not read", error)))??;
+    let text = read_text(file, FILE_BYTES_MAX).await?;
     let app = context.app().await?;
     let (mut numbers, mut jobs, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let mut versions = HashMap::new();
@@ -157,29 +155,6 @@ fn print(context: &mut Context, lines: &[usize], submitted: &[Submitted], faults
         context.out.note(&format!("{} of {} cannot be queued; the others are", faults.len(), plural(all, "line")))?;
     }
     Ok(())
-}
-
-/// The text of the file.
-fn read(path: &Path) -> Outcomes<String> {
-    let is_input = path.as_os_str() == "-";
-    let shown = if is_input { "standard input".to_owned() } else { format!("`{}`", path.display()) };
-    let cannot = |error: std::io::Error| {
-        Failure::App(if error.kind() == std::io::ErrorKind::NotFound {
-            AppError::not_found("file", path.display())
-        } else {
-            AppError::Invalid { what: format!("{shown} cannot be read"), causes: vec![error.to_string()], hint: None }
-        })
-    };
-    let mut text = String::new();
-    let read = if is_input {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-    };
-    if read.map_err(cannot)? as u64 > FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{shown} is longer than {FILE_BYTES_MAX} bytes"), "split it"));
-    }
-    Ok(text)
 }
 
 /// The job of a line. Versions are looked up once for each task.

@@ -1,7 +1,6 @@
 //! `host schedule --from-crontab`: a whole crontab file, with an answer for each of its lines.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::Path;
 
 use clap::Parser;
@@ -10,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
+use super::input::read_text;
 use super::output::time;
 use super::when::{WhatArgs, WhenArgs, cron_fault};
 use crate::app::{App, AppError, CheckedSchedule, NewSchedule, ScheduleCreated};
@@ -61,9 +61,7 @@ pub(super) async fn run(context: &mut Context, file: &Path, import: Import) -> O
     import.when.only_where("--from-crontab", &["--timezone", "--dst-gap", "--dst-fold"])?;
     import.when.dialect.only_with(None)?;
     import.what.only_in_lines()?;
-    let path = file.to_owned();
-    let reading = tokio::task::spawn_blocking(move || read(&path));
-    let text = reading.await.map_err(|error| Failure::App(AppError::unexpected("the file was not read", error)))??;
+    let text = read_text(file, FILE_BYTES_MAX).await?;
     let app = context.app().await?;
     let (mut lines, mut ready) = check(&app, &text, &import).await?;
     let refused = lines.iter().filter(|line| line.status == "refused").count();
@@ -100,29 +98,6 @@ pub(super) async fn run(context: &mut Context, file: &Path, import: Import) -> O
         context.out.note("note: no time zone is named, so the times are those of UTC; --timezone names another one")?;
     }
     Ok(())
-}
-
-/// The text of the file.
-fn read(path: &Path) -> Outcomes<String> {
-    let is_input = path.as_os_str() == "-";
-    let shown = if is_input { "standard input".to_owned() } else { format!("`{}`", path.display()) };
-    let cannot = |error: std::io::Error| {
-        Failure::App(if error.kind() == std::io::ErrorKind::NotFound {
-            AppError::not_found("file", path.display())
-        } else {
-            AppError::Invalid { what: format!("{shown} cannot be read"), causes: vec![error.to_string()], hint: None }
-        })
-    };
-    let mut text = String::new();
-    let read = if is_input {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-    };
-    if read.map_err(cannot)? as u64 > FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{shown} is longer than {FILE_BYTES_MAX} bytes"), "split it"));
-    }
-    Ok(text)
 }
 
 /// An answer for each line, and the schedules of those that could be added, by the place of the answer.

@@ -1,13 +1,13 @@
 //! `host kv`.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
+use super::input::read_bytes;
 use super::output::time;
 use super::settings_file::parse_positive;
 use crate::app::{AppError, KvValue, SetKv};
@@ -16,6 +16,9 @@ use crate::model::limits::KV_VALUE_BYTES_MAX;
 use crate::model::{BucketName, KvKey};
 use crate::store::{KvBucket, KvKeyRow, ListKv};
 use crate::wire;
+
+/// A byte more than a value may have, so that one that is too long is seen.
+const READ_MAX: u64 = KV_VALUE_BYTES_MAX as u64 + 1;
 
 #[derive(Debug, Args)]
 pub(super) struct KvArgs {
@@ -154,9 +157,9 @@ async fn get(context: &mut Context, bucket: &BucketName, key: &KvKey) -> Outcome
 async fn set(context: &mut Context, args: SetArgs) -> Outcomes {
     let SetArgs { bucket, key, value, from_file, version } = args;
     let value = match (value, from_file) {
-        (Some(text), _) if text == "-" => read("standard input", Ok(std::io::stdin()))?,
+        (Some(text), _) if text == "-" => read_bytes(None, READ_MAX)?,
         (Some(text), _) => text.into_bytes(),
-        (None, Some(file)) => read(&shown(&file), std::fs::File::open(&file))?,
+        (None, Some(file)) => read_bytes(Some(file), READ_MAX)?,
         (None, None) => Vec::new(),
     };
     let app = context.app().await?;
@@ -167,22 +170,4 @@ async fn set(context: &mut Context, args: SetArgs) -> Outcomes {
         return Ok(context.out.json(&answer)?);
     }
     Ok(context.out.line(&format!("key `{key}` of bucket `{bucket}` is written"))?)
-}
-
-fn shown(file: &Path) -> String {
-    format!("`{}`", file.display())
-}
-
-/// Reads a value, and a byte more than one may have.
-fn read(from: &str, opened: std::io::Result<impl std::io::Read>) -> Outcomes<Vec<u8>> {
-    let mut value = Vec::new();
-    let limit = KV_VALUE_BYTES_MAX as u64 + 1;
-    let outcome = opened.and_then(|input| input.take(limit).read_to_end(&mut value));
-    outcome.map(|_| value).map_err(|error| {
-        Failure::App(AppError::Invalid {
-            what: format!("{from} cannot be read"),
-            causes: vec![error.to_string()],
-            hint: None,
-        })
-    })
 }

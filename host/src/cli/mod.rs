@@ -29,6 +29,7 @@ mod filter;
 mod flags;
 mod history;
 mod import;
+mod input;
 mod invoke;
 mod jobs;
 mod kv;

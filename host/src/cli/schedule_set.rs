@@ -9,7 +9,7 @@ use super::exit::{Failure, Outcomes};
 use super::flags::{ArgumentArgs, SettingsArgs, StopArgs};
 use super::tasks::UnsetArg;
 use super::when::{CoalesceArg, OverlapArg, WhenArgs};
-use crate::app::{App, Arguments, ScheduleChange, SettingName};
+use crate::app::{App, ScheduleChange, SettingName};
 use crate::config::units::parse_duration;
 use crate::config::words::parse_grace_time;
 use crate::model::{GraceTime, ScheduleId, Settings};
@@ -68,13 +68,7 @@ impl SetArgs {
             unset: self.unset.iter().copied().map(SettingName::from).collect(),
             unchecked: self.arguments.unchecked,
         };
-        let says_nothing = change.trigger.is_empty()
-            && change.args == Arguments::Absent
-            && change.coalesce.is_none()
-            && change.max_jitter.is_none()
-            && change.settings == Settings::default()
-            && change.unset.is_empty();
-        if says_nothing {
+        if change.is_empty() {
             return Err(Failure::usage(
                 "nothing is said that is to be different",
                 "add a flag, such as --cron or --arg",

@@ -10,11 +10,10 @@ use super::output::{printable, shortened, time_or_dash};
 use super::schedule_set::SetArgs;
 use super::settings_file::parse_positive;
 use crate::app::{App, ResumeAt};
-use crate::config::units::format_duration;
 use crate::model::{Schedule, ScheduleId, TaskId};
 use crate::store::{ScheduleFilter, Unreadable};
-use crate::wire::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, payload_value, settings_of};
-use crate::words::{executor_of, grace_time, layer_of_schedule, run_settings, state_of_schedule};
+use crate::wire::{KnownTasks, ScheduleState, ScheduleWire, describe, payload_value};
+use crate::words::{schedule_settings, state_of_schedule};
 
 #[derive(Debug, Args)]
 pub(super) struct SchedulesArgs {
@@ -199,16 +198,9 @@ async fn done(context: &mut Context, app: &App, schedule: &Schedule, line: &str)
 
 async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcomes {
     let tasks = KnownTasks::read(app).await?;
-    let task = tasks.of(schedule);
     if context.out.json {
         return Ok(context.out.json(&tasks.details(schedule))?);
     }
-    let settings = settings_of(schedule, task);
-    let fire_count = match settings.max_fires {
-        None => schedule.fire_count.to_string(),
-        Some(max) => format!("{} of at most {max}", schedule.fire_count),
-    };
-    let layer = |sets| layer_of_schedule(&schedule.settings, sets);
     let mut pairs = vec![
         ("schedule", schedule.id.to_string()),
         ("task", schedule.task_id.to_string()),
@@ -220,20 +212,8 @@ async fn print(context: &mut Context, app: &App, schedule: &Schedule) -> Outcome
             "arguments",
             payload_value(&schedule.args).map_or_else(|fault| fault, |args| shortened(&args.to_string(), 400)),
         ),
-        ("coalesce", coalesce_name(schedule.coalesce).to_owned()),
-        (
-            "misfire grace time",
-            grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some()),
-        ),
-        ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
-        ("pause after", settings.pause_after.to_string() + layer(|layer| layer.pause_after.is_some())),
-        ("failures in a row", schedule.failures.to_string()),
-        ("until success", if settings.until_success { "yes".to_owned() } else { String::new() }),
-        ("fires with a job", fire_count),
-        ("max jitter", format_duration(schedule.max_jitter)),
     ];
-    let settings = settings.for_job(&schedule.args);
-    pairs.extend(run_settings(executor_of(&settings), &settings, layer));
-    pairs.extend([("trigger", schedule.trigger.clone()), ("created", super::output::time(schedule.created_at))]);
+    pairs.extend(schedule_settings(schedule, &tasks));
+    pairs.push(("created", super::output::time(schedule.created_at)));
     Ok(context.out.pairs(&pairs)?)
 }

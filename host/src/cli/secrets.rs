@@ -1,6 +1,6 @@
 //! `host secrets`.
 
-use std::io::{IsTerminal as _, Read};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -8,10 +8,14 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Failure, Outcomes};
+use super::input::read_bytes;
 use super::output::time;
 use crate::app::{AppError, SecretInfo};
 use crate::model::SecretName;
 use crate::model::limits::SECRET_BYTES_MAX;
+
+/// A line end and a byte more than a secret may have, so that one that is too long is seen.
+const READ_MAX: u64 = SECRET_BYTES_MAX as u64 + 3;
 
 #[derive(Debug, Args)]
 pub(super) struct SecretsArgs {
@@ -85,7 +89,7 @@ async fn list(context: &mut Context) -> Outcomes {
 async fn set(context: &mut Context, args: SetArgs) -> Outcomes {
     let SetArgs { name, from_file, from_env } = args;
     let mut value = match (from_file, from_env) {
-        (Some(file), _) => read(&format!("`{}`", file.display()), std::fs::File::open(&file))?,
+        (Some(file), _) => read_bytes(Some(file), READ_MAX)?,
         (None, Some(variable)) => {
             std::env::var_os(&variable).map(std::ffi::OsString::into_encoded_bytes).ok_or_else(|| {
                 Failure::App(
@@ -98,7 +102,7 @@ async fn set(context: &mut Context, args: SetArgs) -> Outcomes {
             if std::io::stdin().is_terminal() {
                 context.out.note("type the value, which is shown as you type, and end it with Ctrl-D")?;
             }
-            read("standard input", Ok(std::io::stdin()))?
+            read_bytes(None, READ_MAX)?
         }
     };
     if value.last() == Some(&b'\n') {
@@ -112,18 +116,4 @@ async fn set(context: &mut Context, args: SetArgs) -> Outcomes {
         return Ok(context.out.json(&json!({"name": name.as_str(), "set": true}))?);
     }
     Ok(context.out.line(&format!("secret `{name}` is set"))?)
-}
-
-/// Reads a value, and more than a line end beyond what one may have.
-fn read(from: &str, opened: std::io::Result<impl Read>) -> Outcomes<Vec<u8>> {
-    let mut value = Vec::new();
-    let limit = SECRET_BYTES_MAX as u64 + 3;
-    let outcome = opened.and_then(|input| input.take(limit).read_to_end(&mut value));
-    outcome.map(|_| value).map_err(|error| {
-        Failure::App(AppError::Invalid {
-            what: format!("{from} cannot be read"),
-            causes: vec![error.to_string()],
-            hint: None,
-        })
-    })
 }

@@ -99,16 +99,10 @@ struct Counted {
 
 impl Counted {
     fn task(&mut self, id: &TaskId) -> &mut TaskMetrics {
-        if !self.tasks.contains_key(id) {
-            if self.tasks.len() >= TASKS_MAX {
-                return self.other_tasks.get_or_insert_default();
-            }
-            self.tasks.insert(id.clone(), TaskMetrics::default());
+        if self.tasks.len() >= TASKS_MAX && !self.tasks.contains_key(id) {
+            return self.other_tasks.get_or_insert_default();
         }
-        match self.tasks.get_mut(id) {
-            Some(task) => task,
-            None => self.other_tasks.get_or_insert_default(),
-        }
+        self.tasks.entry(id.clone()).or_default()
     }
 }
 

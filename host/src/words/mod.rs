@@ -13,7 +13,7 @@ pub(crate) use fire::{what, why};
 pub(crate) use job::http_usage;
 pub(crate) use job::{ending, readable, usage};
 pub(crate) use rights::{PURE, asks, granted};
-pub(crate) use settings::{executor_of, grace_time, layer_of_schedule, layer_of_task, run_settings, state_of_schedule};
+pub(crate) use settings::{executor_of, grace_time, layer_of_task, run_settings, schedule_settings, state_of_schedule};
 #[cfg(feature = "cli")]
 pub(crate) use text::time_or_dash;
 pub(crate) use text::{plural, short, shortened, time};

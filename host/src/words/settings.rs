@@ -3,7 +3,7 @@
 use super::text::time_or_dash;
 use crate::config::units::{format_duration, format_size};
 use crate::model::{Backoff, GraceTime, JobSettings, Pause, Schedule, Settings, Task};
-use crate::wire::{KnownTasks, ScheduleState};
+use crate::wire::{KnownTasks, ScheduleState, coalesce_name, settings_of};
 
 /// What a schedule does at present, and why.
 pub(crate) fn state_of_schedule(schedule: &Schedule, tasks: &KnownTasks) -> String {
@@ -31,6 +31,31 @@ fn finished(schedule: &Schedule) -> String {
         _ => "its trigger has no more fire times",
     };
     format!("finished: {because}")
+}
+
+/// The settings of a schedule and of its jobs, as names and values; some values are empty, which say nothing.
+pub(crate) fn schedule_settings(schedule: &Schedule, tasks: &KnownTasks) -> Vec<(&'static str, String)> {
+    let settings = settings_of(schedule, tasks.of(schedule));
+    let fire_count = match settings.max_fires {
+        None => schedule.fire_count.to_string(),
+        Some(max) => format!("{} of at most {max}", schedule.fire_count),
+    };
+    let layer = |sets| layer_of_schedule(&schedule.settings, sets);
+    let grace = grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some());
+    let mut pairs = vec![
+        ("coalesce", coalesce_name(schedule.coalesce).to_owned()),
+        ("misfire grace time", grace),
+        ("overlap", settings.overlap.to_string() + layer(|layer| layer.overlap.is_some())),
+        ("pause after", settings.pause_after.to_string() + layer(|layer| layer.pause_after.is_some())),
+        ("failures in a row", schedule.failures.to_string()),
+        ("until success", if settings.until_success { "yes".to_owned() } else { String::new() }),
+        ("fires with a job", fire_count),
+        ("max jitter", format_duration(schedule.max_jitter)),
+    ];
+    let settings = settings.for_job(&schedule.args);
+    pairs.extend(run_settings(executor_of(&settings), &settings, layer));
+    pairs.push(("trigger", schedule.trigger.clone()));
+    pairs
 }
 
 /// The settings of what a job runs, as names and values. `mark` says behind a value where it comes from.
@@ -85,7 +110,7 @@ pub(crate) fn layer_of_task(task: &Task, sets: fn(&Settings) -> bool) -> &'stati
 }
 
 /// Whether a setting of a schedule is its own, for a place behind its value.
-pub(crate) fn layer_of_schedule(own: &Settings, sets: fn(&Settings) -> bool) -> &'static str {
+fn layer_of_schedule(own: &Settings, sets: fn(&Settings) -> bool) -> &'static str {
     if sets(own) { "" } else { "  (its task's)" }
 }
 

@@ -12,10 +12,10 @@ use super::text::{Moment, encoded};
 use super::visit::Visit;
 use crate::app::{AppResult, ResumeAt};
 use crate::config::units::format_duration;
-use crate::model::{FireLine, Permission, Schedule, ScheduleId};
+use crate::model::{FireLine, Permission, ScheduleId};
 use crate::trigger::Fire;
-use crate::wire::{KnownTasks, ScheduleState, coalesce_name, describe, settings_of};
-use crate::words::{executor_of, grace_time, layer_of_schedule, run_settings, state_of_schedule, what, why};
+use crate::wire::{KnownTasks, ScheduleState, describe};
+use crate::words::{schedule_settings, state_of_schedule, what, why};
 
 /// How many of the next fire times are shown.
 const FIRES_SHOWN: usize = 20;
@@ -94,6 +94,8 @@ pub(super) async fn show(Extension(visit): Extension<Visit>) -> Result<Response,
     for line in &history.lines {
         lines.push(Line::new(&visit, line).await?);
     }
+    let mut pairs = schedule_settings(&schedule, &tasks);
+    pairs.retain(|(_, value)| !value.is_empty());
     let page = SchedulePage {
         id: id.to_string(),
         key: encoded(id.as_str()),
@@ -105,7 +107,7 @@ pub(super) async fn show(Extension(visit): Extension<Visit>) -> Result<Response,
         next: Moment(schedule.next_fire_time),
         last: Moment(schedule.last_fire_time),
         args: Shown::payload(&schedule.args),
-        pairs: pairs(&schedule, &tasks),
+        pairs,
         fires: next_fires(&fires),
         is_exhausted,
         fault,
@@ -117,32 +119,6 @@ pub(super) async fn show(Extension(visit): Extension<Visit>) -> Result<Response,
         layout,
     };
     Ok(respond(StatusCode::OK, &page))
-}
-
-fn pairs(schedule: &Schedule, tasks: &KnownTasks) -> Vec<(&'static str, String)> {
-    let settings = settings_of(schedule, tasks.of(schedule));
-    let layer = |sets| layer_of_schedule(&schedule.settings, sets);
-    let grace = grace_time(settings.misfire_grace_time) + layer(|layer| layer.misfire_grace_time.is_some());
-    let overlap = settings.overlap.to_string() + layer(|layer| layer.overlap.is_some());
-    let fire_count = match settings.max_fires {
-        None => schedule.fire_count.to_string(),
-        Some(max) => format!("{} of at most {max}", schedule.fire_count),
-    };
-    let mut pairs = vec![
-        ("coalesce", coalesce_name(schedule.coalesce).to_owned()),
-        ("misfire grace time", grace),
-        ("overlap", overlap),
-        ("pause after", settings.pause_after.to_string() + layer(|layer| layer.pause_after.is_some())),
-        ("failures in a row", schedule.failures.to_string()),
-        ("until success", if settings.until_success { "yes".to_owned() } else { String::new() }),
-        ("fires with a job", fire_count),
-        ("max jitter", format_duration(schedule.max_jitter)),
-    ];
-    let settings = settings.for_job(&schedule.args);
-    pairs.extend(run_settings(executor_of(&settings), &settings, layer));
-    pairs.push(("trigger", schedule.trigger.clone()));
-    pairs.retain(|(_, value)| !value.is_empty());
-    pairs
 }
 
 /// Fire times with a note wherever the offset from UTC is another than before.

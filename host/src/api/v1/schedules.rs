@@ -14,7 +14,7 @@ use super::given::{SettingsGiven, WhenGiven, Word, pinned, said};
 use super::list::{self, CURSOR, LIMIT};
 use crate::app::{AppError, Arguments, NewSchedule, ResumeAt, ScheduleChange, SettingName};
 use crate::model::Permission::{Read, Schedules};
-use crate::model::{Coalesce, ConflictPolicy, Schedule, ScheduleId, Settings, Timestamp};
+use crate::model::{Coalesce, ConflictPolicy, Schedule, ScheduleId, Timestamp};
 use crate::store::{ScheduleAdded, ScheduleFilter};
 use crate::trigger::{Fire, TriggerEdit};
 use crate::wire::{FireLineWire, KnownTasks, ScheduleWire, schedule_changed};
@@ -204,13 +204,7 @@ async fn change(call: Call) -> Answered {
         unset: given.unset.into_iter().map(|word| word.0).collect(),
         unchecked: given.unchecked,
     };
-    let says_nothing = change.trigger.is_empty()
-        && change.args == Arguments::Absent
-        && change.coalesce.is_none()
-        && change.max_jitter.is_none()
-        && change.settings == Settings::default()
-        && change.unset.is_empty();
-    if says_nothing {
+    if change.is_empty() {
         return Err(Problem::bad_request("nothing is said that is to be different"));
     }
     answer(&schedule_changed(&call.app().schedule_set(&id, &change).await?))

@@ -19,7 +19,9 @@ use super::{App, AppError, AppResult};
 use crate::config::SecretKeySource;
 use crate::executor::SecretSource;
 use crate::model::limits::{PAGE_ROWS_MAX, SECRET_BYTES_MAX};
-use crate::model::{BucketName, Grant, KvKey, KvWrite, KvWrites, PluginName, SecretName, SecretValue, Timestamp};
+use crate::model::{
+    BucketName, Grant, KvEntry, KvKey, KvWrite, KvWrites, PluginName, SecretName, SecretValue, Timestamp,
+};
 use crate::store::{GetKv, KvKeyRow, ListKv, Store, StoreError, WriteKv};
 
 /// How large all secrets of a store may be together, sealed.
@@ -61,8 +63,7 @@ impl Vault {
 
     /// What is stored under a name, unsealed; `None` where nothing is.
     async fn read(&self, name: &SecretName) -> AppResult<Option<SecretValue>> {
-        let request = GetKv { bucket: BucketName::of_secrets(), key: name.key() };
-        let Some(entry) = self.store.kv_get(request).await? else { return Ok(None) };
+        let Some(entry) = sealed(&*self.store, name).await? else { return Ok(None) };
         let opened = self.key(Missing::Fails).await?.open(name, &entry.value);
         opened.map(Some).map_err(|error| {
             AppError::refused(format!("secret `{name}` cannot be unsealed: {error}")).with_hint(match error {
@@ -93,6 +94,11 @@ impl Vault {
             }
         }
     }
+}
+
+/// What is stored under the name of a secret.
+async fn sealed(store: &dyn Store, name: &SecretName) -> AppResult<Option<KvEntry>> {
+    Ok(store.kv_get(GetKv { bucket: BucketName::of_secrets(), key: name.key() }).await?)
 }
 
 #[async_trait]
@@ -161,8 +167,8 @@ impl App {
     /// [`AppError::NotFound`] where it is not set. Those of the store.
     pub async fn secret_remove(&self, name: &SecretName) -> AppResult<()> {
         let vault = self.vault()?;
-        let rows = vault.rows().await?;
-        if !rows.iter().any(|row| row.key == name.key()) {
+        if sealed(&*self.store, name).await?.is_none() {
+            let rows = vault.rows().await?;
             let hint = match rows.is_empty() {
                 true => "no secret is set: `host secrets set NAME` sets one".to_owned(),
                 false => format!("secrets: {}", candidates(name.as_str(), rows.iter().map(|row| row.key.as_str()))),
@@ -180,8 +186,7 @@ impl App {
         });
         let mut notes = Vec::new();
         for name in granted {
-            let request = GetKv { bucket: BucketName::of_secrets(), key: name.key() };
-            if self.store.kv_get(request).await?.is_none() {
+            if sealed(&*self.store, name).await?.is_none() {
                 notes.push(format!("secret `{name}` is not set yet; `host secrets set {name}` sets it"));
             }
         }
