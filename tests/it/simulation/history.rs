@@ -14,6 +14,7 @@
 //! 10. All attempts at a job run the same version of its plugin, and that one stands on it in the end.
 //! 11. Each fire treats the earlier jobs of its schedule as the overlap policy says.
 //! 12. Each due time of a schedule has exactly one line in its ledger, with the job that was made for it, if any was.
+//! 13. No attempt is stopped for its lease where only messages are late or lost.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -57,6 +58,7 @@ struct Seen {
     begun: usize,
     /// How often a process died, was stopped, or was cut off.
     disturbances: u32,
+    stopped_for_leases: u32,
     /// The version of its plugin that a job has begun with.
     versions: BTreeMap<JobId, Digest>,
 }
@@ -103,6 +105,16 @@ impl History {
 
     pub(super) fn disturbances(&self) -> u32 {
         self.seen().disturbances
+    }
+
+    /// An attempt was stopped without having been asked first.
+    pub(super) fn stopped_for_its_lease(&self, job: JobId) {
+        self.note(format_args!("the attempt of {job} is stopped for its lease"));
+        self.seen().stopped_for_leases += 1;
+    }
+
+    pub(super) fn stopped_for_leases(&self) -> u32 {
+        self.seen().stopped_for_leases
     }
 
     pub(super) fn begun(&self) -> usize {

@@ -4,6 +4,7 @@
 //!
 //! `SIMULATION_SEED=17` runs one seed and prints what happened and was logged; `SIMULATION_SEEDS=100000` runs more of them.
 
+mod attempts;
 mod history;
 mod ledger;
 mod machine;

@@ -24,7 +24,9 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
 pub(super) enum Temper {
     /// Messages take up to two milliseconds.
     Calm,
-    /// One call of twenty takes up to a second and a half; one of fifty is refused, one of fifty loses its answer.
+    /// One call of twenty takes up to a second and a half; one of fifty is refused, one of fifty loses its answer. Of renewals of leases, which
+    /// have a connection of their own, one of twenty is never answered; those that follow arrive at once, as nobody could keep a lease
+    /// otherwise.
     Rough,
 }
 
@@ -36,6 +38,8 @@ pub(super) struct Network {
     temper: Switch<Temper>,
     /// Whether the server answers; SIGSTOP where not.
     is_up: Switch<bool>,
+    /// Renewals of leases arrive at once until then.
+    calm_until: Mutex<Duration>,
     calls: TaskTracker,
 }
 
@@ -46,6 +50,8 @@ struct Passage {
     answer: Duration,
     is_refused: bool,
     is_answer_lost: bool,
+    /// Whether the connection is dead, and nobody says so.
+    is_dead: bool,
 }
 
 impl Network {
@@ -56,6 +62,7 @@ impl Network {
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             temper,
             is_up,
+            calm_until: Mutex::default(),
             calls: TaskTracker::new(),
         }
     }
@@ -73,15 +80,26 @@ impl Network {
         self.temper.set(|_| Temper::Calm);
     }
 
-    fn passage(&self) -> Passage {
+    fn passage(&self, call: Call) -> Passage {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let mut span = |most: u64| Duration::from_micros(random.u64(0..most * 1_000));
         let (request, read_after, answer) = (span(2), span(4), span(2));
-        let calm = Passage { request, read_after, answer, is_refused: false, is_answer_lost: false };
+        let calm = Passage { request, read_after, answer, is_refused: false, is_answer_lost: false, is_dead: false };
         if self.temper.get() == Temper::Calm {
             return calm;
         }
         let late = span(750);
+        if call.name == "job_extend" {
+            let mut calm_until = self.calm_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.timeline.now();
+            if now < *calm_until {
+                return calm;
+            }
+            if random.u8(0..20) == 0 {
+                *calm_until = now + GIVEN_UP_AFTER;
+                return Passage { is_dead: true, ..calm };
+            }
+        }
         match random.u8(0..100) {
             0..5 => Passage { request: request + late, answer: answer + late, ..calm },
             5..7 => Passage { is_refused: true, ..calm },
@@ -107,6 +125,8 @@ pub(super) struct Link {
     process: ProcessClock,
     /// Whether messages pass; a partition where not.
     is_connected: Switch<bool>,
+    /// Whether answers pass.
+    hears: Switch<bool>,
     /// Whether the process is stopped when it has taken jobs, before it hears the answer.
     stops_after_taking: Switch<bool>,
 }
@@ -122,7 +142,8 @@ fn failure(call: Call, certainty: Certainty) -> StoreError {
 
 impl Link {
     pub(super) fn new(inner: Arc<dyn Store>, network: Arc<Network>, process: ProcessClock) -> Link {
-        Link { inner, network, process, is_connected: Switch::new(true), stops_after_taking: Switch::new(false) }
+        let (is_connected, hears, stops_after_taking) = (Switch::new(true), Switch::new(true), Switch::new(false));
+        Link { inner, network, process, is_connected, hears, stops_after_taking }
     }
 
     /// Stops the process as soon as its next call that asks for jobs has taken effect.
@@ -134,6 +155,10 @@ impl Link {
         self.is_connected.set(|_| is_connected);
     }
 
+    pub(super) fn hear(&self, hears: bool) {
+        self.hears.set(|_| hears);
+    }
+
     async fn call<R, W, F>(&self, call: Call, work: W) -> Result<R, StoreError>
     where
         R: Send + 'static,
@@ -141,10 +166,15 @@ impl Link {
         F: Future<Output = Result<R, StoreError>> + Send + 'static,
     {
         self.process.awake().await;
-        let Passage { request, read_after, answer, is_refused, is_answer_lost } = self.network.passage();
+        let Passage { request, read_after, answer, is_refused, is_answer_lost, is_dead } = self.network.passage(call);
+        if is_dead {
+            self.network.timeline.sleep(GIVEN_UP_AFTER).await;
+            self.process.awake().await;
+            return Err(failure(call, Certainty::Unknown));
+        }
         let (network, work) = (Arc::clone(&self.network), work(Arc::clone(&self.inner)));
-        let (is_connected, stops_after_taking, process) =
-            (self.is_connected.clone(), self.stops_after_taking.clone(), self.process.clone());
+        let (is_connected, hears) = (self.is_connected.clone(), self.hears.clone());
+        let (stops_after_taking, process) = (self.stops_after_taking.clone(), self.process.clone());
         let waits = Waits(Switch::new(true));
         let (is_waited_for, was_heard) = (waits.0.clone(), network.is_up.get() && is_connected.get());
         let at_the_server = self.network.calls.spawn(async move {
@@ -165,6 +195,7 @@ impl Link {
             network.timeline.sleep(answer).await;
             network.is_up.wait_for(|yes| yes).await;
             is_connected.wait_for(|yes| yes).await;
+            hears.wait_for(|yes| yes).await;
             // Lost is only what may be: a driver that cannot tell says so, and whoever called must cope.
             if is_answer_lost && call.repeat != Repeat::AtOnce {
                 return answered.and_then(|_| Err(failure(call, Certainty::Unknown)));
@@ -187,6 +218,7 @@ impl Link {
             network: Arc::clone(&self.network),
             process: self.process.clone(),
             is_connected: self.is_connected.clone(),
+            hears: self.hears.clone(),
             stops_after_taking: self.stops_after_taking.clone(),
         }))
     }

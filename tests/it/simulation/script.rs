@@ -35,6 +35,13 @@ pub(super) enum Fault {
         host: usize,
         span: Duration,
     },
+    /// A process is heard and does not hear for a while; the answers come after that, and a moment later it is cut off.
+    LateAnswers {
+        host: usize,
+        late: Duration,
+        moment: Duration,
+        span: Duration,
+    },
     /// A scheduler is asked to stop, and comes back.
     Restart {
         host: usize,
@@ -146,7 +153,7 @@ impl Fault {
         let host = random.usize(..hosts);
         let span = Duration::from_millis(random.u64(500..20_000));
         let seconds = [-600, -30, 30, 600][random.usize(..4)];
-        match random.u8(0..12) {
+        match random.u8(0..13) {
             0 | 1 => Fault::Crash { host, back_after: span },
             2 | 3 => Fault::Stop { host, span, is_taking: random.bool() },
             4 => Fault::Partition { host, span },
@@ -155,7 +162,34 @@ impl Fault {
             8 if is_server => Fault::HostClock { host, seconds: seconds * 12 },
             8 | 9 => Fault::StoreClock { seconds },
             10 => [Fault::DamagedJob, Fault::DamagedSchedule, Fault::DamagedTask][random.usize(..3)],
-            _ => Fault::RefusedFire,
+            11 => Fault::RefusedFire,
+            _ => {
+                let (late, moment) = (random.u64(500..2_500), random.u64(0..500));
+                Fault::LateAnswers {
+                    host,
+                    late: Duration::from_millis(late),
+                    moment: Duration::from_millis(moment),
+                    span: span + 6 * SECOND,
+                }
+            }
+        }
+    }
+
+    /// Whether an attempt may lose its lease by it.
+    pub(super) fn may_cost_leases(self) -> bool {
+        match self {
+            Fault::Crash { .. }
+            | Fault::Stop { .. }
+            | Fault::Partition { .. }
+            | Fault::LateAnswers { .. }
+            | Fault::ServerStops { .. }
+            | Fault::StoreClock { .. } => true,
+            Fault::Restart { .. }
+            | Fault::HostClock { .. }
+            | Fault::DamagedJob
+            | Fault::DamagedSchedule
+            | Fault::DamagedTask
+            | Fault::RefusedFire => false,
         }
     }
 }

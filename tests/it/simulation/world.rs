@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use host::broker::local::LocalBroker;
-use host::clock::Clock as _;
-use host::executor::{Executor, Finished, Invocation, Offers, Retry, RunControl, Verdict};
+use host::executor::Executor;
 use host::model::{
-    Coalesce, ConflictPolicy, ErrorKind, Job, JobError, JobId, JobIdSource, JobSpec, JobState, Outcome, Overlap,
-    Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName,
-    Timestamp,
+    Coalesce, ConflictPolicy, Job, JobId, JobIdSource, JobSpec, JobState, Outcome, Overlap, Parallelism, Pause,
+    Payload, Schedule, ScheduleId, ScheduleLife, Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
 use host::scheduler::{Executors, Handle, Options, Parts, Scheduler};
 use host::store::memory::MemoryStore;
@@ -21,6 +18,7 @@ use host::store::{AddSchedule, Defect, PauseSchedule, Store, guarded};
 use host::trigger::Trigger;
 use tests::doubles::damaged::{Damaged, Refusal};
 
+use super::attempts::{Attempts, Plugins};
 use super::history::{Course, History};
 use super::ledger;
 use super::machine::{Power, ProcessClock, Timeline, Wall};
@@ -46,86 +44,6 @@ struct Host {
     process: ProcessClock,
     link: Arc<Link>,
     handle: Option<Handle>,
-}
-
-/// What the schedulers of a process run jobs with.
-struct Attempts {
-    history: History,
-    process: ProcessClock,
-    seed: u64,
-    /// Whether there are other schedulers.
-    has_company: bool,
-    /// The tasks whose functions it has.
-    functions: Vec<TaskName>,
-    /// The schedules whose jobs may take longer than their intervals.
-    overlapping: BTreeSet<ScheduleId>,
-}
-
-#[async_trait]
-impl Executor for Attempts {
-    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
-        if !control.may_begin.ask() {
-            return Finished::of(Verdict::Cancelled);
-        }
-        let job = &invocation.job;
-        let name = job.spec.task_id.as_str();
-        if let Some(plugin) = &invocation.runnable.plugin {
-            self.history.runs_version(job.spec.id, plugin.digest);
-        } else if !self.functions.iter().any(|function| function.as_str() == name) {
-            self.history.violation(format_args!("{} of {name} is run by a worker that cannot", job.spec.id));
-        }
-        let most = TASKS.iter().find(|(task, _)| *task == name).and_then(|(_, most)| *most);
-        // What a job does follows from the job, not from who runs it when.
-        let of_job = job.spec.id.to_string().bytes().fold(self.seed, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
-        let mut random = fastrand::Rng::with_seed(of_job.wrapping_add(u64::from(job.attempt)));
-        let is_scheduled = job.spec.schedule_id.is_some();
-        let may_overlap = job.spec.schedule_id.as_ref().is_some_and(|id| self.overlapping.contains(id));
-        let span = Duration::from_millis(random.u64(
-            0..match (is_scheduled, may_overlap) {
-                (_, true) => 20_000,
-                (true, false) => 500,
-                (false, false) => 8_000,
-            },
-        ));
-        let (fails, is_deaf) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
-        // Code that nobody can stop, such as one that holds its thread.
-        let is_stuck = !is_scheduled && random.u8(0..20) == 0;
-        let span = if is_stuck { 3 * span } else { span };
-        let most = most.map(|most| most as usize);
-        let _running =
-            self.history.begin(job.spec.id, &job.spec.task_id, most, is_stuck && self.has_company, &self.process);
-        let verdict = tokio::select! {
-            biased;
-            () = control.kill.cancelled(), if !is_stuck => Verdict::Cancelled,
-            () = control.cancel.cancelled(), if !is_deaf && !is_stuck => Verdict::Cancelled,
-            () = self.process.sleep(span) => {
-                if fails {
-                    Verdict::Failure { error: JobError::new(ErrorKind::GuestError, "no luck"), retry: Retry::Backoff }
-                } else {
-                    Verdict::Success(Payload::no_args())
-                }
-            }
-        };
-        Finished::of(verdict)
-    }
-
-    fn offers(&self) -> Offers {
-        Offers::Functions(self.functions.clone())
-    }
-}
-
-/// Runs those of plugins in the same way.
-struct Plugins(Arc<dyn Executor>);
-
-#[async_trait]
-impl Executor for Plugins {
-    async fn run(&self, invocation: Invocation, control: RunControl) -> Finished {
-        self.0.run(invocation, control).await
-    }
-
-    fn offers(&self) -> Offers {
-        Offers::Plugins
-    }
 }
 
 /// Runs a seed.
@@ -427,6 +345,18 @@ impl World {
                 self.timeline.sleep(span).await;
                 link.connect(true);
             }
+            Fault::LateAnswers { host, late, moment, span } => {
+                let Some(link) = self.with_host(host, |host| Arc::clone(&host.link)) else { return };
+                self.history.disturbed();
+                link.hear(false);
+                self.timeline.sleep(late).await;
+                link.hear(true);
+                self.timeline.sleep(moment).await;
+                self.history.disturbed();
+                link.connect(false);
+                self.timeline.sleep(span).await;
+                link.connect(true);
+            }
             Fault::Restart { host } => {
                 let Some(Host { process, handle: Some(handle), .. }) = self.take_host(host) else { return };
                 let began = self.timeline.now();
@@ -588,6 +518,11 @@ impl World {
             if row.running_jobs != 0 {
                 self.history.violation(format_args!("{} counts {} running jobs", row.task.id, row.running_jobs));
             }
+        }
+        let stopped = self.history.stopped_for_leases();
+        if stopped > 0 && !self.script.faults.iter().any(|(_, fault)| fault.may_cost_leases()) {
+            self.history
+                .violation(format_args!("{stopped} attempts were stopped for their leases, and nothing was away"));
         }
         // Jobs of a task that is damaged end without an attempt.
         if self.history.begun() == 0 && self.damaged.damage().tasks.is_empty() {

@@ -60,14 +60,11 @@ pub const MUTANTS: &[Mutant] = &[
         "let stop_at = core.running.first_end().map(|end| end.saturating_sub(margin(core.options.lease_duration)));",
         "let stop_at: Option<Instant> = None;",
     ),
-    with_test(
-        mutant(
-            "no attempt begins on a lease that may have run out",
-            "host/src/scheduler/runner.rs",
-            "            core.running.stop_those_that_end(ending_by);\n            !kill.is_cancelled()",
-            "            let _ = ending_by;\n            !kill.is_cancelled()",
-        ),
-        "scheduler::",
+    mutant(
+        "no attempt begins on a lease that may have run out",
+        "host/src/scheduler/runner.rs",
+        "            core.running.stop_those_that_end(ending_by);\n            !kill.is_cancelled()",
+        "            let _ = ending_by;\n            !kill.is_cancelled()",
     ),
     mutant(
         "a lease counts from when it was asked for",
@@ -75,23 +72,17 @@ pub const MUTANTS: &[Mutant] = &[
         "let asked_at = asked_at.unwrap_or_else(|| core.time.monotonic());",
         "let _ = asked_at;\n        let asked_at = core.time.monotonic();",
     ),
-    with_test(
-        mutant(
-            "an extension counts from when it was asked for",
-            "host/src/scheduler/lease.rs",
-            "take(&core, &extended, asked_at.saturating_add(duration))",
-            "take(&core, &extended, core.time.monotonic().saturating_add(duration))",
-        ),
-        "scheduler::",
+    mutant(
+        "an extension counts from when it was asked for",
+        "host/src/scheduler/lease.rs",
+        "take(&core, &extended, asked_at.saturating_add(duration))",
+        "take(&core, &extended, core.time.monotonic().saturating_add(duration))",
     ),
-    with_test(
-        mutant(
-            "the keeper gives up a renewal that hangs",
-            "host/src/scheduler/lease.rs",
-            "() = core.time.sleep(third) => None,",
-            "() = std::future::pending() => None,",
-        ),
-        "scheduler::",
+    mutant(
+        "the keeper gives up a renewal that hangs",
+        "host/src/scheduler/lease.rs",
+        "() = core.time.sleep(third) => None,",
+        "() = std::future::pending() => None,",
     ),
     mutant(
         "an acquisition whose answer was lost keeps its token",
