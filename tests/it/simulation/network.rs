@@ -38,6 +38,8 @@ pub(super) struct Network {
     temper: Switch<Temper>,
     /// Whether the server answers; SIGSTOP where not.
     is_up: Switch<bool>,
+    /// Whether the server stops when it has given jobs to somebody, before the answer is on its way.
+    stops_after_giving: Switch<bool>,
     /// Renewals of leases arrive at once until then.
     calm_until: Mutex<Duration>,
     calls: TaskTracker,
@@ -62,6 +64,7 @@ impl Network {
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             temper,
             is_up,
+            stops_after_giving: Switch::new(false),
             calm_until: Mutex::default(),
             calls: TaskTracker::new(),
         }
@@ -69,6 +72,11 @@ impl Network {
 
     pub(super) fn set_up(&self, is_up: bool) {
         self.is_up.set(|_| is_up);
+    }
+
+    /// Stops the server as soon as the next call that asks for jobs has taken effect.
+    pub(super) fn stop_after_giving(&self, stops: bool) {
+        self.stops_after_giving.set(|_| stops);
     }
 
     /// Whether every message arrives at once.
@@ -188,9 +196,14 @@ impl Link {
                 return Err(failure(call, Certainty::NotApplied));
             }
             let answered = work.await;
-            if stops_after_taking.get() && matches!(call.name, "job_acquire" | "job_exchange") {
+            let gives_jobs = matches!(call.name, "job_acquire" | "job_exchange");
+            if stops_after_taking.get() && gives_jobs {
                 stops_after_taking.set(|_| false);
                 process.set_power(Power::Stopped);
+            }
+            if network.stops_after_giving.get() && gives_jobs {
+                network.stop_after_giving(false);
+                network.set_up(false);
             }
             network.timeline.sleep(answer).await;
             network.is_up.wait_for(|yes| yes).await;

@@ -46,9 +46,10 @@ pub(super) enum Fault {
     Restart {
         host: usize,
     },
-    /// The server stands still.
+    /// The server stands still, at any moment or when it has just given jobs to a process.
     ServerStops {
         span: Duration,
+        is_giving: bool,
     },
     /// Somebody sets the clock of a host.
     HostClock {
@@ -158,7 +159,10 @@ impl Fault {
             2 | 3 => Fault::Stop { host, span, is_taking: random.bool() },
             4 => Fault::Partition { host, span },
             5 => Fault::Restart { host },
-            6 | 7 => Fault::ServerStops { span: [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)] },
+            6 | 7 => {
+                let span = [span, 13 * SECOND, 45 * SECOND, 60 * SECOND][random.usize(..4)];
+                Fault::ServerStops { span, is_giving: random.bool() }
+            }
             8 if is_server => Fault::HostClock { host, seconds: seconds * 12 },
             8 | 9 => Fault::StoreClock { seconds },
             10 => [Fault::DamagedJob, Fault::DamagedSchedule, Fault::DamagedTask][random.usize(..3)],

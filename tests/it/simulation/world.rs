@@ -379,7 +379,13 @@ impl World {
                 process.set_power(Power::Dead);
                 self.start(host).await;
             }
-            Fault::ServerStops { span } => {
+            Fault::ServerStops { span, is_giving } => {
+                if is_giving {
+                    self.network.stop_after_giving(true);
+                    self.submit(TaskId::new(TASKS[0].0).expect("an id")).await;
+                    self.timeline.sleep(SECOND).await;
+                    self.network.stop_after_giving(false);
+                }
                 self.network.set_up(false);
                 self.timeline.sleep(span).await;
                 self.network.set_up(true);
