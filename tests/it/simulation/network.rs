@@ -14,7 +14,7 @@ use host::store::*;
 
 use tokio_util::task::TaskTracker;
 
-use super::machine::{Power, ProcessClock, Switch, Timeline};
+use super::machine::{Power, ProcessClock, Switch, Timeline, Wall};
 
 /// After this long a client gives a call up, as drivers of databases do.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
@@ -40,6 +40,8 @@ pub(super) struct Network {
     is_up: Switch<bool>,
     /// Whether the server stops when it has given jobs to somebody, before the answer is on its way.
     stops_after_giving: Switch<bool>,
+    /// The clock that is set, by so many microseconds, when the server has told its time to somebody.
+    step_after_asking: Mutex<Option<(Wall, i64)>>,
     /// Renewals of leases arrive at once until then.
     calm_until: Mutex<Duration>,
     calls: TaskTracker,
@@ -65,6 +67,7 @@ impl Network {
             temper,
             is_up,
             stops_after_giving: Switch::new(false),
+            step_after_asking: Mutex::default(),
             calm_until: Mutex::default(),
             calls: TaskTracker::new(),
         }
@@ -77,6 +80,18 @@ impl Network {
     /// Stops the server as soon as the next call that asks for jobs has taken effect.
     pub(super) fn stop_after_giving(&self, stops: bool) {
         self.stops_after_giving.set(|_| stops);
+    }
+
+    /// Sets a clock as soon as the next call that asks for the time has been answered.
+    pub(super) fn step_after_asking(&self, wall: &Wall, micros: i64) {
+        *self.step_after_asking.lock().unwrap_or_else(PoisonError::into_inner) = Some((wall.clone(), micros));
+    }
+
+    fn has_told_the_time(&self) {
+        let step = self.step_after_asking.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((wall, micros)) = step {
+            wall.step(micros);
+        }
     }
 
     /// Whether every message arrives at once.
@@ -196,6 +211,9 @@ impl Link {
                 return Err(failure(call, Certainty::NotApplied));
             }
             let answered = work.await;
+            if call.name == "store_clock" {
+                network.has_told_the_time();
+            }
             let gives_jobs = matches!(call.name, "job_acquire" | "job_exchange");
             if stops_after_taking.get() && gives_jobs {
                 stops_after_taking.set(|_| false);

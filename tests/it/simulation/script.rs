@@ -56,9 +56,10 @@ pub(super) enum Fault {
         host: usize,
         seconds: i64,
     },
-    /// Somebody sets the clock that the store goes by.
+    /// Somebody sets the clock that the store goes by, at any moment or when a scheduler has just asked for its time.
     StoreClock {
         seconds: i64,
+        is_asked: bool,
     },
     /// A job, a schedule or a task cannot be read any more, or a fire is not taken.
     DamagedJob,
@@ -80,6 +81,8 @@ pub(super) struct Script {
     pub(super) abilities: Vec<usize>,
     /// For how long hosts take jobs ahead.
     pub(super) take_ahead: Duration,
+    /// How often hosts ask the store where nobody tells them anything.
+    pub(super) poll_interval: Duration,
     pub(super) intervals: Vec<u32>,
     /// Whether the intervals are those of triggers that are made of others.
     pub(super) is_combined: bool,
@@ -116,6 +119,7 @@ impl Script {
             ahead,
             abilities,
             take_ahead: [SECOND / 20, 3 * SECOND][random.usize(..2)],
+            poll_interval: [SECOND, 4 * SECOND][random.usize(..2)],
             intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
             is_combined: random.bool(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
@@ -164,7 +168,7 @@ impl Fault {
                 Fault::ServerStops { span, is_giving: random.bool() }
             }
             8 if is_server => Fault::HostClock { host, seconds: seconds * 12 },
-            8 | 9 => Fault::StoreClock { seconds },
+            8 | 9 => Fault::StoreClock { seconds, is_asked: random.bool() },
             10 => [Fault::DamagedJob, Fault::DamagedSchedule, Fault::DamagedTask][random.usize(..3)],
             11 => Fault::RefusedFire,
             _ => {

@@ -256,6 +256,7 @@ impl World {
             drain_timeout: DRAIN,
             cancel_grace: GRACE,
             take_ahead: self.script.take_ahead,
+            poll_interval: self.script.poll_interval,
             has_lease_thread: false,
             ..Options::new(identity)
         };
@@ -329,7 +330,7 @@ impl World {
                 if is_taking {
                     link.stop_after_taking(true);
                     self.submit(TaskId::new(TASKS[0].0).expect("an id")).await;
-                    self.timeline.sleep(SECOND).await;
+                    self.timeline.sleep(self.script.poll_interval).await;
                     link.stop_after_taking(false);
                 }
                 process.set_power(Power::Stopped);
@@ -383,7 +384,7 @@ impl World {
                 if is_giving {
                     self.network.stop_after_giving(true);
                     self.submit(TaskId::new(TASKS[0].0).expect("an id")).await;
-                    self.timeline.sleep(SECOND).await;
+                    self.timeline.sleep(self.script.poll_interval).await;
                     self.network.stop_after_giving(false);
                 }
                 self.network.set_up(false);
@@ -394,7 +395,10 @@ impl World {
                 let Some(wall) = self.with_host(host, |host| host.process.wall.clone()) else { return };
                 wall.step(seconds * 1_000_000);
             }
-            Fault::StoreClock { seconds } => self.wall.step(seconds * 1_000_000),
+            Fault::StoreClock { seconds, is_asked: false } => self.wall.step(seconds * 1_000_000),
+            Fault::StoreClock { seconds, is_asked: true } => {
+                self.network.step_after_asking(&self.wall, seconds * 1_000_000);
+            }
             Fault::DamagedJob => {
                 let Some(id) = self.some_job() else { return };
                 self.damaged.damage().jobs.insert(id, Defect::damaged("a bit has changed"));
