@@ -24,10 +24,11 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
 pub(super) enum Temper {
     /// Messages take up to two milliseconds.
     Calm,
-    /// One call of twenty takes up to a second and a half; one of fifty is refused, one of fifty loses its answer. Of renewals of leases, which
-    /// have a connection of their own, one of twenty is never answered; those that follow arrive at once, as nobody could keep a lease
-    /// otherwise.
+    /// One call of twenty takes up to a second and a half; one of fifty is refused, one of fifty loses its answer.
     Rough,
+    /// As when calm, but of renewals of leases, which have a connection of their own, one of twenty is never answered. Those that follow within
+    /// a while are, as nobody could keep a lease otherwise.
+    Deaf,
 }
 
 /// The database and everything between it and its clients.
@@ -42,8 +43,8 @@ pub(super) struct Network {
     stops_after_giving: Switch<bool>,
     /// The clock that is set, by so many microseconds, when the server has told its time to somebody.
     step_after_asking: Mutex<Option<(Wall, i64)>>,
-    /// Renewals of leases arrive at once until then.
-    calm_until: Mutex<Duration>,
+    /// Every renewal of leases is answered until then.
+    none_deaf_before: Mutex<Duration>,
     calls: TaskTracker,
 }
 
@@ -68,7 +69,7 @@ impl Network {
             is_up,
             stops_after_giving: Switch::new(false),
             step_after_asking: Mutex::default(),
-            calm_until: Mutex::default(),
+            none_deaf_before: Mutex::default(),
             calls: TaskTracker::new(),
         }
     }
@@ -108,21 +109,20 @@ impl Network {
         let mut span = |most: u64| Duration::from_micros(random.u64(0..most * 1_000));
         let (request, read_after, answer) = (span(2), span(4), span(2));
         let calm = Passage { request, read_after, answer, is_refused: false, is_answer_lost: false, is_dead: false };
-        if self.temper.get() == Temper::Calm {
-            return calm;
+        match self.temper.get() {
+            Temper::Calm => return calm,
+            Temper::Rough => {}
+            Temper::Deaf => {
+                let mut none_before = self.none_deaf_before.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = self.timeline.now();
+                let is_dead = call.name == "job_extend" && now >= *none_before && random.u8(0..20) == 0;
+                if is_dead {
+                    *none_before = now + GIVEN_UP_AFTER;
+                }
+                return Passage { is_dead, ..calm };
+            }
         }
         let late = span(750);
-        if call.name == "job_extend" {
-            let mut calm_until = self.calm_until.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.timeline.now();
-            if now < *calm_until {
-                return calm;
-            }
-            if random.u8(0..20) == 0 {
-                *calm_until = now + GIVEN_UP_AFTER;
-                return Passage { is_dead: true, ..calm };
-            }
-        }
         match random.u8(0..100) {
             0..5 => Passage { request: request + late, answer: answer + late, ..calm },
             5..7 => Passage { is_refused: true, ..calm },

@@ -114,13 +114,13 @@ impl Script {
             (0..random.usize(0..=5)).map(|_| (at(&mut random), Fault::draw(&mut random, hosts, is_server))).collect();
         let mut script = Script {
             hosts,
-            temper: if random.bool() { Temper::Calm } else { Temper::Rough },
+            temper: [Temper::Calm, Temper::Calm, Temper::Rough, Temper::Rough, Temper::Deaf][random.usize(..5)],
             is_server,
             ahead,
             abilities,
             take_ahead: [SECOND / 20, 3 * SECOND][random.usize(..2)],
             poll_interval: [SECOND, 4 * SECOND][random.usize(..2)],
-            intervals: (0..random.usize(0..=2)).map(|_| random.u32(4..15)).collect(),
+            intervals: (0..random.usize(0..=2)).map(|_| random.u32(2..15)).collect(),
             is_combined: random.bool(),
             submits: (0..random.usize(2..14)).map(|_| (at(&mut random), random.usize(..TASKS.len()))).collect(),
             cancels: (0..random.usize(0..2)).map(|_| at(&mut random)).collect(),
