@@ -56,13 +56,14 @@ impl Executor for Attempts {
         let most = TASKS.iter().find(|(task, _)| *task == name).and_then(|(_, most)| *most);
         let is_scheduled = job.spec.schedule_id.is_some();
         let may_overlap = job.spec.schedule_id.as_ref().is_some_and(|id| self.overlapping.contains(id));
-        let span = Duration::from_millis(random.u64(
-            0..match (is_scheduled, may_overlap) {
-                (_, true) => 20_000,
-                (true, false) => 500,
-                (false, false) => 8_000,
-            },
-        ));
+        let is_long = random.u8(0..6) == 0;
+        let millis_max = match (is_scheduled, may_overlap) {
+            (_, true) => 20_000,
+            (true, false) => 500,
+            (false, false) if is_long => 24_000,
+            (false, false) => 8_000,
+        };
+        let span = Duration::from_millis(random.u64(0..millis_max));
         let (fails, is_deaf) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
         // Code that nobody can stop, such as one that holds its thread.
         let is_stuck = !is_scheduled && random.u8(0..20) == 0;

@@ -172,7 +172,7 @@ impl Fault {
             10 => [Fault::DamagedJob, Fault::DamagedSchedule, Fault::DamagedTask][random.usize(..3)],
             11 => Fault::RefusedFire,
             _ => {
-                let (late, moment) = (random.u64(500..2_500), random.u64(0..500));
+                let (late, moment) = (random.u64(1_000..2_500), random.u64(0..200));
                 Fault::LateAnswers {
                     host,
                     late: Duration::from_millis(late),
