@@ -147,6 +147,7 @@ impl Request {
     }
 
     /// Puts a text into headers wherever another stands.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn replace_in_headers(&mut self, text: &str, by: &str) {
         for (_, value) in &mut self.headers {
             *value = value.replace(text, by);

@@ -278,6 +278,12 @@ pub enum Retry {
 pub trait PluginSource: Send + Sync {
     /// The component of that digest; `None` where there is none. The error is a sentence for people.
     async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String>;
+
+    /// Whether the component of that digest may run here. Asked before it is made ready, also where it was compiled before. The error is a
+    /// sentence for people.
+    async fn may_run(&self, _digest: &Digest) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Reads what plugins keep between jobs, as it is stored at the moment.

@@ -398,7 +398,7 @@ impl PluginInspector for WasmExecutor {
             .await
             .unwrap_or_else(|error| Err(refused("the host failed while listing tasks").because(error.to_string())))?;
         let digest = prepared.digest;
-        self.registry.insert(prepared);
+        self.registry.insert(prepared).await;
         let footprint =
             Footprint { initial_memory_bytes: listing.initial_memory_bytes, list_fuel: listing.fuel, compile };
         Ok(Inspection { digest, imports: outline.imports(), tasks: listing.tasks, footprint })

@@ -84,10 +84,12 @@ impl Registry {
         result
     }
 
-    /// Puts in a plugin that was made ready elsewhere.
-    pub(super) fn insert(&self, prepared: Arc<Prepared>) {
+    /// Puts in a plugin that was made ready elsewhere, if it may run here already: one that is being registered may not yet.
+    pub(super) async fn insert(&self, prepared: Arc<Prepared>) {
         let digest = prepared.digest;
-        self.entries().touch(digest, || State::Ready(Arc::clone(&prepared)));
+        if self.source.may_run(&digest).await.is_ok() {
+            self.entries().touch(digest, || State::Ready(Arc::clone(&prepared)));
+        }
     }
 
     fn ready_or_preparing(&self, digest: Digest) -> State {
@@ -103,6 +105,7 @@ impl Registry {
     fn prepare(&self, digest: Digest) -> Preparing {
         let (loader, source) = (Arc::clone(&self.loader), Arc::clone(&self.source));
         let task = self.runtime.spawn(async move {
+            source.may_run(&digest).await.map_err(|reason| refused("the plugin may not run here").because(reason))?;
             if let Some(prepared) = loader.cached(digest).await {
                 return Ok(Arc::new(prepared));
             }

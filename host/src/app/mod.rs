@@ -29,6 +29,7 @@ mod schedules;
 mod schema;
 #[cfg(feature = "wasm")]
 mod secrets;
+mod signatures;
 mod status;
 mod tasks;
 mod transfer;
@@ -60,6 +61,7 @@ pub use schedule_set::{FIRES_SHOWN, ScheduleChange, ScheduleChanged};
 pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, SchedulePreview};
 #[cfg(feature = "wasm")]
 pub use secrets::{SecretInfo, Vault};
+pub use signatures::{Signer, TrustedKeys};
 pub use status::{Cleaned, Figures, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
@@ -113,6 +115,7 @@ pub struct App {
     requires_approval: bool,
     #[cfg(feature = "wasm")]
     vault: Option<Arc<Vault>>,
+    trusted_keys: Option<Arc<TrustedKeys>>,
 }
 
 impl App {
@@ -131,6 +134,7 @@ impl App {
             requires_approval: false,
             #[cfg(feature = "wasm")]
             vault: None,
+            trusted_keys: None,
         }
     }
 

@@ -31,6 +31,8 @@ pub struct RegisterPlugin {
     pub settings: Settings,
     /// What somebody has approved: then it is refused unless that covers it.
     pub approval: Option<Approval>,
+    /// The component's signature, as minisign writes it.
+    pub signature: Option<String>,
     /// Leave the current version current: for a rollout, or to be made current later.
     pub inactive: bool,
 }
@@ -39,7 +41,16 @@ impl RegisterPlugin {
     /// A component without rights.
     pub fn new(name: PluginName, component: Vec<u8>) -> RegisterPlugin {
         let (grants, settings) = (Vec::new(), Settings::default());
-        RegisterPlugin { name, component, grants, expected_digest: None, settings, approval: None, inactive: false }
+        RegisterPlugin {
+            name,
+            component,
+            grants,
+            expected_digest: None,
+            settings,
+            approval: None,
+            signature: None,
+            inactive: false,
+        }
     }
 }
 
@@ -49,6 +60,7 @@ pub struct PluginPlan {
     /// What registering it would do.
     pub registration: Registration,
     component: Vec<u8>,
+    signature: Option<String>,
     configure: Settings,
 }
 
@@ -113,7 +125,10 @@ impl App {
     /// [`AppError::Refused`] where the plugin has another current version by now, or with other rights, than the plan was compared with, and
     /// where a rollout is under way. Those of the store.
     pub async fn plugin_carry_out(&self, plan: PluginPlan) -> AppResult<Registration> {
-        let PluginPlan { mut registration, component, configure } = plan;
+        let PluginPlan { mut registration, component, signature, configure } = plan;
+        if let Some(signature) = &signature {
+            self.keep_signature(&registration.version.digest, signature).await?;
+        }
         let (version, tasks) = (registration.version.clone(), registration.tasks.clone());
         let (name, bytes) = (version.name.clone(), component);
         let reviewed = Some(Reviewed { current: registration.previous.clone(), grants: None });
@@ -142,7 +157,8 @@ impl App {
     /// # Errors
     /// As [`App::plugin_register`].
     pub async fn plugin_plan(&self, request: RegisterPlugin) -> AppResult<PluginPlan> {
-        let RegisterPlugin { name, component, grants, expected_digest, settings, approval, inactive } = request;
+        let RegisterPlugin { name, component, grants, expected_digest, settings, approval, signature, inactive } =
+            request;
         self.check_settings(&settings)?;
         check_grants(&grants)?;
         match &approval {
@@ -153,6 +169,7 @@ impl App {
             }
             None => {}
         }
+        let about_signature = self.check_signature(&name, &component, signature.as_deref()).await?;
         let size_bytes = component.len() as u64;
         let inspection = self.inspect(component.clone(), &grants, expected_digest).await?;
         let previous = readable(self.store.plugin_get(&name).await)?;
@@ -172,6 +189,7 @@ impl App {
         notes.extend(overlaps.iter().map(ToString::to_string));
         #[cfg(feature = "wasm")]
         notes.extend(self.unset_secrets(&grants).await?);
+        notes.extend(about_signature);
         let Inspection { digest, imports, tasks: declarations, footprint } = inspection;
         let version = PluginVersion {
             name,
@@ -186,7 +204,7 @@ impl App {
         let is_inactive = inactive;
         let registration =
             Registration { version, previous, review, tasks, footprint, notes, is_inactive, changes: None };
-        Ok(PluginPlan { registration, component, configure: settings })
+        Ok(PluginPlan { registration, component, signature, configure: settings })
     }
 
     /// Looks into a component, with these rights, for somebody who is to approve them. Nothing is stored.
@@ -253,7 +271,8 @@ impl App {
         };
         let mut verified = Vec::with_capacity(versions.rows.len());
         for version in versions.rows {
-            let faults = self.faults_of(&version).await?;
+            let mut faults = self.faults_of(&version).await?;
+            faults.extend(self.signature_fault(&version.digest).await?);
             verified.push(Verified { name: version.name, digest: Some(version.digest), faults });
         }
         for bad in versions.unreadable {

@@ -74,6 +74,7 @@ impl App {
             }
         };
         let version = version.clone();
+        self.check_stored_signature(name, &version.digest).await?;
         let current = versions.into_iter().find(|version| Some(version.digest) == digest);
         let review = current.as_ref().map(|current| Review::of(current, &version)).unwrap_or_default();
         match approval {

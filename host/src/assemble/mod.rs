@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "wasm")]
 use crate::app::Vault;
-use crate::app::{App, AppError, AppResult, Parts, Sandbox};
+use crate::app::{App, AppError, AppResult, Parts, Sandbox, TrustedKeys};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 #[cfg_attr(not(feature = "sql"), expect(unused_imports, reason = "stores in memory have no schema"))]
@@ -119,10 +119,13 @@ impl Machine {
         };
         #[cfg(feature = "wasm")]
         let vault = Arc::new(Vault::new(Arc::clone(&store), config.secret_key.clone()));
+        let trusted_keys = config.trusted_keys.as_deref().map(TrustedKeys::read).transpose()?.map(Arc::new);
         let (inspector, executors) = match brought.without_sandbox {
             true => (None, Executors::default()),
             #[cfg(feature = "wasm")]
-            false => sandboxed(config, &store, Arc::clone(&vault) as Arc<dyn SecretSource>, &clock)?,
+            false => {
+                sandboxed(config, &store, trusted_keys.clone(), Arc::clone(&vault) as Arc<dyn SecretSource>, &clock)?
+            }
             #[cfg(not(feature = "wasm"))]
             false => (None, Executors::default()),
         };
@@ -137,6 +140,7 @@ impl Machine {
         });
         #[cfg(feature = "wasm")]
         let app = app.with_vault(vault);
+        let app = if let Some(keys) = trusted_keys { app.trusting(keys) } else { app };
         let app = if config.require_approval { app.requiring_approval() } else { app };
         Ok(Opened { app, executors, options: options_of(config)? })
     }
@@ -202,10 +206,11 @@ impl Machine {
 fn sandboxed(
     config: &Config,
     store: &Arc<dyn Store>,
+    trusted_keys: Option<Arc<TrustedKeys>>,
     secrets: Arc<dyn SecretSource>,
     clock: &Arc<dyn Clock>,
 ) -> AppResult<(Option<Arc<dyn PluginInspector>>, Executors)> {
-    let plugins = Arc::new(sandbox::StoredPlugins(Arc::clone(store)));
+    let plugins = Arc::new(sandbox::StoredPlugins { store: Arc::clone(store), trusted_keys });
     let buckets = Some(Arc::new(sandbox::StoredBuckets(Arc::clone(store))) as Arc<dyn KvReader>);
     let sandbox = Arc::new(sandbox::LazySandbox::new(config, plugins, buckets, Some(secrets), Arc::clone(clock)));
     let inspector = Some(Arc::clone(&sandbox) as Arc<dyn PluginInspector>);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
+use crate::app::TrustedKeys;
 use crate::clock::Clock;
 use crate::config::{CompilerLimits, Config};
 use crate::executor::wasm::{Compiler, WasmExecutor, WasmOptions};
@@ -98,12 +99,25 @@ impl PluginInspector for LazySandbox {
 }
 
 /// The plugins of a store.
-pub(super) struct StoredPlugins(pub(super) Arc<dyn Store>);
+pub(super) struct StoredPlugins {
+    pub(super) store: Arc<dyn Store>,
+    /// Those who must have signed them.
+    pub(super) trusted_keys: Option<Arc<TrustedKeys>>,
+}
 
 #[async_trait]
 impl PluginSource for StoredPlugins {
     async fn plugin_bytes(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
-        self.0.plugin_bytes(digest).await.map_err(|error| error.to_string())
+        self.store.plugin_bytes(digest).await.map_err(|error| error.to_string())
+    }
+
+    async fn may_run(&self, digest: &Digest) -> Result<(), String> {
+        let Some(keys) = &self.trusted_keys else { return Ok(()) };
+        match keys.signer_of_stored(&*self.store, digest).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(format!("no key that this host trusts has signed {digest}; register it with --signature")),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

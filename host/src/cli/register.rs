@@ -1,6 +1,6 @@
 //! `host register`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -9,9 +9,11 @@ use super::approval::read_approval;
 use super::context::Context;
 use super::exit::Outcomes;
 use super::flags::{GrantArgs, LimitArgs};
+use super::input::read_text;
 use super::output::{plural, short, shortened};
 use crate::app::{RegisterPlugin, Registration, plugin_name, read_component};
 use crate::config::units::{format_duration, format_size};
+use crate::model::limits::SIGNATURE_BYTES_MAX;
 use crate::model::{Digest, Parallelism, PluginName, Task};
 use crate::store::Put;
 use crate::wire::RegistrationWire;
@@ -39,6 +41,9 @@ pub(super) struct RegisterArgs {
     /// What `plugins approve` has written: the component gets these rights, and is refused if it is another one; the flags below may narrow them and give values
     #[arg(long, value_name = "FILE")]
     approval: Option<PathBuf>,
+    /// The component's signature, as `minisign -Sm` writes it [default: the component's file with `.minisig` after it, if there is one]
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     #[command(flatten)]
     grants: GrantArgs,
     #[command(
@@ -58,6 +63,7 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         grants = approval.grants(grants)?;
     }
     let component = read_component(&args.file).await?;
+    let signature = signature(&args.file, args.signature).await?;
     let name = plugin_name(args.name, &args.file)?;
     let app = context.app().await?;
     let is_agreed = args.yes || approval.is_some();
@@ -67,6 +73,7 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         expected_digest,
         settings,
         approval,
+        signature,
         inactive,
         ..RegisterPlugin::new(name, component)
     };
@@ -79,6 +86,22 @@ pub(super) async fn run(context: &mut Context, args: RegisterArgs) -> Outcomes {
         agree(context, version, review, &report(&plan.registration), "Register it with these rights?").await?;
     }
     print(context, &app.plugin_carry_out(plan).await?)
+}
+
+/// The signature of a component: the one that is named, or the one beside it.
+async fn signature(component: &Path, named: Option<PathBuf>) -> Outcomes<Option<String>> {
+    let file = match named {
+        Some(file) => file,
+        None => {
+            let mut beside = component.as_os_str().to_owned();
+            beside.push(".minisig");
+            match Path::new(&beside).try_exists() {
+                Ok(true) => PathBuf::from(beside),
+                _ => return Ok(None),
+            }
+        }
+    };
+    Ok(Some(read_text(&file, SIGNATURE_BYTES_MAX as u64).await?))
 }
 
 fn print(context: &mut Context, registration: &Registration) -> Outcomes {

@@ -40,6 +40,9 @@ pub(super) struct GlobalArgs {
     /// Register plugins only with `--approval`: what nobody has approved is refused
     #[arg(long, global = true, env = "HOST_REQUIRE_APPROVAL", hide_env_values = true, value_parser = BoolishValueParser::new())]
     require_approval: bool,
+    /// File with public keys of minisign: plugins that none of them has signed are neither registered nor run
+    #[arg(long, global = true, env = "HOST_TRUSTED_KEYS", value_name = "FILE", hide_env_values = true)]
+    trusted_keys: Option<PathBuf>,
     /// File with the key that secrets are sealed under; made with the first secret [default: secret.key in the data folder]
     #[arg(long, global = true, env = "HOST_SECRET_KEY_FILE", value_name = "FILE", hide_env_values = true)]
     secret_key_file: Option<PathBuf>,
@@ -179,6 +182,7 @@ impl GlobalArgs {
             serve,
             auto_migrate: self.auto_migrate || file.auto_migrate.unwrap_or(false),
             require_approval: self.require_approval || file.require_approval.unwrap_or(false),
+            trusted_keys: self.trusted_keys.clone().or(file.trusted_keys),
         })
     }
 }

@@ -41,6 +41,7 @@ pub(super) struct File {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) auto_migrate: Option<bool>,
     pub(super) require_approval: Option<bool>,
+    pub(super) trusted_keys: Option<PathBuf>,
     pub(super) secret_key_file: Option<PathBuf>,
     pub(super) secret_key_command: Option<String>,
     #[serde(default)]

@@ -8,6 +8,6 @@ mod serving;
 mod streams;
 
 /// What an ID or a name is in a path.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -17,6 +17,17 @@ mod schedules;
 mod secrets;
 pub(crate) mod serving;
 mod settings;
+mod signatures;
 mod transfer;
 mod triggers;
 mod versions;
+
+use tests::cli::User;
+
+use crate::generated::{Encoding, Plugin};
+
+/// The file of a plugin whose only task, `run`, imports nothing and answers with this JSON.
+fn answering(user: &User, name: &str, answer: &str) -> String {
+    let component = Plugin::returning(Encoding::Json, answer.as_bytes()).component();
+    user.file(name, component).to_str().expect("the path is UTF-8").to_owned()
+}

@@ -4,13 +4,8 @@ use serde_json::json;
 use tests::artifacts::plugin;
 use tests::cli::{Said, User};
 
+use super::answering;
 use crate::generated::{Encoding, Plugin};
-
-/// A plugin whose only task, `run`, imports nothing and answers with this JSON.
-fn answering(user: &User, name: &str, answer: &str) -> String {
-    let component = Plugin::returning(Encoding::Json, answer.as_bytes()).component();
-    user.file(name, component).to_str().expect("the path is UTF-8").to_owned()
-}
 
 fn example(name: &str) -> String {
     plugin(name).to_str().expect("the path is UTF-8").to_owned()

@@ -88,6 +88,7 @@ pub const PROGRAMS: &[Program] = &[
     row("pgbouncer",          Debian("pgbouncer"),            Tests,        "tests of the event broker of PostgreSQL behind a pooler"),
     row("prometheus",         Debian("prometheus"),           Tests,        "tests of what is measured: it reads that"),
     row("promtool",           Debian("prometheus"),           Tests,        "tests of what is measured, and of the alerts"),
+    row("minisign",           Debian("minisign"),             Tests,        "tests of signed plugins"),
     row("apt-get",            Debian("apt"),                  WherePresent, "set-up, where something is missing"),
     row("sudo",               Debian("sudo"),                 WherePresent, "set-up, where something is missing and it is not run as root"),
     row("git",                Debian("git"),                  WherePresent, "`cargo xtask mutants`, which copies what belongs to the project"),

@@ -39,6 +39,8 @@ pub struct Config {
     pub auto_migrate: bool,
     /// Register plugins only with an approval that covers them.
     pub require_approval: bool,
+    /// A file with the keys that are trusted: components that none of them has signed are neither registered nor run.
+    pub trusted_keys: Option<PathBuf>,
     /// Where the key is that secrets are sealed under.
     pub secret_key: SecretKeySource,
 }
@@ -72,6 +74,7 @@ impl Config {
             serve: Serve::default(),
             auto_migrate: false,
             require_approval: false,
+            trusted_keys: None,
         }
     }
 }

@@ -138,6 +138,11 @@ impl BucketName {
         BucketName(Arc::from("host.secrets"))
     }
 
+    /// The bucket in which the host keeps signatures of components.
+    pub fn of_signatures() -> BucketName {
+        BucketName(Arc::from("host.signatures"))
+    }
+
     /// Whether it is the host's own: no plugin can be granted it, and no command shows what is in it.
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with("host.")

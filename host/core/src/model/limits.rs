@@ -103,6 +103,9 @@ pub const KV_WRITTEN_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const SECRETS_GRANTED_MAX: usize = 32;
 /// Largest secret, in bytes. Sealed, it fits into a bucket.
 pub const SECRET_BYTES_MAX: usize = 32 * 1024;
+
+/// Longest signature of a component, in bytes. What minisign writes has some 300.
+pub const SIGNATURE_BYTES_MAX: usize = 4 * 1024;
 /// Largest bucket, in bytes. Default; an operator may move it.
 pub const KV_BUCKET_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

@@ -35,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
                 ("fuel", "fuel of one attempt"),
                 ("memory", "memory of one attempt"),
                 ("sha256", "refuse the component unless this is its SHA-256"),
+                ("signature", "the component's signature, as `minisign -Sm` writes it"),
                 ("plan", "check and report, but change nothing"),
                 ("inactive", "leave the current version current"),
                 YES,
@@ -87,6 +88,7 @@ async fn register(call: Call) -> Answered {
         grants: grants(&call)?,
         expected_digest: query.parsed::<Digest>("sha256")?,
         settings,
+        signature: query.one("signature")?.map(str::to_owned),
         inactive: query.is_set("inactive")?,
         ..RegisterPlugin::new(name, call.body.to_vec())
     };
