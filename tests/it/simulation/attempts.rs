@@ -66,7 +66,7 @@ impl Executor for Attempts {
         let span = Duration::from_millis(random.u64(0..millis_max));
         let (fails, is_deaf) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
         // Code that nobody can stop, such as one that holds its thread.
-        let is_stuck = !is_scheduled && random.u8(0..20) == 0;
+        let is_stuck = !is_scheduled && !is_long && random.u8(0..8) == 0;
         let span = if is_stuck { 3 * span } else { span };
         let most = most.map(|most| most as usize);
         let _running =
