@@ -124,17 +124,24 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         "scheduler::",
     ),
-    mutant(
-        "slow samples of the store's clock are thrown away",
-        "host/store/src/store_clock.rs",
-        "        if measured.took() <= quick {",
-        "        if measured.took() <= quick || true {",
+    // What is due and which leases are over is compared by the store's own clock, where it has one: a wrong offset does little harm.
+    with_test(
+        mutant(
+            "slow samples of the store's clock are thrown away",
+            "host/store/src/store_clock.rs",
+            "        if measured.took() <= quick {",
+            "        if measured.took() <= quick || true {",
+        ),
+        "store_clock::",
     ),
-    mutant(
-        "a step of the store's clock is seen by a slow answer too",
-        "host/store/src/store_clock.rs",
-        "        } else if is_suspicious(step) {",
-        "        } else if is_suspicious(step) && false {",
+    with_test(
+        mutant(
+            "a step of the store's clock is seen by a slow answer too",
+            "host/store/src/store_clock.rs",
+            "        } else if is_suspicious(step) {",
+            "        } else if is_suspicious(step) && false {",
+        ),
+        "store_clock::",
     ),
     mutant(
         "spans run on the monotonic clock",
