@@ -15,7 +15,7 @@ use crate::app::{AppError, BulkAction, CancelJob};
 use crate::config::units::{format_size, parse_duration};
 use crate::model::{Job, JobId, Outcome};
 use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
-use crate::words::{ending, executor_of, readable, run_settings, usage};
+use crate::words::{ending, executor_of, progress, readable, run_settings, usage};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {
@@ -154,10 +154,7 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
         lines.extend(error.backtrace.iter().flat_map(|trace| trace.lines()).map(|line| format!("  {line}")));
         lines.join("\n")
     });
-    let progress = job.progress.as_ref().map(|progress| match progress.total {
-        Some(total) => format!("{} of {total} {}", progress.done, progress.note),
-        None => format!("{} {}", progress.done, progress.note),
-    });
+    let progress = job.progress.as_ref().map(progress);
     let lease = job.lease.as_ref().map(|lease| format!("held by {} until {}", lease.holder, time(lease.expires_at)));
     let settings = &job.spec.settings;
     let jitter = Some(readable(job.spec.jitter)).filter(|_| !job.spec.jitter.is_zero());

@@ -53,6 +53,7 @@ mod submit;
 mod supervisor;
 mod system;
 mod tasks;
+mod top;
 mod trigger;
 mod when;
 
@@ -121,6 +122,8 @@ enum Command {
     Cleanup,
     /// How things stand: jobs, schedules, schedulers
     Status,
+    /// How things stand, again and again: jobs that run, that ended and that failed, queues, schedulers
+    Top(top::TopArgs),
     /// Show or apply what brings the store's schema up to date
     Migrate(system::MigrateArgs),
     /// Write everything that the store holds into a file, for backup or for another store
@@ -239,6 +242,7 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Events(args) => events::run(context, args).await,
         Command::Cleanup => system::cleanup(context).await,
         Command::Status => system::status(context).await,
+        Command::Top(args) => top::run(context, args).await,
         Command::Migrate(args) => system::migrate(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Import(args) => import::run(context, args).await,

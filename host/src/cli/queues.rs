@@ -48,6 +48,10 @@ async fn list(context: &mut Context) -> Outcomes {
     if queues.is_empty() {
         return Ok(context.out.note("no queue has jobs or workers")?);
     }
+    table(context, &queues)
+}
+
+pub(super) fn table(context: &mut Context, queues: &[QueueState]) -> Outcomes {
     let rows = queues.iter().map(|QueueState { row, workers }| {
         let state = if row.is_paused { "paused" } else { "open" };
         let counts = [waiting(row), row.running].map(|count| count.to_string());

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::Outcomes;
 use super::output::{plural, time, time_or_dash};
+use crate::app::Status;
 use crate::assemble::{Migrating, Migrations};
 use crate::config::units::format_size;
 use crate::model::MemoryLoad;
@@ -22,22 +23,30 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         answer["data_dir"] = config.data_dir.display().to_string().into();
         return Ok(context.out.json(&answer)?);
     }
+    let mut pairs = vec![
+        ("store", store),
+        ("data folder", config.data_dir.display().to_string()),
+        ("plugins", format!("{} with {}", status.plugins, plural(status.tasks, "task"))),
+    ];
+    pairs.extend(state(&status));
+    Ok(context.out.pairs(&pairs)?)
+}
+
+/// How jobs, schedules and schedulers stand, and what is wrong.
+pub(super) fn state(status: &Status) -> Vec<(&'static str, String)> {
     let jobs = status.jobs;
-    let mut schedulers = status.schedulers.iter().map(|scheduler| match scheduler.stopped_at {
+    let schedulers = status.schedulers.iter().map(|scheduler| match scheduler.stopped_at {
         Some(stopped) => format!("{} ({}), stopped {}", scheduler.id, scheduler.role, time(stopped)),
         None => {
             let memory = scheduler.memory.map(memory).unwrap_or_default();
             format!("{} ({}), last seen {}{memory}", scheduler.id, scheduler.role, time(scheduler.seen_at))
         }
     });
-    let schedulers = schedulers.by_ref().collect::<Vec<_>>().join("\n");
+    let schedulers = schedulers.collect::<Vec<_>>().join("\n");
     let unserved = status.unserved.iter().map(|it| format!("{}, {}", plural_jobs(it.jobs), it.waits_for));
     let unserved = unserved.collect::<Vec<_>>().join("\n");
     let clock = status.store_clock_ahead_ms.map(|ahead| format!("{ahead} ms ahead of this host's"));
-    Ok(context.out.pairs(&[
-        ("store", store),
-        ("data folder", config.data_dir.display().to_string()),
-        ("plugins", format!("{} with {}", status.plugins, plural(status.tasks, "task"))),
+    vec![
         ("schedules", format!("{}, {} of them paused", status.schedules, status.schedules_paused)),
         ("next due", time_or_dash(status.next_due)),
         ("jobs", format!("{} queued, {} running, {} finished", jobs.queued, jobs.running, jobs.finished)),
@@ -45,7 +54,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
         ("schedulers", if schedulers.is_empty() { "none".to_owned() } else { schedulers }),
         ("unreadable", status.unreadable.lines().join("\n")),
         ("store's clock", clock.unwrap_or_default()),
-    ])?)
+    ]
 }
 
 fn plural_jobs(count: u64) -> String {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::text::plural;
 use crate::config::units::{format_duration, format_size};
+#[cfg(feature = "cli")]
+use crate::model::Progress;
 use crate::model::{HttpUsage, Job, Usage};
 use crate::wire::payload_value;
 
@@ -22,6 +24,15 @@ pub(crate) fn ending(job: &Job) -> String {
         (Some(result), _) => payload_value(result).map_or_else(|fault| fault, |value| value.to_string()),
         (None, Some(error)) => format!("{}: {}", error.kind, error.message),
         (None, None) => String::new(),
+    }
+}
+
+/// How far a job is, by its own account.
+#[cfg(feature = "cli")]
+pub(crate) fn progress(progress: &Progress) -> String {
+    match progress.total {
+        Some(total) => format!("{} of {total} {}", progress.done, progress.note),
+        None => format!("{} {}", progress.done, progress.note),
     }
 }
 

@@ -9,9 +9,9 @@ mod settings;
 mod text;
 
 pub(crate) use fire::{what, why};
-#[cfg(feature = "cli")]
-pub(crate) use job::http_usage;
 pub(crate) use job::{ending, readable, usage};
+#[cfg(feature = "cli")]
+pub(crate) use job::{http_usage, progress};
 pub(crate) use rights::{PURE, asks, granted};
 pub(crate) use settings::{executor_of, grace_time, layer_of_task, run_settings, schedule_settings, state_of_schedule};
 #[cfg(feature = "cli")]

@@ -18,6 +18,7 @@ mod secrets;
 pub(crate) mod serving;
 mod settings;
 mod signatures;
+mod top;
 mod transfer;
 mod triggers;
 mod versions;
