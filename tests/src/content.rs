@@ -8,10 +8,11 @@ use host::broker::local::LocalBroker;
 use host::clock::SystemClock;
 use host::config::Caps;
 use host::model::{
-    Backoff, BucketName, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, HttpUsage,
-    Import, Job, JobError, JobId, JobSettings, JobSpec, KvAccess, KvKey, KvWrite, KvWrites, LeaseToken, LogLevel,
-    LogLine, Metadata, Outcome, Overlap, Parallelism, Pause, PauseAfter, Payload, PluginName, PluginVersion, Progress,
-    Schedule, SecretGrant, SecretName, Settings, Target, Task, TaskDeclaration, TaskName, Timestamp, Usage, WriteQuota,
+    Backoff, BucketName, Coalesce, Digest, DirAccess, Encoding, ErrorKind, FolderIdentity, GraceTime, Grant, Hook,
+    HookSettings, HttpUsage, Import, Job, JobError, JobId, JobSettings, JobSpec, KvAccess, KvKey, KvWrite, KvWrites,
+    LeaseToken, LogLevel, LogLine, Metadata, Outcome, Overlap, Parallelism, Pause, PauseAfter, Payload, PluginName,
+    PluginVersion, Progress, Schedule, SecretGrant, SecretName, Settings, Target, Task, TaskDeclaration, TaskName,
+    Timestamp, Usage, WriteQuota,
 };
 use host::store::record::BATCH_RECORDS_MAX;
 use host::store::{
@@ -469,6 +470,11 @@ fn every_setting() -> Settings {
         pause_after: Some(PauseAfter::Never),
         until_success: Some(false),
         max_fires: std::num::NonZeroU32::new(1_000_000),
+        hooks: HookSettings {
+            on_failure: Some("ops:dead-letter".parse().expect("a hook")),
+            on_success: Some(Hook::None),
+            on_missed: Some("late".parse().expect("a hook")),
+        },
         executor: None,
         timeout: Some(Duration::from_millis(1_500)),
         fuel: Some(u64::MAX),

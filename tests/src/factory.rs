@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use host::model::{
-    Backoff, Coalesce, ConflictPolicy, Digest, Incarnation, JobId, JobIdSource, JobSettings, JobSpec, LeaseToken,
-    Metadata, Overlap, Parallelism, Payload, PluginName, PluginVersion, QueueName, Schedule, ScheduleId, ScheduleLife,
-    SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
+    Backoff, Coalesce, ConflictPolicy, Digest, Hooks, Incarnation, JobId, JobIdSource, JobSettings, JobSpec,
+    LeaseToken, Metadata, Overlap, Parallelism, Payload, PluginName, PluginVersion, QueueName, Schedule, ScheduleId,
+    ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
 };
 use host::store::{
     AcquireJobs, AcquireSchedules, AddSchedule, AfterFire, Choice, Ending, ExtendJobs, FireSchedule, PutPlugin,
@@ -133,6 +133,7 @@ pub fn job_settings() -> JobSettings {
         version: None,
         pause_after: None,
         until_success: false,
+        hooks: Hooks::default(),
         backfill: false,
         metadata: Metadata::default(),
     }
@@ -216,6 +217,7 @@ pub fn release(id: JobId, token: LeaseToken, ending: Ending) -> ReleaseJob {
         lines: Vec::new(),
         progress: None,
         concerned: None,
+        hooked: None,
         effects: host::store::Effects::default(),
     }
 }

@@ -158,8 +158,9 @@ impl App {
     }
 
     /// The job that is asked for, of a task that was looked up.
-    pub(super) async fn job_spec_of(&self, task: Task, new: NewJob, unique: Option<Unique>) -> AppResult<JobSpec> {
+    pub(super) async fn job_spec_of(&self, task: Task, mut new: NewJob, unique: Option<Unique>) -> AppResult<JobSpec> {
         self.check_job_settings(&new.settings)?;
+        self.check_hooks(&mut new.settings.hooks, &task.id).await?;
         if let JobStart::In(span) = new.start {
             check_span("the delay", span)?;
         }

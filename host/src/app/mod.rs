@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod grants;
 mod history;
+mod hooks;
 mod invoke;
 mod jobs;
 mod kv;

@@ -110,7 +110,9 @@ impl App {
         after.coalesce = change.coalesce.unwrap_or(before.coalesce);
         after.max_jitter = change.max_jitter.unwrap_or(before.max_jitter);
         change.unset.iter().for_each(|name| name.unset(&mut after.settings));
-        after.settings = change.settings.over(&after.settings);
+        let mut settings = change.settings.clone();
+        self.check_hooks(&mut settings.hooks, &before.task_id).await?;
+        after.settings = settings.over(&after.settings);
         if change.settings.metadata != Metadata::default() {
             self.check_job_settings(&after.settings)?;
         }

@@ -124,7 +124,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::schedule_add`].
-    pub async fn schedule_check(&self, new: NewSchedule) -> AppResult<CheckedSchedule> {
+    pub async fn schedule_check(&self, mut new: NewSchedule) -> AppResult<CheckedSchedule> {
         self.check_job_settings(&new.settings)?;
         check_span("max_jitter", new.max_jitter)?;
         if let Some(id) = &new.id {
@@ -133,6 +133,7 @@ impl App {
         let first = new.trigger.first_fire()?;
         let task = self.task_resolve(&new.task).await?.task;
         let task = self.task_pinned(task, new.settings.version).await?;
+        self.check_hooks(&mut new.settings.hooks, &task.id).await?;
         let args = new.args.payload(Callee::of(&task, new.unchecked), &self.caps)?;
         let task_id = task.id;
         let id = match new.id {

@@ -122,7 +122,9 @@ impl App {
         for name in &request.unset {
             name.unset(&mut task.configured);
         }
-        task.configured = request.settings.over(&task.configured);
+        let mut settings = request.settings;
+        self.check_hooks(&mut settings.hooks, &task.id).await?;
+        task.configured = settings.over(&task.configured);
         self.check_settings(&task.configured)?;
         if let Some(description) = request.description {
             task.description = description;

@@ -13,8 +13,8 @@ use crate::app::{
 use crate::config::units::{parse_duration, parse_size};
 use crate::config::words::{parse_backoff, parse_count, parse_max_fires, parse_pause_after};
 use crate::model::{
-    Backoff, ConcurrencyKey, ConflictPolicy, Digest, ExecutorName, Grant, Metadata, PauseAfter, QueueName, Settings,
-    json,
+    Backoff, ConcurrencyKey, ConflictPolicy, Digest, ExecutorName, Grant, Hook, HookSettings, Metadata, PauseAfter,
+    QueueName, Settings, json,
 };
 
 /// Settings of a job, over those of its task.
@@ -217,7 +217,7 @@ fn split_pair(flag: &str, pair: &str) -> Outcomes<(String, String)> {
     }
 }
 
-/// When a schedule stops by itself.
+/// When a schedule stops by itself, and what the ends of its jobs call.
 #[derive(Debug, Default, PartialEq, Args)]
 pub(super) struct StopArgs {
     /// Pause it when so many of its jobs have failed one after the other, or `none` for never [default: the task's]
@@ -229,6 +229,8 @@ pub(super) struct StopArgs {
     /// Finish it when it has fired so often; a fire that makes no job does not count
     #[arg(long, value_name = "N", value_parser = parse_max_fires)]
     max_fires: Option<NonZeroU32>,
+    #[command(flatten)]
+    hooks: HookArgs,
 }
 
 impl StopArgs {
@@ -238,8 +240,30 @@ impl StopArgs {
             pause_after: self.pause_after,
             until_success: self.until_success.then_some(true),
             max_fires: self.max_fires,
+            hooks: self.hooks.hooks(),
             ..settings
         }
+    }
+}
+
+/// What runs when a job has ended.
+#[derive(Debug, Default, PartialEq, Args)]
+pub(super) struct HookArgs {
+    /// Run this task when a job has failed and no attempt is left, with what is known of the job as its argument `job`; `none` for none
+    #[arg(long, value_name = "TASK")]
+    on_failure: Option<Hook>,
+    /// Run this task when a job has succeeded
+    #[arg(long, value_name = "TASK")]
+    on_success: Option<Hook>,
+    /// Run this task when a job has missed its start deadline
+    #[arg(long, value_name = "TASK")]
+    on_missed: Option<Hook>,
+}
+
+impl HookArgs {
+    pub(super) fn hooks(&self) -> HookSettings {
+        let HookArgs { on_failure, on_success, on_missed } = self;
+        HookSettings { on_failure: on_failure.clone(), on_success: on_success.clone(), on_missed: on_missed.clone() }
     }
 }
 

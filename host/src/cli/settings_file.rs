@@ -12,7 +12,7 @@ use crate::app::AppError;
 use crate::config::units::{parse_duration, parse_size};
 use crate::config::words::{parse_backoff, parse_grace_time, parse_parallelism, parse_pause_after};
 use crate::config::{Caps, CompilerLimits, DeclaredCaps, QueueLimit, Role};
-use crate::model::{ConcurrencyKey, ExecutorName, Metadata, Overlap, QueueName, SchedulerId, Settings};
+use crate::model::{ConcurrencyKey, ExecutorName, HookSettings, Metadata, Overlap, QueueName, SchedulerId, Settings};
 
 pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -200,6 +200,7 @@ impl TaskDefaultsFile {
             pause_after: pause_after.transpose()?,
             until_success: None,
             max_fires: None,
+            hooks: HookSettings::default(),
             executor: self.executor.map(|name| name.0),
             timeout: self.timeout.map(|span| span.0),
             fuel: self.fuel,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::Outcomes;
-use super::flags::SettingsArgs;
+use super::flags::{HookArgs, SettingsArgs};
 use super::output::{printable, shortened};
 use super::when::OverlapArg;
 use crate::app::{ConfigureTask, RemovedTask, SettingName};
@@ -68,6 +68,8 @@ struct ConfigureArgs {
     /// Pause its schedules when so many of their jobs have failed one after the other, or `none` for never [default: none]
     #[arg(long, value_name = "N", value_parser = parse_pause_after)]
     pause_after: Option<PauseAfter>,
+    #[command(flatten)]
+    hooks: HookArgs,
     /// Take a setting back, so that what the author or the host says holds again; may be repeated
     #[arg(long, value_name = "SETTING")]
     unset: Vec<UnsetArg>,
@@ -87,6 +89,9 @@ pub(super) enum UnsetArg {
     PauseAfter,
     UntilSuccess,
     MaxFires,
+    OnFailure,
+    OnSuccess,
+    OnMissed,
     Executor,
     Timeout,
     Fuel,
@@ -110,6 +115,9 @@ impl From<UnsetArg> for SettingName {
             UnsetArg::PauseAfter => SettingName::PauseAfter,
             UnsetArg::UntilSuccess => SettingName::UntilSuccess,
             UnsetArg::MaxFires => SettingName::MaxFires,
+            UnsetArg::OnFailure => SettingName::OnFailure,
+            UnsetArg::OnSuccess => SettingName::OnSuccess,
+            UnsetArg::OnMissed => SettingName::OnMissed,
             UnsetArg::Executor => SettingName::Executor,
             UnsetArg::Timeout => SettingName::Timeout,
             UnsetArg::Fuel => SettingName::Fuel,
@@ -185,6 +193,7 @@ async fn configure(context: &mut Context, args: ConfigureArgs) -> Outcomes {
         misfire_grace_time: args.misfire_grace_time,
         overlap: args.overlap.map(Into::into),
         pause_after: args.pause_after,
+        hooks: args.hooks.hooks(),
         ..args.settings.settings()?
     };
     let request = ConfigureTask {

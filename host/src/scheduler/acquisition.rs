@@ -77,6 +77,7 @@ impl Acquisition {
         }));
         let missed = |job: &EndedJob| ReleasedJob::new(job.id, job.task_id.clone(), Some(Outcome::MissedStartDeadline));
         core.notifier.publish(acquired.missed.iter().map(|job| missed(job).into()));
+        publish_hooked(core, &acquired.hooked);
         publish_unreadable(core, &acquired.unreadable);
         Leased { acquired, held_until: asked_at.saturating_add(core.options.lease_duration) }
     }
@@ -93,6 +94,19 @@ pub(super) async fn acquire(
     let request = acquisition.request(core, limit, queues, choice);
     let acquired = core.store.job_acquire(request).await?;
     Ok(acquisition.answered(core, acquired))
+}
+
+/// Tells of jobs that hooks have made.
+pub(super) fn publish_hooked(core: &Core, made: &[EndedJob]) {
+    if made.is_empty() {
+        return;
+    }
+    core.notifier.publish(made.iter().cloned().map(|EndedJob { id: job_id, task_id }| EventKind::JobAdded {
+        job_id,
+        task_id,
+        schedule_id: None,
+    }));
+    core.jobs_changed.notify_one();
 }
 
 /// Tells of jobs that cannot be read.

@@ -124,6 +124,7 @@ fn publish_recovered(core: &Core, recovered: &Recovered) {
     core.notifier.publish(recovered.cancelled.iter().map(released(Some(Outcome::Cancelled))));
     recovered.stopped.iter().cloned().for_each(|stopped| super::stopped::publish(core, stopped));
     super::rollout::returned(core, recovered.returned.iter().cloned());
+    super::acquisition::publish_hooked(core, &recovered.hooked);
     super::acquisition::publish_unreadable(core, &recovered.unreadable);
     for job in &recovered.requeued {
         tracing::warn!(job.id = %job.id, task.id = %job.task_id, "the worker of a job vanished; the job is queued again");

@@ -466,6 +466,7 @@ fn given_back(job: &Job, token: LeaseToken, not_before: Option<Timestamp>) -> Re
         lines: Vec::new(),
         progress: None,
         concerned: None,
+        hooked: None,
         effects: Effects::default(),
     }
 }

@@ -19,7 +19,7 @@ use super::writer::{Ended, Subject, Write};
 use crate::clock::{Clock as _, Instant};
 use crate::executor::{Finished, Invocation, Limits, MayBegin, Report, Retry, RunControl, Runnable, Verdict};
 use crate::model::{ErrorKind, Job, JobError, LogLine, Outcome, Payload, Progress, Timestamp};
-use crate::store::{Effects, Ending, JobReport, ReleaseJob};
+use crate::store::{Effects, Ending, HookedJob, JobReport, ReleaseJob};
 
 /// Most lines that wait between a guest and its runner.
 const REPORTS_MAX: usize = 256;
@@ -124,6 +124,7 @@ impl Runner {
             lines: self.buffer.lines,
             progress: self.buffer.progress,
             concerned: self.job.spec.concerned(),
+            hooked: HookedJob::of(&self.job, self.core.time.now()),
             effects: if returned.is_some() { finished.effects } else { Effects::default() },
         };
         let ended = Ended { release, subject: Subject::of(&self.job), rolled_out, if_refused };

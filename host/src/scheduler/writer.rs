@@ -17,8 +17,8 @@ use super::core::Core;
 use super::rollout;
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{
-    Backoff, Effects, ErrorKind, Job, JobError, JobSpec, KvRefusal, Outcome, PluginName, ReleaseError, ReleasedJob,
-    ScheduleId, TaskId, Timestamp,
+    Backoff, Effects, ErrorKind, EventKind, Job, JobError, JobSpec, KvRefusal, Outcome, PluginName, ReleaseError,
+    ReleasedJob, ScheduleId, TaskId, Timestamp,
 };
 use crate::store::{
     CountRollout, Ending, ExchangeJobs, ExchangedJobs, JobReport, PayloadBytes as _, ReleaseJob, ReleaseJobs, Released,
@@ -376,6 +376,8 @@ fn after_release(core: &Core, stored: Vec<(End, Released)>) -> (Vec<CountRollout
         core.metrics.attempt_ended(&subject.task_id, &release);
         has_effects |= !release.effects.schedules.is_empty();
         core.notifier.publish([released(core, subject, &release).into()]);
+        let hook = release.hook_call().map(|call| (call.id, call.task_id));
+        core.notifier.publish(hook.map(|(job_id, task_id)| EventKind::JobAdded { job_id, task_id, schedule_id: None }));
         if let Released::StoredAndStopped(stopped) = answer {
             super::stopped::publish(core, stopped);
         }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::settings::{RunSettingsWire, layer};
+use super::settings::{HooksWire, RunSettingsWire, layer};
 use super::{grace_millis, millis, payload_value};
 use crate::app::{App, AppResult};
 use crate::model::{Coalesce, Pause, ResolvedSettings, Schedule, Task, TaskId, Timestamp};
@@ -26,6 +26,8 @@ pub(crate) struct ScheduleWire {
     /// After how many failures in a row it is paused; `null` for never.
     pub(crate) pause_after: Option<NonZeroU32>,
     pub(crate) until_success: bool,
+    #[serde(flatten)]
+    pub(crate) hooks: HooksWire,
     /// `null` where there is no bound.
     pub(crate) max_fires: Option<NonZeroU32>,
     pub(crate) max_jitter_ms: u64,
@@ -127,6 +129,7 @@ impl ScheduleWire {
             overlap: settings.overlap.as_str(),
             pause_after: settings.pause_after.failures(),
             until_success: settings.until_success,
+            hooks: HooksWire::from(&settings.hooks),
             max_fires: settings.max_fires,
             max_jitter_ms: millis(schedule.max_jitter),
             metadata: settings.metadata.0,

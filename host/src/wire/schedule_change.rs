@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::schedule::{coalesce_name, describe};
 use crate::app::ScheduleChanged;
 use crate::config::units::format_duration;
-use crate::model::{Overlap, PauseAfter, Settings};
+use crate::model::{Hook, HookSettings, Overlap, PauseAfter, Settings};
 use crate::trigger::Fire;
 
 /// What `schedules set` prints.
@@ -60,11 +60,23 @@ pub(crate) fn schedule_differences(changed: &ScheduleChanged) -> Vec<(&'static s
         let shown = |max: Option<NonZeroU32>| max.map_or_else(|| "any number".to_owned(), |max| max.to_string());
         differences.push(("max fires", format!("{} (it was: {})", shown(new.max_fires), shown(old.max_fires))));
     }
+    for ((name, new), (_, old)) in new.hooks.named().into_iter().zip(old.hooks.named()) {
+        if new != old {
+            let shown = |hook: Option<&Hook>| hook.map_or_else(|| "as the task says".to_owned(), ToString::to_string);
+            let name = match name {
+                "on_failure" => "on failure",
+                "on_success" => "on success",
+                _ => "on missed",
+            };
+            differences.push((name, format!("{} (it was: {})", shown(new), shown(old))));
+        }
+    }
     let others = |settings: &Settings| Settings {
         overlap: None,
         pause_after: None,
         until_success: None,
         max_fires: None,
+        hooks: HookSettings::default(),
         ..settings.clone()
     };
     if others(new) != others(old) {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{grace_millis, millis};
-use crate::model::{Backoff, JobSettings, Payload, ResolvedSettings, Settings};
+use crate::model::{Backoff, Hooks, JobSettings, Payload, ResolvedSettings, Settings, TaskId};
 
 /// The settings that hold for what a job runs. `executor` is `null` where none was named.
 #[derive(Serialize)]
@@ -22,6 +22,24 @@ pub(crate) struct RunSettingsWire {
     pub(crate) result_ttl_ms: u64,
     /// The version of the plugin that was asked for.
     pub(crate) version: Option<String>,
+}
+
+/// The tasks that run when a job has ended; `null` for none.
+#[derive(Serialize)]
+pub(crate) struct HooksWire {
+    pub(crate) on_failure: Option<String>,
+    pub(crate) on_success: Option<String>,
+    pub(crate) on_missed: Option<String>,
+}
+
+impl From<&Hooks> for HooksWire {
+    fn from(hooks: &Hooks) -> HooksWire {
+        HooksWire {
+            on_failure: hooks.on_failure.as_ref().map(ToString::to_string),
+            on_success: hooks.on_success.as_ref().map(ToString::to_string),
+            on_missed: hooks.on_missed.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -83,6 +101,7 @@ pub(crate) fn layer(settings: &Settings) -> Value {
         pause_after,
         until_success,
         max_fires,
+        hooks,
         executor,
         timeout,
         fuel,
@@ -115,7 +134,8 @@ pub(crate) fn layer(settings: &Settings) -> Value {
         ("version", version.map(|version| json!(version.to_string()))),
         ("metadata", (!metadata.0.is_empty()).then(|| Value::Object(metadata.0.clone()))),
     ];
-    let set = keys.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let hooks = hooks.named().map(|(name, hook)| (name, hook.map(|hook| json!(hook.task().map(TaskId::as_str)))));
+    let set = keys.into_iter().chain(hooks).filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(set.collect::<Map<_, _>>())
 }
 

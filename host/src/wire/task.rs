@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::settings::{BackoffWire, layer};
+use super::settings::{BackoffWire, HooksWire, layer};
 use super::{grace_millis, millis};
 use crate::model::Target;
 use crate::scheduler::Executors;
@@ -24,6 +24,8 @@ pub(crate) struct TaskWire {
     pub(crate) overlap: &'static str,
     /// `null` for never.
     pub(crate) pause_after: Option<std::num::NonZeroU32>,
+    #[serde(flatten)]
+    pub(crate) hooks: HooksWire,
     pub(crate) executor: String,
     pub(crate) timeout_ms: u64,
     pub(crate) fuel: u64,
@@ -75,6 +77,7 @@ impl TaskWire {
             misfire_grace_time_ms: grace_millis(settings.misfire_grace_time),
             overlap: settings.overlap.as_str(),
             pause_after: settings.pause_after.failures(),
+            hooks: HooksWire::from(&settings.hooks),
             executor: settings.executor.map_or_else(|| usual_executor.to_owned(), |name| name.to_string()),
             timeout_ms: millis(settings.timeout),
             fuel: settings.fuel,

@@ -2,7 +2,7 @@
 
 use super::text::time_or_dash;
 use crate::config::units::{format_duration, format_size};
-use crate::model::{Backoff, GraceTime, JobSettings, Pause, Schedule, Settings, Task};
+use crate::model::{Backoff, GraceTime, JobSettings, Pause, Schedule, Settings, Task, TaskId};
 use crate::wire::{KnownTasks, ScheduleState, coalesce_name, settings_of};
 
 /// What a schedule does at present, and why.
@@ -79,8 +79,16 @@ pub(crate) fn run_settings(
         ("priority", settings.priority.to_string() + mark(|layer| layer.priority.is_some())),
         ("results kept", format_duration(settings.result_ttl) + mark(|layer| layer.result_ttl.is_some())),
         ("version", settings.version.map(|version| version.to_string()).unwrap_or_default()),
+        ("on failure", hook(&settings.hooks.on_failure, mark(|layer| layer.hooks.on_failure.is_some()))),
+        ("on success", hook(&settings.hooks.on_success, mark(|layer| layer.hooks.on_success.is_some()))),
+        ("on missed", hook(&settings.hooks.on_missed, mark(|layer| layer.hooks.on_missed.is_some()))),
         ("metadata", metadata),
     ]
+}
+
+/// The task that runs after an end, with where that was said.
+fn hook(task: &Option<TaskId>, mark: &str) -> String {
+    task.as_ref().map(|task| format!("{task}{mark}")).unwrap_or_default()
 }
 
 /// What runs a job: what was named, or else what fits its task.

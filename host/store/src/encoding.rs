@@ -16,8 +16,9 @@ use serde_json::{Map, Value};
 use super::defect::Defect;
 
 use crate::model::{
-    Ability, Backoff, Digest, ErrorKind, ExecutorName, GraceTime, HttpUsage, JobError, JobSettings, MemoryLoad,
-    Metadata, Overlap, Parallelism, PauseAfter, Progress, QueueName, Settings, Timestamp, UniqueKey, Usage,
+    Ability, Backoff, Digest, ErrorKind, ExecutorName, GraceTime, Hook, HookSettings, Hooks, HttpUsage, JobError,
+    JobSettings, MemoryLoad, Metadata, Overlap, Parallelism, PauseAfter, Progress, QueueName, Settings, TaskId,
+    Timestamp, UniqueKey, Usage,
 };
 
 /// A type with a stored form.
@@ -112,6 +113,13 @@ pub(in crate::store) struct SettingsEncoded {
     until_success: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_fires: Option<NonZeroU32>,
+    /// `null` for no hook, whatever more general layers say.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    on_failure: Limit<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    on_success: Limit<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    on_missed: Limit<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +165,18 @@ fn executor(name: Option<String>) -> Result<Option<ExecutorName>, Defect> {
     name.map(|name| ExecutorName::new(&name)).transpose().map_err(|error| Defect::damaged(error.to_string()))
 }
 
+fn hook_encoded(hook: Option<&Hook>) -> Limit<String> {
+    hook.map(|hook| hook.task().map(ToString::to_string))
+}
+
+fn hook(form: Limit<String>) -> Result<Option<Hook>, Defect> {
+    form.map(|task| Ok(task_id(task)?.map_or(Hook::None, Hook::Task))).transpose()
+}
+
+fn task_id(id: Option<String>) -> Result<Option<TaskId>, Defect> {
+    id.map(|id| TaskId::new(&id)).transpose().map_err(|error| Defect::damaged(error.to_string()))
+}
+
 impl Encode for Settings {
     type Encoded = SettingsEncoded;
 
@@ -174,6 +194,9 @@ impl Encode for Settings {
             pause_after: self.pause_after.map(PauseAfter::failures),
             until_success: self.until_success,
             max_fires: self.max_fires,
+            on_failure: hook_encoded(self.hooks.on_failure.as_ref()),
+            on_success: hook_encoded(self.hooks.on_success.as_ref()),
+            on_missed: hook_encoded(self.hooks.on_missed.as_ref()),
             executor: self.executor.as_ref().map(ToString::to_string),
             timeout: self.timeout.map(micros),
             fuel: self.fuel,
@@ -200,6 +223,11 @@ impl Encode for Settings {
             pause_after: form.pause_after.map(|count| count.map_or(PauseAfter::Never, PauseAfter::Failures)),
             until_success: form.until_success,
             max_fires: form.max_fires,
+            hooks: HookSettings {
+                on_failure: hook(form.on_failure)?,
+                on_success: hook(form.on_success)?,
+                on_missed: hook(form.on_missed)?,
+            },
             executor: executor(form.executor)?,
             timeout: form.timeout.map(span),
             fuel: form.fuel,
@@ -274,6 +302,12 @@ pub(in crate::store) struct JobSettingsEncoded {
     pause_after: Option<NonZeroU32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     until_success: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_failure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_success: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_missed: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     backfill: bool,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -331,6 +365,9 @@ impl Encode for JobSettings {
             version: self.version.as_ref().map(ToString::to_string),
             pause_after: self.pause_after,
             until_success: self.until_success,
+            on_failure: self.hooks.on_failure.as_ref().map(ToString::to_string),
+            on_success: self.hooks.on_success.as_ref().map(ToString::to_string),
+            on_missed: self.hooks.on_missed.as_ref().map(ToString::to_string),
             backfill: self.backfill,
             metadata: self.metadata.0.clone(),
         }
@@ -358,6 +395,11 @@ impl Encode for JobSettings {
             version: version(form.version)?,
             pause_after: form.pause_after,
             until_success: form.until_success,
+            hooks: Hooks {
+                on_failure: task_id(form.on_failure)?,
+                on_success: task_id(form.on_success)?,
+                on_missed: task_id(form.on_missed)?,
+            },
             backfill: form.backfill,
             metadata: Metadata(form.metadata),
         })

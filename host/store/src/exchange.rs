@@ -62,6 +62,8 @@ pub struct AcquiredJobs {
     pub jobs: Vec<Job>,
     /// Those that ended because their start deadline had passed.
     pub missed: Vec<EndedJob>,
+    /// Jobs that were made by hooks because one of those ended. They are leased by a later call.
+    pub hooked: Vec<EndedJob>,
     /// Those that cannot be read. Damaged ones have ended; those of a newer version are queued as they were and put off, see
     /// [`rules::put_off`](super::rules::put_off).
     pub unreadable: Vec<Unreadable>,
@@ -72,7 +74,8 @@ pub struct AcquiredJobs {
 impl AcquiredJobs {
     /// Nothing, at that time and in that state of the catalogue.
     pub fn none(now: Timestamp, catalog_revision: i64) -> AcquiredJobs {
-        AcquiredJobs { now, jobs: Vec::new(), missed: Vec::new(), unreadable: Vec::new(), catalog_revision }
+        let (jobs, missed, hooked, unreadable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        AcquiredJobs { now, jobs, missed, hooked, unreadable, catalog_revision }
     }
 }
 

@@ -50,6 +50,7 @@ mod encoding;
 pub mod ends;
 pub mod error;
 mod exchange;
+mod hooks;
 mod kv;
 pub mod ledger;
 pub mod memory;
@@ -81,6 +82,7 @@ pub use defect::{Defect, DefectKind};
 pub use ends::{ScheduleStop, StoppedSchedule};
 pub use error::{Certainty, StoreError, Subject};
 pub use exchange::{AcquireJobs, AcquiredJobs, Choice, ExchangeJobs, ExchangedJobs};
+pub use hooks::HookedJob;
 pub use kv::{GetKv, KeyValue, KvBucket, KvKeyRow, KvPage, ListKv, WriteKv};
 pub use ledger::{PassedFires, ReadHistory, TrimHistory};
 pub use open::{OpenOptions, guarded, open};
@@ -317,6 +319,10 @@ pub trait JobQueue: Send + Sync {
     ///
     /// Where the job [concerns](ReleaseJob::concerned) its schedule, the same transaction counts its failure, and pauses or finishes the
     /// schedule, see [`ends`]. That ends the lease on it, so that a fire under way changes nothing any more.
+    ///
+    /// Where the job has [hooks](ReleaseJob::hooked), the same transaction queues the job of the one that its end
+    /// [calls](ReleaseJob::hook_call), with the settings that its task has at that moment. So do the other ends by which a job calls a hook,
+    /// in [`JobQueue::job_acquire`] and [`Housekeeping::recover`].
     ///
     /// Each element stands alone; one whose token no longer holds changes nothing and is answered `LeaseLost`, and one whose
     /// [writes](Effects::kv) cannot be done changes nothing and is answered `Refused`: its lease is held as before. Retry:

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::defect::Defect;
 use super::ends::StoppedSchedule;
+use super::hooks::HookedJob;
 use super::ledger::PassedFires;
 use crate::model::{
     Ability, ConcernedSchedule, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Overlap, Pause,
@@ -350,6 +351,8 @@ pub struct ReleaseJob {
     pub progress: Option<Progress>,
     /// The schedule of the job, where how the job ends concerns it.
     pub concerned: Option<ConcernedSchedule>,
+    /// The job itself, where it has hooks.
+    pub hooked: Option<HookedJob>,
     /// What the guest asked for, stored in the same transaction when the job finishes as a success, and else dropped.
     pub effects: Effects,
 }
@@ -488,6 +491,8 @@ pub struct Recovered {
     pub returned: Vec<(PluginName, Digest)>,
     /// Schedules that were stopped by the end of one of these jobs.
     pub stopped: Vec<StoppedSchedule>,
+    /// Jobs that were made by hooks because one of these jobs ended.
+    pub hooked: Vec<EndedJob>,
     /// Jobs that ended because nothing can be told of how they stand.
     pub unreadable: Vec<Unreadable>,
     /// Schedules that are free again.

@@ -52,7 +52,9 @@ impl PayloadBytes for ReleaseJob {
         let schedules: usize = self.effects.schedules.iter().map(|added| added.schedule.args.data.len()).sum();
         let written = self.effects.kv.writes.iter();
         let written: usize = written.map(|write| write.value.as_ref().map_or(0, |value| value.len())).sum();
-        result.map_or(0, |result| result.data.len()) + error + lines + jobs + schedules + written
+        // A hook gets the arguments, and what is counted already.
+        let hooked = self.hooked.as_ref().map_or(0, |hooked| hooked.job.spec.payload_bytes());
+        result.map_or(0, |result| result.data.len()) + error + lines + jobs + schedules + written + hooked
     }
 }
 

@@ -26,6 +26,12 @@ fn echo(value: serde_json::Value) -> serde_json::Value {
     value
 }
 
+/// Gives back what it is told of a job that has ended, as a hook is.
+#[task(max_running_jobs = none)]
+fn told(job: serde_json::Value) -> serde_json::Value {
+    job
+}
+
 /// Counts the calls of this instance: always 1, since every attempt has one of its own.
 #[task(max_running_jobs = none)]
 fn fresh() -> u32 {

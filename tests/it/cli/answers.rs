@@ -35,8 +35,8 @@ const PLUGIN: &str = "name digest tasks imports grants registered_at pure";
 /// What `register` prints beside the plugin.
 const REGISTRATION: &str = " previous changes notes";
 const TASK: &str = "id plugin name description max_running_jobs max_running_per_key concurrency_key queue \
-    misfire_grace_time_ms overlap pause_after executor timeout_ms fuel memory_bytes max_attempts priority metadata running_jobs pure";
-const SCHEDULE: &str = "id task_id trigger args paused coalesce misfire_grace_time_ms overlap pause_after until_success \
+    misfire_grace_time_ms overlap pause_after on_failure on_success on_missed executor timeout_ms fuel memory_bytes max_attempts priority metadata running_jobs pure";
+const SCHEDULE: &str = "id task_id trigger args paused coalesce misfire_grace_time_ms overlap pause_after on_failure on_success on_missed until_success \
     max_fires max_jitter_ms metadata next_fire_time last_fire_time overruns_since fire_count failures";
 const JOB: &str = "id task_id schedule_id state outcome result error attempt max_attempts priority queue concurrency_key \
     group backfill waits_for scheduled_fire_time start_deadline created_at started_at finished_at scheduler_id plugin_digest usage metadata manual";

@@ -288,6 +288,66 @@ fn what_stops_a_schedule_is_given_shown_changed_and_taken_back() {
 }
 
 #[test]
+fn a_hook_is_given_shown_taken_back_and_called_with_the_job_that_has_ended() {
+    let user = with_schedule();
+    user.ok(["register".as_ref(), tests::artifacts::plugin("faults").as_os_str()]);
+    let configured = user.json(&["tasks", "configure", "greet", "--on-failure", "told", "--on-missed", "none"]);
+    assert_eq!(configured["on_failure"], "faults:told");
+    assert_eq!(configured["configured"], json!({"on_failure": "faults:told", "on_missed": null}));
+    let hooks = |schedule: &Value| ["on_failure", "on_success", "on_missed"].map(|key| schedule[key].clone());
+    assert_eq!(hooks(&shown(&user)), [json!("faults:told"), Value::Null, Value::Null]);
+    let said = user.ok(["schedules", "set", "s", "--on-success", "told", "--on-failure", "none"]);
+    let lines = ["on failure: none (it was: as the task says)", "on success: faults:told (it was: as the task says)"];
+    assert_eq!(said.lines().take(2).collect::<Vec<_>>(), lines);
+    assert_eq!(hooks(&shown(&user)), [Value::Null, json!("faults:told"), Value::Null]);
+    assert!(user.ok(["schedules", "show", "s"]).contains("on success"), "{said}");
+    user.ok(["schedules", "set", "s", "--unset", "on-success", "--unset", "on-failure"]);
+    assert_eq!(hooks(&shown(&user)), [json!("faults:told"), Value::Null, Value::Null]);
+
+    let failed = user.host(["run", "greet", "--arg", "name=", "--json"]);
+    assert_eq!(failed.code, Some(7), "{failed:?}");
+    let jobs = user.json(&["jobs", "--task", "faults:told"]);
+    let [made] = &jobs.as_array().expect("a list")[..] else { panic!("one job was to be made: {jobs}") };
+    let told = user.json(&["jobs", "show", made["id"].as_str().expect("an id")])["args"]["job"].clone();
+    assert_eq!((&told["task_id"], &told["outcome"]), (&json!("hello:greet"), &json!("error")));
+    assert_eq!((&told["args"], &told["error"]["kind"]), (&json!({"name": ""}), &json!("guest_error")));
+}
+
+#[test]
+fn a_hook_that_leads_back_that_does_not_exist_or_takes_no_job_is_refused() {
+    let user = with_schedule();
+    user.ok(["register".as_ref(), tests::artifacts::plugin("faults").as_os_str()]);
+    user.ok(["tasks", "configure", "second", "--from", "told", "--on-failure", "told"]);
+    let before = (shown(&user), user.json(&["tasks", "show", "told"]));
+    for (flags, code, parts) in [
+        (&["tasks", "configure", "told", "--on-success", "told"][..], 2, &["`faults:told` calls `faults:told`"][..]),
+        (
+            &["tasks", "configure", "told", "--on-missed", "second"],
+            2,
+            &["`faults:told` calls `second` calls `faults:told`", "hint: name a task whose own hooks do not lead back"],
+        ),
+        (&["schedules", "set", "s", "--on-failure", "tolt"], 4, &["tolt", "faults:told"]),
+        (
+            &["schedules", "set", "s", "--on-failure", "greet"],
+            2,
+            &[
+                "the task `hello:greet` does not take what a hook gets",
+                "`job`",
+                "hint: a hook gets one argument, `job`",
+            ],
+        ),
+        (&["schedules", "set", "s", "--on-failure", ""], 2, &["--on-failure"]),
+    ] {
+        let said = user.host(flags);
+        assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{flags:?}: {said:?}");
+        for part in parts {
+            assert!(said.err.contains(part), "{flags:?}: {said:?}");
+        }
+    }
+    assert_eq!((shown(&user), user.json(&["tasks", "show", "told"])), before);
+}
+
+#[test]
 fn a_bound_that_is_none_is_refused() {
     let user = with_schedule();
     let before = shown(&user);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use host::app::Import;
-use host::model::{ConflictPolicy, Grant, HttpUsage, QueueName, ScheduleLife, Settings};
+use host::model::{ConflictPolicy, Grant, HookSettings, Hooks, HttpUsage, QueueName, ScheduleLife, Settings};
 use host::store::memory::MemoryStore;
 use host::store::{JobQueue as _, Record, Store};
 use serde_json::{Value, json};
@@ -313,10 +313,11 @@ fn without_what_came_later(settings: &mut Settings) {
     (settings.queue, settings.concurrency_key, settings.max_running_per_key) = (None, None, None);
     (settings.version, settings.overlap) = (None, None);
     (settings.pause_after, settings.until_success, settings.max_fires) = (None, None, None);
+    settings.hooks = HookSettings::default();
 }
 
 /// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
-/// concurrency keys, requests over HTTP, pinned versions, buckets, secrets and overlap policies came later.
+/// concurrency keys, requests over HTTP, pinned versions, buckets, secrets, overlap policies and hooks came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
@@ -347,7 +348,7 @@ fn as_version_1(mut record: Record) -> Record {
             (job.spec.settings.queue, job.spec.settings.concurrency_key) = (QueueName::default(), None);
             (job.spec.settings.version, job.spec.settings.group) = (None, None);
             (job.spec.settings.backfill, job.spec.settings.until_success) = (false, false);
-            job.spec.settings.pause_after = None;
+            (job.spec.settings.pause_after, job.spec.settings.hooks) = (None, Hooks::default());
             job.usage.iter_mut().for_each(|usage| usage.http = HttpUsage::default());
         }
         Record::Log { .. } | Record::KvBucket { .. } | Record::KvEntry { .. } => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host::broker::Delivery;
 use host::executor::Retry;
-use host::model::{Coalesce, EventKind, JobState, Pause, PauseAfter, Schedule, ScheduleId, Settings};
+use host::model::{Coalesce, EventKind, HookSettings, JobState, Pause, PauseAfter, Schedule, ScheduleId, Settings};
 use tests::stage::{Stage, fail, succeed, unlimited};
 
 const EVERY_TEN_SECONDS: &str = r#"{"type":"interval","seconds":10}"#;
@@ -86,5 +86,41 @@ async fn the_first_success_is_the_end_of_a_schedule_that_waits_for_it() {
         .await;
     stage.pass(Duration::from_secs(60)).await;
     assert_eq!(stage.jobs().await.len(), 1);
+    stage.stop_in_time(scheduler).await;
+}
+
+#[tokio::test]
+async fn hooks_are_called_once_for_each_end_and_call_none_themselves() {
+    let stage = Stage::default();
+    let hooks = |task: &str| HookSettings {
+        on_failure: Some(task.parse().expect("a hook")),
+        on_missed: Some(task.parse().expect("a hook")),
+        ..HookSettings::default()
+    };
+    let failing = Settings { hooks: hooks("alert"), max_attempts: Some(2), ..unlimited() };
+    let task = stage.task("t", failing, fail(Retry::Backoff)).await;
+    // It fails as well, and its own hook would call it for ever.
+    let alert = stage.task("alert", Settings { hooks: hooks("alert"), ..unlimited() }, fail(Retry::Never)).await;
+    let scheduler = stage.start(Stage::options("one")).await;
+    let failed = stage.submit(stage.job(&task).await).await;
+    let late = host::model::JobSpec { start_deadline: Some(host::model::Timestamp::EPOCH), ..stage.job(&task).await };
+    let late = stage.submit(late).await;
+    stage
+        .advance_until("both hooks to have ended", Duration::from_secs(5), || async {
+            stage.jobs().await.len() == 4 && all_ended(&stage).await
+        })
+        .await;
+    stage.pass(Duration::from_secs(60)).await;
+    let jobs = stage.jobs().await;
+    assert_eq!(jobs.len(), 4, "the job of a hook calls none");
+    let mut told = Vec::new();
+    for job in jobs.iter().filter(|job| job.spec.task_id == alert) {
+        let args: serde_json::Value = serde_json::from_slice(&job.spec.args.data).expect("JSON");
+        told.push((args["job"]["id"].clone(), args["job"]["outcome"].clone(), args["job"]["attempt"].clone()));
+    }
+    for expected in [(failed, "error", 2), (late, "missed_start_deadline", 0)] {
+        let (id, outcome, attempt) = expected;
+        assert!(told.contains(&(id.to_string().into(), outcome.into(), attempt.into())), "{told:?}");
+    }
     stage.stop_in_time(scheduler).await;
 }

@@ -220,6 +220,21 @@ impl JobId {
     pub const fn from_bytes(bytes: [u8; 16]) -> JobId {
         JobId(Uuid::from_bytes(bytes))
     }
+
+    /// The id of a job that is made at `now` because this one has ended after so many attempts: the same whoever asks, and however often.
+    pub(super) fn follower(self, attempt: u32, now: Timestamp) -> JobId {
+        let (high, low) = self.0.as_u64_pair();
+        let seed = high ^ low ^ u64::from(attempt);
+        JobId(Uuid::from_u128(Self::bits(now, fastrand::Rng::with_seed(seed).u64(..))))
+    }
+
+    /// The bits of an id for something made at `now`.
+    fn bits(now: Timestamp, random: u64) -> u128 {
+        // RFC 9562, section 6.2, method 3: the twelve bits after the milliseconds hold the fraction of the millisecond.
+        let micros = u128::try_from(now.as_micros()).unwrap_or(0);
+        let (millis, fraction) = (micros / 1_000, (micros % 1_000) * 4_096 / 1_000);
+        (millis << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | u128::from(random >> 2)
+    }
 }
 
 impl FromStr for JobId {
@@ -262,12 +277,7 @@ impl JobIdSource {
 
     /// An id for something made at `now`, larger than every id this source has made before.
     pub fn next(&mut self, now: Timestamp) -> JobId {
-        // RFC 9562, section 6.2, method 3: the twelve bits after the milliseconds hold the fraction of the millisecond.
-        let micros = u128::try_from(now.as_micros()).unwrap_or(0);
-        let (millis, fraction) = (micros / 1_000, (micros % 1_000) * 4_096 / 1_000);
-        let fresh =
-            (millis << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | u128::from(self.random.u64(..) >> 2);
-        self.last = fresh.max(self.last + 1);
+        self.last = JobId::bits(now, self.random.u64(..)).max(self.last + 1);
         JobId(Uuid::from_u128(self.last))
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Timestamp;
+use super::hooks::Hooks;
 use super::id::{Digest, ExecutorName, JobId, LeaseToken, QueueName, ScheduleId, ScheduleLife, SchedulerId, TaskId};
 use super::limits::CRASH_RETRIES_DEFAULT;
 use super::outcome::{JobError, Outcome, Usage};
@@ -134,6 +135,8 @@ pub struct JobSettings {
     pub pause_after: Option<NonZeroU32>,
     /// Whether its schedule was to be finished with the first success when the job was made.
     pub until_success: bool,
+    /// The tasks that run when it has ended.
+    pub hooks: Hooks,
     /// Whether it was asked for a fire time that had passed. How it ends does not concern its schedule.
     pub backfill: bool,
     /// Metadata of task, schedule and job, merged.
@@ -177,6 +180,7 @@ impl ResolvedSettings {
             version: self.version,
             pause_after: self.pause_after.failures(),
             until_success: self.until_success,
+            hooks: self.hooks,
             backfill: false,
             metadata: self.metadata,
         }

@@ -26,6 +26,8 @@ pub mod concurrency;
 pub mod effects;
 pub mod event;
 pub mod fire;
+pub mod hook_call;
+pub mod hooks;
 pub mod http;
 pub mod id;
 pub mod job;
@@ -51,6 +53,8 @@ pub use concurrency::ConcurrencyKey;
 pub use effects::{AddSchedule, Effects};
 pub use event::{Event, EventKind, EventType, ReleaseError, ReleasedJob};
 pub use fire::{Fate, FireLine};
+pub use hook_call::{EMBEDDED_BYTES_MAX, HookCall, HowEnded};
+pub use hooks::{Hook, HookSettings, Hooks};
 pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
     BucketName, Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, KvKey, LeaseToken, PluginName,

@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::concurrency::ConcurrencyKey;
+use super::hooks::{HookSettings, Hooks};
 use super::id::{Digest, ExecutorName, QueueName};
 use super::limits;
 use super::overlap::Overlap;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub until_success: Option<bool>,
     /// After how many fires that have made a job a schedule is finished. Only schedules have it.
     pub max_fires: Option<NonZeroU32>,
+    /// The tasks that run when a job has ended.
+    pub hooks: HookSettings,
     /// The executor that runs the job.
     pub executor: Option<ExecutorName>,
     /// Wall-clock limit of one attempt.
@@ -133,6 +136,7 @@ impl Settings {
             pause_after: self.pause_after.or(general.pause_after),
             until_success: self.until_success.or(general.until_success),
             max_fires: self.max_fires.or(general.max_fires),
+            hooks: self.hooks.over(&general.hooks),
             executor: self.executor.clone().or_else(|| general.executor.clone()),
             timeout: self.timeout.or(general.timeout),
             fuel: self.fuel.or(general.fuel),
@@ -158,6 +162,7 @@ impl Settings {
             pause_after: self.pause_after.unwrap_or(PauseAfter::Never),
             until_success: self.until_success.unwrap_or(false),
             max_fires: self.max_fires,
+            hooks: self.hooks.resolve(),
             executor: self.executor.clone(),
             timeout: self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT),
             fuel: self.fuel.unwrap_or(limits::FUEL_DEFAULT),
@@ -185,6 +190,7 @@ pub struct ResolvedSettings {
     pub pause_after: PauseAfter,
     pub until_success: bool,
     pub max_fires: Option<NonZeroU32>,
+    pub hooks: Hooks,
     /// `None`: the executor that fits what the task is (sandbox for a plugin's, inline for a native one).
     pub executor: Option<ExecutorName>,
     pub timeout: Duration,

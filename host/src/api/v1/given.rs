@@ -14,8 +14,8 @@ use crate::config::words::{
     parse_backoff, parse_count, parse_grace_time, parse_max_fires, parse_parallelism, parse_pause_after,
 };
 use crate::model::{
-    Backoff, Coalesce, ConcurrencyKey, Digest, ExecutorName, GraceTime, Metadata, Overlap, Parallelism, PauseAfter,
-    QueueName, Settings, Timestamp,
+    Backoff, Coalesce, ConcurrencyKey, Digest, ExecutorName, GraceTime, Hook, HookSettings, Metadata, Overlap,
+    Parallelism, PauseAfter, QueueName, Settings, Timestamp,
 };
 use crate::trigger::{DayMatch, Dialect, Fire, Rule, RuleOptions, Trigger, TriggerEdit, TriggerError};
 
@@ -70,6 +70,7 @@ read_by! {
     Parallelism: parse_parallelism;
     PauseAfter: parse_pause_after;
     NonZeroU32: parse_max_fires;
+    Hook: |text: &str| text.parse::<Hook>();
     GraceTime: parse_grace_time;
     Backoff: parse_backoff;
     ConcurrencyKey: |text: &str| text.parse::<ConcurrencyKey>();
@@ -100,6 +101,9 @@ pub(super) struct SettingsGiven {
     pause_after: Option<Word<PauseAfter>>,
     until_success: Option<bool>,
     max_fires: Option<Word<NonZeroU32>>,
+    on_failure: Option<Word<Hook>>,
+    on_success: Option<Word<Hook>>,
+    on_missed: Option<Word<Hook>>,
     executor: Option<Word<ExecutorName>>,
     timeout: Option<Word<std::time::Duration>>,
     fuel: Option<Word<u64>>,
@@ -129,6 +133,11 @@ impl SettingsGiven {
             pause_after: said(self.pause_after),
             until_success: self.until_success,
             max_fires: said(self.max_fires),
+            hooks: HookSettings {
+                on_failure: said(self.on_failure),
+                on_success: said(self.on_success),
+                on_missed: said(self.on_missed),
+            },
             executor: said(self.executor),
             timeout: said(self.timeout),
             fuel: said(self.fuel),

@@ -80,6 +80,9 @@ impl State {
             let end = JobEnd { id, schedule: &schedule, outcome: Outcome::Abandoned };
             recovered.stopped.extend(self.end_for_schedule(&end, now));
         }
+        if self.jobs.get(id).is_some_and(|job| job.outcome == Some(Outcome::Abandoned)) {
+            recovered.hooked.extend(self.call_hook_of(id, now));
+        }
         if let Some(version) = ran.filter(|_| is_to_blame) {
             self.count_crash(version, now, recovered);
         }

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, Now, State};
 use crate::ends::JobEnd;
-use crate::model::{Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
+use crate::hooks;
+use crate::model::{HookCall, Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
 use crate::rules::{Order, QueueCounts};
 use crate::{
     AcquireJobs, AcquiredJobs, Cancelled, Choice, EndedJob, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended,
@@ -64,13 +65,29 @@ impl State {
             return AcquiredJobs { jobs: leased, ..none };
         }
         let missed = self.jobs.end_missed(now.due, request.choice.only());
+        let hooked = missed.iter().filter_map(|job| self.call_hook_of(job.id, now.due)).collect();
         match request.choice.only() {
             Some(only) => self.jobs.wake_one(only, now.due),
             None => self.jobs.wake(now.due),
         }
         let next = self.next_jobs(request);
         let jobs = next.into_iter().filter_map(|id| self.jobs.lease(id, request, now)).collect();
-        AcquiredJobs { jobs, missed, ..none }
+        AcquiredJobs { jobs, missed, hooked, ..none }
+    }
+
+    /// Calls the hook of a job that was ended here. Answers the job that was made.
+    pub(super) fn call_hook_of(&mut self, ended: JobId, now: Timestamp) -> Option<EndedJob> {
+        let job = self.jobs.get(ended)?;
+        let call = hooks::ended_by_store(job, job.outcome?, job.error.as_ref(), now)?;
+        let made = hooks::made(&call);
+        self.call_hook(call, now);
+        Some(made)
+    }
+
+    fn call_hook(&mut self, call: HookCall, now: Timestamp) {
+        let task = self.catalog.tasks.get(&call.task_id);
+        let job = call.job(task, now);
+        self.jobs.add(job);
     }
 
     /// The jobs that start next, in order. Those that were parked while nobody ran them wait for their turn again first.
@@ -140,6 +157,9 @@ impl State {
             return Released::Refused(refusal);
         }
         let stopped = JobEnd::of(&release).and_then(|end| self.end_for_schedule(&end, now));
+        if let Some(call) = release.hook_call() {
+            self.call_hook(call, now);
+        }
         if rules::effects_apply(&release) {
             for job in release.effects.jobs {
                 self.jobs.add(job);

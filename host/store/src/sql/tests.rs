@@ -85,6 +85,7 @@ pub(super) fn job(id: JobId) -> JobSpec {
             version: None,
             pause_after: None,
             until_success: false,
+            hooks: crate::model::Hooks::default(),
             backfill: false,
             metadata: Metadata::default(),
         },

@@ -21,6 +21,7 @@ mod cleanup;
 mod concurrency;
 mod endings;
 mod exchange;
+mod hooks;
 mod jobs;
 mod kv;
 mod leases;
@@ -112,6 +113,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("overlap", overlap::CASES),
     ("ledger", ledger::CASES),
     ("endings", endings::CASES),
+    ("hooks", hooks::CASES),
     ("jobs", jobs::CASES),
     ("queues", queues::CASES),
     ("shares", shares::CASES),

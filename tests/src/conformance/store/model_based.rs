@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::model::{
-    Ability, ConcernedSchedule, ConflictPolicy, ErrorKind, JobError, JobId, JobSettings, JobSpec, LeaseToken, Outcome,
-    Overlap, Parallelism, Pause, Schedule, ScheduleId, ScheduleLife, Settings,
+    Ability, ConcernedSchedule, ConflictPolicy, ErrorKind, Hooks, Job, JobError, JobId, JobSettings, JobSpec,
+    LeaseToken, Outcome, Overlap, Parallelism, Pause, Payload, Schedule, ScheduleId, ScheduleLife, Settings,
 };
 use host::store::memory::MemoryStore;
 use host::store::{
     AcquireJobs, AddSchedule, AfterFire, Choice, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, FireSchedule,
-    JobFilter, PauseSchedule, Recover, ReleaseJob, ReleaseJobs, ScheduleFilter, ServedQueue, Store, UnpauseSchedule,
+    HookedJob, JobFilter, PauseSchedule, Recover, ReleaseJob, ReleaseJobs, ScheduleFilter, ServedQueue, Store,
+    UnpauseSchedule,
 };
 
 use super::{Rig, cases};
 use crate::factory::{
-    add, extend, recover, release, schedule, schedule_id, scheduler, served, success, t, task, task_id,
+    self, add, extend, recover, release, schedule, schedule_id, scheduler, served, success, t, task, task_id,
 };
 
 cases![random_operations_look_the_same_as_in_memory, more_random_operations_look_the_same_as_in_memory];
@@ -260,7 +261,7 @@ fn draw_releases(random: &mut fastrand::Rng, known: &Known, now: i64) -> Release
     let leases = draw_leases(random, known).into_iter();
     let releases = leases.map(|(id, token)| {
         let concerned = (random.u8(0..2) == 0).then(|| draw_concerned(random));
-        ReleaseJob { concerned, ..release(id, token, draw_ending(random, now)) }
+        ReleaseJob { concerned, hooked: draw_hooked(random, id, now), ..release(id, token, draw_ending(random, now)) }
     });
     let releases = releases.collect();
     ReleaseJobs { now: t(now), releases }
@@ -274,6 +275,17 @@ fn draw_concerned(random: &mut fastrand::Rng) -> ConcernedSchedule {
     }
 }
 
+fn draw_hooked(random: &mut fastrand::Rng, id: JobId, now: i64) -> Option<HookedJob> {
+    let settings = JobSettings { hooks: draw_hooks(random), ..factory::job_settings() };
+    let spec = JobSpec::direct(id, task_id(TASKS[0]), Payload::no_args(), settings, t(0));
+    HookedJob::of(&Arc::new(Job { attempt: random.u32(1..3), ..Job::queued(spec) }), t(now))
+}
+
+fn draw_hooks(random: &mut fastrand::Rng) -> Hooks {
+    let mut task = || (random.u8(0..4) == 0).then(|| task_id(["p:gone", TASKS[0]][random.usize(..2)]));
+    Hooks { on_failure: task(), on_success: task(), on_missed: task() }
+}
+
 fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
     let job = rig.make.job(TASKS[random.usize(..TASKS.len())]);
     let settings = JobSettings {
@@ -284,6 +296,7 @@ fn draw_job(rig: &Rig, random: &mut fastrand::Rng, now: i64) -> JobSpec {
         queue: QUEUES[random.usize(..2)].parse().expect("a queue"),
         concurrency_key: [None, Some("a"), Some("b")][random.usize(..3)].map(str::to_owned),
         pause_after: NonZeroU32::new(random.u32(0..3)),
+        hooks: draw_hooks(random),
         group: [None, Some(GROUPS[0]), Some(GROUPS[1])][random.usize(..3)].map(str::to_owned),
         executor: (random.u8(0..8) == 0).then(|| "gpu".parse().expect("a name")),
         ..job.settings

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::job_rows::{Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
-use super::shares;
+use super::job_rows::{Requeue, ended_unread, leave_unread, lock, lock_each, unreadable_error};
+use super::{hooks, shares};
 use crate::model::{JobId, Outcome, TaskId, Timestamp};
 use crate::rules::Order;
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -152,7 +152,7 @@ async fn end_missed(
     touched: &mut Touched,
 ) -> Result<(), Fault> {
     let limit = i64::try_from(rules::MISSED_MAX).unwrap_or(i64::MAX);
-    let (mut rows, mut unread) = (Vec::new(), Vec::new());
+    let (mut rows, mut missed, mut unread) = (Vec::new(), Vec::new(), Vec::new());
     for mut row in tx.fetch(q::job_missed_select, args![now, limit]).await? {
         let Ok(id) = row.job_id() else { continue };
         match row.task_id().and_then(|task_id| Ok((task_id, row::span(row.int()?)))) {
@@ -161,6 +161,7 @@ async fn end_missed(
                 touched.left(&task_id, key.as_deref(), Places::read(&mut row)?);
                 rows.push(ended(id, Outcome::MissedStartDeadline, now, result_ttl));
                 acquired.missed.push(EndedJob { id, task_id });
+                missed.push(id);
             }
             Err(defect) => {
                 rows.push(ended_unread(id, now, unreadable_error(&defect)));
@@ -170,7 +171,22 @@ async fn end_missed(
         }
     }
     leave_unread(tx, unread, touched).await?;
-    tx.execute_rows(q::job_end, rows).await.map(|_| ())
+    tx.execute_rows(q::job_end, rows).await?;
+    call_hooks(tx, missed, acquired, touched).await
+}
+
+/// Calls the hooks of jobs whose start deadline has passed.
+async fn call_hooks(
+    tx: &mut Tx,
+    missed: Vec<JobId>,
+    acquired: &mut AcquiredJobs,
+    touched: &mut Touched,
+) -> Result<(), Fault> {
+    let locked = lock(tx, missed).await?;
+    let with_hooks = locked.into_iter().filter(|job| hooks::has_hooks(&job.settings)).map(|job| job.id).collect();
+    let made = hooks::ended(tx, with_hooks, Outcome::MissedStartDeadline, acquired.now, touched).await?;
+    acquired.hooked.extend(made);
+    Ok(())
 }
 
 fn ended(id: JobId, outcome: Outcome, now: Timestamp, result_ttl: std::time::Duration) -> Vec<Value> {
@@ -222,6 +238,7 @@ async fn choose_one(
         tx.execute_rows(q::job_end, vec![ended(id, Outcome::MissedStartDeadline, now, job.result_ttl)]).await?;
         let mut touched = Touched::default();
         touched.left(&job.task_id, job.key.as_deref(), job.places);
+        call_hooks(tx, vec![id], acquired, &mut touched).await?;
         places::settle(tx, touched).await?;
         acquired.missed.push(EndedJob { id, task_id: job.task_id });
         return Ok(Vec::new());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::job_rows::{LockedJob, Requeue, ended_unread, leave_unread, lock_each, unreadable_error};
-use super::{ends, ledger, rollouts, versions};
+use super::{ends, hooks, ledger, rollouts, versions};
 use crate::model::{JobId, JobSettings, Outcome, SchedulerId, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::{Encode as _, Work};
@@ -28,7 +28,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     let over_at = time.leases.min(*over_at);
     let ids = expired(tx, request, over_at).await?;
     let (mut recovered, mut ended, mut requeued) = (Recovered::default(), Vec::new(), Vec::new());
-    let (mut unread, mut concerned, mut touched) = (Vec::new(), Vec::new(), Touched::default());
+    let (mut unread, mut concerned, mut hooked, mut touched) = (Vec::new(), Vec::new(), Vec::new(), Touched::default());
     if !ids.is_empty() {
         // Which version a job has begun with follows from the catalogue, which is locked before jobs, as by whoever changes it.
         super::catalog_rows::lock(tx).await?;
@@ -58,6 +58,9 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
                 if outcome == Outcome::Abandoned && concerns_schedule(&job) {
                     concerned.push(job.id);
                 }
+                if outcome == Outcome::Abandoned && hooks::has_hooks(&job.settings) {
+                    hooked.push(job.id);
+                }
                 job.leave(&mut touched);
                 let text = error.map(|error| error.to_json());
                 ended.push(job.ended(outcome, *now, text));
@@ -78,6 +81,7 @@ async fn recover(tx: &mut Tx, (time, request): &(Arc<Time>, Recover)) -> Result<
     tx.execute_rows(q::job_end, ended).await?;
     tx.execute_rows(q::job_requeue, requeued).await?;
     recovered.stopped = ends::abandoned(tx, concerned, *now).await?;
+    recovered.hooked = hooks::ended(tx, hooked, Outcome::Abandoned, *now, &mut touched).await?;
     recovered.returned = rollouts::count_crashes(tx, to_blame, *now).await?;
     places::settle(tx, touched).await?;
     if holder.is_some() {

@@ -6,6 +6,7 @@ mod catalog_rows;
 mod ends;
 mod exchange;
 mod fires;
+mod hooks;
 pub(in crate::sql) mod housekeeping;
 pub(in crate::sql) mod job_rows;
 pub(in crate::sql) mod jobs;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::job_rows::{LockedJob, Requeue, add, lock};
 use super::schedules;
-use super::{ends, kv};
+use super::{ends, hooks, kv};
 use crate::ends::JobEnd;
 use crate::model::{ConcernedSchedule, ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
 use crate::sql::drivers::tx::{Fault, Tx};
@@ -150,6 +150,8 @@ pub(in crate::sql) async fn release_unsettled(
             writes.follow_up(release);
         }
     }
+    let hooked = hooks::jobs(tx, request.releases.iter().filter_map(ReleaseJob::hook_call), request.now).await?;
+    writes.jobs.extend(&hooked);
     let stored = finish(tx, std::mem::take(&mut writes.finished), &mut writes.touched).await?;
     if usize::try_from(stored) != Ok(request.releases.len()) {
         // Somebody else has some of the jobs now, or a job is in the batch twice.
@@ -206,7 +208,7 @@ async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched)
     let mut concerned = ends::Schedules::lock(tx, concerned(request)).await?;
     let mut locked = by_id(lock(tx, request.releases.iter().map(|release| release.id)).await?);
     let mut answers = Vec::with_capacity(request.releases.len());
-    let mut writes = Writes::default();
+    let (mut writes, mut calls) = (Writes::default(), Vec::new());
     let held = |release: &&ReleaseJob| locked.get(&release.id).is_some_and(|job| job.holds(release.token));
     let written = request.releases.iter().filter(held).filter(|release| rules::effects_apply(release));
     let mut buckets = kv::lock(tx, kv::places(written.flat_map(|release| &release.effects.kv.writes))).await?;
@@ -224,11 +226,14 @@ async fn release_held(tx: &mut Tx, request: &ReleaseJobs, touched: &mut Touched)
             continue;
         }
         settle(&mut writes, &job, release, request.now);
+        calls.extend(release.hook_call());
         let stopped = JobEnd::of(release).and_then(|end| concerned.end(&end, request.now));
         answers.push(Released::stored(stopped));
     }
     concerned.store(tx).await?;
     kv::store(tx, buckets).await?;
+    let hooked = hooks::jobs(tx, calls, request.now).await?;
+    writes.jobs.extend(&hooked);
     *touched = writes.store(tx).await?;
     Ok(answers)
 }
