@@ -47,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["sandbox/src/http/tls.rs"]),
     ("hyper", &["sandbox/src/http/", "src/api/server.rs"]),
     ("hyper_util", &["src/api/server.rs"]),
-    ("getrandom", &["src/api/token.rs"]),
+    ("getrandom", &["src/app/tokens/text.rs"]),
     ("http_body", &["sandbox/src/http/"]),
     ("http_body_util", &["sandbox/src/http/"]),
     ("redis", &["src/broker/redis.rs"]),

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Query;
 use super::route::{Body, Spec};
@@ -44,6 +45,7 @@ const JSON_BYTES_BESIDE_ARGS: usize = 256 * 1024;
 /// A request that has passed all limits.
 pub(super) struct Call {
     shared: Arc<Shared>,
+    pub(super) caller: Caller,
     pub(super) query: Query,
     /// The parts of the path that have a name, percent-decoded.
     path: Vec<(String, String)>,
@@ -95,6 +97,7 @@ impl FromRequest<Arc<Shared>> for Call {
         let (mut parts, body) = request.into_parts();
         let spec = parts.extensions.get::<Arc<Spec>>().cloned();
         let spec = spec.ok_or_else(|| Problem::no_route(parts.uri.path()))?;
+        let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::nobody);
         let query = Query::read(parts.uri.query().unwrap_or_default(), &spec)?;
         let path = RawPathParams::from_request_parts(&mut parts, shared).await;
         let path = path.map_err(|_| Problem::bad_request("the path is not percent-encoded UTF-8"))?;
@@ -102,7 +105,7 @@ impl FromRequest<Arc<Shared>> for Call {
         check_type(&parts.headers, spec.body)?;
         let headers = parts.headers.clone();
         let body = whole(Request::from_parts(parts, body), &spec, shared).await?;
-        Ok(Call { shared: Arc::clone(shared), query, path, headers, body })
+        Ok(Call { shared: Arc::clone(shared), caller, query, path, headers, body })
     }
 }
 

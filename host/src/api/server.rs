@@ -23,7 +23,7 @@ use super::session::Sessions;
 use super::stall::Stalling;
 use super::state::{ApiOptions, Shared};
 use super::token::LocalToken;
-use crate::app::{App, AppError, AppResult};
+use crate::app::{App, AppError, AppResult, KnownTokens};
 use crate::scheduler::Meter;
 
 /// Most connections at once; further ones wait to be accepted.
@@ -73,6 +73,7 @@ impl ApiServer {
         let shared = Arc::new(Shared {
             clock: app.clock(),
             sessions: Sessions::new(app.clock(), port, options.without_auth)?,
+            tokens: KnownTokens::new(app.clone()),
             app,
             local_token,
             is_tcp: matches!(listener, Listener::Tcp(..)),

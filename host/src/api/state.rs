@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::listen::Listen;
 use super::session::Sessions;
 use super::token::LocalToken;
-use crate::app::{App, Figures};
+use crate::app::{App, Figures, KnownTokens};
 use crate::clock::{Clock, Instant};
 use crate::scheduler::Meter;
 
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) options: ApiOptions,
     /// The token of this machine; `None` where nobody needs one.
     pub(super) local_token: Option<LocalToken>,
+    /// Those that operators have made.
+    pub(super) tokens: KnownTokens,
     /// Those of the browsers that show the dashboard.
     pub(super) sessions: Sessions,
     /// Whether any client reaches the interface over the network, and a browser might be among them.

@@ -31,6 +31,8 @@ mod schema;
 mod secrets;
 mod status;
 mod tasks;
+#[cfg(feature = "api")]
+mod tokens;
 mod transfer;
 mod versions;
 
@@ -62,6 +64,10 @@ pub use schedules::{CheckedSchedule, NewSchedule, ResumeAt, ScheduleCreated, Sch
 pub use secrets::{SecretInfo, Vault};
 pub use status::{Cleaned, Figures, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
+#[cfg(feature = "api")]
+pub use tokens::{CreatedToken, NewToken, TokenInfo};
+#[cfg(feature = "api")]
+pub(crate) use tokens::{KnownTokens, Owner, TokenHash, fresh_token, hash_of, random_hex, same_hash};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
 pub use versions::VersionPlan;
 

@@ -16,6 +16,8 @@ mod schedule_change;
 mod settings;
 mod status;
 mod task;
+#[cfg(feature = "api")]
+mod token;
 #[cfg(feature = "cli")]
 mod transfer;
 
@@ -38,6 +40,8 @@ pub(crate) use schedule_change::schedule_differences;
 pub(crate) use status::scheduler;
 pub(crate) use status::status;
 pub(crate) use task::{TaskDetails, TaskWire};
+#[cfg(feature = "api")]
+pub(crate) use token::{created_token, token};
 #[cfg(feature = "cli")]
 pub(crate) use transfer::CountsWire;
 

@@ -8,6 +8,7 @@ mod plugins;
 mod schedules;
 mod streams;
 mod tasks;
+mod tokens;
 
 use serde_json::json;
 
@@ -25,8 +26,16 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/api/v1/queues/{name}/pause", Admin, "Start none of the queue's jobs", pause),
         Route::post("/api/v1/queues/{name}/resume", Admin, "Let the queue go on", resume),
     ];
-    let nouns =
-        [own, jobs::routes(), kv::routes(), plugins::routes(), schedules::routes(), streams::routes(), tasks::routes()];
+    let nouns = [
+        own,
+        jobs::routes(),
+        kv::routes(),
+        plugins::routes(),
+        schedules::routes(),
+        streams::routes(),
+        tasks::routes(),
+        tokens::routes(),
+    ];
     nouns.into_iter().flatten().collect()
 }
 
