@@ -31,9 +31,11 @@ mod server;
 mod session;
 mod stall;
 mod state;
+mod tls;
 mod token;
 mod v1;
 
 pub use listen::{Listen, ListenError};
 pub use server::ApiServer;
 pub use state::ApiOptions;
+pub use tls::TlsFiles;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::Listen;
 use super::session::Sessions;
+use super::tls::TlsFiles;
 use super::token::LocalToken;
 use crate::app::{App, Figures, KnownTokens};
 use crate::clock::{Clock, Instant};
@@ -24,6 +25,8 @@ pub struct ApiOptions {
     pub allowed_hosts: Vec<String>,
     /// Whether everybody who reaches it may do everything. Only for an address of this machine.
     pub without_auth: bool,
+    /// The certificate that it shows; `None`: it speaks no TLS.
+    pub tls: Option<TlsFiles>,
     /// Where the token of this machine is kept.
     pub data_dir: PathBuf,
 }

@@ -131,7 +131,7 @@ impl GlobalArgs {
     /// The settings of the HTTP interface that hold, but for the folder of data.
     #[cfg(feature = "api")]
     pub(super) fn api_options(&self, serve: &ServeArgs) -> Outcomes<ApiOptions> {
-        Ok(serve.api.over(self.file()?.api))
+        serve.api.over(self.file()?.api)
     }
 
     /// The settings that hold.

@@ -6,6 +6,7 @@ mod metrics;
 mod nouns;
 mod serving;
 mod streams;
+mod tls;
 mod tokens;
 
 /// What an ID or a name is in a path.

@@ -58,7 +58,7 @@ pub(super) async fn log_in(
         let read: Permissions = [Permission::Read].into_iter().collect();
         caller.permissions = if caller.permissions.allow(Permission::Read) { read } else { Permissions::default() };
     }
-    // Only a browser that came over TLS says so, whoever ends that before us.
+    // Only a browser that came over TLS says so, where a proxy ends that before us.
     let is_secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
     welcome(&visit, peer, caller, wanted(&visit, visit.form("next")), is_secure)
 }
@@ -90,7 +90,7 @@ fn welcome(visit: &Visit, peer: Peer, caller: Caller, next: &str, is_secure: boo
     let (name, permissions) = (Arc::clone(&caller.name), caller.permissions);
     let cookie = visit.shared.sessions.open(caller)?;
     tracing::info!(target: "audit", who = &*name, from = %peer, ?permissions, "a browser was logged in");
-    let secure = if is_secure { "; Secure" } else { "" };
+    let secure = if is_secure || visit.shared.options.tls.is_some() { "; Secure" } else { "" };
     let age = SESSION_TIME.as_secs();
     with_cookie(visit.see(next), &format!("{cookie}; Max-Age={age}; {}{secure}", attributes(visit)))
 }
