@@ -28,8 +28,9 @@ use crate::model::limits::{COMPONENT_BYTES_MAX, KV_VALUE_BYTES_MAX};
 /// How long a request may take until its answer begins. Waiting for a job and compiling a plugin are well within it.
 const REQUEST_TIME: Duration = Duration::from_secs(300);
 
-/// How long the body of a request may take to come.
-const BODY_TIME: Duration = Duration::from_secs(60);
+/// How long the body of a request may take to come; one that is small, and one that is a component.
+const BODY_TIME: Duration = Duration::from_secs(15);
+const COMPONENT_TIME: Duration = Duration::from_secs(60);
 
 /// What handlers answer.
 pub(super) type Answered = Result<Response, Problem>;
@@ -145,11 +146,12 @@ async fn whole(request: Request, spec: &Spec, shared: &Shared) -> Result<Bytes, 
     if said.is_some_and(|said| said > bytes_max as u64) {
         return Err(too_large());
     }
+    let time = if spec.body == Body::Component { COMPONENT_TIME } else { BODY_TIME };
     tokio::select! {
         // The connection may break off as well, and then nobody reads the answer.
         read = to_bytes(request.into_body(), bytes_max) => read.map_err(|_| too_large()),
-        () = shared.clock.sleep(BODY_TIME) => {
-            Err(Problem::too_slow(format!("the body did not come within {} s", BODY_TIME.as_secs())))
+        () = shared.clock.sleep(time) => {
+            Err(Problem::too_slow(format!("the body did not come within {} s", time.as_secs())))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,11 +13,13 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listen::{self, Listen, Listener, Peer};
+use super::places::{Place, Places};
 use super::router;
 use super::session::Sessions;
 use super::stall::Stalling;
@@ -28,7 +29,7 @@ use super::token::LocalToken;
 use crate::app::{App, AppError, AppResult, KnownTokens};
 use crate::scheduler::Meter;
 
-/// Most connections at once; further ones wait to be accepted.
+/// Most connections at once.
 const CONNECTIONS_MAX: usize = 1024;
 /// Most answers without end at once.
 const STREAMS_MAX: usize = 256;
@@ -138,7 +139,7 @@ impl ApiServer {
             serving,
             tls: self.tls.clone(),
             connections: self.connections.clone(),
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Places::new(CONNECTIONS_MAX),
         };
         self.connections.spawn(accepting.run(listener));
     }
@@ -210,32 +211,36 @@ struct Accepting {
     serving: Serving,
     tls: Option<Tls>,
     connections: TaskTracker,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Accepting {
     async fn run(self, listener: Listener) {
         loop {
-            let place = tokio::select! {
-                place = Arc::clone(&self.places).acquire_owned() => place,
+            let accepted = tokio::select! {
+                accepted = accept(&listener) => accepted,
                 () = self.serving.shared.stopping.cancelled() => break,
             };
-            // It is never closed.
-            let Ok(place) = place else { break };
-            let served = tokio::select! {
-                served = self.accept(&listener) => served,
-                () = self.serving.shared.stopping.cancelled() => break,
-            };
-            match served {
-                Ok(served) => drop(self.connections.spawn(async move {
-                    served.await;
-                    drop(place);
-                })),
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 // The client was gone before it was accepted, or no file was left for it: neither ends the others.
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     self.serving.shared.clock.sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
+            };
+            let place = tokio::select! {
+                place = self.places.take() => place,
+                () = self.serving.shared.stopping.cancelled() => break,
+            };
+            let (serving, tls) = (self.serving.clone(), self.tls.clone());
+            match (stream, tls) {
+                (Stream::Tcp(stream), Some(tls)) => {
+                    drop(self.connections.spawn(serving.serve_over(tls, stream, peer, place)));
+                }
+                (Stream::Tcp(stream), None) => drop(self.connections.spawn(serving.serve(stream, peer, place))),
+                (Stream::Unix(stream), _) => drop(self.connections.spawn(serving.serve(stream, peer, place))),
             }
         }
         if let Listener::Unix(listener, path) = listener {
@@ -243,23 +248,24 @@ impl Accepting {
             drop(std::fs::remove_file(path));
         }
     }
+}
 
-    async fn accept(&self, listener: &Listener) -> io::Result<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let serving = self.serving.clone();
-        Ok(match listener {
-            Listener::Tcp(listener, _) => {
-                let (stream, address) = listener.accept().await?;
-                // Only slower where it fails.
-                drop(stream.set_nodelay(true));
-                let peer = Peer::Tcp(address);
-                match self.tls.clone() {
-                    Some(tls) => Box::pin(serving.serve_over(tls, stream, peer)),
-                    None => Box::pin(serving.serve(stream, peer)),
-                }
-            }
-            Listener::Unix(listener, _) => Box::pin(serving.serve(listener.accept().await?.0, Peer::Unix)),
-        })
-    }
+/// A connection that was accepted.
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(listener: &Listener) -> io::Result<(Stream, Peer)> {
+    Ok(match listener {
+        Listener::Tcp(listener, _) => {
+            let (stream, address) = listener.accept().await?;
+            // Only slower where it fails.
+            drop(stream.set_nodelay(true));
+            (Stream::Tcp(stream), Peer::Tcp(address))
+        }
+        Listener::Unix(listener, _) => (Stream::Unix(listener.accept().await?.0), Peer::Unix),
+    })
 }
 
 /// What answers the requests of a connection.
@@ -272,31 +278,34 @@ struct Serving {
 
 impl Serving {
     /// Serves a connection over TLS. Agreeing upon that may take as long as a head.
-    async fn serve_over<S>(self, tls: Tls, stream: S, peer: Peer)
+    async fn serve_over<S>(self, tls: Tls, stream: S, peer: Peer, place: Arc<Place>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let agreed = tokio::select! {
             agreed = tls.accept(stream) => agreed,
             () = self.shared.clock.sleep(HEAD_TIME) => return,
+            () = place.gives_way.cancelled() => return,
             () = self.shared.stopping.cancelled() => return,
         };
         match agreed {
-            Ok(stream) => self.serve(stream, peer).await,
+            Ok(stream) => self.serve(stream, peer, place).await,
             Err(error) => tracing::debug!(%error, %peer, "a client speaks no TLS that is taken"),
         }
     }
 
-    async fn serve<S>(self, stream: S, peer: Peer)
+    async fn serve<S>(self, stream: S, peer: Peer, place: Arc<Place>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Serving { router, shared, abort } = self;
         let router = TowerToHyperService::new(router);
+        let answered = Arc::clone(&place);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            router.call(request)
+            let (answering, response) = (answered.is_answered(), router.call(request));
+            async move { response.await.map(|response| answering.with(response)) }
         });
         let stream = TokioIo::new(Stalling::new(stream, Arc::clone(&shared.clock)));
         let connection = http1::Builder::new()
@@ -310,6 +319,8 @@ impl Serving {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
+            // Whoever has sent nothing whole loses nothing.
+            () = place.gives_way.cancelled() => return,
             () = shared.stopping.cancelled() => None,
         };
         let ended = match ended {
