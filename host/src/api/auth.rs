@@ -10,7 +10,8 @@ use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::listen::Peer;
 use super::problem::Problem;
@@ -20,12 +21,19 @@ use crate::app::{AppResult, Owner, TokenHash, hash_of, same_hash};
 use crate::model::{Permission, Permissions};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::get("/api/v1/whoami", Access::Known, "The name of the token that is sent, and its permissions", whoami)]
+    let about = "The name of the token that is sent, and its permissions";
+    vec![Route::get("/api/v1/whoami", Access::Known, about, whoami).answers::<WhoAmI>(&[200])]
 }
 
-async fn whoami(Extension(caller): Extension<Caller>) -> Json<Value> {
-    let permissions: Vec<&str> = caller.permissions.iter().map(Permission::as_str).collect();
-    Json(json!({ "name": &*caller.name, "permissions": permissions }))
+#[derive(Serialize, JsonSchema)]
+struct WhoAmI {
+    name: String,
+    permissions: Vec<&'static str>,
+}
+
+async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI> {
+    let permissions = caller.permissions.iter().map(Permission::as_str).collect();
+    Json(WhoAmI { name: caller.name.to_string(), permissions })
 }
 
 /// Who sends a request. Handlers find it among the extensions of their request.

@@ -8,6 +8,7 @@ use crate::model::{Backoff, JobSettings, Payload, ResolvedSettings, Settings};
 
 /// The settings that hold for what a job runs. `executor` is `null` where none was named.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "RunSettings"))]
 pub(crate) struct RunSettingsWire {
     pub(crate) executor: Option<String>,
     pub(crate) queue: String,
@@ -25,6 +26,7 @@ pub(crate) struct RunSettingsWire {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Backoff"))]
 pub(crate) struct BackoffWire {
     pub(crate) initial_ms: u64,
     pub(crate) max_ms: u64,

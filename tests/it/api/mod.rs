@@ -2,6 +2,7 @@
 
 mod access;
 mod attacks;
+mod generated;
 mod metrics;
 mod nouns;
 mod serving;

@@ -29,7 +29,8 @@ use crate::wire::{self, LogLineWire};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/events", Access::Needs(Read), "Events as they happen, as server-sent events", events)
-            .query(&[("type", "only events of this type, such as `job_released`; may be repeated")]),
+            .query(&[("type", "only events of this type, such as `job_released`; may be repeated")])
+            .answers_as("text/event-stream"),
     ]
 }
 

@@ -4,25 +4,34 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::super::call::{Answered, Call, answer};
 use super::super::problem::Problem;
-use super::super::route::{Access, Body, Route};
+use super::super::route::{Access, Route};
 use super::given::{Word, said};
-use super::list;
+use super::list::{self, Page};
 use crate::app::NewToken;
 use crate::model::Permission::Admin;
 use crate::model::{Permission, Permissions, TokenName};
-use crate::wire;
+use crate::wire::{self, CreatedTokenWire, TokenWire};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/v1/tokens", Access::Needs(Admin), "List tokens, without their texts", list),
-        Route::post("/api/v1/tokens", Admin, "Make a token, and tell its text this once", create).takes(Body::Json),
-        Route::post("/api/v1/tokens/{name}/revoke", Admin, "Revoke a token", revoke),
+        Route::get("/api/v1/tokens", Access::Needs(Admin), "List tokens, without their texts", list)
+            .answers::<Page<Vec<TokenWire>>>(&[200]),
+        Route::post("/api/v1/tokens", Admin, "Make a token, and tell its text this once", create)
+            .takes_json::<Created>()
+            .answers::<CreatedTokenWire>(&[201]),
+        Route::post("/api/v1/tokens/{name}/revoke", Admin, "Revoke a token", revoke).answers::<TokenRevoked>(&[200]),
     ]
+}
+
+#[derive(Serialize, JsonSchema)]
+struct TokenRevoked {
+    name: String,
+    revoked: bool,
 }
 
 async fn list(call: Call) -> Answered {
@@ -31,7 +40,8 @@ async fn list(call: Call) -> Answered {
 }
 
 /// A token that is to be made.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewToken")]
 #[serde(deny_unknown_fields)]
 struct Created {
     name: String,
@@ -51,5 +61,5 @@ async fn create(call: Call) -> Answered {
 async fn revoke(call: Call) -> Answered {
     let name = call.path::<TokenName>("name")?;
     call.app().token_revoke(&name).await?;
-    answer(&json!({"name": name.as_str(), "revoked": true}))
+    answer(&TokenRevoked { name: name.to_string(), revoked: true })
 }
