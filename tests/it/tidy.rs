@@ -42,12 +42,12 @@ const KNOWN_CIRCLES: &[(&[&str], &str)] = &[(
 /// Third-party crates and the only places that may name them (prefixes below `host/`).
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store/src/sql/", "src/broker/sqlite.rs", "src/broker/postgres.rs"]),
-    ("rustls", &["store/src/sql/drivers/tls.rs", "sandbox/src/http/tls.rs", "src/broker/tls.rs"]),
+    ("rustls", &["store/src/sql/drivers/tls.rs", "sandbox/src/http/tls.rs", "src/api/tls.rs", "src/broker/tls.rs"]),
     ("rustls_native_certs", &["sandbox/src/http/tls.rs", "src/broker/tls.rs"]),
-    ("tokio_rustls", &["sandbox/src/http/tls.rs"]),
+    ("tokio_rustls", &["sandbox/src/http/tls.rs", "src/api/tls.rs"]),
     ("hyper", &["sandbox/src/http/", "src/api/server.rs"]),
     ("hyper_util", &["src/api/server.rs"]),
-    ("getrandom", &["src/api/token.rs"]),
+    ("getrandom", &["src/app/tokens/text.rs"]),
     ("http_body", &["sandbox/src/http/"]),
     ("http_body_util", &["sandbox/src/http/"]),
     ("redis", &["src/broker/redis.rs"]),

@@ -88,7 +88,8 @@ impl Server {
         let heard = running.heard();
         let url = heard.split("listening on ").nth(1).and_then(|rest| rest.lines().next());
         let url = url.unwrap_or_else(|| panic!("it does not say where it listens: {heard}"));
-        let place = match (url.strip_prefix("http://"), url.strip_prefix("unix:")) {
+        let address = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let place = match (address, url.strip_prefix("unix:")) {
             (Some(rest), _) => Place::Tcp(rest.split('/').next().unwrap_or_default().to_owned()),
             (_, Some(path)) => Place::Unix(path.into()),
             _ => panic!("it listens at {url}"),

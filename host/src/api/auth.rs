@@ -10,22 +10,30 @@ use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::listen::Peer;
 use super::problem::Problem;
 use super::route::{Access, Route, Spec};
 use super::state::Shared;
-use super::token::{hash_of, same_hash};
+use crate::app::{AppResult, Owner, TokenHash, hash_of, same_hash};
 use crate::model::{Permission, Permissions};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::get("/api/v1/whoami", Access::Known, "The name of the token that is sent, and its permissions", whoami)]
+    let about = "The name of the token that is sent, and its permissions";
+    vec![Route::get("/api/v1/whoami", Access::Known, about, whoami).answers::<WhoAmI>(&[200])]
 }
 
-async fn whoami(Extension(caller): Extension<Caller>) -> Json<Value> {
-    let permissions: Vec<&str> = caller.permissions.iter().map(Permission::as_str).collect();
-    Json(json!({ "name": &*caller.name, "permissions": permissions }))
+#[derive(Serialize, JsonSchema)]
+struct WhoAmI {
+    name: String,
+    permissions: Vec<&'static str>,
+}
+
+async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI> {
+    let permissions = caller.permissions.iter().map(Permission::as_str).collect();
+    Json(WhoAmI { name: caller.name.to_string(), permissions })
 }
 
 /// Who sends a request. Handlers find it among the extensions of their request.
@@ -34,15 +42,37 @@ pub(super) struct Caller {
     /// The name of the token.
     pub(super) name: Arc<str>,
     pub(super) permissions: Permissions,
+    /// That of a token which can be revoked.
+    pub(super) token: Option<TokenHash>,
 }
 
 impl Caller {
     fn admin(name: &str) -> Caller {
-        Caller { name: name.into(), permissions: [Permission::Admin].into_iter().collect() }
+        Caller { name: name.into(), permissions: [Permission::Admin].into_iter().collect(), token: None }
     }
 
-    fn nobody() -> Caller {
-        Caller { name: "-".into(), permissions: Permissions::default() }
+    /// Whoever has the token of this machine.
+    pub(super) fn local() -> Caller {
+        Caller::admin("local")
+    }
+
+    /// Anyone, where no token is asked for.
+    pub(super) fn everybody() -> Caller {
+        Caller::admin("everybody")
+    }
+
+    /// Whoever shows nothing.
+    pub(super) fn nobody() -> Caller {
+        Caller { name: "-".into(), permissions: Permissions::default(), token: None }
+    }
+
+    /// Whether the token is still good. That of this machine is as long as the process lives.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn is_good(&self, shared: &Shared) -> AppResult<bool> {
+        let Some(token) = &self.token else { return Ok(true) };
+        Ok(matches!(shared.tokens.holder(token).await?, Owner::Known(..)))
     }
 }
 
@@ -86,22 +116,39 @@ async fn admitted(shared: &Shared, spec: &Spec, parts: &Parts) -> Result<Caller,
 
 /// Who asks. Sessions of browsers are good for the dashboard alone: what any page could make a browser send is no proof here.
 async fn identified(shared: &Shared, parts: &Parts) -> Result<Caller, Problem> {
-    let Some(local) = &shared.local_token else { return Ok(Caller::admin("everybody")) };
-    let fault = match bearer(parts) {
-        Ok(token) => match owner(shared, token).await {
-            Some(caller) => return Ok(caller),
-            None => "the token is not known",
-        },
-        Err(fault) => fault,
+    let Some(local) = &shared.local_token else { return Ok(Caller::everybody()) };
+    let known = match bearer(parts) {
+        Ok(token) => owner(shared, token).await?,
+        Err(fault) => Err(fault.to_owned()),
     };
-    let hint = format!("send `Authorization: Bearer` and a token; that of this machine is in {}", local.path.display());
-    Err(Problem::unauthorized(fault).with_hint(hint))
+    known.map_err(|fault| {
+        let file = local.path.display();
+        let hint = format!(
+            "send `Authorization: Bearer` and a token: one of `host tokens create`, or that of this machine, in {file}"
+        );
+        Problem::unauthorized(fault).with_hint(hint)
+    })
 }
 
-/// Whose token that is.
-pub(super) async fn owner(shared: &Shared, token: &[u8]) -> Option<Caller> {
-    let local = shared.local_token.as_ref()?;
-    same_hash(&hash_of(token), &local.hash).then(|| Caller::admin("local"))
+/// Whose token that is, or why it is nobody's.
+///
+/// # Errors
+/// Those of the store, which knows the tokens; that of this machine is good without it.
+pub(super) async fn owner(shared: &Shared, token: &[u8]) -> Result<Result<Caller, String>, Problem> {
+    let is_local = |hash| same_hash(&hash_of(token), hash);
+    if shared.local_token.as_ref().is_some_and(|local| is_local(&local.hash)) {
+        return Ok(Ok(Caller::local()));
+    }
+    Ok(match shared.tokens.owner(token).await? {
+        Owner::Known(info, hash) => {
+            Ok(Caller { name: info.name.as_str().into(), permissions: info.permissions, token: Some(hash) })
+        }
+        Owner::Expired(info) => {
+            let at = info.expires_at.map_or_else(String::new, |at| format!(" at {at}"));
+            Err(format!("the token `{}` has expired{at}", info.name))
+        }
+        Owner::Unknown => Err("the token is not known: it is wrong, or was revoked".to_owned()),
+    })
 }
 
 /// The token in the header, or why there is none.

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Query;
 use super::route::{Body, Spec};
@@ -27,8 +28,9 @@ use crate::model::limits::{COMPONENT_BYTES_MAX, KV_VALUE_BYTES_MAX};
 /// How long a request may take until its answer begins. Waiting for a job and compiling a plugin are well within it.
 const REQUEST_TIME: Duration = Duration::from_secs(300);
 
-/// How long the body of a request may take to come.
-const BODY_TIME: Duration = Duration::from_secs(60);
+/// How long the body of a request may take to come; one that is small, and one that is a component.
+const BODY_TIME: Duration = Duration::from_secs(15);
+const COMPONENT_TIME: Duration = Duration::from_secs(60);
 
 /// What handlers answer.
 pub(super) type Answered = Result<Response, Problem>;
@@ -44,6 +46,7 @@ const JSON_BYTES_BESIDE_ARGS: usize = 256 * 1024;
 /// A request that has passed all limits.
 pub(super) struct Call {
     shared: Arc<Shared>,
+    pub(super) caller: Caller,
     pub(super) query: Query,
     /// The parts of the path that have a name, percent-decoded.
     path: Vec<(String, String)>,
@@ -95,6 +98,7 @@ impl FromRequest<Arc<Shared>> for Call {
         let (mut parts, body) = request.into_parts();
         let spec = parts.extensions.get::<Arc<Spec>>().cloned();
         let spec = spec.ok_or_else(|| Problem::no_route(parts.uri.path()))?;
+        let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::nobody);
         let query = Query::read(parts.uri.query().unwrap_or_default(), &spec)?;
         let path = RawPathParams::from_request_parts(&mut parts, shared).await;
         let path = path.map_err(|_| Problem::bad_request("the path is not percent-encoded UTF-8"))?;
@@ -102,7 +106,7 @@ impl FromRequest<Arc<Shared>> for Call {
         check_type(&parts.headers, spec.body)?;
         let headers = parts.headers.clone();
         let body = whole(Request::from_parts(parts, body), &spec, shared).await?;
-        Ok(Call { shared: Arc::clone(shared), query, path, headers, body })
+        Ok(Call { shared: Arc::clone(shared), caller, query, path, headers, body })
     }
 }
 
@@ -142,11 +146,12 @@ async fn whole(request: Request, spec: &Spec, shared: &Shared) -> Result<Bytes, 
     if said.is_some_and(|said| said > bytes_max as u64) {
         return Err(too_large());
     }
+    let time = if spec.body == Body::Component { COMPONENT_TIME } else { BODY_TIME };
     tokio::select! {
         // The connection may break off as well, and then nobody reads the answer.
         read = to_bytes(request.into_body(), bytes_max) => read.map_err(|_| too_large()),
-        () = shared.clock.sleep(BODY_TIME) => {
-            Err(Problem::too_slow(format!("the body did not come within {} s", BODY_TIME.as_secs())))
+        () = shared.clock.sleep(time) => {
+            Err(Problem::too_slow(format!("the body did not come within {} s", time.as_secs())))
         }
     }
 }

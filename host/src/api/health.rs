@@ -6,20 +6,34 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::route::{Access, Route};
 use super::state::Shared;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/healthz", Access::Public, "Whether the process lives", healthz),
-        Route::get("/readyz", Access::Public, "Whether it can do its work, with the reasons where it cannot", readyz),
+        Route::get("/healthz", Access::Public, "Whether the process lives", healthz).answers::<Health>(&[200]),
+        Route::get("/readyz", Access::Public, "Whether it can do its work, with the reasons where it cannot", readyz)
+            .answers::<Readiness>(&[200, 503]),
     ]
 }
 
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Readiness {
+    ready: bool,
+    /// Why it is not.
+    reasons: Vec<String>,
+}
+
 async fn healthz() -> Response {
-    Json(json!({ "status": "ok" })).into_response()
+    Json(Health { status: "ok" }).into_response()
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
@@ -33,5 +47,5 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         reasons.push(error.to_string());
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons })).into_response()
 }

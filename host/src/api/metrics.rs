@@ -35,7 +35,7 @@ const FIGURES_KEPT: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
     let about = "What this process and its store measure, for Prometheus";
-    vec![Route::get("/metrics", Access::Needs(Permission::Read), about, metrics)]
+    vec![Route::get("/metrics", Access::Needs(Permission::Read), about, metrics).answers_as("text/plain")]
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {

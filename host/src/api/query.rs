@@ -99,15 +99,13 @@ pub(super) fn decoded(text: &str) -> Result<String, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Method;
-
-    use super::super::route::{Access, Body};
+    use super::super::route::{Access, Route};
     use super::*;
 
     fn read(text: &str) -> Result<Query, Problem> {
         let query = &[("state", ""), ("limit", ""), ("wait", "")];
-        let (method, access) = (Method::GET, Access::Public);
-        Query::read(text, &Spec { method, path: "/", access, about: "", query, body: Body::None })
+        let handler = async || ();
+        Query::read(text, &Route::get("/", Access::Public, "", handler).query(query).spec)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::state::Shared;
 use crate::model::Permission;
@@ -32,6 +33,23 @@ pub(super) enum Body {
     Value,
 }
 
+/// The schema of a type.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What is answered where all goes well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    /// The statuses that say so.
+    pub(super) statuses: &'static [u16],
+    pub(super) media_type: &'static str,
+    /// What is in it, where it is JSON; `None`: anything.
+    pub(super) schema: Option<SchemaOf>,
+}
+
+impl Answer {
+    const ANYTHING: Answer = Answer { statuses: &[200], media_type: "application/json", schema: None };
+}
+
 /// What can be asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Spec {
@@ -43,6 +61,16 @@ pub(super) struct Spec {
     /// The parameters that the query may have, with what they say.
     pub(super) query: &'static [(&'static str, &'static str)],
     pub(super) body: Body,
+    /// What is in a body of JSON.
+    pub(super) body_schema: Option<SchemaOf>,
+    pub(super) answer: Answer,
+}
+
+impl Spec {
+    fn new(method: Method, path: &'static str, access: Access, about: &'static str) -> Spec {
+        let (body, body_schema, answer) = (Body::None, None, Answer::ANYTHING);
+        Spec { method, path, access, about, query: &[], body, body_schema, answer }
+    }
 }
 
 /// A line of the table.
@@ -58,8 +86,7 @@ impl Route {
         H: Handler<T, Arc<Shared>>,
         T: 'static,
     {
-        let handler = on(MethodFilter::GET, handler);
-        Route { spec: Spec { method: Method::GET, path, access, about, query: &[], body: Body::None }, handler }
+        Route { spec: Spec::new(Method::GET, path, access, about), handler: on(MethodFilter::GET, handler) }
     }
 
     /// A request that may change something.
@@ -68,8 +95,8 @@ impl Route {
         H: Handler<T, Arc<Shared>>,
         T: 'static,
     {
-        let (access, handler) = (Access::Needs(wanted), on(MethodFilter::POST, handler));
-        Route { spec: Spec { method: Method::POST, path, access, about, query: &[], body: Body::None }, handler }
+        let spec = Spec::new(Method::POST, path, Access::Needs(wanted), about);
+        Route { spec, handler: on(MethodFilter::POST, handler) }
     }
 
     /// A request that puts what it carries in the place of what is there.
@@ -78,8 +105,8 @@ impl Route {
         H: Handler<T, Arc<Shared>>,
         T: 'static,
     {
-        let (access, handler) = (Access::Needs(wanted), on(MethodFilter::PUT, handler));
-        Route { spec: Spec { method: Method::PUT, path, access, about, query: &[], body: Body::None }, handler }
+        let spec = Spec::new(Method::PUT, path, Access::Needs(wanted), about);
+        Route { spec, handler: on(MethodFilter::PUT, handler) }
     }
 
     /// A request that changes a part of what is there.
@@ -88,8 +115,8 @@ impl Route {
         H: Handler<T, Arc<Shared>>,
         T: 'static,
     {
-        let (access, handler) = (Access::Needs(wanted), on(MethodFilter::PATCH, handler));
-        Route { spec: Spec { method: Method::PATCH, path, access, about, query: &[], body: Body::Json }, handler }
+        let spec = Spec::new(Method::PATCH, path, Access::Needs(wanted), about);
+        Route { spec, handler: on(MethodFilter::PATCH, handler) }
     }
 
     /// A request that removes something.
@@ -98,8 +125,8 @@ impl Route {
         H: Handler<T, Arc<Shared>>,
         T: 'static,
     {
-        let (access, handler) = (Access::Needs(Permission::Delete), on(MethodFilter::DELETE, handler));
-        Route { spec: Spec { method: Method::DELETE, path, access, about, query: &[], body: Body::None }, handler }
+        let spec = Spec::new(Method::DELETE, path, Access::Needs(Permission::Delete), about);
+        Route { spec, handler: on(MethodFilter::DELETE, handler) }
     }
 
     /// With these parameters.
@@ -113,6 +140,29 @@ impl Route {
     #[must_use]
     pub(super) fn takes(mut self, body: Body) -> Route {
         self.spec.body = body;
+        self
+    }
+
+    /// With a body of JSON that is read as `T`.
+    #[must_use]
+    pub(super) fn takes_json<T: JsonSchema>(mut self) -> Route {
+        self.spec.body = Body::Json;
+        self.spec.body_schema = Some(|generator| generator.subschema_for::<T>());
+        self
+    }
+
+    /// Which answers `T` with one of these statuses.
+    #[must_use]
+    pub(super) fn answers<T: JsonSchema>(mut self, statuses: &'static [u16]) -> Route {
+        let schema: SchemaOf = |generator| generator.subschema_for::<T>();
+        self.spec.answer = Answer { statuses, schema: Some(schema), ..Answer::ANYTHING };
+        self
+    }
+
+    /// Which answers something else than JSON.
+    #[must_use]
+    pub(super) fn answers_as(mut self, media_type: &'static str) -> Route {
+        self.spec.answer = Answer { media_type, ..Answer::ANYTHING };
         self
     }
 }

@@ -13,20 +13,23 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listen::{self, Listen, Listener, Peer};
+use super::places::{Place, Places};
 use super::router;
 use super::session::Sessions;
 use super::stall::Stalling;
 use super::state::{ApiOptions, Shared};
+use super::tls::Tls;
 use super::token::LocalToken;
-use crate::app::{App, AppError, AppResult};
+use crate::app::{App, AppError, AppResult, KnownTokens};
 use crate::scheduler::Meter;
 
-/// Most connections at once; further ones wait to be accepted.
+/// Most connections at once.
 const CONNECTIONS_MAX: usize = 1024;
 /// Most answers without end at once.
 const STREAMS_MAX: usize = 256;
@@ -43,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ApiServer {
     shared: Arc<Shared>,
     listener: Option<Listener>,
+    tls: Option<Tls>,
     url: String,
     /// Ends connections in the middle of an answer.
     abort: CancellationToken,
@@ -57,9 +61,14 @@ impl ApiServer {
     /// [`AppError::Unreachable`] where the token of this machine cannot be read or made.
     pub async fn open(app: App, options: ApiOptions) -> AppResult<Option<ApiServer>> {
         check(&options)?;
+        let tls = match options.tls.clone() {
+            Some(files) => Some(Tls::open(files).await?),
+            None => None,
+        };
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let Some(listener) = listen::open(options.listen.as_ref()).await? else { return Ok(None) };
         let url = match &listener {
-            Listener::Tcp(_, address) => format!("http://{address}{}", options.base_path),
+            Listener::Tcp(_, address) => format!("{scheme}://{address}{}", options.base_path),
             Listener::Unix(_, path) => format!("unix:{}", path.display()),
         };
         let local_token = match options.without_auth {
@@ -73,6 +82,7 @@ impl ApiServer {
         let shared = Arc::new(Shared {
             clock: app.clock(),
             sessions: Sessions::new(app.clock(), port, options.without_auth)?,
+            tokens: KnownTokens::new(app.clone()),
             app,
             local_token,
             is_tcp: matches!(listener, Listener::Tcp(..)),
@@ -83,7 +93,7 @@ impl ApiServer {
             options,
         });
         let (abort, connections) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Some(ApiServer { shared, listener: Some(listener), url, abort, connections }))
+        Ok(Some(ApiServer { shared, listener: Some(listener), tls, url, abort, connections }))
     }
 
     /// Where it is reached: a URL, or `unix:` and a path.
@@ -111,12 +121,25 @@ impl ApiServer {
     /// Begins to accept connections.
     pub fn start(&mut self) {
         let Some(listener) = self.listener.take() else { return };
-        let accepting = Accepting {
+        if let Some(tls) = &self.tls {
+            let (renewed, stopping) = (tls.clone().renew(self.shared.app.clock()), self.shared.stopping.clone());
+            self.connections.spawn(async move {
+                tokio::select! {
+                    () = renewed => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+        let serving = Serving {
             router: router::router(Arc::clone(&self.shared)),
             shared: Arc::clone(&self.shared),
             abort: self.abort.clone(),
+        };
+        let accepting = Accepting {
+            serving,
+            tls: self.tls.clone(),
             connections: self.connections.clone(),
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Places::new(CONNECTIONS_MAX),
         };
         self.connections.spawn(accepting.run(listener));
     }
@@ -154,6 +177,10 @@ fn check(options: &ApiOptions) -> AppResult<()> {
             "name a path such as `/host`: letters, digits and -._~ between slashes, and no slash at the end",
         ));
     }
+    if options.tls.is_some() && matches!(options.listen, Some(Listen::Unix(_))) {
+        return Err(AppError::invalid("there is no TLS at a Unix socket, which no other machine reaches")
+            .with_hint("leave --tls-cert and --tls-key out, or listen at an address"));
+    }
     let place = match &options.listen {
         Some(Listen::Tcp(address)) => Some(address.ip()),
         _ => None,
@@ -169,48 +196,51 @@ fn check(options: &ApiOptions) -> AppResult<()> {
             tracing::warn!("everybody on this machine may do everything: no token is asked for");
             Ok(())
         }
-        (false, true) => {
+        (false, true) if options.tls.is_none() => {
             tracing::warn!(
-                "tokens and answers go over the network in the clear unless a proxy with TLS stands before this"
+                "tokens and answers go over the network in the clear unless a proxy with TLS stands before this, or --tls-cert is given"
             );
             Ok(())
         }
-        (false, false) => Ok(()),
+        (false, _) => Ok(()),
     }
 }
 
 /// What accepts connections.
 struct Accepting {
-    router: Router,
-    shared: Arc<Shared>,
-    abort: CancellationToken,
+    serving: Serving,
+    tls: Option<Tls>,
     connections: TaskTracker,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Accepting {
     async fn run(self, listener: Listener) {
         loop {
-            let place = tokio::select! {
-                place = Arc::clone(&self.places).acquire_owned() => place,
-                () = self.shared.stopping.cancelled() => break,
+            let accepted = tokio::select! {
+                accepted = accept(&listener) => accepted,
+                () = self.serving.shared.stopping.cancelled() => break,
             };
-            // It is never closed.
-            let Ok(place) = place else { break };
-            let served = tokio::select! {
-                served = self.accept(&listener) => served,
-                () = self.shared.stopping.cancelled() => break,
-            };
-            match served {
-                Ok(served) => drop(self.connections.spawn(async move {
-                    served.await;
-                    drop(place);
-                })),
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 // The client was gone before it was accepted, or no file was left for it: neither ends the others.
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
-                    self.shared.clock.sleep(ACCEPT_PAUSE).await;
+                    self.serving.shared.clock.sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
+            };
+            let place = tokio::select! {
+                place = self.places.take() => place,
+                () = self.serving.shared.stopping.cancelled() => break,
+            };
+            let (serving, tls) = (self.serving.clone(), self.tls.clone());
+            match (stream, tls) {
+                (Stream::Tcp(stream), Some(tls)) => {
+                    drop(self.connections.spawn(serving.serve_over(tls, stream, peer, place)));
+                }
+                (Stream::Tcp(stream), None) => drop(self.connections.spawn(serving.serve(stream, peer, place))),
+                (Stream::Unix(stream), _) => drop(self.connections.spawn(serving.serve(stream, peer, place))),
             }
         }
         if let Listener::Unix(listener, path) = listener {
@@ -218,56 +248,93 @@ impl Accepting {
             drop(std::fs::remove_file(path));
         }
     }
+}
 
-    async fn accept(&self, listener: &Listener) -> io::Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> {
-        Ok(match listener {
-            Listener::Tcp(listener, _) => {
-                let (stream, address) = listener.accept().await?;
-                // Only slower where it fails.
-                drop(stream.set_nodelay(true));
-                Box::pin(self.serve(stream, Peer::Tcp(address)))
-            }
-            Listener::Unix(listener, _) => Box::pin(self.serve(listener.accept().await?.0, Peer::Unix)),
-        })
-    }
+/// A connection that was accepted.
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
 
-    fn serve<S>(&self, stream: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
+async fn accept(listener: &Listener) -> io::Result<(Stream, Peer)> {
+    Ok(match listener {
+        Listener::Tcp(listener, _) => {
+            let (stream, address) = listener.accept().await?;
+            // Only slower where it fails.
+            drop(stream.set_nodelay(true));
+            (Stream::Tcp(stream), Peer::Tcp(address))
+        }
+        Listener::Unix(listener, _) => (Stream::Unix(listener.accept().await?.0), Peer::Unix),
+    })
+}
+
+/// What answers the requests of a connection.
+#[derive(Clone)]
+struct Serving {
+    router: Router,
+    shared: Arc<Shared>,
+    abort: CancellationToken,
+}
+
+impl Serving {
+    /// Serves a connection over TLS. Agreeing upon that may take as long as a head.
+    async fn serve_over<S>(self, tls: Tls, stream: S, peer: Peer, place: Arc<Place>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let router = TowerToHyperService::new(self.router.clone());
+        let agreed = tokio::select! {
+            agreed = tls.accept(stream) => agreed,
+            () = self.shared.clock.sleep(HEAD_TIME) => return,
+            () = place.gives_way.cancelled() => return,
+            () = self.shared.stopping.cancelled() => return,
+        };
+        match agreed {
+            Ok(stream) => self.serve(stream, peer, place).await,
+            Err(error) => tracing::debug!(%error, %peer, "a client speaks no TLS that is taken"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S, peer: Peer, place: Arc<Place>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Serving { router, shared, abort } = self;
+        let router = TowerToHyperService::new(router);
+        let answered = Arc::clone(&place);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            router.call(request)
+            let (answering, response) = (answered.is_answered(), router.call(request));
+            async move { response.await.map(|response| answering.with(response)) }
         });
-        let (stopping, abort) = (self.shared.stopping.clone(), self.abort.clone());
-        let stream = TokioIo::new(Stalling::new(stream, Arc::clone(&self.shared.clock)));
-        async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
-                .max_headers(HEADERS_MAX)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(stream, service);
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                () = stopping.cancelled() => None,
-            };
-            let ended = match ended {
-                Some(ended) => ended,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection.as_mut() => ended,
-                        () = abort.cancelled() => Ok(()),
-                    }
+        let stream = TokioIo::new(Stalling::new(stream, Arc::clone(&shared.clock)));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_headers(HEADERS_MAX)
+            // The buffer alone would let a head pass that came in large pieces.
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(stream, service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            // Whoever has sent nothing whole loses nothing.
+            () = place.gives_way.cancelled() => return,
+            () = shared.stopping.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = abort.cancelled() => Ok(()),
                 }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "a connection ended early");
             }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "a connection ended early");
         }
     }
 }

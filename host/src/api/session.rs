@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::token::{TokenHash, hash_of, random_hex};
-use crate::app::AppResult;
+use super::auth::Caller;
+use crate::app::{AppResult, TokenHash, hash_of, random_hex};
 use crate::clock::{Clock, Instant};
-use crate::model::{Permission, Permissions};
 
 /// How long a session lasts.
 pub(super) const SESSION_TIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -21,17 +20,15 @@ const HELD_MAX: usize = 1_000;
 /// Somebody in front of a browser.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
-    /// The name of the token that it was opened with.
-    pub(super) name: Arc<str>,
-    /// Those of the token, or fewer.
-    pub(super) permissions: Permissions,
+    /// Whose token it was opened with, and those of its permissions that were asked for. It ends with the token.
+    pub(super) caller: Caller,
     /// What every form of its pages carries, and no page of anybody else knows.
     pub(super) csrf: Arc<str>,
 }
 
 impl Session {
-    fn new(name: Arc<str>, permissions: Permissions) -> AppResult<Session> {
-        Ok(Session { name, permissions, csrf: random_hex()?.into() })
+    fn new(caller: Caller) -> AppResult<Session> {
+        Ok(Session { caller, csrf: random_hex()?.into() })
     }
 }
 
@@ -58,8 +55,7 @@ impl Sessions {
     /// # Errors
     /// The system gives no random bytes.
     pub(super) fn new(clock: Arc<dyn Clock>, port: u16, without_auth: bool) -> AppResult<Sessions> {
-        let admin = [Permission::Admin].into_iter().collect();
-        let everybody = if without_auth { Some(Session::new("everybody".into(), admin)?) } else { None };
+        let everybody = if without_auth { Some(Session::new(Caller::everybody())?) } else { None };
         Ok(Sessions { clock, cookie: format!("host_session_{port}"), held: Mutex::default(), everybody })
     }
 
@@ -86,8 +82,8 @@ impl Sessions {
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub(super) fn open(&self, name: Arc<str>, permissions: Permissions) -> AppResult<String> {
-        let (key, session, now) = (random_hex()?, Session::new(name, permissions)?, self.clock.monotonic());
+    pub(super) fn open(&self, caller: Caller) -> AppResult<String> {
+        let (key, session, now) = (random_hex()?, Session::new(caller)?, self.clock.monotonic());
         let mut held = self.held();
         held.sessions.retain(|_, (_, began)| now.saturating_since(*began) < SESSION_TIME);
         make_room(&mut held.sessions, |(_, began)| *began);
@@ -95,7 +91,7 @@ impl Sessions {
         Ok(format!("{}={key}", self.cookie))
     }
 
-    /// The session of a browser that sends these cookies.
+    /// The session of a browser that sends these cookies, whatever became of its token.
     pub(super) fn find<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Option<Session> {
         if let Some(everybody) = &self.everybody {
             return Some(everybody.clone());
@@ -139,7 +135,7 @@ fn make_room<T>(held: &mut HashMap<TokenHash, T>, began: impl Fn(&T) -> Instant)
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::model::Timestamp;
+    use crate::model::{Permission, Timestamp};
 
     fn sessions() -> (ManualClock, Sessions) {
         let clock = ManualClock::new(Timestamp::EPOCH);
@@ -147,8 +143,8 @@ mod tests {
         (clock, sessions)
     }
 
-    fn read() -> Permissions {
-        [Permission::Read].into_iter().collect()
+    fn somebody() -> Caller {
+        Caller { name: "somebody".into(), permissions: [Permission::Read].into_iter().collect(), token: None }
     }
 
     #[test]
@@ -168,17 +164,17 @@ mod tests {
     #[test]
     fn a_session_is_found_among_other_cookies_until_it_is_closed_or_over() {
         let (clock, sessions) = sessions();
-        let cookie = sessions.open("somebody".into(), read()).expect("chance");
+        let cookie = sessions.open(somebody()).expect("chance");
         let sent = format!("a=b; {cookie}; host_session_8=x");
         let found = sessions.find([sent.as_bytes()]).expect("it is open");
-        assert_eq!((&*found.name, found.permissions), ("somebody", read()));
+        assert_eq!((&*found.caller.name, found.caller.permissions), ("somebody", somebody().permissions));
         let longer = format!("{cookie}0");
         for other in ["", "host_session_80", "host_session_80=", longer.as_str()] {
             assert!(sessions.find([other.as_bytes()]).is_none(), "{other}");
         }
         sessions.close([sent.as_bytes()]);
         assert!(sessions.find([sent.as_bytes()]).is_none());
-        let cookie = sessions.open("somebody".into(), read()).expect("chance");
+        let cookie = sessions.open(somebody()).expect("chance");
         clock.advance(SESSION_TIME - Duration::from_secs(1));
         assert!(sessions.find([cookie.as_bytes()]).is_some());
         clock.advance(Duration::from_secs(1));
@@ -190,7 +186,7 @@ mod tests {
         let (clock, sessions) = sessions();
         let open = || {
             clock.advance(Duration::from_secs(1));
-            sessions.open("somebody".into(), read()).expect("chance")
+            sessions.open(somebody()).expect("chance")
         };
         let (first, second) = (open(), open());
         (2..=HELD_MAX).for_each(|_| drop(open()));

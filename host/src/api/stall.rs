@@ -76,3 +76,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::model::Timestamp;
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_for_a_while_is_given_up_and_one_that_reads_slowly_is_not() {
+        let clock = ManualClock::new(Timestamp::EPOCH);
+        let (ours, mut theirs) = tokio::io::duplex(8);
+        let mut stream = Stalling::new(ours, Arc::new(clock.clone()));
+        for _ in 0..3 {
+            stream.write_all(&[0; 8]).await.expect("there is room");
+            let mut more = Box::pin(stream.write_all(&[0; 8]));
+            assert!(futures_util::poll!(&mut more).is_pending());
+            clock.advance(STALL - Duration::from_secs(1));
+            assert!(futures_util::poll!(&mut more).is_pending());
+            tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 16][..8]).await.expect("it was sent");
+            more.await.expect("there is room again");
+            tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 16][..8]).await.expect("it was sent");
+        }
+        stream.write_all(&[0; 8]).await.expect("there is room");
+        let mut more = Box::pin(stream.write_all(&[0; 8]));
+        assert!(futures_util::poll!(&mut more).is_pending());
+        clock.advance(STALL);
+        assert_eq!(more.await.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::Listen;
 use super::session::Sessions;
+use super::tls::TlsFiles;
 use super::token::LocalToken;
-use crate::app::{App, Figures};
+use crate::app::{App, Figures, KnownTokens};
 use crate::clock::{Clock, Instant};
 use crate::scheduler::Meter;
 
@@ -24,6 +25,8 @@ pub struct ApiOptions {
     pub allowed_hosts: Vec<String>,
     /// Whether everybody who reaches it may do everything. Only for an address of this machine.
     pub without_auth: bool,
+    /// The certificate that it shows; `None`: it speaks no TLS.
+    pub tls: Option<TlsFiles>,
     /// Where the token of this machine is kept.
     pub data_dir: PathBuf,
 }
@@ -35,6 +38,8 @@ pub(super) struct Shared {
     pub(super) options: ApiOptions,
     /// The token of this machine; `None` where nobody needs one.
     pub(super) local_token: Option<LocalToken>,
+    /// Those that operators have made.
+    pub(super) tokens: KnownTokens,
     /// Those of the browsers that show the dashboard.
     pub(super) sessions: Sessions,
     /// Whether any client reaches the interface over the network, and a browser might be among them.

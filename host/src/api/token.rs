@@ -1,12 +1,9 @@
-//! Tokens: what they are compared by, and that of this machine, which is in a file that its user alone can read, who may then do everything.
+//! The token of this machine, which is in a file that its user alone can read, who may then do everything.
 
-use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
-use crate::app::{AppError, AppResult};
+use crate::app::{AppError, AppResult, TokenHash, fresh_token, hash_of};
 use crate::files::{PrivateFile, ensure_private_folder, read_private_file, write_private_file};
 
 const FILE: &str = "api-token";
@@ -55,46 +52,6 @@ impl LocalToken {
                     write_private_file(&path, format!("{}\n", fresh_token()?).as_bytes()).map_err(unusable)?;
                 }
             }
-        }
-    }
-}
-
-/// What is compared and kept in place of a token.
-pub(super) type TokenHash = [u8; 32];
-
-pub(super) fn hash_of(token: &[u8]) -> TokenHash {
-    Sha256::digest(token).into()
-}
-
-/// Compares in the same time wherever the two differ.
-pub(super) fn same_hash(a: &TokenHash, b: &TokenHash) -> bool {
-    black_box(a.iter().zip(b).fold(0, |differences, (a, b)| differences | (a ^ b))) == 0
-}
-
-/// A token that nobody can guess. What it begins with lets those who look for leaked secrets know it for one.
-fn fresh_token() -> AppResult<String> {
-    Ok(format!("host_{}", random_hex()?))
-}
-
-/// 256 random bits in hexadecimal digits.
-pub(super) fn random_hex() -> AppResult<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| AppError::unexpected("the system gives no random bytes", error))?;
-    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_the_same_where_every_bit_is() {
-        let hash = hash_of(b"token");
-        assert!(same_hash(&hash, &hash_of(b"token")));
-        for bit in 0..256 {
-            let mut other = hash;
-            other[bit / 8] ^= 1 << (bit % 8);
-            assert!(!same_hash(&hash, &other), "bit {bit}");
         }
     }
 }

@@ -33,6 +33,8 @@ mod secrets;
 mod signatures;
 mod status;
 mod tasks;
+#[cfg(feature = "api")]
+mod tokens;
 mod transfer;
 mod versions;
 
@@ -65,6 +67,10 @@ pub use secrets::{SecretInfo, Vault};
 pub use signatures::{Signer, TrustedKeys};
 pub use status::{Cleaned, Figures, Status};
 pub use tasks::{ConfigureTask, RemovedTask};
+#[cfg(feature = "api")]
+pub use tokens::{CreatedToken, NewToken, TokenInfo};
+#[cfg(feature = "api")]
+pub(crate) use tokens::{KnownTokens, Owner, TokenHash, fresh_token, hash_of, random_hex, same_hash};
 pub use transfer::{Archive, Export, Import, Imported, Unreads};
 pub use versions::VersionPlan;
 

@@ -11,7 +11,8 @@ use super::settings_file::parse_positive;
 use super::when::TimeArg;
 use crate::app::{App, Backfill, Backfilled};
 use crate::model::ScheduleId;
-use crate::trigger::{DstPolicy, Fire};
+use crate::trigger::DstPolicy;
+use crate::wire::BackfilledWire;
 
 #[derive(Debug, Args)]
 pub(super) struct BackfillArgs {
@@ -44,13 +45,7 @@ pub(super) async fn run(context: &mut Context, app: &App, args: BackfillArgs) ->
     let done = app.schedule_backfill(&id, &Backfill { from, to, limit, max_running, dry_run }).await?;
     let Backfilled { fires, jobs, had_job, next } = &done;
     if context.out.json {
-        let texts = |fires: &[Fire]| fires.iter().map(ToString::to_string).collect::<Vec<_>>();
-        context.out.json(&serde_json::json!({
-            "fires": texts(fires),
-            "job_ids": jobs.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "had_job": had_job,
-            "next": next.map(|fire| fire.to_string()),
-        }))?;
+        context.out.json(&BackfilledWire::from(&done))?;
     } else if dry_run {
         for fire in fires {
             context.out.line(&fire.to_string())?;

@@ -53,6 +53,8 @@ mod submit;
 mod supervisor;
 mod system;
 mod tasks;
+#[cfg(feature = "api")]
+mod tokens;
 mod top;
 mod trigger;
 mod when;
@@ -111,6 +113,9 @@ enum Command {
     /// List, set or remove secrets that plugins use
     #[cfg(feature = "wasm")]
     Secrets(secrets::SecretsArgs),
+    /// List, make or revoke tokens of the HTTP interface
+    #[cfg(feature = "api")]
+    Tokens(tokens::TokensArgs),
     /// Fire schedules and run jobs until told to stop
     Serve(Box<ServeArgs>),
     /// Answer requests over HTTP until told to stop, without a scheduler
@@ -236,6 +241,8 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Kv(args) => kv::run(context, args).await,
         #[cfg(feature = "wasm")]
         Command::Secrets(args) => secrets::run(context, args).await,
+        #[cfg(feature = "api")]
+        Command::Tokens(args) => tokens::run(context, args).await,
         Command::Serve(_) => serve::run(context).await,
         #[cfg(feature = "api")]
         Command::Api(_) => api::run(context).await,

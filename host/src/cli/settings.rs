@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 #[cfg(feature = "api")]
 use super::api_settings::ApiArgs;
 use super::exit::{Failure, Outcomes};
+use super::logs::LogFormat;
 use super::settings_file::{File, Parsed, Positive, ServeFile, parse_positive, parse_span};
 #[cfg(feature = "api")]
 use crate::api::ApiOptions;
@@ -62,6 +63,9 @@ pub(super) struct GlobalArgs {
     /// Log more; may be repeated
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
+    /// How log lines are written to standard error [default: text]
+    #[arg(long, global = true, env = "HOST_LOG_FORMAT", value_name = "F", value_enum, hide_env_values = true)]
+    pub(super) log_format: Option<LogFormat>,
     /// Log errors only, and print no notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
@@ -134,7 +138,7 @@ impl GlobalArgs {
     /// The settings of the HTTP interface that hold, but for the folder of data.
     #[cfg(feature = "api")]
     pub(super) fn api_options(&self, serve: &ServeArgs) -> Outcomes<ApiOptions> {
-        Ok(serve.api.over(self.file()?.api))
+        serve.api.over(self.file()?.api)
     }
 
     /// The settings that hold.

@@ -18,7 +18,7 @@ pub(super) async fn status(context: &mut Context) -> Outcomes {
     let config = context.config()?;
     let store = config.store.to_string();
     if context.out.json {
-        let mut answer = wire::status(&status);
+        let mut answer = json!(wire::status(&status));
         answer["store"] = store.into();
         answer["data_dir"] = config.data_dir.display().to_string().into();
         return Ok(context.out.json(&answer)?);

@@ -7,6 +7,7 @@ use crate::model::{FireLine, Job, JobId};
 
 /// Some due times of a schedule of which the same became.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "FireLine"))]
 pub(crate) struct FireLineWire {
     pub(crate) number: u64,
     pub(crate) first_due: String,
@@ -30,6 +31,7 @@ pub(crate) struct FireLineWire {
 
 /// What became of a job of a fire.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "FireJob"))]
 pub(crate) struct FireJobWire {
     pub(crate) id: String,
     /// `null` for a job that is removed.

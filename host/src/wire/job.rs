@@ -8,6 +8,7 @@ use super::{micros, payload_value};
 use crate::model::{Job, JobError, LogLine, Timestamp, Usage};
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Job"))]
 pub(crate) struct JobWire {
     pub(crate) id: String,
     pub(crate) task_id: String,
@@ -41,6 +42,7 @@ pub(crate) struct JobWire {
 
 /// What `jobs show` prints beside the job itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "JobDetails"))]
 pub(crate) struct JobDetails {
     #[serde(flatten)]
     job: JobWire,
@@ -65,12 +67,14 @@ pub(crate) struct JobDetails {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Lease"))]
 pub(crate) struct LeaseWire {
     holder: String,
     expires_at: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Progress"))]
 pub(crate) struct ProgressWire {
     done: u64,
     total: Option<u64>,
@@ -78,6 +82,7 @@ pub(crate) struct ProgressWire {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "JobError"))]
 pub(crate) struct JobErrorWire {
     kind: &'static str,
     message: String,
@@ -86,6 +91,7 @@ pub(crate) struct JobErrorWire {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Usage"))]
 pub(crate) struct UsageWire {
     fuel: u64,
     peak_memory_bytes: u64,
@@ -97,6 +103,7 @@ pub(crate) struct UsageWire {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "LogLine"))]
 pub(crate) struct LogLineWire {
     attempt: u32,
     sequence: u32,

@@ -4,6 +4,7 @@
 //! The keys are a contract. Times are RFC 3339 in UTC with microseconds, spans are whole milliseconds (`_ms`) or microseconds (`_us`), and what
 //! is not there is `null`, never a missing key. Lists are arrays of the plain objects; `show` prints the same object with details beside it.
 
+mod backfill;
 mod event;
 mod fire;
 mod job;
@@ -16,28 +17,41 @@ mod schedule_change;
 mod settings;
 mod status;
 mod task;
+#[cfg(feature = "api")]
+mod token;
 #[cfg(feature = "cli")]
 mod transfer;
 
+pub(crate) use backfill::BackfilledWire;
 pub(crate) use event::event;
 pub(crate) use fire::FireLineWire;
 #[cfg(feature = "cli")]
 pub(crate) use job::UsageWire;
 pub(crate) use job::{JobDetails, JobErrorWire, JobWire, LogLineWire};
+#[cfg(feature = "api")]
+pub(crate) use kv::{BucketWire, KeyWire, ValueWire};
 pub(crate) use kv::{kv_bucket, kv_key, kv_value};
 pub(crate) use payload::payload_value;
 #[cfg(feature = "api")]
 pub(crate) use plugin::ReviewWire;
 pub(crate) use plugin::{PluginDetails, PluginWire, RegistrationWire, RolloutWire, VersionWire};
+#[cfg(feature = "api")]
+pub(crate) use queue::QueueWire;
 pub(crate) use queue::queue;
+#[cfg(feature = "api")]
+pub(crate) use schedule::ScheduleDetails;
 pub(crate) use schedule::{KnownTasks, ScheduleState, ScheduleWire, coalesce_name, describe, settings_of};
+#[cfg(feature = "api")]
+pub(crate) use schedule_change::ScheduleChangedWire;
 pub(crate) use schedule_change::schedule_changed;
 #[cfg(feature = "cli")]
 pub(crate) use schedule_change::schedule_differences;
-#[cfg(feature = "api")]
-pub(crate) use status::scheduler;
 pub(crate) use status::status;
+#[cfg(feature = "api")]
+pub(crate) use status::{SchedulerWire, StatusWire, scheduler};
 pub(crate) use task::{TaskDetails, TaskWire};
+#[cfg(feature = "api")]
+pub(crate) use token::{CreatedTokenWire, TokenWire, created_token, token};
 #[cfg(feature = "cli")]
 pub(crate) use transfer::CountsWire;
 

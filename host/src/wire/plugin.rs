@@ -6,6 +6,7 @@ use crate::app::{Registration, Review, TaskChange};
 use crate::model::{DirAccess, Grant, Import, PluginName, PluginVersion, Rollout};
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Plugin"))]
 pub(crate) struct PluginWire {
     pub(crate) name: String,
     pub(crate) digest: String,
@@ -20,6 +21,7 @@ pub(crate) struct PluginWire {
 
 /// What `plugins show` prints beside the plugin itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "PluginDetails"))]
 pub(crate) struct PluginDetails {
     #[serde(flatten)]
     pub(crate) plugin: PluginWire,
@@ -29,6 +31,7 @@ pub(crate) struct PluginDetails {
 
 /// A rollout. Percentages are numbers, 100 being all.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Rollout"))]
 pub(crate) struct RolloutWire {
     plugin: String,
     digest: String,
@@ -61,6 +64,7 @@ impl RolloutWire {
 
 /// What `plugins history` prints beside the plugin itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "PluginVersion"))]
 pub(crate) struct VersionWire {
     #[serde(flatten)]
     pub(crate) plugin: PluginWire,
@@ -70,6 +74,7 @@ pub(crate) struct VersionWire {
 
 /// What `register` prints beside the plugin itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Registration"))]
 pub(crate) struct RegistrationWire {
     #[serde(flatten)]
     pub(crate) plugin: PluginWire,
@@ -81,6 +86,7 @@ pub(crate) struct RegistrationWire {
 
 /// How a version differs from the one that was current before.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Review"))]
 pub(crate) struct ReviewWire {
     tasks_added: Vec<String>,
     tasks_removed: Vec<String>,
@@ -93,12 +99,14 @@ pub(crate) struct ReviewWire {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "TaskDifference"))]
 struct TaskChangeWire {
     name: String,
     parts: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Import"))]
 pub(crate) struct ImportWire {
     interface: String,
     by_adapter: bool,
@@ -106,6 +114,7 @@ pub(crate) struct ImportWire {
 
 /// A grant. The value of a variable is not shown: it may be a secret.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Grant"))]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum GrantWire {
     Dir { host: String, guest: String, access: &'static str, max_bytes: Option<u64>, max_files: Option<u64> },

@@ -14,6 +14,7 @@ use crate::trigger::Trigger;
 
 /// A schedule. Grace time and metadata are those that hold, inherited from its task where it says nothing itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Schedule"))]
 pub(crate) struct ScheduleWire {
     pub(crate) id: String,
     pub(crate) task_id: String,
@@ -44,6 +45,7 @@ pub(crate) struct ScheduleWire {
 
 /// What `schedules show` prints beside the schedule itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "ScheduleDetails"))]
 pub(crate) struct ScheduleDetails {
     #[serde(flatten)]
     pub(crate) schedule: ScheduleWire,

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::schedule::{coalesce_name, describe};
 use crate::app::ScheduleChanged;
@@ -11,14 +11,24 @@ use crate::model::{Hook, HookSettings, Overlap, PauseAfter, Settings};
 use crate::trigger::Fire;
 
 /// What `schedules set` prints.
-pub(crate) fn schedule_changed(changed: &ScheduleChanged) -> Value {
+#[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "ScheduleChanged"))]
+pub(crate) struct ScheduleChangedWire {
+    id: String,
+    /// What is different, by name.
+    changed: Vec<&'static str>,
+    fires_before: Vec<String>,
+    fires_after: Vec<String>,
+}
+
+pub(crate) fn schedule_changed(changed: &ScheduleChanged) -> ScheduleChangedWire {
     let texts = |fires: &[Fire]| fires.iter().map(ToString::to_string).collect::<Vec<_>>();
-    json!({
-        "id": changed.after.id.as_str(),
-        "changed": schedule_differences(changed).iter().map(|(what, _)| what).collect::<Vec<_>>(),
-        "fires_before": texts(&changed.fires_before),
-        "fires_after": texts(&changed.fires_after),
-    })
+    ScheduleChangedWire {
+        id: changed.after.id.to_string(),
+        changed: schedule_differences(changed).into_iter().map(|(what, _)| what).collect(),
+        fires_before: texts(&changed.fires_before),
+        fires_after: texts(&changed.fires_after),
+    }
 }
 
 /// What is different, by name, in words.

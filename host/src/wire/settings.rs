@@ -8,6 +8,7 @@ use crate::model::{Backoff, Hooks, JobSettings, Payload, ResolvedSettings, Setti
 
 /// The settings that hold for what a job runs. `executor` is `null` where none was named.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "RunSettings"))]
 pub(crate) struct RunSettingsWire {
     pub(crate) executor: Option<String>,
     pub(crate) queue: String,
@@ -26,6 +27,7 @@ pub(crate) struct RunSettingsWire {
 
 /// The tasks that run when a job has ended; `null` for none.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Hooks"))]
 pub(crate) struct HooksWire {
     pub(crate) on_failure: Option<String>,
     pub(crate) on_success: Option<String>,
@@ -43,6 +45,7 @@ impl From<&Hooks> for HooksWire {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Backoff"))]
 pub(crate) struct BackoffWire {
     pub(crate) initial_ms: u64,
     pub(crate) max_ms: u64,

@@ -11,6 +11,7 @@ use crate::store::TaskRow;
 
 /// A task with the settings that hold for it. `null` means unlimited for `max_running_jobs`, none for `misfire_grace_time_ms`.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "Task"))]
 pub(crate) struct TaskWire {
     pub(crate) id: String,
     pub(crate) plugin: Option<String>,
@@ -40,6 +41,7 @@ pub(crate) struct TaskWire {
 
 /// What `tasks show` prints beside the task itself.
 #[derive(Serialize)]
+#[cfg_attr(feature = "api", derive(schemars::JsonSchema), schemars(rename = "TaskDetails"))]
 pub(crate) struct TaskDetails {
     #[serde(flatten)]
     pub(crate) task: TaskWire,

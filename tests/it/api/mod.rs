@@ -2,10 +2,13 @@
 
 mod access;
 mod attacks;
+mod generated;
 mod metrics;
 mod nouns;
 mod serving;
 mod streams;
+mod tls;
+mod tokens;
 
 /// What an ID or a name is in a path.
 pub(crate) fn encoded(text: &str) -> String {

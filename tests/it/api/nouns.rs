@@ -243,3 +243,61 @@ fn a_plugin_is_registered_by_upload_and_more_rights_want_a_yes() {
     assert_eq!(server.ask("DELETE", "/api/v1/plugins/hello?yes", &[], &[]).status, 200);
     assert_eq!(server.get("/api/v1/plugins")["items"], json!([]));
 }
+
+#[test]
+fn many_jobs_are_queued_together_or_not_at_all() {
+    let user = User::new();
+    let server = with_hello(&user, &["--role", "scheduler"]);
+    let job = |name: &str| json!({"task": "greet", "args": {"name": name}, "group": "may"});
+    let bad = json!({"task": "greet", "args": {"nome": "Ada"}, "group": "may"});
+    let refused = server.post("/api/v1/jobs:batch", &json!({"jobs": [job("Ada"), bad, job("Eve")]}));
+    assert_eq!(refused.status, 400, "{:?}", refused.told());
+    let told = refused.json();
+    assert_eq!(
+        (&told["detail"], &told["jobs"][0]["place"]),
+        (&json!("1 of the 3 jobs cannot be queued, so none was"), &json!(1))
+    );
+    assert!(told["jobs"][0]["problem"]["error"].as_str().is_some_and(|error| error.contains("nome")), "{told}");
+    assert_eq!(server.get("/api/v1/jobs?group=may")["items"], json!([]));
+    let partly = server.post("/api/v1/jobs:batch", &json!({"jobs": [job("Ada"), bad, job("Eve")], "partial": true}));
+    let items = partly.json()["items"].clone();
+    assert_eq!((partly.status, &items[0]["new"], &items[1]["job_id"]), (200, &json!(true), &Value::Null), "{items}");
+    assert_eq!(server.get("/api/v1/jobs?group=may")["items"].as_array().map(Vec::len), Some(2));
+    let keyed = json!({"task": "greet", "args": {"name": "Ada"}, "unique_key": "7"});
+    let twice = server.post("/api/v1/jobs:batch", &json!({"jobs": [keyed, keyed]})).json();
+    assert_eq!(twice["items"][0]["job_id"], twice["items"][1]["job_id"], "{twice}");
+    assert_eq!((&twice["items"][0]["new"], &twice["items"][1]["new"]), (&json!(true), &json!(false)));
+    let many = vec![json!({"task": "greet"}); 10_001];
+    assert_eq!(server.post("/api/v1/jobs:batch", &json!({"jobs": many})).status, 400);
+    assert_eq!(server.post("/api/v1/jobs:batch", &json!({"jobs": []})).json(), json!({"items": []}));
+}
+
+#[test]
+fn fire_times_that_have_passed_get_jobs_as_on_the_command_line() {
+    let user = User::new();
+    let server = with_hello(&user, &["--role", "worker"]);
+    let schedule = json!({"id": "daily", "task": "greet", "args": {"name": "Ada"}, "when": {"cron": "0 9 * * *", "timezone": "UTC"}});
+    assert_eq!(server.post("/api/v1/schedules", &schedule).status, 201);
+    let target = "/api/v1/schedules/daily/backfill";
+    let span = json!({"from": "2024-01-01T00:00:00Z", "to": "2024-01-03T00:00:00Z", "dry_run": true});
+    let planned = server.post(target, &span).json();
+    let cli = [
+        "schedules",
+        "backfill",
+        "daily",
+        "--from",
+        "2024-01-01T00:00:00Z",
+        "--to",
+        "2024-01-03T00:00:00Z",
+        "--dry-run",
+    ];
+    assert_eq!(planned, user.json(&cli));
+    assert_eq!((planned["fires"].as_array().map(Vec::len), &planned["job_ids"]), (Some(2), &json!([])));
+    let span = json!({"from": "2024-01-01T00:00:00Z", "to": "2024-01-03T00:00:00Z", "limit": 1});
+    let done = server.post(target, &span).json();
+    assert_eq!((done["job_ids"].as_array().map(Vec::len), done["next"].is_string()), (Some(1), true), "{done}");
+    assert_eq!(server.post(target, &span).json()["had_job"], 1);
+    let future = json!({"from": "2999-01-01T00:00:00Z", "to": "2999-01-03T00:00:00Z"});
+    assert_eq!(server.post(target, &future).status, 400);
+    assert_eq!(server.post("/api/v1/schedules/none/backfill", &span).status, 404);
+}

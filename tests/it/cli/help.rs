@@ -30,6 +30,8 @@ const COMMANDS: &[&str] = &[
     "kv",
     "kv list",
     "kv set",
+    "tokens",
+    "tokens create",
     "serve",
     "api",
     "events",

@@ -259,3 +259,22 @@ fn the_service_files_name_only_what_there_is() {
     }
     assert!(variables >= 4, "nothing was looked at");
 }
+
+#[test]
+fn log_lines_are_json_where_that_is_asked_for() {
+    let user = User::new();
+    let server = user.start(["--log-format", "json", "serve", "--identity", "worker \"7\""], "ready: ");
+    server.signal("TERM");
+    let said = server.end();
+    let lines = said.err.lines().filter(|line| line.starts_with('{'));
+    let lines: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(!lines.is_empty(), "{said:?}");
+    for line in &lines {
+        assert!(line["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+        assert!(line["level"].is_string() && line["target"].is_string() && line["message"].is_string(), "{line}");
+        assert!(line["fields"].is_object() && line["spans"].is_array(), "{line}");
+    }
+    let others: Vec<_> = said.err.lines().filter(|line| !line.starts_with('{')).collect();
+    assert!(others.iter().all(|line| !line.contains("INFO")), "{others:?}");
+    assert_eq!(user.host(["--log-format", "xml", "status"]).code, Some(2));
+}

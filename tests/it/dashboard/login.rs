@@ -42,7 +42,7 @@ fn only_a_token_opens_a_session_and_its_cookie_is_kept_from_scripts_and_other_si
     for token in ["", "x", &almost] {
         let answer = browser.log_in(token, "all", "");
         assert_eq!((answer.status, answer.header("set-cookie")), (403, None), "{token}");
-        assert!(answer.told().1.contains("That token is not known."));
+        assert!(answer.told().1.contains("the token is not known: it is wrong, or was revoked"));
     }
     let answer = browser.log_in(&server.token, "all", "");
     let Place::Tcp(address) = &server.place else { panic!("an address") };

@@ -1,7 +1,7 @@
 //! The dashboard, asked as a browser asks. What a browser does with its pages is seen in a browser.
 
 mod actions;
-mod browser;
+pub(crate) mod browser;
 mod login;
 mod pages;
 

@@ -127,6 +127,11 @@ text_id! {
     "use 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
 }
 text_id! {
+    /// The name of a token of the HTTP interface.
+    TokenName, "token name", is_task_name,
+    "use 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+}
+text_id! {
     /// A key in a bucket.
     KvKey, "key", is_general_id,
     "use 1 to 191 bytes without blanks at the ends and without control characters"
@@ -143,6 +148,11 @@ impl BucketName {
         BucketName(Arc::from("host.signatures"))
     }
 
+    /// The bucket in which the host keeps the tokens of its HTTP interface, by their hashes.
+    pub fn of_tokens() -> BucketName {
+        BucketName(Arc::from("host.tokens"))
+    }
+
     /// Whether it is the host's own: no plugin can be granted it, and no command shows what is in it.
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with("host.")
@@ -151,6 +161,14 @@ impl BucketName {
 
 impl SecretName {
     /// The key of the secret in the bucket of secrets.
+    pub fn key(&self) -> KvKey {
+        // A name of 64 bytes of its kind is always a key.
+        KvKey(Arc::clone(&self.0))
+    }
+}
+
+impl TokenName {
+    /// The key of the token in the bucket of tokens.
     pub fn key(&self) -> KvKey {
         // A name of 64 bytes of its kind is always a key.
         KvKey(Arc::clone(&self.0))

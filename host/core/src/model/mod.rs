@@ -58,7 +58,7 @@ pub use hooks::{Hook, HookSettings, Hooks};
 pub use http::{HttpHost, HttpPattern, HttpPatternError, HttpScheme, HttpTarget, HttpTargetError, closed_address};
 pub use id::{
     BucketName, Digest, ExecutorName, IdError, Incarnation, JobId, JobIdSource, KvKey, LeaseToken, PluginName,
-    QueueName, ScheduleId, ScheduleLife, SchedulerId, SecretName, TaskId, TaskName, unseen_character,
+    QueueName, ScheduleId, ScheduleLife, SchedulerId, SecretName, TaskId, TaskName, TokenName, unseen_character,
 };
 pub use job::{
     ConcernedSchedule, FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey,

@@ -64,7 +64,7 @@ impl Layout {
 
     /// Whether whoever sees the page may do that.
     pub(super) fn may(&self, wanted: Permission) -> bool {
-        self.session.as_ref().is_some_and(|session| session.permissions.allow(wanted))
+        self.session.as_ref().is_some_and(|session| session.caller.permissions.allow(wanted))
     }
 }
 

@@ -23,7 +23,7 @@ struct LoginPage {
     /// Where to go then.
     next: String,
     /// Why the last try failed.
-    fault: Option<&'static str>,
+    fault: Option<String>,
     token_file: String,
 }
 
@@ -35,10 +35,9 @@ pub(super) async fn show(
     let Some(code) = visit.query("code") else { return Ok(form(&visit, StatusCode::OK, None)) };
     if !visit.shared.sessions.redeem(code) {
         let fault = "That address was used before, or is older than ten minutes.";
-        return Ok(form(&visit, StatusCode::FORBIDDEN, Some(fault)));
+        return Ok(form(&visit, StatusCode::FORBIDDEN, Some(fault.to_owned())));
     }
-    let admin = [Permission::Admin].into_iter().collect();
-    welcome(&visit, peer, Caller { name: "local".into(), permissions: admin }, "/", false)
+    welcome(&visit, peer, Caller::local(), "/", false)
 }
 
 /// Opens a session for whoever knows a token.
@@ -48,15 +47,18 @@ pub(super) async fn log_in(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let token = visit.form("token").unwrap_or_default().trim();
-    let Some(mut caller) = owner(&visit.shared, token.as_bytes()).await else {
-        tracing::warn!(from = %peer, "a log-in was refused");
-        return Ok(form(&visit, StatusCode::FORBIDDEN, Some("That token is not known.")));
+    let mut caller = match owner(&visit.shared, token.as_bytes()).await? {
+        Ok(caller) => caller,
+        Err(fault) => {
+            tracing::warn!(from = %peer, fault, "a log-in was refused");
+            return Ok(form(&visit, StatusCode::FORBIDDEN, Some(fault)));
+        }
     };
     if visit.form("rights") == Some("read") {
         let read: Permissions = [Permission::Read].into_iter().collect();
         caller.permissions = if caller.permissions.allow(Permission::Read) { read } else { Permissions::default() };
     }
-    // Only a browser that came over TLS says so, whoever ends that before us.
+    // Only a browser that came over TLS says so, where a proxy ends that before us.
     let is_secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
     welcome(&visit, peer, caller, wanted(&visit, visit.form("next")), is_secure)
 }
@@ -67,7 +69,7 @@ pub(super) async fn log_out(Extension(visit): Extension<Visit>, headers: HeaderM
     with_cookie(visit.see("/login"), &format!("{ended}; Max-Age=0; {}", attributes(&visit)))
 }
 
-fn form(visit: &Visit, status: StatusCode, fault: Option<&'static str>) -> Response {
+fn form(visit: &Visit, status: StatusCode, fault: Option<String>) -> Response {
     let next = wanted(visit, visit.query("next").or_else(|| visit.form("next"))).to_owned();
     let token_file = visit.shared.local_token.as_ref().map(|token| token.path.display().to_string());
     let layout = Layout::new(&visit.shared, visit.session.clone(), "", "Log in");
@@ -85,10 +87,10 @@ fn wanted<'a>(visit: &Visit, next: Option<&'a str>) -> &'a str {
 }
 
 fn welcome(visit: &Visit, peer: Peer, caller: Caller, next: &str, is_secure: bool) -> Result<Response, Failure> {
-    let Caller { name, permissions } = caller;
-    let cookie = visit.shared.sessions.open(Arc::clone(&name), permissions)?;
+    let (name, permissions) = (Arc::clone(&caller.name), caller.permissions);
+    let cookie = visit.shared.sessions.open(caller)?;
     tracing::info!(target: "audit", who = &*name, from = %peer, ?permissions, "a browser was logged in");
-    let secure = if is_secure { "; Secure" } else { "" };
+    let secure = if is_secure || visit.shared.options.tls.is_some() { "; Secure" } else { "" };
     let age = SESSION_TIME.as_secs();
     with_cookie(visit.see(next), &format!("{cookie}; Max-Age={age}; {}{secure}", attributes(visit)))
 }

@@ -108,6 +108,7 @@ pub(super) async fn nothing_there(State(shared): State<Arc<Shared>>, request: Re
     if !accepts.is_some_and(|accepts| accepts.contains("text/html")) {
         return problem.into_response();
     }
-    let session = shared.sessions.find(visit::cookies(request.headers()));
+    // Where the store does not answer, this page does nevertheless.
+    let session = visit::session_of(&shared, request.headers()).await.unwrap_or_default();
     failure::Failure::from(problem).page(&shared, session)
 }

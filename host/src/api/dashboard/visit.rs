@@ -19,11 +19,10 @@ use super::super::query::decoded;
 use super::super::route::Access;
 use super::super::session::Session;
 use super::super::state::Shared;
-use super::super::token::{hash_of, same_hash};
 use super::failure::Failure;
 use super::layout::Layout;
 use super::text::encoded;
-use crate::app::App;
+use crate::app::{App, hash_of, same_hash};
 
 /// Longest form, in bytes: no field of one is long.
 const FORM_BYTES_MAX: usize = 64 * 1024;
@@ -98,6 +97,21 @@ pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes)
 }
 
+/// The session of a browser that sends such headers, unless its token has ended.
+///
+/// # Errors
+/// Those of the store, which knows the tokens.
+pub(super) async fn session_of(shared: &Shared, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
+    match shared.sessions.find(cookies(headers)) {
+        Some(session) if session.caller.is_good(shared).await? => Ok(Some(session)),
+        Some(_) => {
+            shared.sessions.close(cookies(headers));
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
 /// Lets a request pass to its handler if whoever sends it may do that, and makes errors pages.
 pub(super) async fn guard(
     State((shared, access)): State<(Arc<Shared>, Access)>,
@@ -105,16 +119,20 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let session = shared.sessions.find(cookies(&parts.headers));
+    let session = match session_of(&shared, &parts.headers).await {
+        Ok(session) => session,
+        // What everybody may see is seen without a session as well.
+        Err(_) if access == Access::Public => None,
+        Err(problem) => return Failure::from(problem).page(&shared, None),
+    };
     let checked = match checked(&shared, access, session.as_ref(), &parts, body).await {
         Ok(Some(checked)) => checked,
         Ok(None) => return to_login(&shared, &parts),
         Err(problem) => return Failure::from(problem).page(&shared, session),
     };
     let Checked { query, form } = checked;
-    let nobody = || Caller { name: "-".into(), permissions: Default::default() };
-    let known = |session: &Session| Caller { name: Arc::clone(&session.name), permissions: session.permissions };
-    let mut trace = AuditLine::of(&parts, &session.as_ref().map_or_else(nobody, known));
+    let caller = session.as_ref().map_or_else(Caller::nobody, |session| session.caller.clone());
+    let mut trace = AuditLine::of(&parts, &caller);
     let visit = Visit { shared: Arc::clone(&shared), session: session.clone(), query: query.into(), form: form.into() };
     parts.extensions.insert(visit);
     let mut response = next.run(Request::from_parts(parts, Body::empty())).await;
@@ -158,9 +176,9 @@ async fn checked(
         }
     }
     if let Access::Needs(wanted) = access
-        && !session.permissions.allow(wanted)
+        && !session.caller.permissions.allow(wanted)
     {
-        let detail = format!("`{}` has not the permission `{wanted}`", session.name);
+        let detail = format!("the token `{}` has not the permission `{wanted}`", session.caller.name);
         return Err(Problem::forbidden(detail).with_hint("log in with a token that has it"));
     }
     Ok(Some(Checked { query, form }))

@@ -1,8 +1,10 @@
 //! What clients send: the words of the flags, as JSON.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::{Map, Value};
@@ -25,6 +27,20 @@ pub(super) struct Word<T>(pub(super) T);
 /// What can be read from such a text, with the rules of the flag of that name.
 pub(super) trait Read: Sized {
     fn read(text: &str) -> Result<Self, String>;
+}
+
+impl<T> JsonSchema for Word<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Word".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number"]})
+    }
 }
 
 impl<'de, T: Read> Deserialize<'de> for Word<T> {
@@ -89,7 +105,8 @@ read_by! {
 }
 
 /// Settings over those that are inherited.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
+#[schemars(rename = "Settings")]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SettingsGiven {
     max_running_jobs: Option<Word<Parallelism>>,
@@ -161,8 +178,9 @@ pub(super) async fn pinned(app: &App, task: &str, version: Option<&str>) -> Resu
 }
 
 /// When something fires: one rule, with what belongs to it.
-#[derive(Deserialize)]
+#[derive(JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "When")]
 pub(super) struct WhenGiven {
     interval: Option<Word<std::time::Duration>>,
     cron: Option<String>,

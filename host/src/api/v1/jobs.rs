@@ -1,22 +1,21 @@
-//! Jobs: submit, look at, wait for, cancel, retry.
+//! Jobs: look at, wait for, cancel, retry.
 
 use std::time::Duration;
 
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse as _;
-use serde::Deserialize;
+use axum::http::header;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::call::{Answered, Call, answer};
 use super::super::problem::Problem;
-use super::super::route::{Access, Body, Route};
-use super::given::{SettingsGiven, Word, pinned, said};
-use super::list::{self, CURSOR, LIMIT};
+use super::super::route::{Access, Route};
+use super::list::{self, CURSOR, LIMIT, Page};
 use super::streams;
-use crate::app::{AppError, Arguments, CancelJob, JobStart, NewJob, Unique};
+use crate::app::{AppError, CancelJob};
 use crate::config::units::parse_duration;
-use crate::model::Permission::{Cancel, Read, Retry, Submit};
-use crate::model::{Job, JobId, JobState, Outcome, ScheduleId, Timestamp};
+use crate::model::Permission::{Cancel, Read, Retry};
+use crate::model::{Job, JobId, JobState, Outcome, ScheduleId};
 use crate::store::JobFilter;
 use crate::wire::{JobDetails, JobErrorWire, JobWire, LogLineWire, payload_value};
 
@@ -31,9 +30,9 @@ const AFTER: (&str, &str) = ("after", "only lines after this place: `next` of an
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/jobs", Access::Needs(Read), "List jobs, the youngest first", list)
-            .query(&[STATE, OUTCOME, TASK, SCHEDULE, GROUP, LIMIT, CURSOR]),
-        Route::post("/api/v1/jobs", Submit, "Queue a job", submit).takes(Body::Json),
-        Route::get("/api/v1/jobs/{id}", Access::Needs(Read), "One job", show),
+            .query(&[STATE, OUTCOME, TASK, SCHEDULE, GROUP, LIMIT, CURSOR])
+            .answers::<Page<Vec<JobWire>>>(&[200]),
+        Route::get("/api/v1/jobs/{id}", Access::Needs(Read), "One job", show).answers::<JobDetails>(&[200]),
         Route::get("/api/v1/jobs/{id}/result", Access::Needs(Read), "What a job returned", result)
             .query(&[("wait", "wait for its end, but no longer than this, such as `30s`")]),
         Route::get(
@@ -42,18 +41,22 @@ pub(super) fn routes() -> Vec<Route> {
             "What a job logged and printed; with `Accept: text/event-stream` until it ends",
             logs,
         )
-        .query(&[AFTER]),
-        Route::post("/api/v1/jobs/{id}/cancel", Cancel, "Cancel a job", cancel),
-        Route::post("/api/v1/jobs/{id}/retry", Retry, "Queue a job that has ended for one more attempt", retry),
+        .query(&[AFTER])
+        .answers::<LogLines>(&[200]),
+        Route::post("/api/v1/jobs/{id}/cancel", Cancel, "Cancel a job", cancel).answers::<JobCancelled>(&[200]),
+        Route::post("/api/v1/jobs/{id}/retry", Retry, "Queue a job that has ended for one more attempt", retry)
+            .answers::<JobWire>(&[200]),
         Route::post("/api/v1/jobs:cancel", Cancel, "Cancel jobs that pass a filter, at most 1000 at once", cancel_many)
-            .query(&[STATE, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN]),
+            .query(&[STATE, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN])
+            .answers::<Page<ManyDone>>(&[200]),
         Route::post(
             "/api/v1/jobs:retry",
             Retry,
             "Retry ended jobs that pass a filter, at most 1000 at once",
             retry_many,
         )
-        .query(&[OUTCOME, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN]),
+        .query(&[OUTCOME, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN])
+        .answers::<Page<ManyDone>>(&[200]),
     ]
 }
 
@@ -88,77 +91,35 @@ async fn list(call: Call) -> Answered {
     list::page(&jobs, listed.next.as_deref(), &listed.unreadable)
 }
 
-/// A job that is to be queued.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Submitted {
-    task: String,
-    args: Option<Value>,
-    #[serde(default)]
-    settings: SettingsGiven,
-    version: Option<String>,
-    #[serde(default)]
-    unchecked: bool,
-    at: Option<Word<Timestamp>>,
-    #[serde(rename = "in")]
-    delay: Option<Word<Duration>>,
-    unique_key: Option<String>,
-    unique_for: Option<Word<Duration>>,
-    group: Option<String>,
+#[derive(Serialize, JsonSchema)]
+struct LogLines {
+    items: Vec<LogLineWire>,
+    /// The place behind the last line.
+    next: Option<String>,
+    unreadable: usize,
 }
 
-async fn submit(call: Call) -> Answered {
-    let given: Submitted = call.json()?;
-    let start = match (given.at, given.delay) {
-        (Some(_), Some(_)) => return Err(Problem::bad_request("`at` and `in` are both there").with_hint("say one")),
-        (Some(time), None) => JobStart::At(time.0),
-        (None, Some(span)) => JobStart::In(span.0),
-        (None, None) => JobStart::Now,
-    };
-    let key = match (idempotency_key(&call)?, given.unique_key) {
-        (Some(_), Some(_)) => {
-            let detail = "the header `Idempotency-Key` and `unique_key` are both there";
-            return Err(Problem::bad_request(detail).with_hint("they are the same key: say one"));
-        }
-        (header, body) => header.or(body),
-    };
-    let within = said(given.unique_for);
-    if within.is_some() && key.is_none() {
-        return Err(Problem::bad_request("`unique_for` has no meaning without a key"));
-    }
-    let version = pinned(call.app(), &given.task, given.version.as_deref()).await?;
-    let job = NewJob {
-        args: given.args.map_or(Arguments::Absent, Arguments::Json),
-        settings: given.settings.settings(version),
-        unchecked: given.unchecked,
-        start,
-        task: given.task,
-        group: given.group,
-    };
-    let (id, is_new) = match key {
-        None => (call.app().job_submit(job).await?, true),
-        Some(key) => {
-            let submitted = call.app().job_submit_unique(job, Unique { key, within }).await?;
-            (submitted.id, submitted.is_new)
-        }
-    };
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let location = format!("{}/api/v1/jobs/{id}", call.shared().options.base_path);
-    let answer = json!({"job_id": id.to_string(), "new": is_new});
-    Ok((status, [(header::LOCATION, location)], axum::Json(answer)).into_response())
+#[derive(Serialize, JsonSchema)]
+struct JobCancelled {
+    id: String,
+    /// Whether it has ended by now; else it was asked to.
+    ended: bool,
+    job: Option<JobWire>,
 }
 
-/// The key under which a request may be sent again. It is the job's unique key: the task has one job with it, however often it is sent.
-fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
-    let mut values = call.headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    match (value.to_str(), values.next()) {
-        // The draft has it in quotes, and many clients send it without.
-        (Ok(text), None) => {
-            Ok(Some(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).to_owned()))
-        }
-        _ => Err(Problem::bad_request("the header `Idempotency-Key` is not one text")),
-    }
+/// What became of the jobs of a page.
+#[derive(Serialize, JsonSchema)]
+struct ManyDone {
+    dry_run: bool,
+    matched: Vec<String>,
+    done: Vec<String>,
+    refused: Vec<JobRefused>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct JobRefused {
+    id: String,
+    reason: String,
 }
 
 async fn show(call: Call) -> Answered {
@@ -221,7 +182,7 @@ async fn logs(call: Call) -> Answered {
     let news = call.app().job_logs(id, call.query.read_with("after", read_place)?).await?;
     let lines: Vec<LogLineWire> = news.lines.iter().map(LogLineWire::from).collect();
     let next = news.next.map(|(attempt, line)| format!("{attempt}-{line}"));
-    answer(&json!({"items": lines, "next": next, "unreadable": news.unreadable.len()}))
+    answer(&LogLines { items: lines, next, unreadable: news.unreadable.len() })
 }
 
 async fn cancel(call: Call) -> Answered {
@@ -229,7 +190,7 @@ async fn cancel(call: Call) -> Answered {
     let is_ended = call.app().job_cancel(id).await? == CancelJob::Ended;
     // It may be unreadable, and was cancelled nevertheless.
     let job = call.app().job_get(id).await.ok();
-    answer(&json!({"id": id.to_string(), "ended": is_ended, "job": job.as_ref().map(JobWire::from)}))
+    answer(&JobCancelled { id: id.to_string(), ended: is_ended, job: job.as_ref().map(JobWire::from) })
 }
 
 async fn retry(call: Call) -> Answered {
@@ -285,14 +246,10 @@ async fn many(call: &Call, filter: JobFilter, has_filter: bool, act: Act) -> Ans
             Ok(()) => done.push(id.to_string()),
             // It has changed meanwhile.
             Err(error @ (AppError::Refused { .. } | AppError::NotFound { .. })) => {
-                refused.push(json!({"id": id.to_string(), "reason": error.to_string()}));
+                refused.push(JobRefused { id: id.to_string(), reason: error.to_string() });
             }
             Err(error) => return Err(error.into()),
         }
     }
-    list::page(
-        &json!({"dry_run": is_dry, "matched": matched, "done": done, "refused": refused}),
-        listed.next.as_deref(),
-        &listed.unreadable,
-    )
+    list::page(&ManyDone { dry_run: is_dry, matched, done, refused }, listed.next.as_deref(), &listed.unreadable)
 }

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::super::call::{Answered, answer};
 use super::super::problem::Problem;
@@ -41,11 +41,29 @@ pub(super) fn cursor<T: FromStr<Err: Display>>(query: &Query) -> Result<Option<T
 }
 
 /// A page as it is answered.
-pub(super) fn page(items: &impl Serialize, next: Option<&str>, unreadable: &[Unreadable]) -> Answered {
-    let next = next.map(|place| place.bytes().map(|byte| format!("{byte:02x}")).collect::<String>());
-    answer(&json!({"items": items, "next": next, "unreadable": unreadable_rows(unreadable)}))
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub(super) struct Page<T> {
+    items: T,
+    /// The cursor of the next page; `null` at the end.
+    next: Option<String>,
+    /// What is stored and cannot be read.
+    unreadable: Vec<UnreadableRow>,
 }
 
-fn unreadable_rows(rows: &[Unreadable]) -> Vec<Value> {
-    rows.iter().map(|row| json!({"id": row.id, "reason": row.defect.to_string()})).collect()
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Unreadable")]
+struct UnreadableRow {
+    id: String,
+    reason: String,
+}
+
+/// Answers a page.
+pub(super) fn page(items: &impl Serialize, next: Option<&str>, unreadable: &[Unreadable]) -> Answered {
+    let row = |row: &Unreadable| UnreadableRow { id: row.id.clone(), reason: row.defect.to_string() };
+    answer(&Page {
+        items,
+        next: next.map(|place| place.bytes().map(|byte| format!("{byte:02x}")).collect()),
+        unreadable: unreadable.iter().map(row).collect(),
+    })
 }

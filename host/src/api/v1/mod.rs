@@ -7,27 +7,51 @@ mod list;
 mod plugins;
 mod schedules;
 mod streams;
+mod submit;
 mod tasks;
+mod tokens;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::call::{Answered, Call, answer};
 use super::route::{Access, Route};
 use crate::model::Permission::{Admin, Read};
 use crate::model::QueueName;
-use crate::wire;
+use crate::wire::{self, QueueWire, SchedulerWire, StatusWire};
+use list::Page;
 
 pub(super) fn routes() -> Vec<Route> {
     let own = vec![
-        Route::get("/api/v1/status", Access::Needs(Read), "How things stand: jobs, schedules, schedulers", status),
-        Route::get("/api/v1/schedulers", Access::Needs(Read), "The schedulers that were seen lately", schedulers),
-        Route::get("/api/v1/queues", Access::Needs(Read), "List queues", queues),
-        Route::post("/api/v1/queues/{name}/pause", Admin, "Start none of the queue's jobs", pause),
-        Route::post("/api/v1/queues/{name}/resume", Admin, "Let the queue go on", resume),
+        Route::get("/api/v1/status", Access::Needs(Read), "How things stand: jobs, schedules, schedulers", status)
+            .answers::<StatusWire>(&[200]),
+        Route::get("/api/v1/schedulers", Access::Needs(Read), "The schedulers that were seen lately", schedulers)
+            .answers::<Page<Vec<SchedulerWire>>>(&[200]),
+        Route::get("/api/v1/queues", Access::Needs(Read), "List queues", queues)
+            .answers::<Page<Vec<QueueWire>>>(&[200]),
+        Route::post("/api/v1/queues/{name}/pause", Admin, "Start none of the queue's jobs", pause)
+            .answers::<QueuePaused>(&[200]),
+        Route::post("/api/v1/queues/{name}/resume", Admin, "Let the queue go on", resume)
+            .answers::<QueuePaused>(&[200]),
     ];
-    let nouns =
-        [own, jobs::routes(), kv::routes(), plugins::routes(), schedules::routes(), streams::routes(), tasks::routes()];
+    let nouns = [
+        own,
+        jobs::routes(),
+        kv::routes(),
+        plugins::routes(),
+        schedules::routes(),
+        streams::routes(),
+        submit::routes(),
+        tasks::routes(),
+        tokens::routes(),
+    ];
     nouns.into_iter().flatten().collect()
+}
+
+#[derive(Serialize, JsonSchema)]
+struct QueuePaused {
+    name: String,
+    paused: bool,
 }
 
 async fn status(call: Call) -> Answered {
@@ -55,5 +79,5 @@ async fn resume(call: Call) -> Answered {
 async fn set_paused(call: &Call, pause: bool) -> Answered {
     let queue = call.path::<QueueName>("name")?;
     call.app().queue_pause(&queue, pause).await?;
-    answer(&json!({"name": queue.as_str(), "paused": pause}))
+    answer(&QueuePaused { name: queue.to_string(), paused: pause })
 }

@@ -2,12 +2,14 @@
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use super::super::call::{Answered, Call, answer};
 use super::super::problem::Problem;
 use super::super::route::{Access, Body, Route};
-use super::list;
+use super::list::{self, Page};
 use crate::app::{
     AppError, AppResult, RegisterPlugin, Review, grant_http, read_dir_grant, read_env_grant, read_kv_grant,
 };
@@ -22,8 +24,10 @@ const YES: (&str, &str) = ("yes", "agree that this version may do more than the 
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/v1/plugins", Access::Needs(Read), "List plugins", list),
-        Route::get("/api/v1/plugins/{name}", Access::Needs(Read), "One plugin: its tasks, what it may do", show),
+        Route::get("/api/v1/plugins", Access::Needs(Read), "List plugins", list)
+            .answers::<Page<Vec<PluginWire>>>(&[200]),
+        Route::get("/api/v1/plugins/{name}", Access::Needs(Read), "One plugin: its tasks, what it may do", show)
+            .answers::<PluginDetails>(&[200]),
         Route::put("/api/v1/plugins/{name}", Plugins, "Register a plugin, or a new version of one", register)
             .takes(Body::Component)
             .query(&[
@@ -39,13 +43,25 @@ pub(super) fn routes() -> Vec<Route> {
                 ("plan", "check and report, but change nothing"),
                 ("inactive", "leave the current version current"),
                 YES,
-            ]),
+            ])
+            .answers::<RegistrationWire>(&[200, 201]),
         Route::delete("/api/v1/plugins/{name}", "Remove a plugin with all its versions and tasks", remove)
-            .query(&[("yes", "do it")]),
-        Route::get("/api/v1/plugins/{name}/versions", Access::Needs(Read), "All versions of a plugin", versions),
+            .query(&[("yes", "do it")])
+            .answers::<PluginRemoved>(&[200]),
+        Route::get("/api/v1/plugins/{name}/versions", Access::Needs(Read), "All versions of a plugin", versions)
+            .answers::<Page<Vec<VersionWire>>>(&[200]),
         Route::post("/api/v1/plugins/{name}/rollback", Plugins, "Make an older version current again", rollback)
-            .query(&[("to", "the beginning of the version's digest [default: the one before the current one]"), YES]),
+            .query(&[("to", "the beginning of the version's digest [default: the one before the current one]"), YES])
+            .answers::<PluginWire>(&[200]),
     ]
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PluginRemoved {
+    name: String,
+    tasks: Vec<String>,
+    /// Schedules whose task went with it.
+    orphaned_schedules: Vec<String>,
 }
 
 async fn list(call: Call) -> Answered {
@@ -122,9 +138,9 @@ async fn remove(call: Call) -> Answered {
         return Err(Problem::needs_yes(detail));
     }
     let removed = call.app().plugin_remove(&name).await?;
-    let tasks: Vec<String> = removed.tasks.iter().map(ToString::to_string).collect();
-    let orphans: Vec<String> = removed.orphans.iter().map(ToString::to_string).collect();
-    answer(&json!({"name": name.as_str(), "tasks": tasks, "orphaned_schedules": orphans}))
+    let tasks = removed.tasks.iter().map(ToString::to_string).collect();
+    let orphaned_schedules = removed.orphans.iter().map(ToString::to_string).collect();
+    answer(&PluginRemoved { name: name.to_string(), tasks, orphaned_schedules })
 }
 
 async fn versions(call: Call) -> Answered {

@@ -1,23 +1,27 @@
 //! Schedules, and triggers before they are used.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::call::{Answered, Call, answer};
 use super::super::problem::Problem;
-use super::super::route::{Access, Body, Route};
+use super::super::route::{Access, Route};
 use super::given::{SettingsGiven, WhenGiven, Word, pinned, said};
-use super::list::{self, CURSOR, LIMIT};
-use crate::app::{AppError, Arguments, NewSchedule, ResumeAt, ScheduleChange, SettingName};
+use super::list::{self, CURSOR, LIMIT, Page};
+use crate::app::{AppError, Arguments, Backfill, NewSchedule, ResumeAt, ScheduleChange, SettingName};
 use crate::model::Permission::{Read, Schedules};
 use crate::model::{Coalesce, ConflictPolicy, Schedule, ScheduleId, Timestamp};
 use crate::store::{ScheduleAdded, ScheduleFilter};
 use crate::trigger::{Fire, TriggerEdit};
-use crate::wire::{FireLineWire, KnownTasks, ScheduleWire, schedule_changed};
+use crate::wire::{
+    BackfilledWire, FireLineWire, KnownTasks, ScheduleChangedWire, ScheduleDetails, ScheduleWire, schedule_changed,
+};
 
 const TASK: (&str, &str) = ("task", "only those of this task");
 const COUNT: (&str, &str) = ("count", "how many fire times, 1 to 1000 [default: 10]");
@@ -25,27 +29,84 @@ const COUNT: (&str, &str) = ("count", "how many fire times, 1 to 1000 [default: 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::post("/api/v1/triggers/preview", Read, "The next fire times of a trigger", preview_trigger)
-            .takes(Body::Json),
+            .takes_json::<Tried>()
+            .answers::<TriggerPreview>(&[200]),
         Route::get("/api/v1/schedules", Access::Needs(Read), "List schedules, by ID", list)
-            .query(&[TASK, LIMIT, CURSOR]),
-        Route::post("/api/v1/schedules", Schedules, "Put a task on a schedule", create).takes(Body::Json),
-        Route::get("/api/v1/schedules/{id}", Access::Needs(Read), "One schedule", show),
-        Route::patch("/api/v1/schedules/{id}", Schedules, "Change what is said and keep the rest", change),
-        Route::delete("/api/v1/schedules/{id}", "Remove a schedule; its jobs stay", remove),
-        Route::post("/api/v1/schedules/{id}/pause", Schedules, "Let a schedule rest", pause),
+            .query(&[TASK, LIMIT, CURSOR])
+            .answers::<Page<Vec<ScheduleWire>>>(&[200]),
+        Route::post("/api/v1/schedules", Schedules, "Put a task on a schedule", create)
+            .takes_json::<Created>()
+            .answers::<ScheduleDetails>(&[200, 201]),
+        Route::get("/api/v1/schedules/{id}", Access::Needs(Read), "One schedule", show)
+            .answers::<ScheduleDetails>(&[200]),
+        Route::patch("/api/v1/schedules/{id}", Schedules, "Change what is said and keep the rest", change)
+            .takes_json::<Changed>()
+            .answers::<ScheduleChangedWire>(&[200]),
+        Route::delete("/api/v1/schedules/{id}", "Remove a schedule; its jobs stay", remove)
+            .answers::<ScheduleRemoved>(&[200]),
+        Route::post("/api/v1/schedules/{id}/pause", Schedules, "Let a schedule rest", pause)
+            .answers::<ScheduleDetails>(&[200]),
         Route::post("/api/v1/schedules/{id}/unpause", Schedules, "Wake a schedule", unpause)
-            .query(&[("resume_from", "pass over the fire times before this time: `now` or RFC 3339")]),
-        Route::post("/api/v1/schedules/{id}/run", Schedules, "Queue a job of a schedule now", run),
+            .query(&[("resume_from", "pass over the fire times before this time: `now` or RFC 3339")])
+            .answers::<ScheduleDetails>(&[200]),
+        Route::post("/api/v1/schedules/{id}/run", Schedules, "Queue a job of a schedule now", run)
+            .answers::<ScheduleRun>(&[201]),
+        Route::post(
+            "/api/v1/schedules/{id}/backfill",
+            Schedules,
+            "Queue jobs for fire times of a schedule that have passed",
+            backfill,
+        )
+        .takes_json::<PastFires>()
+        .answers::<BackfilledWire>(&[200]),
         Route::get("/api/v1/schedules/{id}/preview", Access::Needs(Read), "The next fire times of a schedule", preview)
-            .query(&[COUNT]),
+            .query(&[COUNT])
+            .answers::<Vec<String>>(&[200]),
         Route::get("/api/v1/schedules/{id}/history", Access::Needs(Read), "What became of its due times", history)
-            .query(&[LIMIT, ("explain", "say what became of the jobs as well")]),
+            .query(&[LIMIT, ("explain", "say what became of the jobs as well")])
+            .answers::<History>(&[200]),
     ]
+}
+
+#[derive(Serialize, JsonSchema)]
+struct TriggerPreview {
+    trigger: Value,
+    /// What it means, in words.
+    description: String,
+    notes: Vec<String>,
+    fires: Vec<String>,
+}
+
+/// A schedule as it was.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum ScheduleRemoved {
+    Read(Box<ScheduleDetails>),
+    /// One that could not be read.
+    Unreadable {
+        id: String,
+        task_id: Option<String>,
+        unreadable: String,
+    },
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ScheduleRun {
+    job_id: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct History {
+    items: Vec<FireLineWire>,
+    has_more: bool,
+    unreadable: usize,
 }
 
 /// Most fire times that are computed for a request.
 const FIRES_MAX: usize = 1_000;
 const FIRES: usize = 10;
+/// How many fire times a backfill is about where nothing is said.
+const BACKFILL_FIRES: usize = 1_000;
 
 fn check_count(count: usize) -> Result<usize, String> {
     match count {
@@ -55,7 +116,8 @@ fn check_count(count: usize) -> Result<usize, String> {
 }
 
 /// A trigger that is to be tried.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewTrigger")]
 #[serde(deny_unknown_fields)]
 struct Tried {
     when: WhenGiven,
@@ -83,12 +145,12 @@ async fn preview_trigger(call: Call) -> Answered {
     });
     let computed = computing.await.map_err(|error| AppError::unexpected("the trigger was not tried", error))?;
     let (trigger, fires) = computed?;
-    answer(&json!({
-        "trigger": trigger.to_value(),
-        "description": trigger.describe(),
-        "notes": trigger.notes(),
-        "fires": fires.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    }))
+    answer(&TriggerPreview {
+        trigger: trigger.to_value(),
+        description: trigger.describe(),
+        notes: trigger.notes(),
+        fires: fires.iter().map(ToString::to_string).collect(),
+    })
 }
 
 async fn list(call: Call) -> Answered {
@@ -109,7 +171,8 @@ async fn list(call: Call) -> Answered {
 }
 
 /// A schedule that is to be added.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewSchedule")]
 #[serde(deny_unknown_fields)]
 struct Created {
     id: Option<String>,
@@ -174,7 +237,8 @@ async fn show(call: Call) -> Answered {
 }
 
 /// What is to be different about a schedule.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ScheduleChange")]
 #[serde(deny_unknown_fields)]
 struct Changed {
     when: Option<WhenGiven>,
@@ -213,13 +277,14 @@ async fn change(call: Call) -> Answered {
 async fn remove(call: Call) -> Answered {
     let id = call.path::<ScheduleId>("id")?;
     let removed = call.app().schedule_remove(&id).await?;
-    match removed.schedule {
-        Ok(schedule) => details(&call, &schedule).await,
-        Err(bad) => {
-            let task_id = removed.task_id.as_ref().map(ToString::to_string);
-            answer(&json!({"id": bad.id, "task_id": task_id, "unreadable": bad.defect.to_string()}))
-        }
-    }
+    answer(&match removed.schedule {
+        Ok(schedule) => ScheduleRemoved::Read(Box::new(KnownTasks::read(call.app()).await?.details(&schedule))),
+        Err(bad) => ScheduleRemoved::Unreadable {
+            id: bad.id,
+            task_id: removed.task_id.as_ref().map(ToString::to_string),
+            unreadable: bad.defect.to_string(),
+        },
+    })
 }
 
 async fn pause(call: Call) -> Answered {
@@ -238,7 +303,31 @@ async fn unpause(call: Call) -> Answered {
 
 async fn run(call: Call) -> Answered {
     let job = call.app().schedule_run(&call.path("id")?).await?;
-    Ok((StatusCode::CREATED, axum::Json(json!({"job_id": job.to_string()}))).into_response())
+    Ok((StatusCode::CREATED, axum::Json(ScheduleRun { job_id: job.to_string() })).into_response())
+}
+
+/// The fire times for which jobs are to be queued.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewBackfill")]
+#[serde(deny_unknown_fields)]
+struct PastFires {
+    /// The first and the last that count.
+    from: Word<Timestamp>,
+    to: Word<Timestamp>,
+    /// At most this many, the earliest ones; 1,000 where nothing is said.
+    limit: Option<usize>,
+    /// Run no more than this many of the jobs at once.
+    max_running: Option<NonZeroU32>,
+    /// Answer the fire times, and queue nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn backfill(call: Call) -> Answered {
+    let (id, given) = (call.path::<ScheduleId>("id")?, call.json::<PastFires>()?);
+    let PastFires { from, to, limit, max_running, dry_run } = given;
+    let request = Backfill { from: from.0, to: to.0, limit: limit.unwrap_or(BACKFILL_FIRES), max_running, dry_run };
+    answer(&BackfilledWire::from(&call.app().schedule_backfill(&id, &request).await?))
 }
 
 async fn preview(call: Call) -> Answered {
@@ -256,6 +345,5 @@ async fn history(call: Call) -> Answered {
         let jobs = if explain { Some(call.app().jobs_of_fire(line).await?) } else { None };
         lines.push(FireLineWire::new(line, jobs.as_deref()));
     }
-    let unreadable = history.unreadable.len();
-    answer(&json!({"items": lines, "has_more": history.has_more, "unreadable": unreadable}))
+    answer(&History { items: lines, has_more: history.has_more, unreadable: history.unreadable.len() })
 }

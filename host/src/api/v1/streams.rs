@@ -1,9 +1,10 @@
 //! Answers without end, as server-sent events: what happens, and what a job logs.
 //!
 //! A client that does not read holds nobody up: the broker drops its events, which it is told, and its connection is cut off by
-//! `stall`. Heartbeats let both sides notice that the other one is gone.
+//! `stall`. Whoever's token ends is told nothing more. Heartbeats let both sides notice that the other one is gone.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,12 @@ use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::auth::Caller;
 use super::super::call::{Answered, Call};
 use super::super::problem::Problem;
 use super::super::route::{Access, Route};
 use super::super::state::Shared;
-use crate::app::{EventFilter, EventStream, Received};
+use crate::app::{App, EventFilter, EventStream, Received};
 use crate::model::Permission::Read;
 use crate::model::{EventType, JobId};
 use crate::wire::{self, LogLineWire};
@@ -27,16 +29,19 @@ use crate::wire::{self, LogLineWire};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/events", Access::Needs(Read), "Events as they happen, as server-sent events", events)
-            .query(&[("type", "only events of this type, such as `job_released`; may be repeated")]),
+            .query(&[("type", "only events of this type, such as `job_released`; may be repeated")])
+            .answers_as("text/event-stream"),
     ]
 }
 
 /// How often a stream on which nothing happens says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A place among the streams, and the end of all of them.
+/// A place among the streams, and what ends them before their time.
 struct Open {
     shared: Arc<Shared>,
+    /// Comes to its end once the stream's token has.
+    token_ends: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -46,7 +51,26 @@ impl Open {
         let place = Arc::clone(&shared.streams).try_acquire_owned().map_err(|_| {
             Problem::unavailable("too many streams are open").with_hint("close one, or ask again and again instead")
         })?;
-        Ok(Open { shared, _place: place })
+        let token_ends = Box::pin(token_ends(Arc::clone(&shared), call.caller.clone()));
+        Ok(Open { shared, token_ends, _place: place })
+    }
+
+    /// Waits until the stream must end.
+    async fn ends(&mut self) {
+        tokio::select! {
+            () = self.shared.stopping.cancelled() => {}
+            () = &mut self.token_ends => {}
+        }
+    }
+}
+
+/// Waits until the token of whoever asked has ended. Where the store does not answer, nobody knows whether it has.
+async fn token_ends(shared: Arc<Shared>, caller: Caller) {
+    loop {
+        shared.clock.sleep(App::TOKENS_KEPT).await;
+        if matches!(caller.is_good(&shared).await, Ok(false)) {
+            return;
+        }
     }
 }
 
@@ -73,8 +97,8 @@ async fn events(call: Call) -> Answered {
     let heard = call.app().events(EventFilter { types });
     let is_back = call.headers.contains_key("last-event-id");
     let state = (Open::new(&call)?, heard, is_back);
-    Ok(answer(unfold(state, |(open, mut heard, is_back)| async move {
-        let event = if is_back { missed(None) } else { next_event(&open.shared, &mut heard).await? };
+    Ok(answer(unfold(state, |(mut open, mut heard, is_back)| async move {
+        let event = if is_back { missed(None) } else { next_event(&mut open, &mut heard).await? };
         Some((Ok(event), (open, heard, false)))
     })))
 }
@@ -83,10 +107,10 @@ fn missed(at_least: Option<u64>) -> Event {
     message("missed", &json!({ "at_least": at_least }))
 }
 
-async fn next_event(shared: &Shared, heard: &mut EventStream) -> Option<Event> {
+async fn next_event(open: &mut Open, heard: &mut EventStream) -> Option<Event> {
     let received = tokio::select! {
         received = heard.next() => received?,
-        () = shared.stopping.cancelled() => return None,
+        () = open.ends() => return None,
     };
     Some(match received {
         Received::Event(event) => {
@@ -105,16 +129,17 @@ pub(super) async fn logs(call: &Call, id: JobId, after: Option<(u32, u32)>) -> A
     call.app().job_get(id).await?;
     let state = Some((Open::new(call)?, after, Vec::new().into_iter()));
     Ok(answer(unfold(state, move |state| async move {
-        let (open, mut after, mut lines) = state?;
+        let (mut open, mut after, mut lines) = state?;
         loop {
             if let Some(line) = lines.next() {
                 let line: LogLineWire = line;
                 let place = line.place();
                 return Some((Ok(message("log", &json!(line)).id(place)), Some((open, after, lines))));
             }
+            let app = open.shared.app.clone();
             let news = tokio::select! {
-                news = open.shared.app.job_logs_follow(id, after) => news,
-                () = open.shared.stopping.cancelled() => return None,
+                news = app.job_logs_follow(id, after) => news,
+                () = open.ends() => return None,
             };
             match news {
                 Ok(Some(news)) => {

@@ -1,12 +1,12 @@
 //! Tasks.
 
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::super::call::{Answered, Call, answer};
 use super::super::route::{Access, Route};
 use super::given::{SettingsGiven, Word};
-use super::list;
+use super::list::{self, Page};
 use crate::app::{ConfigureTask, SettingName};
 use crate::model::Permission::{Plugins, Read};
 use crate::store::TaskRow;
@@ -14,21 +14,32 @@ use crate::wire::{TaskDetails, TaskWire};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/v1/tasks", Access::Needs(Read), "List tasks", list),
+        Route::get("/api/v1/tasks", Access::Needs(Read), "List tasks", list).answers::<Page<Vec<TaskWire>>>(&[200]),
         Route::get(
             "/api/v1/tasks/{id}",
             Access::Needs(Read),
             "One task: its settings, the schema of its arguments",
             show,
-        ),
+        )
+        .answers::<TaskDetails>(&[200]),
         Route::patch(
             "/api/v1/tasks/{id}",
             Plugins,
             "Set what is configured for a task, or make a second one",
             configure,
-        ),
-        Route::delete("/api/v1/tasks/{id}", "Remove a task that was made from another one", remove),
+        )
+        .takes_json::<Configured>()
+        .answers::<TaskDetails>(&[200]),
+        Route::delete("/api/v1/tasks/{id}", "Remove a task that was made from another one", remove)
+            .answers::<TaskRemoved>(&[200]),
     ]
+}
+
+#[derive(Serialize, JsonSchema)]
+struct TaskRemoved {
+    id: String,
+    /// What was wrong with it, where it could not be read.
+    unreadable: Option<String>,
 }
 
 async fn list(call: Call) -> Answered {
@@ -50,7 +61,8 @@ async fn show(call: Call) -> Answered {
 }
 
 /// What is to be configured.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "TaskConfiguration")]
 #[serde(deny_unknown_fields)]
 struct Configured {
     /// Make a second task over the function of this one.
@@ -78,5 +90,5 @@ async fn configure(call: Call) -> Answered {
 async fn remove(call: Call) -> Answered {
     let removed = call.app().task_remove(&call.path::<String>("id")?).await?;
     let unreadable = removed.defect.as_ref().map(ToString::to_string);
-    answer(&json!({"id": removed.id.as_str(), "unreadable": unreadable}))
+    answer(&TaskRemoved { id: removed.id.to_string(), unreadable })
 }
