@@ -45,7 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["store/src/sql/drivers/tls.rs", "sandbox/src/http/tls.rs", "src/api/tls.rs", "src/broker/tls.rs"]),
     ("rustls_native_certs", &["sandbox/src/http/tls.rs", "src/broker/tls.rs"]),
     ("tokio_rustls", &["sandbox/src/http/tls.rs", "src/api/tls.rs"]),
-    ("hyper", &["sandbox/src/http/", "src/api/server.rs"]),
+    ("hyper", &["sandbox/src/http/", "src/api/places.rs", "src/api/server.rs"]),
     ("hyper_util", &["src/api/server.rs"]),
     ("getrandom", &["src/app/tokens/text.rs"]),
     ("http_body", &["sandbox/src/http/"]),

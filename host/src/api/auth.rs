@@ -13,12 +13,13 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::caller::Caller;
 use super::listen::Peer;
 use super::problem::Problem;
 use super::route::{Access, Route, Spec};
 use super::state::Shared;
-use crate::app::{AppResult, Owner, TokenHash, hash_of, same_hash};
-use crate::model::{Permission, Permissions};
+use crate::app::{Owner, hash_of, same_hash};
+use crate::model::Permission;
 
 pub(super) fn routes() -> Vec<Route> {
     let about = "The name of the token that is sent, and its permissions";
@@ -34,46 +35,6 @@ struct WhoAmI {
 async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI> {
     let permissions = caller.permissions.iter().map(Permission::as_str).collect();
     Json(WhoAmI { name: caller.name.to_string(), permissions })
-}
-
-/// Who sends a request. Handlers find it among the extensions of their request.
-#[derive(Debug, Clone)]
-pub(super) struct Caller {
-    /// The name of the token.
-    pub(super) name: Arc<str>,
-    pub(super) permissions: Permissions,
-    /// That of a token which can be revoked.
-    pub(super) token: Option<TokenHash>,
-}
-
-impl Caller {
-    fn admin(name: &str) -> Caller {
-        Caller { name: name.into(), permissions: [Permission::Admin].into_iter().collect(), token: None }
-    }
-
-    /// Whoever has the token of this machine.
-    pub(super) fn local() -> Caller {
-        Caller::admin("local")
-    }
-
-    /// Anyone, where no token is asked for.
-    pub(super) fn everybody() -> Caller {
-        Caller::admin("everybody")
-    }
-
-    /// Whoever shows nothing.
-    pub(super) fn nobody() -> Caller {
-        Caller { name: "-".into(), permissions: Permissions::default(), token: None }
-    }
-
-    /// Whether the token is still good. That of this machine is as long as the process lives.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(super) async fn is_good(&self, shared: &Shared) -> AppResult<bool> {
-        let Some(token) = &self.token else { return Ok(true) };
-        Ok(matches!(shared.tokens.holder(token).await?, Owner::Known(..)))
-    }
 }
 
 /// Lets a request pass to its handler if whoever sends it may do that, and leaves a line for the audit of what changes something.

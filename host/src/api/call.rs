@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::auth::Caller;
+use super::caller::Caller;
 use super::problem::Problem;
 use super::query::Query;
 use super::route::{Body, Spec};

@@ -17,6 +17,7 @@
 
 mod auth;
 mod call;
+mod caller;
 mod dashboard;
 mod health;
 mod listen;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::auth::Caller;
+use super::caller::Caller;
 use crate::app::{AppResult, TokenHash, hash_of, random_hex};
 use crate::clock::{Clock, Instant};
 

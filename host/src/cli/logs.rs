@@ -4,7 +4,6 @@ use std::error::Error;
 use std::fmt::{self, Debug};
 use std::io::IsTerminal;
 
-use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -15,17 +14,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 use super::output::printable;
-use super::settings::GlobalArgs;
+use super::settings::{GlobalArgs, LogFormat};
 use crate::clock::{Clock as _, SystemClock};
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    /// For people
-    Text,
-    /// A JSON object in each line: timestamp, level, target, message, fields, spans
-    Json,
-}
 
 /// Sets up logging for the process. `HOST_LOG` holds a filter such as `info,host::scheduler=debug`, and wins over the flags.
 pub(super) fn init(global: &GlobalArgs, is_server: bool) {

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
 
 #[cfg(feature = "api")]
 use super::api_settings::ApiArgs;
 use super::exit::{Failure, Outcomes};
-use super::logs::LogFormat;
 use super::settings_file::{File, Parsed, Positive, ServeFile, parse_positive, parse_span};
 #[cfg(feature = "api")]
 use crate::api::ApiOptions;
@@ -18,6 +17,15 @@ use crate::config::units::{parse_duration, parse_size};
 use crate::config::{Caps, Config, QueueLimit, Role, SecretKeySource, Serve, StoreUrl, UrlError, usual_secret_key};
 use crate::model::SchedulerId;
 use crate::model::limits::QUEUES_SERVED_MAX;
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object in each line: timestamp, level, target, message, fields, spans
+    Json,
+}
 
 /// What every command understands.
 #[derive(Debug, Args)]

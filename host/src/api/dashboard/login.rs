@@ -7,7 +7,8 @@ use axum::Extension;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use super::super::auth::{Caller, owner};
+use super::super::auth::owner;
+use super::super::caller::Caller;
 use super::super::listen::Peer;
 use super::super::problem::Problem;
 use super::super::session::SESSION_TIME;

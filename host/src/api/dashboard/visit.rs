@@ -12,7 +12,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::super::auth::{AuditLine, Caller};
+use super::super::auth::AuditLine;
+use super::super::caller::Caller;
 use super::super::origin::is_same_origin;
 use super::super::problem::Problem;
 use super::super::query::decoded;
@@ -103,7 +104,7 @@ pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 /// Those of the store, which knows the tokens.
 pub(super) async fn session_of(shared: &Shared, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
     match shared.sessions.find(cookies(headers)) {
-        Some(session) if session.caller.is_good(shared).await? => Ok(Some(session)),
+        Some(session) if session.caller.is_good(&shared.tokens).await? => Ok(Some(session)),
         Some(_) => {
             shared.sessions.close(cookies(headers));
             Ok(None)

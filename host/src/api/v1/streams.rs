@@ -16,8 +16,8 @@ use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::auth::Caller;
 use super::super::call::{Answered, Call};
+use super::super::caller::Caller;
 use super::super::problem::Problem;
 use super::super::route::{Access, Route};
 use super::super::state::Shared;
@@ -68,7 +68,7 @@ impl Open {
 async fn token_ends(shared: Arc<Shared>, caller: Caller) {
     loop {
         shared.clock.sleep(App::TOKENS_KEPT).await;
-        if matches!(caller.is_good(&shared).await, Ok(false)) {
+        if matches!(caller.is_good(&shared.tokens).await, Ok(false)) {
             return;
         }
     }

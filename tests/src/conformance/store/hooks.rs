@@ -123,7 +123,8 @@ async fn a_missed_start_deadline_calls_its_hook(rig: Rig) {
     assert_eq!((made.len(), counts(&rig).await), (2, [0, 0, 2]));
     if rig.is_exact {
         let mut told: Vec<JobId> = acquired.hooked.into_iter().map(|job| job.id).collect();
-        (told.sort(), made.sort());
+        told.sort();
+        made.sort();
         assert_eq!(told, made);
     }
     let of: Vec<Value> = called(&rig, "p:missed").await.into_iter().map(|(_, told)| told["id"].clone()).collect();
