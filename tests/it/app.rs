@@ -214,7 +214,7 @@ async fn a_broker_that_is_gone_changes_nothing_about_what_was_stored() {
     world.register("p", b"one", &[("t", Settings::default())]).await;
     let job = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
     assert_eq!(world.app.job_get(job).await.expect("it is there").state, JobState::Queued);
-    world.app.job_cancel(job).await.expect("it is cancelled");
+    world.app.job_cancel(job, None).await.expect("it is cancelled");
     let job = world.app.job_wait(job).await.expect("it has ended");
     assert_eq!(job.outcome, Some(Outcome::Cancelled));
 }
@@ -274,7 +274,7 @@ async fn a_wait_with_an_end_answers_the_job_as_it_is_then() {
     let waiting = world.app.job_wait_within(id, Some(Duration::from_secs(5)));
     let (job, ()) = tokio::join!(waiting, time);
     assert_eq!(job.expect("it is there").state, JobState::Queued);
-    world.app.job_cancel(id).await.expect("it is cancelled");
+    world.app.job_cancel(id, None).await.expect("it is cancelled");
     let ended = world.app.job_wait_within(id, Some(Duration::ZERO)).await.expect("it is there");
     assert_eq!(ended.state, JobState::Finished, "an end that is there is seen however short the wait");
 }
@@ -332,7 +332,7 @@ async fn waiting_looks_into_the_store_although_no_hint_comes() {
     world.register("p", b"one", &[("t", Settings::default())]).await;
     let job = world.app.job_submit(NewJob::new("t")).await.expect("it is queued");
     let end_it = async {
-        world.app.job_cancel(job).await.expect("it is cancelled");
+        world.app.job_cancel(job, None).await.expect("it is cancelled");
         world.clock.advance(Duration::from_secs(1));
     };
     let (ended, ()) = tokio::join!(world.app.job_wait(job), end_it);

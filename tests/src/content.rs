@@ -302,7 +302,7 @@ impl Content<'_> {
         // Ended inside the store: cancelled in the queue, late, orphaned.
         let cancelled = self.job("native");
         self.store.job_add(vec![cancelled.clone()]).await.expect("added");
-        self.store.job_cancel(cancelled.id, self.at(2)).await.expect("cancelled");
+        self.store.job_cancel(cancelled.id, None, self.at(2)).await.expect("cancelled");
         let (id, _) = self
             .start(JobSpec {
                 settings: JobSettings {
@@ -376,7 +376,8 @@ impl Content<'_> {
         let progress = Some(Progress { done: 1, total: None, note: String::new() });
         self.store.job_report(vec![JobReport { id, token, lines: self.lines(1), progress }]).await.expect("reported");
         let (id, _) = self.start(self.job("native")).await;
-        self.store.job_cancel(id, self.at(2)).await.expect("asked to stop");
+        let grace = Some(Duration::from_micros(1_500_001));
+        self.store.job_cancel(id, grace, self.at(2)).await.expect("asked to stop");
         self.start(self.job("one at a time")).await;
     }
 

@@ -1,6 +1,7 @@
 //! Many jobs at once: queued from a list, or cancelled and tried again by a filter.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::jobs::Unique;
 use super::{App, AppError, AppResult, CancelJob, NewJob};
@@ -38,7 +39,10 @@ pub struct BatchSubmitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BulkAction {
     /// As [`App::job_cancel`], for those that have not ended.
-    Cancel,
+    Cancel {
+        /// As there.
+        grace: Option<Duration>,
+    },
     /// As [`App::job_retry`], for those that have ended otherwise than with a success, or with the outcome of the filter.
     Retry,
 }
@@ -135,7 +139,7 @@ impl App {
         loop {
             let page = self.store.job_list(filter.clone()).await?;
             let is_meant = |outcome: Option<Outcome>| match action {
-                BulkAction::Cancel => outcome.is_none(),
+                BulkAction::Cancel { .. } => outcome.is_none(),
                 BulkAction::Retry => outcome.is_some_and(|outcome| by_outcome || outcome != Outcome::Success),
             };
             found.extend(page.rows.iter().filter(|job| is_meant(job.outcome)).map(|job| job.spec.id));
@@ -155,7 +159,7 @@ impl App {
         let mut all = BulkDone::default();
         for id in ids {
             let done = match action {
-                BulkAction::Cancel => self.job_cancel(*id).await.map(|how| how == CancelJob::Asked),
+                BulkAction::Cancel { grace } => self.job_cancel(*id, grace).await.map(|how| how == CancelJob::Asked),
                 BulkAction::Retry => self.job_retry(*id).await.map(|_| false),
             };
             match done {

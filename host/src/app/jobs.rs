@@ -239,11 +239,17 @@ impl App {
         }
     }
 
-    /// Cancels a job, whether it can be read or not: a queued one ends at once, a running one is asked to stop and stopped after a grace period.
+    /// Cancels a job, whether it can be read or not: a queued one ends at once, a running one is asked to stop, and
+    /// stopped when it has not within `grace`; `None` leaves that to its worker, see [`Options::cancel_grace`](crate::scheduler::Options).
+    /// Whoever asks again with another grace period is heeded.
+    ///
+    /// Code in the sandbox is stopped wherever it is. A native task is stopped where it awaits: code of it that computes, or blocks its
+    /// thread, goes on, while its job has ended or its lease runs out.
     ///
     /// # Errors
-    /// [`AppError::NotFound`]; [`AppError::Refused`] where it has ended.
-    pub async fn job_cancel(&self, id: JobId) -> AppResult<CancelJob> {
+    /// [`AppError::NotFound`]; [`AppError::Refused`] where it has ended; [`AppError::Invalid`] for a grace period that is too long.
+    pub async fn job_cancel(&self, id: JobId, grace: Option<Duration>) -> AppResult<CancelJob> {
+        grace.map_or(Ok(()), |grace| check_span("the grace period", grace))?;
         let task_id = match self.store.job_get(id).await {
             Ok(Some(job)) => Some(job.spec.task_id),
             Ok(None) => return Err(unknown_job(id)),
@@ -251,7 +257,7 @@ impl App {
             Err(StoreError::Unreadable { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        match self.store.job_cancel(id, self.now().await?).await? {
+        match self.store.job_cancel(id, grace, self.now().await?).await? {
             Cancelled::AlreadyFinished => Err(AppError::refused(format!("job {id} has ended already"))),
             Cancelled::Asked => {
                 self.publish(vec![EventKind::JobCancelRequested { job_id: id }]).await;

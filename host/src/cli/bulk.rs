@@ -42,7 +42,7 @@ impl ChosenArgs {
         let ids = app.jobs_for(action, filter.filter(app).await?).await?;
         if !yes && !ids.is_empty() {
             let done = match action {
-                BulkAction::Cancel => "cancels",
+                BulkAction::Cancel { .. } => "cancels",
                 BulkAction::Retry => "queues once more",
             };
             return Err(Failure::NeedsYes(format!("this {done} {}", plural(ids.len(), "job"))));
@@ -57,14 +57,14 @@ fn print(context: &mut Context, action: BulkAction, done: BulkDone) -> Outcomes 
     let BulkDone { done, asked, passed_over } = done;
     if context.out.json {
         return Ok(context.out.json(&match action {
-            BulkAction::Cancel => {
+            BulkAction::Cancel { .. } => {
                 serde_json::json!({"cancelled": done - asked, "asked": asked, "passed_over": passed_over})
             }
             BulkAction::Retry => serde_json::json!({"queued": done, "passed_over": passed_over}),
         })?);
     }
     let text = match action {
-        BulkAction::Cancel => {
+        BulkAction::Cancel { .. } => {
             format!("{} cancelled, {} asked to stop", plural(done - asked, "job"), plural(asked, "running job"))
         }
         BulkAction::Retry => format!("{} queued for one more attempt", plural(done, "job")),

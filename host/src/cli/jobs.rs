@@ -12,8 +12,8 @@ use super::filter::FilterArgs;
 use super::output::{shortened, time, time_or_dash};
 use super::settings_file::parse_positive;
 use crate::app::{AppError, BulkAction, CancelJob};
-use crate::config::units::{format_size, parse_duration};
-use crate::model::{Job, JobId, Outcome};
+use crate::config::units::{format_duration, format_size, parse_duration};
+use crate::model::{CancelRequest, Job, JobId, Outcome};
 use crate::wire::{JobDetails, JobWire, LogLineWire, payload_value};
 use crate::words::{ending, executor_of, progress, readable, run_settings, usage};
 
@@ -52,7 +52,13 @@ enum JobsCommand {
         follow: bool,
     },
     /// Cancel a job, or all that pass a filter: queued ones end, running ones are asked to stop, then stopped
-    Cancel(ChosenArgs),
+    Cancel {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+        /// How long a running job may take to stop before it is stopped; 0s stops it at once [default: 5s]
+        #[arg(long, value_name = "D", value_parser = parse_duration)]
+        grace: Option<Duration>,
+    },
     /// What a job returned, as JSON
     Result {
         /// The job
@@ -73,10 +79,10 @@ pub(super) async fn run(context: &mut Context, args: JobsArgs) -> Outcomes {
         JobsCommand::List(args) => list(context, args).await,
         JobsCommand::Show { id } => show(context, id).await,
         JobsCommand::Logs { id, follow } => logs(context, id, follow).await,
-        JobsCommand::Cancel(chosen) => {
+        JobsCommand::Cancel { chosen, grace } => {
             let app = context.app().await?;
-            match chosen.one_or_do(context, &app, BulkAction::Cancel).await? {
-                Some(id) => cancel(context, id).await,
+            match chosen.one_or_do(context, &app, BulkAction::Cancel { grace }).await? {
+                Some(id) => cancel(context, id, grace).await,
                 None => Ok(()),
             }
         }
@@ -145,8 +151,13 @@ async fn show(context: &mut Context, id: JobId) -> Outcomes {
     let maybe = |text: Option<String>| text.unwrap_or_default();
     let state = match job.outcome {
         Some(outcome) => format!("{} ({outcome})", job.state),
-        None if job.cancel_requested => format!("{} (asked to stop)", job.state),
-        None => job.state.to_string(),
+        None => match job.cancel_requested {
+            Some(CancelRequest { grace: Some(grace) }) => {
+                format!("{} (asked to stop within {})", job.state, format_duration(grace))
+            }
+            Some(CancelRequest { grace: None }) => format!("{} (asked to stop)", job.state),
+            None => job.state.to_string(),
+        },
     };
     let error = job.error.as_ref().map(|error| {
         let mut lines = vec![format!("{}: {}", error.kind, error.message)];
@@ -226,9 +237,9 @@ async fn logs(context: &mut Context, id: JobId, follow: bool) -> Outcomes {
     if context.out.json && !follow { Ok(context.out.json(&listed)?) } else { Ok(()) }
 }
 
-async fn cancel(context: &mut Context, id: JobId) -> Outcomes {
+async fn cancel(context: &mut Context, id: JobId, grace: Option<Duration>) -> Outcomes {
     let app = context.app().await?;
-    let cancelled = app.job_cancel(id).await?;
+    let cancelled = app.job_cancel(id, grace).await?;
     if context.out.json {
         return match app.job_get(id).await {
             Ok(job) => Ok(context.out.json(&JobWire::from(&job))?),

@@ -21,9 +21,8 @@ use crate::model::limits::QUEUES_SERVED_MAX;
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people
+    // Without words of their own: clap gives all options more room where the values of one are explained.
     Text,
-    /// A JSON object in each line: timestamp, level, target, message, fields, spans
     Json,
 }
 
@@ -71,7 +70,7 @@ pub(super) struct GlobalArgs {
     /// Log more; may be repeated
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
-    /// How log lines are written to standard error [default: text]
+    /// How log lines are written to standard error; `json`: an object a line [default: text]
     #[arg(long, global = true, env = "HOST_LOG_FORMAT", value_name = "F", value_enum, hide_env_values = true)]
     pub(super) log_format: Option<LogFormat>,
     /// Log errors only, and print no notes

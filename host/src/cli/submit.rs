@@ -209,7 +209,7 @@ pub(super) async fn run(context: &mut Context, args: RunArgs) -> Outcomes {
             let signal = *asked.get_or_init(|| first);
             let cancel = async {
                 // The job may have ended in this very moment; then its end is the answer.
-                let is_asked = app.job_cancel(id).await.is_ok();
+                let is_asked = app.job_cancel(id, None).await.is_ok();
                 tracing::info!(job.id = %id, ?signal, is_asked, "told to end; the job was asked to stop");
                 future::pending::<Signal>().await
             };

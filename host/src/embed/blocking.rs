@@ -22,7 +22,7 @@ use super::builder::Builder;
 use super::error::RunError;
 use super::host::EventGuard;
 use super::work::State;
-use crate::app::{App, AppError, AppResult, EventFilter, NewSchedule, Received, ScheduleCreated};
+use crate::app::{App, AppError, AppResult, CancelJob, EventFilter, NewSchedule, Received, ScheduleCreated};
 use crate::model::{Event, JobId};
 use crate::scheduler::StopReport;
 
@@ -141,6 +141,14 @@ impl Host {
     /// As there.
     pub fn result<T: DeserializeOwned>(&self, id: JobId) -> Result<T, RunError> {
         self.block_on(self.host.result(id))
+    }
+
+    /// See [`embed::Host::cancel`](super::Host::cancel).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cancel(&self, id: JobId, grace: Option<Duration>) -> AppResult<CancelJob> {
+        self.block_on(self.host.cancel(id, grace))
     }
 
     /// See [`embed::Host::schedule`](super::Host::schedule).

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::host::{Host, Owned, WeakHost};
 use super::task::{Handler, Task, TaskContext};
@@ -116,6 +117,12 @@ impl Builder {
     pub fn max_concurrent_jobs(mut self, count: usize) -> Builder {
         self.serve.max_concurrent_jobs = count;
         self
+    }
+
+    /// How long a job that is cancelled may take to stop by itself before it is stopped, where whoever cancels it does not say how long;
+    /// 5 seconds by default.
+    pub fn cancel_grace(self, grace: Duration) -> Builder {
+        self.options(move |options| options.cancel_grace = grace)
     }
 
     /// Settings of tasks for which neither an operator nor the author said anything.

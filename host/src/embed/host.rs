@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use super::error::RunError;
 use super::work::{State, Work};
 use crate::app::{
-    App, AppError, AppResult, Arguments, EventFilter, EventStream, NewJob, NewSchedule, Received, ScheduleCreated,
+    App, AppError, AppResult, Arguments, CancelJob, EventFilter, EventStream, NewJob, NewSchedule, Received,
+    ScheduleCreated,
 };
 use crate::assemble::Opened;
 use crate::assemble::signals::Signals;
@@ -186,6 +187,18 @@ impl Host {
     pub async fn result<T: DeserializeOwned>(&self, id: JobId) -> Result<T, RunError> {
         let job = self.app().job_wait(id).await?;
         read_result(job)
+    }
+
+    /// Cancels a job, wherever it is run: one that is queued ends at once, and one that runs is asked to stop, and stopped when it has not
+    /// within `grace`. `None` leaves that to its worker.
+    ///
+    /// A native task is stopped where it awaits; what it does between two awaits nobody can interrupt. See
+    /// [`TaskContext::cancelled`](super::TaskContext::cancelled).
+    ///
+    /// # Errors
+    /// As [`App::job_cancel`].
+    pub async fn cancel(&self, id: JobId, grace: Option<Duration>) -> AppResult<CancelJob> {
+        self.app().job_cancel(id, grace).await
     }
 
     /// Adds a schedule.

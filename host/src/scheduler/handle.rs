@@ -16,7 +16,9 @@ use super::metrics::{Measured, Metrics};
 use super::notifier::Notifier;
 use super::running::{Interrupt, Running};
 use super::throttle::Throttle;
-use super::{Options, Parts, housekeeping, identity, job_loop, lease, log_failure, schedule_loop, wake, writer};
+use super::{
+    Options, Parts, cancellation, housekeeping, identity, job_loop, lease, log_failure, schedule_loop, wake, writer,
+};
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::model::{EventKind, SchedulerId, Timestamp};
 use crate::store::{PutScheduler, StoreError};
@@ -131,6 +133,7 @@ pub(super) fn serve_attempts(core: &Arc<Core>) -> mpsc::Sender<writer::Write> {
     } else {
         core.spawn_loop("leases", keep);
     }
+    core.spawn_loop("cancellation", cancellation::run(Arc::clone(core)));
     writes
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::running::Interrupt;
 use super::{log_failure, sleep_until};
 use crate::clock::{Clock as _, Instant, sleep_until_instant};
 use crate::store::{ExtendJobs, Extended, Hold};
@@ -117,8 +116,8 @@ fn take(core: &Core, extended: &[Extended], held_until: Instant) -> bool {
             Hold::Busy => is_settled = false,
             Hold::Lost => core.running.interrupt_lease(*id, *token),
         }
-        if *cancel_requested && *hold != Hold::Lost {
-            core.running.interrupt(*id, Interrupt::Cancelled);
+        if let Some(request) = cancel_requested.filter(|_| *hold != Hold::Lost) {
+            core.running.cancel(*id, *token, request);
         }
     }
     is_settled

@@ -28,6 +28,7 @@ mod acquisition;
 mod apart;
 mod batch;
 mod buffer;
+mod cancellation;
 mod catalog;
 mod core;
 mod firing;

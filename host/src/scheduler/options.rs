@@ -122,7 +122,7 @@ pub struct Options {
     pub poll_interval: Duration,
     /// Jobs are taken before there are slots for them if they will begin within this span, by how many have ended lately.
     pub take_ahead: Duration,
-    /// How long a job that was asked to stop may take for that before it is stopped.
+    /// How long a job that was asked to stop may take for that before it is stopped, unless whoever cancelled it has said how long.
     pub cancel_grace: Duration,
     /// Most jobs that one missed stretch of a schedule creates under `coalesce: all`.
     pub catch_up_max: usize,

@@ -83,6 +83,7 @@ enum Step {
     Said(Report),
     FlushDue,
     AskedToStop,
+    GraceChanged,
     GraceOver,
 }
 
@@ -157,7 +158,7 @@ impl Runner {
         let attempt =
             core.apart.run(&core.time, self.job.crashes, self.place.take(), &cancel, executor.run(invocation, control));
         let mut execution = pin!(AssertUnwindSafe(attempt).catch_unwind());
-        let mut kill_at = None;
+        let (mut asked_at, mut kill_at) = (None, None);
         let finished = loop {
             let step = tokio::select! {
                 biased;
@@ -167,7 +168,8 @@ impl Runner {
                     Step::Finished(Box::new(finished.unwrap_or_else(|| Finished::of(Verdict::Cancelled))))
                 }),
                 () = sleep_until(&core, self.buffer.flush_at) => Step::FlushDue,
-                () = self.attempt.cancel.cancelled(), if kill_at.is_none() => Step::AskedToStop,
+                () = self.attempt.cancel.cancelled(), if asked_at.is_none() => Step::AskedToStop,
+                () = self.attempt.grace_changed.notified() => Step::GraceChanged,
                 () = sleep_until(&core, kill_at), if !self.attempt.kill.is_cancelled() => Step::GraceOver,
             };
             match step {
@@ -178,8 +180,10 @@ impl Runner {
                 Step::Said(report) => self.take(report).await,
                 Step::FlushDue => self.flush().await,
                 Step::AskedToStop => {
-                    kill_at = Some(core.time.monotonic().saturating_add(core.options.cancel_grace));
+                    asked_at = Some(core.time.monotonic());
+                    kill_at = self.kill_at(asked_at);
                 }
+                Step::GraceChanged => kill_at = self.kill_at(asked_at),
                 Step::GraceOver => self.attempt.kill.cancel(),
             }
         };
@@ -187,6 +191,12 @@ impl Runner {
             self.take(report).await;
         }
         finished
+    }
+
+    /// When the attempt is stopped that was asked to stop at that time.
+    fn kill_at(&self, asked_at: Option<Instant>) -> Option<Instant> {
+        let grace = self.core.running.grace_of(self.job.spec.id).unwrap_or(self.core.options.cancel_grace);
+        asked_at.map(|at| at.saturating_add(grace))
     }
 
     /// Whether the lease can be relied on. A process that was stopped before it began an attempt must not begin it afterwards: somebody else

@@ -1,13 +1,14 @@
 //! The attempts that this scheduler runs at the moment: whom to extend, whom to stop.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Instant;
-use crate::model::{JobId, LeaseToken};
+use crate::model::{CancelRequest, JobId, LeaseToken};
 
 /// Why an attempt is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,12 @@ pub(super) struct Attempt {
     pub(super) cancel: CancellationToken,
     /// Stops it.
     pub(super) kill: CancellationToken,
+    /// [`Running::grace_of`] answers something else than before.
+    pub(super) grace_changed: Arc<Notify>,
     /// Nobody else has the job before this.
     held_until: Instant,
     interrupt: Option<Interrupt>,
+    grace: Option<Duration>,
 }
 
 /// All running attempts. Everything here is short and waits for nothing, so a plain lock will do.
@@ -76,8 +80,10 @@ impl Running {
             token,
             cancel: CancellationToken::new(),
             kill: CancellationToken::new(),
+            grace_changed: Arc::default(),
             held_until,
             interrupt: None,
+            grace: None,
         };
         let mut attempts = self.lock();
         let is_first = attempts.none_ends_before.is_none_or(|first| held_until < first);
@@ -105,10 +111,19 @@ impl Running {
         }
     }
 
-    /// Asks an attempt to stop.
-    pub(super) fn interrupt(&self, id: JobId, why: Interrupt) {
-        if let Some(attempt) = self.lock().by_id.get_mut(&id) {
-            attempt.interrupt(why);
+    /// How long the attempt may take to stop, where somebody has said so.
+    pub(super) fn grace_of(&self, id: JobId) -> Option<Duration> {
+        self.lock().by_id.get(&id).and_then(|attempt| attempt.grace)
+    }
+
+    /// Asks an attempt to stop that runs under that token, because somebody cancelled its job.
+    pub(super) fn cancel(&self, id: JobId, token: LeaseToken, request: CancelRequest) {
+        if let Some(attempt) = self.lock().by_id.get_mut(&id).filter(|attempt| attempt.token == token) {
+            if attempt.grace != request.grace {
+                attempt.grace = request.grace;
+                attempt.grace_changed.notify_one();
+            }
+            attempt.interrupt(Interrupt::Cancelled);
         }
     }
 
@@ -189,8 +204,6 @@ impl Attempt {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::model::{JobIdSource, Timestamp};
 
@@ -264,14 +277,16 @@ mod tests {
         let id = JobIdSource::new(fastrand::Rng::with_seed(1)).next(Timestamp::EPOCH);
         let running = Running::default();
         let attempt = running.begin(id, token(1), at(10));
-        running.interrupt(id, Interrupt::Cancelled);
-        assert!(!attempt.kill.is_cancelled());
-        running.interrupt(id, Interrupt::Stopping);
+        running.cancel(id, token(2), CancelRequest::default());
+        assert!(!attempt.cancel.is_cancelled(), "that is about another attempt");
+        running.cancel(id, token(1), CancelRequest::default());
+        assert!(attempt.cancel.is_cancelled() && !attempt.kill.is_cancelled());
+        running.interrupt_all(Interrupt::Stopping);
         assert_eq!(running.interrupt_of(id), Some(Interrupt::Cancelled));
         running.stop_those_that_end(at(10));
         assert_eq!(running.interrupt_of(id), Some(Interrupt::LeaseRunsOut));
         running.interrupt_lease(id, token(1));
-        running.interrupt(id, Interrupt::LeaseRunsOut);
+        running.interrupt_all(Interrupt::LeaseRunsOut);
         assert_eq!(running.interrupt_of(id), Some(Interrupt::LeaseLost));
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::settings::RunSettingsWire;
-use super::{micros, payload_value};
+use super::{micros, millis, payload_value};
 use crate::model::{Job, JobError, LogLine, Timestamp, Usage};
 
 #[derive(Serialize)]
@@ -59,6 +59,8 @@ pub(crate) struct JobDetails {
     unique_key: Option<String>,
     unique_until: Option<String>,
     cancel_requested: bool,
+    /// How long it may take to stop, where whoever cancelled it has said so.
+    cancel_grace_ms: Option<u64>,
     /// The claim of the worker that runs it.
     lease: Option<LeaseWire>,
     progress: Option<ProgressWire>,
@@ -173,7 +175,8 @@ impl From<&Job> for JobDetails {
                 .as_ref()
                 .and_then(|unique| unique.until)
                 .map(|at| at.to_string()),
-            cancel_requested: job.cancel_requested,
+            cancel_requested: job.cancel_requested.is_some(),
+            cancel_grace_ms: job.cancel_requested.and_then(|request| request.grace).map(millis),
             // Without the token: whoever shows it may write to the job.
             lease: job
                 .lease

@@ -77,7 +77,8 @@ macro_rules! decorate {
             job_report(reports: Vec<JobReport>;) -> () = SameAnswer;
             job_release(request: ReleaseJobs;) -> Vec<Released> = OtherAnswer;
             job_exchange(request: ExchangeJobs;) -> ExchangedJobs = OtherAnswer;
-            job_cancel(id: JobId, now: Timestamp;) -> Cancelled = OtherAnswer;
+            job_cancel(id: JobId, grace: Option<std::time::Duration>, now: Timestamp;) -> Cancelled = OtherAnswer;
+            job_cancel_asked(leases: Vec<(JobId, LeaseToken)>;) -> Vec<CancelAsked> = SameAnswer;
             job_retry(id: JobId, now: Timestamp;) -> Job = Never;
             job_logs(request: ReadLogs;) -> LogPage = SameAnswer;
             job_next_due(now: Timestamp;) -> Option<Timestamp> = SameAnswer;

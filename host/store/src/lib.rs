@@ -73,6 +73,8 @@ pub mod timekeeping;
 pub mod versions;
 pub mod watched;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 #[cfg(feature = "sqlite")]
 use host_core::files;
@@ -94,8 +96,8 @@ pub use size::PayloadBytes;
 pub use versions::*;
 
 use crate::model::{
-    BucketName, Digest, FireLine, Job, JobId, KvEntry, PluginName, PluginVersion, QueueName, Rollout, Schedule,
-    ScheduleId, Task, TaskId, Timestamp,
+    BucketName, Digest, FireLine, Job, JobId, KvEntry, LeaseToken, PluginName, PluginVersion, QueueName, Rollout,
+    Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 
 /// Plugins and tasks.
@@ -336,11 +338,16 @@ pub trait JobQueue: Send + Sync {
     /// the second call answers `LeaseLost` for what the first one ended, and what the first one leased.
     async fn job_exchange(&self, request: ExchangeJobs) -> Result<ExchangedJobs, StoreError>;
 
-    /// Ends a queued job as cancelled at once; marks a running one, whose holder learns it with its next extension or by
-    /// event.
+    /// Ends a queued job as cancelled at once; marks a running one, whose holder learns it when it looks
+    /// ([`job_cancel_asked`](JobQueue::job_cancel_asked)), or with its next extension. `grace`: how long a running one may take before it is
+    /// stopped, see [`CancelRequest`](crate::model::CancelRequest).
     ///
     /// Atomic. Retry: safe. Errors: `NotFound`.
-    async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError>;
+    async fn job_cancel(&self, id: JobId, grace: Option<Duration>, now: Timestamp) -> Result<Cancelled, StoreError>;
+
+    /// Those of running jobs that somebody asked to stop, in no order. Jobs that are held under another token than the given one are not
+    /// among them. Changes nothing, and waits for nobody.
+    async fn job_cancel_asked(&self, leases: Vec<(JobId, LeaseToken)>) -> Result<Vec<CancelAsked>, StoreError>;
 
     /// Puts a finished job back into the queue for one more attempt, due at once and without a start deadline. What its last
     /// attempt cost and why it failed stays readable until the next one ends; which version of its plugin it ran does not: the next one runs

@@ -8,8 +8,9 @@ use super::ends::StoppedSchedule;
 use super::hooks::HookedJob;
 use super::ledger::PassedFires;
 use crate::model::{
-    Ability, ConcernedSchedule, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome, Overlap, Pause,
-    Payload, PluginName, Progress, QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId, Timestamp, Usage,
+    Ability, CancelRequest, ConcernedSchedule, Digest, Incarnation, JobError, JobId, JobState, LeaseToken, Outcome,
+    Overlap, Pause, Payload, PluginName, Progress, QueueName, Schedule, ScheduleId, SchedulerId, Task, TaskId,
+    Timestamp, Usage,
 };
 pub use crate::model::{AddSchedule, Effects, JobSpec, KvRefusal, LogLine, MemoryLoad};
 
@@ -293,8 +294,19 @@ pub struct Extended {
     pub token: LeaseToken,
     /// Whether the lease is held.
     pub hold: Hold,
-    /// Whether somebody asked the job to stop.
-    pub cancel_requested: bool,
+    /// That somebody asked the job to stop, where somebody did.
+    pub cancel_requested: Option<CancelRequest>,
+}
+
+/// A running job that somebody asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelAsked {
+    /// The job.
+    pub id: JobId,
+    /// The token that was shown.
+    pub token: LeaseToken,
+    /// What was asked.
+    pub request: CancelRequest,
 }
 
 /// Whether a lease is held.

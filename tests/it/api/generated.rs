@@ -310,7 +310,7 @@ fn check(document: &Document, operation: &Value, answer: &Answer) -> Vec<String>
     if answer.status == 500 || answer.status > 503 {
         faults.push(format!("the status is {status}"));
     }
-    let response = responses.get(&status).unwrap_or(&responses["default"]);
+    let response = responses.get(&status).unwrap_or_else(|| &responses["default"]);
     let kind = answer.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
     let Some(content) = response["content"].get(kind) else {
         faults.push(format!("{status} with `{kind}` is not in the document"));

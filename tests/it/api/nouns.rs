@@ -143,7 +143,10 @@ fn a_list_is_read_page_by_page_and_jobs_are_cancelled_and_retried_together() {
     let retried = post("/api/v1/jobs:retry?outcome=cancelled&limit=3").json();
     assert_eq!(retried["items"]["done"].as_array().map(Vec::len), Some(3), "{retried}");
     assert_eq!(server.get("/api/v1/status")["jobs"]["queued"], 3);
-    let cancelled = post(&format!("/api/v1/jobs/{}/cancel", seen[0])).json();
+    assert_eq!(post(&format!("/api/v1/jobs/{}/cancel?grace=soon", seen[0])).status, 400);
+    assert_eq!(post(&format!("/api/v1/jobs/{}/cancel?grace=20000d", seen[0])).status, 400);
+    assert_eq!(post("/api/v1/jobs:cancel?group=nobody%27s&grace=0s").status, 200);
+    let cancelled = post(&format!("/api/v1/jobs/{}/cancel?grace=0s", seen[0])).json();
     assert_eq!((&cancelled["ended"], &cancelled["job"]["outcome"]), (&json!(true), &json!("cancelled")));
     assert_eq!(post(&format!("/api/v1/jobs/{}/cancel", seen[0])).status, 409, "it has ended already");
 }

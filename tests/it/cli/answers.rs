@@ -7,7 +7,7 @@ use tests::artifacts::plugin;
 use tests::cli::User;
 
 /// What `jobs show` prints beside the job.
-const JOB_DETAILS: &str = " args settings crash_retries crashes jitter_us due_at cancel_requested lease progress expires_at unique_key unique_until";
+const JOB_DETAILS: &str = " args settings crash_retries crashes jitter_us due_at cancel_requested cancel_grace_ms lease progress expires_at unique_key unique_until";
 /// The settings that hold for what a job runs.
 const RUN_SETTINGS: &str =
     "executor queue concurrency_key timeout_ms fuel memory_bytes max_attempts backoff priority result_ttl_ms version";

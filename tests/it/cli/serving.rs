@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use host::clock::Stopwatch;
+use host::clock::{Clock as _, Stopwatch, SystemClock};
+use host::model::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tests::artifacts::plugin;
@@ -73,6 +74,30 @@ fn a_running_job_is_cancelled_from_another_process() {
     assert_eq!(said.code, Some(7), "{said:?}");
     assert_eq!(user.json(&["jobs", "show", &id])["outcome"], "cancelled");
     drop(server);
+}
+
+/// It asks the host for nothing, so that only the sandbox can stop it; and with the local broker, of which other processes hear nothing.
+#[test]
+fn a_job_that_only_computes_is_stopped_at_once_from_another_process_with_and_without_events() {
+    let user = User::new();
+    user.ok(["register".as_ref(), plugin("faults").as_os_str()]);
+    for broker in [&[][..], &["--broker", "local"]] {
+        let server = user.start([broker, &["serve"]].concat(), "ready");
+        let id = user.ok(["submit", "faults:spin", "--timeout", "5m"]);
+        wait_for("the job to run", || (user.json(&["jobs", "show", &id])["state"] == "running").then_some(()));
+        user.ok([broker, &["jobs", "cancel", &id, "--grace", "0s"]].concat());
+        let asked_by = SystemClock.now();
+        let job = wait_for("the job to end", || {
+            let job = user.json(&["jobs", "show", &id]);
+            (job["state"] == "finished").then_some(job)
+        });
+        assert_eq!((&job["outcome"], &job["cancel_grace_ms"]), (&json!("cancelled"), &json!(0)), "{job}");
+        let ended_at: Timestamp = job["finished_at"].as_str().expect("a time").parse().expect("a time");
+        let took = ended_at.saturating_since(asked_by);
+        assert!(took < Duration::from_secs(1), "{broker:?}: {took:?}");
+        server.signal("TERM");
+        assert_eq!(server.end().code, Some(0));
+    }
 }
 
 #[test]

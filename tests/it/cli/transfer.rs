@@ -317,7 +317,8 @@ fn without_what_came_later(settings: &mut Settings) {
 }
 
 /// What the program that wrote that archive knew: lives of schedules, identities of granted folders, the second folder, queues,
-/// concurrency keys, requests over HTTP, pinned versions, buckets, secrets, overlap policies and hooks came later.
+/// concurrency keys, requests over HTTP, pinned versions, buckets, secrets, overlap policies, hooks and grace periods
+/// came later.
 fn as_version_1(mut record: Record) -> Record {
     match &mut record {
         Record::Plugin(plugin) => {
@@ -349,6 +350,7 @@ fn as_version_1(mut record: Record) -> Record {
             (job.spec.settings.version, job.spec.settings.group) = (None, None);
             (job.spec.settings.backfill, job.spec.settings.until_success) = (false, false);
             (job.spec.settings.pause_after, job.spec.settings.hooks) = (None, Hooks::default());
+            job.cancel_requested.iter_mut().for_each(|request| request.grace = None);
             job.usage.iter_mut().for_each(|usage| usage.http = HttpUsage::default());
         }
         Record::Log { .. } | Record::KvBucket { .. } | Record::KvEntry { .. } => {}

@@ -79,7 +79,7 @@ impl Caller {
                 let releases = releases.into_iter().map(|(id, token)| release(id, token, self.ending())).collect();
                 self.store.job_release(ReleaseJobs { now: t(now), releases }).await?;
             }
-            80..88 => drop(self.store.job_cancel(some_job, t(now)).await),
+            80..88 => drop(self.store.job_cancel(some_job, None, t(now)).await),
             88..92 => {
                 // Refused where it has not finished.
                 if let Err(error @ StoreError::Backend { .. }) = self.store.job_retry(some_job, t(now)).await {

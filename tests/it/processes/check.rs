@@ -85,7 +85,7 @@ async fn shows(store: &Arc<dyn Store>, content: &Content, told: &[String], at: u
         }
         ["asked", id] => {
             let job = job(id)?;
-            let is_asked = job.state == JobState::Running && job.cancel_requested;
+            let is_asked = job.state == JobState::Running && job.cancel_requested.is_some();
             ensure!(is_asked || job.state == JobState::Finished || reopens(id), "it is {}", job.state);
             Ok(())
         }

@@ -208,7 +208,7 @@ impl<S: Fn(String) -> Result<()>> Worker<S> {
 
     async fn cancel(&mut self) -> Result<()> {
         let Some(id) = self.added.pop() else { return Ok(()) };
-        match self.store.job_cancel(id, t(1)).await? {
+        match self.store.job_cancel(id, None, t(1)).await? {
             Cancelled::Ended | Cancelled::AlreadyFinished => self.say(format!("ended {id} 0")),
             Cancelled::Asked => self.say(format!("asked {id}")),
         }

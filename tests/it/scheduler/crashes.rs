@@ -155,7 +155,7 @@ async fn a_worker_that_lost_its_lease_stops_the_attempt_and_writes_nothing() {
     wait_for("the job to run", || async { (stage.executor.running() == 1).then_some(()) }).await;
     // Somebody else believes it dead: takes the job back and ends it.
     stage.take_back_from("slow").await;
-    stage.store.job_cancel(id, host::clock::Clock::now(&stage.clock)).await.expect("it is queued");
+    stage.store.job_cancel(id, None, host::clock::Clock::now(&stage.clock)).await.expect("it is queued");
     stage
         .advance_until("the attempt to be stopped", Duration::from_secs(1), || async { stage.executor.running() == 0 })
         .await;

@@ -235,14 +235,58 @@ async fn a_job_that_does_not_listen_is_stopped_after_its_grace_period() {
     let scheduler = stage.start(Stage::options("one")).await;
     let id = stage.submit(stage.job(&task).await).await;
     stage.advance_until("the job to run", Duration::from_millis(100), || async { stage.executor.running() == 1 }).await;
-    // Nobody tells the worker: it learns of it with the next extension of the lease.
-    stage.store.job_cancel(id, host::clock::Clock::now(&stage.clock)).await.expect("the job exists");
+    // Nobody tells the worker: it learns of it when it looks.
+    stage.store.job_cancel(id, None, host::clock::Clock::now(&stage.clock)).await.expect("the job exists");
     stage
         .advance_until("the job to be killed", Duration::from_millis(100), || async {
             stage.stored(id).await.state == JobState::Finished
         })
         .await;
     assert_eq!(stage.stored(id).await.outcome, Some(Outcome::Cancelled));
+    scheduler.stop().await;
+}
+
+/// Cancels a job that listens to nothing while the broker delivers nothing, and answers how long it takes until its end is stored.
+async fn killed_within(stage: &Stage, id: host::model::JobId, grace: Option<Duration>) -> Duration {
+    let began = host::clock::Clock::monotonic(&stage.clock);
+    stage.store.job_cancel(id, grace, host::clock::Clock::now(&stage.clock)).await.expect("the job exists");
+    stage
+        .advance_until("the job to be killed", Duration::from_millis(20), || async {
+            stage.stored(id).await.state == JobState::Finished
+        })
+        .await;
+    assert_eq!(stage.stored(id).await.outcome, Some(Outcome::Cancelled));
+    host::clock::Clock::monotonic(&stage.clock).saturating_since(began)
+}
+
+#[tokio::test]
+async fn a_job_is_stopped_within_the_grace_period_that_whoever_cancels_it_gives_and_without_one_within_a_second() {
+    let stage = Stage::default().silent();
+    let task = stage.task("t", unlimited(), run_until_killed()).await;
+    let options = Options { lease_duration: Duration::from_secs(600), ..Stage::options("one") };
+    let scheduler = stage.start(options).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(stage.submit(stage.job(&task).await).await);
+    }
+    stage.advance_until("the jobs to run", Duration::from_millis(20), || async { stage.executor.running() == 3 }).await;
+    let now = killed_within(&stage, ids[0], Some(Duration::ZERO)).await;
+    assert!(now < Duration::from_secs(1), "{now:?}");
+    let soon = killed_within(&stage, ids[1], Some(Duration::from_secs(2))).await;
+    assert!((Duration::from_secs(2)..Duration::from_secs(3)).contains(&soon), "{soon:?}");
+    // Asked to stop in its own time first, and then told that it has none.
+    stage
+        .store
+        .job_cancel(ids[2], Some(Duration::from_secs(3_600)), host::clock::Clock::now(&stage.clock))
+        .await
+        .expect("asked");
+    for _ in 0..100 {
+        stage.clock.advance(Duration::from_millis(20));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.stored(ids[2]).await.state, JobState::Running);
+    let after_all = killed_within(&stage, ids[2], Some(Duration::ZERO)).await;
+    assert!(after_all < Duration::from_secs(1), "{after_all:?}");
     scheduler.stop().await;
 }
 
@@ -333,7 +377,7 @@ async fn run_one_runs_that_job_here_with_all_its_attempts_and_leaves_the_others(
 
 async fn cancel(stage: &Stage, id: host::model::JobId) {
     let now = host::clock::Clock::now(&stage.clock);
-    stage.store.job_cancel(id, now).await.expect("the job exists");
+    stage.store.job_cancel(id, None, now).await.expect("the job exists");
     publish_cancel(stage, id).await;
 }
 

@@ -87,11 +87,11 @@ fn fault(policy: Overlap, before: &BTreeMap<JobId, &Job>, after: &BTreeMap<JobId
     let count = |state| before.values().filter(|job| job.state == state).count();
     let (waited, ran) = (count(JobState::Queued), count(JobState::Running));
     let is_gone = |job: &&Job| after.get(&job.spec.id).is_some_and(|job| job.outcome == Some(Outcome::Cancelled));
-    let is_asked = |job: &&Job| after.get(&job.spec.id).is_some_and(|job| job.cancel_requested);
+    let is_asked = |job: &&Job| after.get(&job.spec.id).is_some_and(|job| job.cancel_requested.is_some());
     let in_state = |state| before.values().copied().filter(move |job| job.state == state);
     let gone = in_state(JobState::Queued).filter(is_gone).count();
     let asked = in_state(JobState::Running).filter(is_asked).count();
-    let asked_before = in_state(JobState::Running).filter(|job| job.cancel_requested).count();
+    let asked_before = in_state(JobState::Running).filter(|job| job.cancel_requested.is_some()).count();
     let is_right = match policy {
         Overlap::Queue => gone == 0 && asked == asked_before,
         Overlap::Skip => made <= usize::from(waited + ran == 0) && gone == 0 && asked == asked_before,

@@ -294,7 +294,7 @@ impl World {
     async fn cancel(&self) {
         let Some(id) = self.some_job() else { return };
         self.history.note(format_args!("{id} is cancelled"));
-        let _whatever_it_was = self.memory.job_cancel(id, self.wall.now()).await;
+        let _whatever_it_was = self.memory.job_cancel(id, None, self.wall.now()).await;
     }
 
     /// Looks at every fire as it is made.

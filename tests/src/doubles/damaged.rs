@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use host::model::{
-    BucketName, Digest, ErrorKind, FireLine, Job, JobError, JobId, JobSpec, KvEntry, Outcome, Overlap, Pause,
-    PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
+    BucketName, Digest, ErrorKind, FireLine, Job, JobError, JobId, JobSpec, KvEntry, LeaseToken, Outcome, Overlap,
+    Pause, PluginName, PluginVersion, QueueName, Rollout, Schedule, ScheduleId, Task, TaskId, Timestamp,
 };
 use host::store::*;
 
@@ -405,8 +406,12 @@ impl JobQueue for Damaged {
         Ok(ExchangedJobs { released, acquired: self.readable(acquired, now).await? })
     }
 
-    async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        self.inner.job_cancel(id, now).await
+    async fn job_cancel(&self, id: JobId, grace: Option<Duration>, now: Timestamp) -> Result<Cancelled, StoreError> {
+        self.inner.job_cancel(id, grace, now).await
+    }
+
+    async fn job_cancel_asked(&self, leases: Vec<(JobId, LeaseToken)>) -> Result<Vec<CancelAsked>, StoreError> {
+        self.inner.job_cancel_asked(leases).await
     }
 
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {

@@ -223,8 +223,8 @@ pub struct Job {
     pub attempt: u32,
     /// Attempts that ended with the disappearance of their worker.
     pub crashes: u32,
-    /// Whether somebody asked for it to stop.
-    pub cancel_requested: bool,
+    /// That somebody asked for it to stop, where somebody did.
+    pub cancel_requested: Option<CancelRequest>,
     /// The claim of the worker that runs it.
     pub lease: Option<Lease>,
     /// Who ran it last.
@@ -258,7 +258,7 @@ impl Job {
             state: JobState::Queued,
             attempt: 0,
             crashes: 0,
-            cancel_requested: false,
+            cancel_requested: None,
             lease: None,
             scheduler_id: None,
             plugin_digest: None,
@@ -284,6 +284,21 @@ impl Job {
     pub fn has_attempt_left(&self) -> bool {
         let forgiven = self.crashes.min(self.spec.settings.crash_retries);
         self.attempt.saturating_sub(forgiven) < self.spec.settings.max_attempts
+    }
+}
+
+/// That somebody asked a running job to stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// How long it may take for that before it is stopped; `None`: as long as its worker lets jobs take.
+    pub grace: Option<Duration>,
+}
+
+impl CancelRequest {
+    /// What holds when somebody asks once more: a grace period that was asked for holds until another one is.
+    #[must_use]
+    pub fn after(self, earlier: Option<CancelRequest>) -> CancelRequest {
+        CancelRequest { grace: self.grace.or_else(|| earlier.and_then(|earlier| earlier.grace)) }
     }
 }
 

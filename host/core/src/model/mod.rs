@@ -61,7 +61,8 @@ pub use id::{
     QueueName, ScheduleId, ScheduleLife, SchedulerId, SecretName, TaskId, TaskName, TokenName, unseen_character,
 };
 pub use job::{
-    ConcernedSchedule, FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress, UniqueKey,
+    CancelRequest, ConcernedSchedule, FireKey, Job, JobSettings, JobSpec, JobState, Lease, LogLevel, LogLine, Progress,
+    UniqueKey,
 };
 pub use kv::{KvEntry, KvRefusal, KvWrite, KvWrites};
 pub use memory::MemoryLoad;

@@ -93,7 +93,7 @@ pub(super) async fn show(Extension(visit): Extension<Visit>) -> Result<Response,
             .as_ref()
             .map(|schedule| (schedule.to_string(), format!("{base}/schedule?id={}", encoded(schedule.as_str())))),
         standing: standing(&job),
-        is_stopping: job.cancel_requested && !has_ended,
+        is_stopping: job.cancel_requested.is_some() && !has_ended,
         waits_for,
         attempt: format!("{} of {}", job.attempt, settings.max_attempts),
         timeline: timeline(&job),
@@ -175,7 +175,7 @@ fn pairs(job: &Job) -> Vec<(&'static str, String)> {
 
 pub(super) async fn cancel(Extension(visit): Extension<Visit>) -> Result<Response, Failure> {
     let id: JobId = visit.named("id")?;
-    visit.app().job_cancel(id).await?;
+    visit.app().job_cancel(id, None).await?;
     Ok(visit.see(&format!("/job?id={id}")))
 }
 

@@ -25,6 +25,10 @@ const TASK: (&str, &str) = ("task", "only those of this task");
 const SCHEDULE: (&str, &str) = ("schedule", "only those of this schedule");
 const GROUP: (&str, &str) = ("group", "only those of this group");
 const DRY_RUN: (&str, &str) = ("dry_run", "say what would be done, but change nothing");
+const GRACE: (&str, &str) = (
+    "grace",
+    "how long a running job may take to stop before it is stopped, such as `30s`; `0s` stops it at once, and without it the worker decides",
+);
 const AFTER: (&str, &str) = ("after", "only lines after this place: `next` of an answer");
 
 pub(super) fn routes() -> Vec<Route> {
@@ -43,11 +47,13 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .query(&[AFTER])
         .answers::<LogLines>(&[200]),
-        Route::post("/api/v1/jobs/{id}/cancel", Cancel, "Cancel a job", cancel).answers::<JobCancelled>(&[200]),
+        Route::post("/api/v1/jobs/{id}/cancel", Cancel, "Cancel a job", cancel)
+            .query(&[GRACE])
+            .answers::<JobCancelled>(&[200]),
         Route::post("/api/v1/jobs/{id}/retry", Retry, "Queue a job that has ended for one more attempt", retry)
             .answers::<JobWire>(&[200]),
         Route::post("/api/v1/jobs:cancel", Cancel, "Cancel jobs that pass a filter, at most 1000 at once", cancel_many)
-            .query(&[STATE, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN])
+            .query(&[STATE, TASK, SCHEDULE, GROUP, LIMIT, CURSOR, DRY_RUN, GRACE])
             .answers::<Page<ManyDone>>(&[200]),
         Route::post(
             "/api/v1/jobs:retry",
@@ -187,7 +193,8 @@ async fn logs(call: Call) -> Answered {
 
 async fn cancel(call: Call) -> Answered {
     let id = call.path::<JobId>("id")?;
-    let is_ended = call.app().job_cancel(id).await? == CancelJob::Ended;
+    let grace = call.query.read_with("grace", parse_duration)?;
+    let is_ended = call.app().job_cancel(id, grace).await? == CancelJob::Ended;
     // It may be unreadable, and was cancelled nevertheless.
     let job = call.app().job_get(id).await.ok();
     answer(&JobCancelled { id: id.to_string(), ended: is_ended, job: job.as_ref().map(JobWire::from) })
@@ -203,7 +210,8 @@ async fn cancel_many(call: Call) -> Answered {
         return Err(Problem::bad_request("jobs that have ended cannot be cancelled").with_hint("say queued or running"));
     }
     let has_filter = filter.state.is_some() || tells_jobs_apart(&filter);
-    many(&call, filter, has_filter, Act::Cancel).await
+    let grace = call.query.read_with("grace", parse_duration)?;
+    many(&call, filter, has_filter, Act::Cancel { grace }).await
 }
 
 async fn retry_many(call: Call) -> Answered {
@@ -220,7 +228,7 @@ fn tells_jobs_apart(filter: &JobFilter) -> bool {
 /// What is done with each of many jobs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Act {
-    Cancel,
+    Cancel { grace: Option<Duration> },
     Retry,
 }
 
@@ -239,7 +247,7 @@ async fn many(call: &Call, filter: JobFilter, has_filter: bool, act: Act) -> Ans
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for id in if is_dry { Vec::new() } else { ids } {
         let acted = match act {
-            Act::Cancel => call.app().job_cancel(id).await.map(|_| ()),
+            Act::Cancel { grace } => call.app().job_cancel(id, grace).await.map(|_| ()),
             Act::Retry => call.app().job_retry(id).await.map(|_| ()),
         };
         match acted {

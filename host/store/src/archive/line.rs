@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::Counts;
 use crate::encoding::{Encode, SettingsEncoded, known, micros, span};
 use crate::model::{
-    BucketName, Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState, KvEntry, KvKey,
-    Lease, LeaseToken, LogLevel, LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress, Rollout,
-    Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp, Usage,
+    BucketName, CancelRequest, Coalesce, Digest, Encoding, Job, JobError, JobId, JobSettings, JobSpec, JobState,
+    KvEntry, KvKey, Lease, LeaseToken, LogLevel, LogLine, Outcome, Pause, Payload, PluginName, PluginVersion, Progress,
+    Rollout, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
+    Usage,
 };
 use crate::plugin_encoding::Details;
 
@@ -281,6 +282,8 @@ pub(super) struct JobEncoded {
     #[serde(default, skip_serializing_if = "is_default")]
     cancel_requested: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancel_grace: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseEncoded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduler_id: Option<Text<SchedulerId>>,
@@ -326,7 +329,8 @@ impl JobEncoded {
             state: Cow::Borrowed(job.state.as_str()),
             attempt: job.attempt,
             crashes: job.crashes,
-            cancel_requested: job.cancel_requested,
+            cancel_requested: job.cancel_requested.is_some(),
+            cancel_grace: job.cancel_requested.and_then(|request| request.grace).map(micros),
             lease: job.lease.as_ref().map(LeaseEncoded::new),
             scheduler_id: text(job.scheduler_id.as_ref()),
             plugin_digest: text(job.plugin_digest.as_ref()),
@@ -360,7 +364,7 @@ impl JobEncoded {
             state: known("state", &self.state, JobState::from_name)?,
             attempt: self.attempt,
             crashes: self.crashes,
-            cancel_requested: self.cancel_requested,
+            cancel_requested: self.cancel_requested.then(|| CancelRequest { grace: self.cancel_grace.map(span) }),
             lease: self.lease.map(LeaseEncoded::read).transpose()?,
             scheduler_id: plain(self.scheduler_id),
             plugin_digest: plain(self.plugin_digest),

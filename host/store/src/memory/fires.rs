@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::schedules::Entry;
 use super::{Now, State};
 use crate::ledger;
-use crate::model::{JobId, Lease, Overlap};
+use crate::model::{CancelRequest, JobId, Lease, Overlap};
 use crate::overlap::{self, EARLIER_MAX, Place, Unfinished, Verdict};
 use crate::{AfterFire, Cancelled, EndedJob, FireSchedule, Fired, Overlapped};
 
@@ -65,9 +65,10 @@ impl State {
         let mut overlapped = Overlapped::default();
         for Unfinished { id, is_running } in replaced.iter().copied() {
             let Some(job) = self.jobs.get(id) else { continue };
-            let may_be_cancelled = !is_running || fire.overlap == Overlap::CancelRunning && !job.cancel_requested;
+            let may_be_cancelled =
+                !is_running || fire.overlap == Overlap::CancelRunning && job.cancel_requested.is_none();
             let task_id = job.spec.task_id.clone();
-            match may_be_cancelled.then(|| self.jobs.cancel(id, fire.at)).flatten() {
+            match may_be_cancelled.then(|| self.jobs.cancel(id, CancelRequest::default(), fire.at)).flatten() {
                 Some(Cancelled::Ended) => overlapped.cancelled.push(EndedJob { id, task_id }),
                 Some(Cancelled::Asked) => overlapped.asked.push(id),
                 Some(Cancelled::AlreadyFinished) | None => {}

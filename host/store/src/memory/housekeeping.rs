@@ -55,7 +55,7 @@ impl State {
             let survives = rules::survives_crash(crash, settings.max_attempts, settings.crash_retries);
             pause = rules::pause_after_crash(job.crashes);
             is_to_blame = rules::is_to_blame(crash);
-            let outcome = match (job.cancel_requested, survives) {
+            let outcome = match (job.cancel_requested.is_some(), survives) {
                 (true, _) => Some(Outcome::Cancelled),
                 (false, false) => Some(Outcome::Abandoned),
                 (false, true) => None,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::places::Places;
 use crate::model::{
-    Digest, FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task, TaskId, Timestamp,
+    CancelRequest, Digest, FireKey, Job, JobId, JobSpec, JobState, LeaseToken, LogLine, Outcome, ScheduleId, Task,
+    TaskId, Timestamp,
 };
 use crate::overlap::Unfinished;
 use crate::{Cancelled, LogPage, rules};
@@ -317,14 +318,14 @@ impl Jobs {
     }
 
     /// Cancels a job that waits, or asks one that runs to stop.
-    pub(super) fn cancel(&mut self, id: JobId, now: Timestamp) -> Option<Cancelled> {
+    pub(super) fn cancel(&mut self, id: JobId, request: CancelRequest, now: Timestamp) -> Option<Cancelled> {
         self.change(id, now, |job| match job.state {
             JobState::Queued => {
                 end(job, Outcome::Cancelled, now);
                 Cancelled::Ended
             }
             JobState::Running => {
-                job.cancel_requested = true;
+                job.cancel_requested = Some(request.after(job.cancel_requested));
                 Cancelled::Asked
             }
             JobState::Finished => Cancelled::AlreadyFinished,

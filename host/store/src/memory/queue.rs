@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -9,12 +10,14 @@ use super::jobs::{Jobs, end, requeue};
 use super::{MemoryStore, Now, State};
 use crate::ends::JobEnd;
 use crate::hooks;
-use crate::model::{HookCall, Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp};
+use crate::model::{
+    CancelRequest, HookCall, Job, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, QueueName, Timestamp,
+};
 use crate::rules::{Order, QueueCounts};
 use crate::{
-    AcquireJobs, AcquiredJobs, Cancelled, Choice, EndedJob, Ending, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended,
-    Hold, JobCounts, JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJob,
-    ReleaseJobs, Released, StoreError, Subject, rules,
+    AcquireJobs, AcquiredJobs, CancelAsked, Cancelled, Choice, EndedJob, Ending, ExchangeJobs, ExchangedJobs,
+    ExtendJobs, Extended, Hold, JobCounts, JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow,
+    ReadLogs, ReleaseJob, ReleaseJobs, Released, StoreError, Subject, rules,
 };
 
 fn not_found(id: JobId) -> StoreError {
@@ -203,13 +206,13 @@ fn settle(job: &mut Job, ending: Ending, now: Timestamp) {
         }
         Ending::Retry { due_at, error } => {
             job.error = Some(error);
-            if job.cancel_requested {
+            if job.cancel_requested.is_some() {
                 end(job, Outcome::Cancelled, now);
             } else {
                 requeue(job, due_at);
             }
         }
-        Ending::Requeued { .. } if job.cancel_requested => {
+        Ending::Requeued { .. } if job.cancel_requested.is_some() => {
             end(job, Outcome::Cancelled, now);
             job.error = None;
         }
@@ -284,7 +287,7 @@ impl JobQueue for MemoryStore {
                 let job = state.jobs.rows.get_mut(&id).map(|entry| &mut entry.job);
                 let job = job.filter(|job| holds(Some(job), token));
                 // The end of a lease is in no index, so the row may change in its place.
-                let lost = Extended { id, token, hold: Hold::Lost, cancel_requested: false };
+                let lost = Extended { id, token, hold: Hold::Lost, cancel_requested: None };
                 answers.push(job.map_or(lost, |job| {
                     if let Some(lease) = &mut job.lease {
                         lease.expires_at = lease_until;
@@ -325,8 +328,18 @@ impl JobQueue for MemoryStore {
         })
     }
 
-    async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        self.with(|state| state.jobs.cancel(id, now).ok_or_else(|| not_found(id)))
+    async fn job_cancel(&self, id: JobId, grace: Option<Duration>, now: Timestamp) -> Result<Cancelled, StoreError> {
+        self.with(|state| state.jobs.cancel(id, CancelRequest { grace }, now).ok_or_else(|| not_found(id)))
+    }
+
+    async fn job_cancel_asked(&self, leases: Vec<(JobId, LeaseToken)>) -> Result<Vec<CancelAsked>, StoreError> {
+        self.with(|state| {
+            let asked = leases.into_iter().filter_map(|(id, token)| {
+                let job = state.jobs.get(id).filter(|job| holds(Some(job), token))?;
+                Some(CancelAsked { id, token, request: job.cancel_requested? })
+            });
+            Ok(asked.collect())
+        })
     }
 
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {
@@ -339,7 +352,7 @@ impl JobQueue for MemoryStore {
             let retried = state.jobs.change(id, now, |job| {
                 requeue(job, now);
                 job.spec.start_deadline = None;
-                job.cancel_requested = false;
+                job.cancel_requested = None;
                 (job.outcome, job.finished_at, job.expires_at, job.result) = (None, None, None, None);
                 job.plugin_digest = None;
                 job.clone()

@@ -45,6 +45,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009_fires.sql", "fires"),
     migration!(10, "0010_endings.sql", "endings"),
     migration!(11, "0011_groups.sql", "groups"),
+    migration!(12, "0012_cancel_grace.sql", "cancel_grace"),
 ];
 
 /// Where a database without a schema of ours starts.
@@ -106,11 +107,35 @@ mod tests {
         let names = |current| missing(current).map(|migration| migration.name).collect::<Vec<_>>();
         assert_eq!(
             names(0),
-            ["baseline", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires", "endings", "groups"]
+            [
+                "baseline",
+                "shares",
+                "unique",
+                "rollouts",
+                "resting",
+                "kv",
+                "overlap",
+                "fires",
+                "endings",
+                "groups",
+                "cancel_grace"
+            ]
         );
         assert_eq!(
             names(1),
-            ["names", "shares", "unique", "rollouts", "resting", "kv", "overlap", "fires", "endings", "groups"]
+            [
+                "names",
+                "shares",
+                "unique",
+                "rollouts",
+                "resting",
+                "kv",
+                "overlap",
+                "fires",
+                "endings",
+                "groups",
+                "cancel_grace"
+            ]
         );
         assert_eq!(names(wanted()), [""; 0]);
     }

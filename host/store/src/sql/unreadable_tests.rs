@@ -337,7 +337,7 @@ async fn a_job_in_a_state_of_a_newer_version_is_left_alone() {
         .await;
     let (newer, good) = (specs[0].id, specs[1].id);
     assert_eq!(kind(store.job_get(newer).await), DefectKind::Newer);
-    assert_eq!(kind(store.job_cancel(newer, at(1)).await), DefectKind::Newer);
+    assert_eq!(kind(store.job_cancel(newer, None, at(1)).await), DefectKind::Newer);
     assert_eq!(kind(store.job_retry(newer, at(1)).await), DefectKind::Newer);
     let leases = vec![(newer, request.token), (good, request.token)];
     let extended = store

@@ -95,7 +95,7 @@ async fn an_end_that_no_hook_is_named_for_makes_no_job(rig: Rig) {
     rig.add(hooked(&rig)).await;
     let id = run(&rig, 2, retry).await;
     assert_eq!(counts(&rig).await, [0, 0, 0]);
-    rig.a.job_cancel(id, t(3)).await.expect("cancelled");
+    rig.a.job_cancel(id, None, t(3)).await.expect("cancelled");
     assert_eq!(counts(&rig).await, [0, 0, 0], "whoever cancels a job knows of it");
     let job = hooked(&rig);
     let only_success = Hooks { on_failure: None, ..job.settings.hooks.clone() };

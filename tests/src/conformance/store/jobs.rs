@@ -267,7 +267,7 @@ async fn asking_for_one_job_respects_its_deadline(rig: Rig) {
 
 async fn a_queued_job_is_cancelled_at_once(rig: Rig) {
     let spec = rig.add(rig.make.job("p:work")).await;
-    assert_eq!(rig.a.job_cancel(spec.id, t(4)).await.expect("cancelled"), Cancelled::Ended);
+    assert_eq!(rig.a.job_cancel(spec.id, None, t(4)).await.expect("cancelled"), Cancelled::Ended);
     let job = rig.job(spec.id).await;
     assert_eq!((job.state, job.outcome, job.finished_at), (JobState::Finished, Some(Outcome::Cancelled), Some(t(4))));
     assert!(rig.acquire(5, 1).await.is_empty());
@@ -277,12 +277,12 @@ async fn a_finished_job_cannot_be_cancelled(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
     rig.a.job_release(releases(1, release(id, token, success(9)))).await.expect("released");
-    assert_eq!(rig.b.job_cancel(id, t(2)).await.expect("asked"), Cancelled::AlreadyFinished);
+    assert_eq!(rig.b.job_cancel(id, None, t(2)).await.expect("asked"), Cancelled::AlreadyFinished);
     assert_eq!(rig.job(id).await.outcome, Some(Outcome::Success));
 }
 
 async fn a_job_that_does_not_exist_cannot_be_cancelled(rig: Rig) {
-    let answer = rig.a.job_cancel(rig.make.job_id(), t(0)).await;
+    let answer = rig.a.job_cancel(rig.make.job_id(), None, t(0)).await;
     assert!(matches!(answer, Err(StoreError::NotFound(_))), "{answer:?}");
 }
 
@@ -319,7 +319,7 @@ async fn jobs_are_listed_by_state_outcome_task_and_schedule(rig: Rig) {
     let running = rig.add(rig.make.urgent("p:a", 5)).await.id;
     rig.acquire(0, 1).await;
     let cancelled = rig.add(rig.make.job("p:a")).await.id;
-    rig.a.job_cancel(cancelled, t(1)).await.expect("cancelled");
+    rig.a.job_cancel(cancelled, None, t(1)).await.expect("cancelled");
     let queued = rig.add(rig.make.job("p:b")).await.id;
     let fired = rig.add(rig.make.fired("s", 5)).await.id;
     let list = async |filter: JobFilter| {

@@ -1,7 +1,9 @@
 //! Leases on jobs: extensions, tokens, what a late holder may still do.
 
-use host::model::{JobState, LogLevel, LogLine, Progress};
-use host::store::{Cancelled, Extended, Hold, JobReport, ReadLogs, Released};
+use std::time::Duration;
+
+use host::model::{CancelRequest, JobState, LogLevel, LogLine, Progress};
+use host::store::{CancelAsked, Cancelled, Extended, Hold, JobReport, ReadLogs, Released};
 
 use super::{Rig, cases};
 use crate::factory::{extend, recover, release, releases, success, t};
@@ -12,6 +14,8 @@ cases![
     extending_twice_to_the_same_time_is_held_twice,
     extending_with_another_token_changes_nothing,
     extending_tells_which_jobs_are_to_stop,
+    whoever_holds_leases_is_told_which_jobs_are_to_stop_and_within_what_time,
+    a_grace_period_holds_until_another_one_is_asked_for_and_ends_with_the_request,
     each_extension_stands_alone,
     a_late_holder_whom_nobody_missed_may_still_release,
     a_late_release_changes_nothing_once_the_job_was_taken_back,
@@ -39,7 +43,7 @@ async fn a_held_lease_is_extended(rig: Rig) {
     let (id, token) = rig.acquire_one(0).await;
     let request = extend(20, vec![(id, token)]);
     let answer = rig.a.job_extend(request).await.expect("extended");
-    assert_eq!(answer, [Extended { id, token, hold: Hold::Extended, cancel_requested: false }]);
+    assert_eq!(answer, [Extended { id, token, hold: Hold::Extended, cancel_requested: None }]);
     assert_eq!(rig.job(id).await.lease.expect("leased").expires_at, t(30));
     assert!(rig.b.recover(recover(29)).await.expect("recovered").requeued.is_empty());
 }
@@ -90,11 +94,52 @@ async fn extending_with_another_token_changes_nothing(rig: Rig) {
 async fn extending_tells_which_jobs_are_to_stop(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
-    assert_eq!(rig.b.job_cancel(id, t(1)).await.expect("asked"), Cancelled::Asked);
+    assert_eq!(rig.b.job_cancel(id, None, t(1)).await.expect("asked"), Cancelled::Asked);
     assert_eq!(rig.job(id).await.state, JobState::Running);
     let request = extend(10, vec![(id, token)]);
     let answer = rig.a.job_extend(request).await.expect("extended");
-    assert_eq!(answer, [Extended { id, token, hold: Hold::Extended, cancel_requested: true }]);
+    assert_eq!(
+        answer,
+        [Extended { id, token, hold: Hold::Extended, cancel_requested: Some(CancelRequest::default()) }]
+    );
+}
+
+async fn whoever_holds_leases_is_told_which_jobs_are_to_stop_and_within_what_time(rig: Rig) {
+    for _ in 0..3 {
+        rig.add(rig.make.job("p:work")).await;
+    }
+    let (asked, token) = rig.acquire_one(0).await;
+    let (other, other_token) = rig.acquire_one(0).await;
+    let (elsewhere, _) = rig.acquire_one(0).await;
+    let leases = vec![(asked, token), (other, other_token), (elsewhere, rig.make.token()), (rig.make.job_id(), token)];
+    assert_eq!(rig.a.job_cancel_asked(leases.clone()).await.expect("looked"), []);
+    assert_eq!(rig.a.job_cancel_asked(Vec::new()).await.expect("looked"), []);
+    let grace = Some(Duration::from_micros(1_500_001));
+    assert_eq!(rig.b.job_cancel(asked, grace, t(1)).await.expect("asked"), Cancelled::Asked);
+    rig.b.job_cancel(elsewhere, grace, t(1)).await.expect("asked");
+    let told = CancelAsked { id: asked, token, request: CancelRequest { grace } };
+    assert_eq!(rig.a.job_cancel_asked(leases.clone()).await.expect("looked"), [told]);
+    assert_eq!(rig.job(asked).await.cancel_requested, Some(told.request));
+    assert_eq!(rig.job(asked).await.lease.expect("leased").expires_at, t(10), "to look extends no lease");
+    let answer = rig.a.job_extend(extend(2, leases)).await.expect("extended");
+    assert_eq!(answer[0].cancel_requested, Some(told.request));
+}
+
+async fn a_grace_period_holds_until_another_one_is_asked_for_and_ends_with_the_request(rig: Rig) {
+    rig.add(rig.make.job("p:work")).await;
+    let (id, token) = rig.acquire_one(0).await;
+    let (long, none) = (Some(Duration::from_secs(60)), Some(Duration::ZERO));
+    for (asked, holds) in [(None, None), (long, long), (None, long), (none, none), (None, none)] {
+        rig.b.job_cancel(id, asked, t(1)).await.expect("asked");
+        assert_eq!(rig.job(id).await.cancel_requested, Some(CancelRequest { grace: holds }), "{asked:?}");
+    }
+    rig.a.job_release(releases(1, release(id, token, success(1_000)))).await.expect("released");
+    let retried = rig.a.job_retry(id, t(2)).await.expect("queued again");
+    assert_eq!(retried.cancel_requested, None);
+    let (_, token) = rig.acquire_one(3).await;
+    assert_eq!(rig.b.job_cancel(id, None, t(4)).await.expect("asked"), Cancelled::Asked);
+    let told = rig.a.job_cancel_asked(vec![(id, token)]).await.expect("looked");
+    assert_eq!(told, [CancelAsked { id, token, request: CancelRequest { grace: None } }]);
 }
 
 async fn each_extension_stands_alone(rig: Rig) {

@@ -279,7 +279,7 @@ async fn lines_go_with_their_schedule(rig: Rig) {
     let job = rig.make.fired("s", 5);
     let id = job.id;
     fire(&rig, fire_of(5, vec![job])).await;
-    rig.a.job_cancel(id, t(6)).await.expect("cancelled");
+    rig.a.job_cancel(id, None, t(6)).await.expect("cancelled");
     rig.a.schedule_remove(&schedule_id("s")).await.expect("removed");
     assert!(history(&rig, "s").await.is_empty());
     rig.a.schedule_add(add(schedule("s", 5))).await.expect("added");

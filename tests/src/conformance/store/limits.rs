@@ -138,8 +138,8 @@ async fn a_job_that_is_put_off_leaves_its_place_to_the_next(rig: Rig) {
 async fn a_cancelled_job_lets_the_next_one_start(rig: Rig) {
     rig.limited(Some(1), None).await;
     let (first, second, third) = (rig.queued(0).await, rig.queued(0).await, rig.queued(0).await);
-    rig.b.job_cancel(second, t(0)).await.expect("cancelled");
-    rig.b.job_cancel(first, t(0)).await.expect("cancelled");
+    rig.b.job_cancel(second, None, t(0)).await.expect("cancelled");
+    rig.b.job_cancel(first, None, t(0)).await.expect("cancelled");
     assert_eq!(ids(&rig.acquire(0, 9).await), [third]);
 }
 

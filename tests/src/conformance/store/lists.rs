@@ -35,7 +35,7 @@ async fn assortment(rig: &Rig) -> Vec<Job> {
             // Stays queued.
             0 => continue,
             1 => {
-                rig.a.job_cancel(id, t(1)).await.expect("cancelled");
+                rig.a.job_cancel(id, None, t(1)).await.expect("cancelled");
                 continue;
             }
             2 | 3 => Some(success(99)),
@@ -137,7 +137,7 @@ async fn pages_neither_skip_nor_repeat_while_jobs_come_and_end(rig: Rig) {
     // A younger one, and one of the first page and one of the next that end.
     rig.add(rig.make.job("p:work")).await;
     for id in [added[9], added[2]] {
-        rig.a.job_cancel(id, t(1)).await.expect("cancelled");
+        rig.a.job_cancel(id, None, t(1)).await.expect("cancelled");
     }
     let rest = pages(&rig, JobFilter { after: first.next, ..filter }).await;
     assert_eq!(ids(&[first.rows, rest].concat()), added.into_iter().rev().collect::<Vec<_>>());
@@ -200,7 +200,7 @@ async fn jobs_of_a_group_are_listed_in_pages_whatever_the_case_of_its_name_and_a
         }
     }
     assert_eq!(found, expected);
-    rig.a.job_cancel(expected[0], t(1)).await.expect("cancelled");
+    rig.a.job_cancel(expected[0], None, t(1)).await.expect("cancelled");
     let cancelled = JobFilter { outcome: Some(Outcome::Cancelled), after: None, ..filter };
     assert_eq!(ids(&rig.b.job_list(cancelled).await.expect("listed").rows), expected[..1]);
 }

@@ -196,7 +196,7 @@ impl Operation {
                 leases.extend(acquired.jobs.iter().map(|job| (job.spec.id, token)));
                 format!("{released:?} {:?} {}", acquired.jobs, acquired.catalog_revision)
             }
-            Operation::Cancel(id, now) => show(store.job_cancel(id, t(now)).await),
+            Operation::Cancel(id, now) => show(store.job_cancel(id, None, t(now)).await),
             Operation::Retry(id, now) => show(store.job_retry(id, t(now)).await),
             Operation::Recover(request) => show(store.recover(request).await),
             Operation::Cleanup(now) => show(store.cleanup(t(now), 1_000).await),

@@ -100,7 +100,7 @@ async fn work_goes_on(store: &Arc<dyn Store>, app: &App, began: host::model::Tim
         })
         .await;
         let is_native = ["native", "one at a time"].contains(&ended.spec.task_id.as_str());
-        if is_native && !job.cancel_requested {
+        if is_native && job.cancel_requested.is_none() {
             ensure!(ended.outcome == Some(Outcome::Success), "{ended:?}");
         }
         let lines = store.job_logs(ReadLogs { id, after: None, limit: 100 }).await?.lines;

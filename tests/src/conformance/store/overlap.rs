@@ -53,7 +53,7 @@ async fn one_runs_and_one_waits(rig: &Rig) -> [JobId; 2] {
 /// How a job stands: whether it was asked to stop or has ended as cancelled beside its state.
 async fn standing(rig: &Rig, id: JobId) -> (JobState, bool) {
     let job = rig.job(id).await;
-    (job.state, job.cancel_requested || job.outcome == Some(Outcome::Cancelled))
+    (job.state, job.cancel_requested.is_some() || job.outcome == Some(Outcome::Cancelled))
 }
 
 async fn each_policy_treats_what_runs_and_what_waits_as_it_says(rig: Rig) {
@@ -99,7 +99,7 @@ async fn start_again(rig: &Rig, jobs: &[JobId]) {
                 rig.a.job_release(releases(30, release(*id, lease.token, success(31)))).await.expect("released");
             }
             None => {
-                rig.a.job_cancel(*id, t(30)).await.expect("cancelled");
+                rig.a.job_cancel(*id, None, t(30)).await.expect("cancelled");
             }
         }
     }
@@ -137,7 +137,7 @@ async fn what_has_ended_and_what_others_made_keeps_no_fire_from_making_its_job(r
     rig.add(rig.make.job("p:work")).await;
     assert_eq!(fire(&rig, 15, Overlap::Skip, vec![rig.make.fired("s", 15)]).await, Default::default());
     // One that is put back into the queue has not ended.
-    rig.a.job_cancel(rig.queued_of("s").await, t(16)).await.expect("cancelled");
+    rig.a.job_cancel(rig.queued_of("s").await, None, t(16)).await.expect("cancelled");
     assert_eq!(fire(&rig, 25, Overlap::Skip, Vec::new()).await, Default::default());
     rig.a.job_retry(id, t(26)).await.expect("retried");
     let (left_out, _) = fire(&rig, 35, Overlap::Skip, vec![rig.make.fired("s", 35)]).await;
@@ -230,7 +230,7 @@ async fn a_schedule_overruns_while_its_fires_find_unfinished_jobs(rig: Rig) {
     assert_eq!((overlapped.began_with, since().await), (None, Some(t(15))), "it is told once");
     fire(&rig, 35, Overlap::Skip, Vec::new()).await;
     assert_eq!(since().await, Some(t(15)), "a fire without a job tells nothing");
-    rig.a.job_cancel(id, t(36)).await.expect("cancelled");
+    rig.a.job_cancel(id, None, t(36)).await.expect("cancelled");
     fire(&rig, 45, Overlap::Skip, vec![rig.make.fired("s", 45)]).await;
     assert_eq!(since().await, None);
     let (_, overlapped) = fire(&rig, 55, Overlap::Queue, vec![rig.make.fired("s", 55)]).await;

@@ -113,7 +113,7 @@ async fn attempts_that_are_left_outlast_crashes(rig: Rig) {
 async fn a_job_asked_to_stop_ends_as_cancelled_when_its_worker_vanishes(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, _) = rig.acquire_one(0).await;
-    rig.a.job_cancel(id, t(1)).await.expect("asked");
+    rig.a.job_cancel(id, None, t(1)).await.expect("asked");
     let done = rig.b.recover(recover(10)).await.expect("recovered");
     assert_eq!(done.cancelled.iter().map(|job| job.id).collect::<Vec<_>>(), [id]);
     assert_eq!(rig.job(id).await.outcome, Some(Outcome::Cancelled));

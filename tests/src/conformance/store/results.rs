@@ -149,7 +149,7 @@ async fn a_job_given_back_for_a_while_waits_and_loses_neither_an_attempt_nor_its
 async fn a_job_asked_to_stop_is_not_tried_again(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
-    rig.b.job_cancel(id, t(1)).await.expect("asked");
+    rig.b.job_cancel(id, None, t(1)).await.expect("asked");
     let ending = Ending::Retry { due_at: t(3), error: error("not now") };
     assert_eq!(rig.a.job_release(releases(2, release(id, token, ending))).await.expect("released"), [Released::Stored]);
     let job = rig.job(id).await;
@@ -163,7 +163,7 @@ async fn a_job_asked_to_stop_is_not_tried_again(rig: Rig) {
 async fn an_attempt_given_back_of_a_job_asked_to_stop_ends_it(rig: Rig) {
     rig.add(rig.make.job("p:work")).await;
     let (id, token) = rig.acquire_one(0).await;
-    rig.b.job_cancel(id, t(1)).await.expect("asked");
+    rig.b.job_cancel(id, None, t(1)).await.expect("asked");
     rig.a.job_release(releases(2, release(id, token, Ending::Requeued { not_before: None }))).await.expect("released");
     assert_eq!(rig.job(id).await.outcome, Some(Outcome::Cancelled));
 }
@@ -174,7 +174,7 @@ async fn what_failed_an_earlier_attempt_is_not_the_error_of_a_job_that_was_cance
     let ending = Ending::Retry { due_at: t(3), error: error("not now") };
     rig.a.job_release(releases(1, release(id, token, ending))).await.expect("released");
     let (id, token) = rig.acquire_one(3).await;
-    rig.b.job_cancel(id, t(4)).await.expect("asked");
+    rig.b.job_cancel(id, None, t(4)).await.expect("asked");
     rig.a.job_release(releases(5, release(id, token, Ending::Requeued { not_before: None }))).await.expect("released");
     let job = rig.job(id).await;
     assert_eq!((job.outcome, job.error), (Some(Outcome::Cancelled), None));

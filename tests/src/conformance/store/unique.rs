@@ -81,7 +81,7 @@ async fn a_key_is_free_again_when_its_time_is_over(rig: Rig) {
 async fn a_key_goes_with_its_job(rig: Rig) {
     let first = keyed(&rig, "p:work", "k", None);
     add(&rig, first.clone()).await;
-    rig.a.job_cancel(first.id, t(1)).await.expect("cancelled");
+    rig.a.job_cancel(first.id, None, t(1)).await.expect("cancelled");
     let far = t(10_000_000);
     rig.a.cleanup(far, 10).await.expect("cleaned up");
     assert_eq!(count(&rig).await, 0);

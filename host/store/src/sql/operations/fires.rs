@@ -198,7 +198,7 @@ async fn replace_earlier(tx: &mut Tx, held: &mut [Option<Held<'_>>], touched: &m
                 }
                 // It may have begun since it was found waiting.
                 JobState::Running if held.fire.overlap == Overlap::CancelRunning && !job.cancel_requested => {
-                    tx.execute(q::job_cancel_ask, args![job.id]).await?;
+                    tx.execute(q::job_cancel_ask, args![None::<i64>, job.id]).await?;
                     held.overlapped.asked.push(job.id);
                 }
                 JobState::Running | JobState::Finished => {}

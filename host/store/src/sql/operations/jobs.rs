@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::job_rows::{LockedJob, Requeue, add, add_fires, lock_each, paused_queues};
 use super::{exchange, release};
-use crate::model::{Ability, Job, JobId, JobSettings, JobSpec, JobState, Outcome, QueueName, Timestamp};
+use crate::model::{Ability, Job, JobId, JobSettings, JobSpec, JobState, LeaseToken, Outcome, QueueName, Timestamp};
 use crate::rules::QueueCounts;
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::places::{self, Touched};
@@ -17,9 +18,9 @@ use crate::sql::statements::value::{Arg, args, values};
 use crate::sql::time::Time;
 use crate::sql::{SqlStore, read_with, write_with};
 use crate::{
-    AcquireJobs, AcquiredJobs, Cancelled, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, JobCounts, JobFilter,
-    JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError, Subject,
-    Unreadable, rules,
+    AcquireJobs, AcquiredJobs, CancelAsked, Cancelled, ExchangeJobs, ExchangedJobs, ExtendJobs, Extended, JobCounts,
+    JobFilter, JobQueue, JobReport, LeaseLine, LogPage, Page, QueueRow, ReadLogs, ReleaseJobs, Released, StoreError,
+    Subject, Unreadable, rules,
 };
 
 fn not_found(id: JobId) -> Fault {
@@ -143,7 +144,7 @@ async fn lock_one(tx: &mut Tx, id: JobId) -> Result<LockedJob, Fault> {
     Ok(found.map_err(row::unreadable(Subject::Job(id)))?)
 }
 
-async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelled, Fault> {
+async fn cancel(tx: &mut Tx, &(id, grace, now): &(JobId, Option<Duration>, Timestamp)) -> Result<Cancelled, Fault> {
     let job = lock_one(tx, id).await?;
     match job.state {
         JobState::Queued => {
@@ -154,7 +155,7 @@ async fn cancel(tx: &mut Tx, &(id, now): &(JobId, Timestamp)) -> Result<Cancelle
             Ok(Cancelled::Ended)
         }
         JobState::Running => {
-            tx.execute(q::job_cancel_ask, args![id]).await?;
+            tx.execute(q::job_cancel_ask, args![grace.map(row::span_micros), id]).await?;
             Ok(Cancelled::Asked)
         }
         JobState::Finished => Ok(Cancelled::AlreadyFinished),
@@ -292,8 +293,12 @@ impl JobQueue for SqlStore {
         write_with!(self, "job_exchange", data, exchange::exchange)
     }
 
-    async fn job_cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled, StoreError> {
-        write_with!(self, "job_cancel", (id, now), cancel)
+    async fn job_cancel(&self, id: JobId, grace: Option<Duration>, now: Timestamp) -> Result<Cancelled, StoreError> {
+        write_with!(self, "job_cancel", (id, grace, now), cancel)
+    }
+
+    async fn job_cancel_asked(&self, leases: Vec<(JobId, LeaseToken)>) -> Result<Vec<CancelAsked>, StoreError> {
+        read_with!(self, "job_cancel_asked", release::cancel_asked, &leases)
     }
 
     async fn job_retry(&self, id: JobId, now: Timestamp) -> Result<Job, StoreError> {

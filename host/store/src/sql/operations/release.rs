@@ -8,7 +8,9 @@ use super::job_rows::{LockedJob, Requeue, add, lock};
 use super::schedules;
 use super::{ends, hooks, kv};
 use crate::ends::JobEnd;
-use crate::model::{ConcernedSchedule, ConflictPolicy, JobError, JobId, JobSpec, LogLine, Outcome, Timestamp};
+use crate::model::{
+    CancelRequest, ConcernedSchedule, ConflictPolicy, JobError, JobId, JobSpec, LeaseToken, LogLine, Outcome, Timestamp,
+};
 use crate::sql::drivers::tx::{Fault, Tx};
 use crate::sql::encoding::Encode as _;
 use crate::sql::places::{self, Places, Touched};
@@ -16,7 +18,9 @@ use crate::sql::statements::query::{Dialect, Query, q};
 use crate::sql::statements::row;
 use crate::sql::statements::value::{Arg, Row, Value, args, list, values};
 use crate::sql::time::Time;
-use crate::{AddSchedule, Ending, ExtendJobs, Extended, Hold, JobReport, ReleaseJob, ReleaseJobs, Released, rules};
+use crate::{
+    AddSchedule, CancelAsked, Ending, ExtendJobs, Extended, Hold, JobReport, ReleaseJob, ReleaseJobs, Released, rules,
+};
 
 fn by_id(locked: Vec<LockedJob>) -> HashMap<JobId, LockedJob> {
     locked.into_iter().map(|job| (job.id, job)).collect()
@@ -41,7 +45,7 @@ pub(in crate::sql) async fn extend(
             (None, None) => (Hold::Lost, None),
         };
         held.extend(Some(id).filter(|_| hold == Hold::Extended));
-        answers.push(Extended { id, token, hold, cancel_requested: row.is_some_and(|row| row.cancel_requested) });
+        answers.push(Extended { id, token, hold, cancel_requested: row.and_then(|row| row.cancel_requested) });
     }
     if !held.is_empty() {
         let mut arguments = args![now.leases.saturating_add(*lease)];
@@ -54,7 +58,20 @@ pub(in crate::sql) async fn extend(
 /// What extending a lease has to know of a job.
 struct LeaseRow {
     token: Option<Vec<u8>>,
-    cancel_requested: bool,
+    cancel_requested: Option<CancelRequest>,
+}
+
+/// Those of the jobs that were asked to stop.
+pub(in crate::sql) async fn cancel_asked(
+    tx: &mut Tx,
+    leases: &[(JobId, LeaseToken)],
+) -> Result<Vec<CancelAsked>, Fault> {
+    let found = leases_of(tx, q::job_cancel_asked, leases.iter().map(|(id, _)| *id)).await?;
+    let asked = leases.iter().filter_map(|&(id, token)| {
+        let row = found.get(&id).filter(|row| row.token.as_deref() == Some(token.as_bytes()))?;
+        Some(CancelAsked { id, token, request: row.cancel_requested? })
+    });
+    Ok(asked.collect())
 }
 
 async fn leases_of(
@@ -71,7 +88,7 @@ async fn leases_of(
         // What is damaged holds up no other; a token that cannot be read is nobody's.
         let Ok(id) = row.job_id() else { continue };
         let token = row.maybe_bytes().ok().flatten();
-        found.insert(id, LeaseRow { token, cancel_requested: row.flag().unwrap_or(false) });
+        found.insert(id, LeaseRow { token, cancel_requested: row.cancel_request().unwrap_or(None) });
     }
     Ok(found)
 }

@@ -92,7 +92,7 @@ pub(in crate::sql) mod q {
     queries! {
         common {
             catalog_lock catalog_revision_bump catalog_revision_get fire_delete fire_insert fire_list fire_trim fire_trim_select group_check group_count group_delete_idle group_delete_task
-            group_limit group_list_task group_lock group_of_jobs job_cancel_ask job_claimed job_counts job_delete job_extend
+            group_limit group_list_task group_lock group_of_jobs job_cancel_ask job_cancel_asked job_claimed job_counts job_delete job_extend
             job_fire_select job_get job_gone_select job_holder_counts job_known job_leases job_list job_lock job_lock_free job_log_delete
             job_log_delete_to job_log_key_list job_log_line_delete job_log_list job_log_page job_log_select job_missed_select
             job_next_due job_only_select job_places_unread job_range job_ready_lock job_regroup job_restore job_select job_sizes

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::value::{Row, Value, values};
 use crate::model::{
-    BucketName, Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec, JobState, KvEntry,
-    KvKey, Lease, LeaseToken, LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName, PluginVersion,
-    Progress, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName, Timestamp,
-    UniqueKey, Usage,
+    BucketName, CancelRequest, Coalesce, Digest, Encoding, Incarnation, Job, JobError, JobId, JobSettings, JobSpec,
+    JobState, KvEntry, KvKey, Lease, LeaseToken, LogLevel, LogLine, MemoryLoad, Outcome, Pause, Payload, PluginName,
+    PluginVersion, Progress, Schedule, ScheduleId, ScheduleLife, SchedulerId, Settings, Target, Task, TaskId, TaskName,
+    Timestamp, UniqueKey, Usage,
 };
 use crate::plugin_encoding::Details;
 use crate::sql::encoding::{Encode, Fields, Work, known, micros};
@@ -97,6 +97,12 @@ impl Row {
         Ok(Some(Lease { holder, token: LeaseToken::from_bytes(sized(token)?), expires_at }))
     }
 
+    /// The columns `cancel_requested` and `cancel_grace`.
+    pub(in crate::sql) fn cancel_request(&mut self) -> Result<Option<CancelRequest>, Defect> {
+        let (is_asked, grace) = (self.flag()?, self.maybe_int()?);
+        Ok(is_asked.then(|| CancelRequest { grace: grace.map(span) }))
+    }
+
     /// The columns of `job_get` and its like.
     fn job(&mut self, id: JobId) -> Result<Job, Defect> {
         let spec = JobSpec {
@@ -117,7 +123,7 @@ impl Row {
             state: known("state", &self.text()?, JobState::from_name)?,
             attempt: self.small()?,
             crashes: self.small()?,
-            cancel_requested: self.flag()?,
+            cancel_requested: self.cancel_request()?,
             lease: self.lease()?,
             scheduler_id: maybe(self.maybe_text()?, |id| fit(SchedulerId::new(&id)))?,
             plugin_digest: maybe(self.maybe_bytes()?, |bytes| sized(bytes).map(Digest::from_bytes))?,

@@ -1,2 +1,3 @@
 -- job_cancel_ask
-UPDATE host_jobs SET cancel_requested = 1 WHERE id = ?
+-- A grace period that was asked for earlier holds where none is asked for now.
+UPDATE host_jobs SET cancel_requested = 1, cancel_grace = COALESCE(?, cancel_grace) WHERE id = ?

@@ -1,2 +1,2 @@
 -- job_leases
-SELECT id, lease_token, cancel_requested FROM host_jobs WHERE id IN (?*) AND state = 'running'
+SELECT id, lease_token, cancel_requested, cancel_grace FROM host_jobs WHERE id IN (?*) AND state = 'running'

@@ -1,7 +1,7 @@
 -- job_requeue
 -- A job that has given its only attempt back is bound to no version of its plugin, unless that attempt had begun.
 UPDATE host_jobs
-SET state = 'queued', due_at = v.due_at, attempt = v.attempt, crashes = v.crashes, cancel_requested = 0,
+SET state = 'queued', due_at = v.due_at, attempt = v.attempt, crashes = v.crashes, cancel_requested = 0, cancel_grace = NULL,
     outcome = NULL, finished_at = NULL, expires_at = NULL, result_encoding = NULL, result = NULL,
     started_at = v.started_at, error = COALESCE(v.error, host_jobs.error), resource_usage = COALESCE(v.resource_usage, host_jobs.resource_usage),
     plugin_digest = CASE WHEN v.attempt = 0 THEN v.plugin_digest ELSE COALESCE(v.plugin_digest, host_jobs.plugin_digest) END, progress = COALESCE(v.progress, host_jobs.progress),

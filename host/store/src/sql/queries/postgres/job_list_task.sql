@@ -1,7 +1,7 @@
 -- job_list_task
 -- Said so that only the index has the order: the planner would else walk through all jobs by id, hoping for many of this task.
 SELECT id, task_id, schedule_id, schedule_life, scheduled_fire_time, jitter, args_encoding, args, settings, due_at, start_deadline, created_at,
-    state, attempt, crashes, cancel_requested, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
+    state, attempt, crashes, cancel_requested, cancel_grace, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
     progress, outcome, finished_at, result_encoding, result, error, resource_usage, expires_at
 FROM host_jobs WHERE (task_id, id) < (?, ?) AND task_id >= $1
 AND (? IS NULL OR state = ?) AND (? IS NULL OR outcome = ?) AND (? IS NULL OR task_id = ?) AND (? IS NULL OR schedule_id = ?)

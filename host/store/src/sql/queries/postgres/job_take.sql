@@ -49,7 +49,7 @@ WITH look AS MATERIALIZED (
     WHERE id = ANY(ARRAY(SELECT id FROM locked WHERE NOT EXISTS (SELECT 1 FROM locked WHERE is_parked)))
         AND COALESCE(ready_key, '') <> ''
     RETURNING id, task_id, schedule_id, schedule_life, scheduled_fire_time, jitter, args_encoding, args, settings, due_at, start_deadline,
-        created_at, state, attempt, crashes, cancel_requested, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
+        created_at, state, attempt, crashes, cancel_requested, cancel_grace, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
         progress, outcome, finished_at, result_encoding, result, error, resource_usage, expires_at
 )
 SELECT CASE WHEN look.is_repeated THEN 1 ELSE 0 END, CASE WHEN look.has_missed THEN 1 ELSE 0 END, CASE WHEN look.has_woken THEN 1 ELSE 0 END,

@@ -1,6 +1,6 @@
 -- job_list_outcome
 SELECT id, task_id, schedule_id, schedule_life, scheduled_fire_time, jitter, args_encoding, args, settings, due_at, start_deadline, created_at,
-    state, attempt, crashes, cancel_requested, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
+    state, attempt, crashes, cancel_requested, cancel_grace, lease_holder, lease_token, lease_until, scheduler_id, plugin_digest, started_at,
     progress, outcome, finished_at, result_encoding, result, error, resource_usage, expires_at
 FROM host_jobs WHERE outcome = ? AND id < ?
 AND (? IS NULL OR state = ?) AND (? IS NULL OR outcome = ?) AND (? IS NULL OR task_id = ?) AND (? IS NULL OR schedule_id = ?)
