@@ -22,6 +22,8 @@ mod kv;
 mod overlap;
 mod plugins;
 mod queues;
+#[cfg(any(feature = "api", feature = "wasm"))]
+mod reserved;
 mod review;
 mod rollouts;
 mod run;

@@ -235,7 +235,7 @@ async fn dispatch(context: &mut Context, command: Command) -> Outcomes {
         Command::Schedule(args) => schedule::run(context, *args).await,
         Command::Schedules(args) => schedules::run(context, args).await,
         Command::Submit(args) => submit::submit(context, *args).await,
-        Command::Run(args) => submit::run(context, *args).await,
+        Command::Run(args) => Box::pin(submit::run(context, *args)).await,
         Command::Jobs(args) => jobs::run(context, args).await,
         Command::Queues(args) => queues::run(context, args).await,
         Command::Kv(args) => kv::run(context, args).await,

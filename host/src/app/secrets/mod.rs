@@ -15,14 +15,13 @@ use tokio::sync::OnceCell;
 use self::key::Missing;
 use self::seal::SecretKey;
 use super::error::candidates;
+use super::reserved::all_keys;
 use super::{App, AppError, AppResult};
 use crate::config::SecretKeySource;
 use crate::executor::SecretSource;
-use crate::model::limits::{PAGE_ROWS_MAX, SECRET_BYTES_MAX};
-use crate::model::{
-    BucketName, Grant, KvEntry, KvKey, KvWrite, KvWrites, PluginName, SecretName, SecretValue, Timestamp,
-};
-use crate::store::{GetKv, KvKeyRow, ListKv, Store, StoreError, WriteKv};
+use crate::model::limits::SECRET_BYTES_MAX;
+use crate::model::{BucketName, Grant, KvEntry, KvWrite, KvWrites, PluginName, SecretName, SecretValue, Timestamp};
+use crate::store::{GetKv, KvKeyRow, Store, StoreError, WriteKv};
 
 /// How large all secrets of a store may be together, sealed.
 const ALL_BYTES_MAX: u64 = 16 << 20;
@@ -82,17 +81,7 @@ impl Vault {
     }
 
     async fn rows(&self) -> AppResult<Vec<KvKeyRow>> {
-        let mut rows: Vec<KvKeyRow> = Vec::new();
-        loop {
-            let after: Option<KvKey> = rows.last().map(|row| row.key.clone());
-            let bucket = BucketName::of_secrets();
-            let page = ListKv { bucket, prefix: String::new(), after, limit: PAGE_ROWS_MAX };
-            let page = self.store.kv_list(page).await?;
-            rows.extend(page.keys);
-            if !page.has_more {
-                return Ok(rows);
-            }
-        }
+        Ok(all_keys(&*self.store, BucketName::of_secrets()).await?)
     }
 }
 

@@ -15,12 +15,12 @@ pub(crate) use self::known::{KnownTokens, Owner};
 use self::record::Token;
 pub(crate) use self::text::{TokenHash, fresh_token, hash_of, random_hex, same_hash};
 use super::error::candidates;
+use super::reserved::all_keys;
 use super::{App, AppError, AppResult};
 use crate::clock::Clock as _;
 use crate::model::kv::NO_VERSION;
-use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::{BucketName, KvEntry, KvWrite, KvWrites, Permissions, Timestamp, TokenName};
-use crate::store::{GetKv, KvKeyRow, ListKv, Page, StoreError, Unreadable, WriteKv};
+use crate::store::{GetKv, KvKeyRow, Page, StoreError, Unreadable, WriteKv};
 
 /// How large all tokens of a store may be together, as they are stored: enough for about a thousand.
 const ALL_BYTES_MAX: u64 = 512 * 1024;
@@ -146,16 +146,7 @@ impl App {
     }
 
     async fn token_rows(&self) -> AppResult<Vec<KvKeyRow>> {
-        let mut rows: Vec<KvKeyRow> = Vec::new();
-        loop {
-            let after = rows.last().map(|row| row.key.clone());
-            let page = ListKv { bucket: BucketName::of_tokens(), prefix: String::new(), after, limit: PAGE_ROWS_MAX };
-            let page = self.store.kv_list(page).await?;
-            rows.extend(page.keys);
-            if !page.has_more {
-                return Ok(rows);
-            }
-        }
+        Ok(all_keys(&*self.store, BucketName::of_tokens()).await?)
     }
 
     async fn token_write(
