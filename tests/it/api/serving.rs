@@ -46,12 +46,14 @@ fn servers_to_which_nothing_is_said_find_ports_of_their_own() {
     let mut other = user.command(["serve", "--identity", "b"]);
     other.env_remove("HOST_LISTEN");
     let mut second = other.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
-    let mut ports = Vec::new();
+    let (mut ports, mut pipes) = (Vec::new(), Vec::new());
     for child in [&mut child, &mut second] {
         use std::io::BufRead as _;
-        let notes = std::io::BufReader::new(child.stderr.take().expect("it is piped"));
-        let line = notes.lines().map_while(Result::ok).find(|line| line.starts_with("listening on http://127.0.0.1:"));
+        let mut notes = std::io::BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let line = notes.by_ref().map_while(Result::ok).find(|line| line.starts_with("listening on http://127.0.0.1:"));
         ports.push(line.expect("it listens"));
+        // Without a reader the first server would end at its next note, and the second find that port free.
+        pipes.push(notes);
     }
     for child in [&mut child, &mut second] {
         child.kill().expect("it runs");

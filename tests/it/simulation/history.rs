@@ -3,7 +3,8 @@
 //! 1. No two attempts of a job run at the same time, unless one is in a process that is stopped (it ends when the process goes on), or
 //!    cannot be stopped when its lease ends and another scheduler has taken the job.
 //! 2. No task has more attempts at the same time than it allows, likewise.
-//! 3. A job counts no more crashes than there were processes that died, stood still or were cut off; without any it counts none.
+//! 3. A job counts no more crashes than there were processes that died, stood still, were cut off, or started while the server stood still;
+//!    without any it counts none.
 //! 4. Every job ends. Only one whose workers crashed is abandoned.
 //! 5. Every due time of a schedule makes one job, unless its overlap policy is against it: none is left out, none comes twice, none comes
 //!    before its time.

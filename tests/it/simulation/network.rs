@@ -95,6 +95,11 @@ impl Network {
         }
     }
 
+    /// Whether the server answers.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up.get()
+    }
+
     /// Whether every message arrives at once.
     pub(super) fn is_well(&self) -> bool {
         self.is_up.get() && self.temper.get() == Temper::Calm

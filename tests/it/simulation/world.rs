@@ -260,6 +260,10 @@ impl World {
             has_lease_thread: false,
             ..Options::new(identity)
         };
+        if !self.network.is_up() {
+            // It cannot know for how long the others were not heard, and leaves them a third of a lease.
+            self.history.disturbed();
+        }
         loop {
             match Scheduler::start(parts.clone(), options.clone()).await {
                 Ok(handle) => {
