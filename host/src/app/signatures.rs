@@ -75,8 +75,8 @@ impl TrustedKeys {
         store: &dyn Store,
         digest: &Digest,
     ) -> AppResult<Option<Signer>> {
-        let (signature, component) = (stored(store, digest).await?, store.plugin_bytes(digest).await?);
-        let (Some(signature), Some(component)) = (signature, component) else { return Ok(None) };
+        let Some(signature) = stored(store, digest).await? else { return Ok(None) };
+        let Some(component) = store.plugin_bytes(digest).await? else { return Ok(None) };
         if digest_of(component.clone()).await? != *digest {
             return Ok(None);
         }
